@@ -1,0 +1,1 @@
+//! The process as a value: build, address, run, stop.

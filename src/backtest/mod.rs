@@ -1,0 +1,1 @@
+//! The very pipeline over the past: tables, JSON and pictures.

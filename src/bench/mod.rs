@@ -1,0 +1,1 @@
+//! End-to-end figures: cost per series, memory, and how they grow.

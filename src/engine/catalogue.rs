@@ -1,0 +1,96 @@
+//! The units that are running, as readers see them. Replaced whole on reload.
+
+use super::{outcome::Outcome, trail::Trail};
+use crate::series::{Millis, Span};
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+
+/// The units that are running.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    units: ArcSwap<Vec<Arc<UnitHandle>>>,
+}
+
+impl Catalogue {
+    /// The units, sorted by name.
+    pub fn units(&self) -> Arc<Vec<Arc<UnitHandle>>> {
+        self.units.load_full()
+    }
+
+    /// Puts these units in the place of the former ones.
+    pub fn replace(&self, mut units: Vec<Arc<UnitHandle>>) {
+        units.sort_by(|one, other| one.name.cmp(&other.name));
+        self.units.store(Arc::new(units));
+    }
+
+    /// The newest outcome of every unit that is not too old at `now`.
+    pub fn fresh(&self, now: Millis) -> Vec<Arc<Outcome>> {
+        self.units
+            .load()
+            .iter()
+            .filter_map(|unit| unit.fresh(now))
+            .collect()
+    }
+}
+
+/// One running unit, as readers see it.
+#[derive(Debug)]
+pub struct UnitHandle {
+    /// Name of the signal or panel.
+    pub name: Arc<str>,
+    /// `signal` or `panel`.
+    pub kind: &'static str,
+    /// Grid step.
+    pub step: Span,
+    /// The newest outcome; `None` before the first.
+    pub outcome: watch::Receiver<Option<Arc<Outcome>>>,
+    /// An outcome older than this is not served.
+    pub max_age: Span,
+    /// What the unit is doing and why it is silent, if it is.
+    pub report: Arc<Mutex<UnitReport>>,
+    /// The recent past of some of its series, for charts.
+    pub trail: Arc<Trail>,
+}
+
+impl UnitHandle {
+    /// The newest outcome, unless it is too old at `now`.
+    pub fn fresh(&self, now: Millis) -> Option<Arc<Outcome>> {
+        let newest = self.outcome.borrow().clone()?;
+        (now - newest.at <= self.max_age.as_millis()).then_some(newest)
+    }
+}
+
+/// What a unit is doing, for `/api/v1/status`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct UnitReport {
+    /// Name of the signal or panel.
+    pub name: String,
+    /// `signal` or `panel`.
+    pub kind: String,
+    /// What it is doing, as one word: `waiting`, `backfilling`, `running`, `failing`.
+    pub phase: String,
+    /// Why nothing is published, in a sentence; absent while something is.
+    pub silent_because: Option<String>,
+    /// The last error and when it was, seconds since the epoch.
+    pub last_error: Option<(String, f64)>,
+    /// Grid time of the newest outcome, seconds since the epoch.
+    pub last_evaluation: Option<f64>,
+    /// How long the newest evaluation took, seconds, without waiting for the source.
+    pub last_duration: Option<f64>,
+    /// Series with state.
+    pub series: usize,
+    /// Series still without enough history to be scored.
+    pub warming: usize,
+    /// Series whose verdict is on.
+    pub active: usize,
+    /// Series left out because of `max_series`.
+    pub dropped: usize,
+    /// Share of the history read, 0 to 1, while backfilling.
+    pub backfilled: Option<f64>,
+    /// Bytes of state.
+    pub state_bytes: usize,
+    /// What the source warned about last.
+    pub warnings: Vec<String>,
+}

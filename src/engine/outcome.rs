@@ -1,0 +1,77 @@
+//! What one evaluation of one unit produced. Immutable; every reader reads it.
+
+use crate::{
+    baseline::Band,
+    expo::Chunk,
+    forecast::{Interval, Trust},
+    series::{Labels, Millis, Span},
+};
+use std::sync::Arc;
+
+/// One horizon of a signal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Horizon {
+    /// As configured and as written in the label `horizon`.
+    pub span: Span,
+    /// In steps of the signal.
+    pub steps: usize,
+}
+
+/// One series in an outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesOutcome {
+    /// The labels of the source.
+    pub labels: Labels,
+    /// The value at the evaluated time; `NaN` where there was no sample.
+    pub value: f32,
+    /// What was expected.
+    pub band: Band,
+    /// The combined score; `NaN` where every detector abstained.
+    pub score: f32,
+    /// Whether the verdict is on.
+    pub active: bool,
+    /// 0 none, 1 info, 2 warning, 3 critical, 4 emergency.
+    pub severity: u8,
+    /// -1 below, 0 as expected, 1 above.
+    pub direction: i8,
+}
+
+/// What one evaluation of one unit produced.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The unit: the name of a signal or a panel.
+    pub unit: Arc<str>,
+    /// The grid time that was evaluated.
+    pub at: Millis,
+    /// The series that had a sample or are still being judged, sorted by labels.
+    pub series: Vec<SeriesOutcome>,
+    /// The horizons forecast, shortest first.
+    pub horizons: Arc<[Horizon]>,
+    /// `forecasts[i * horizons.len() + j]`: series `i`, horizon `j`.
+    pub forecasts: Vec<Interval>,
+    /// Per horizon, the median over the series; `None` where no forecast was checked yet.
+    pub trust: Vec<Option<Trust>>,
+    /// What `/metrics` shows of this unit.
+    pub chunks: Vec<Chunk>,
+    /// Counts, for status and self-metrics.
+    pub counts: Counts,
+}
+
+/// What happened in one evaluation.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Counts {
+    /// Series with state.
+    pub series: usize,
+    /// Series still without enough history to be scored.
+    pub warming: usize,
+    /// Series whose verdict is on.
+    pub active: usize,
+    /// Values of re-read grid times that had changed.
+    pub corrections: usize,
+    /// Panics caught, by detector or forecaster.
+    pub panics: Vec<(&'static str, u64)>,
+    /// Bytes of state.
+    pub state_bytes: usize,
+    /// Verdicts that began, below and above the expected value.
+    pub begun: [u64; 2],
+}

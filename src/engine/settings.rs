@@ -1,0 +1,200 @@
+//! The shape of a signal and of a panel in the configuration file.
+
+use crate::{baseline, detect, forecast, series::Span};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
+use std::fmt;
+
+/// One signal.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignalSettings {
+    /// Published as `predicted_<name>`.
+    pub name: String,
+    /// Name of the source; may be left out where there is only one.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// PromQL.
+    pub query: String,
+    /// Grid step.
+    #[serde(default = "SignalSettings::default_step")]
+    pub step: Span,
+    /// How much past is read and kept.
+    #[serde(default = "SignalSettings::default_history")]
+    pub history: Span,
+    /// A grid time is read this long after it, so that late samples are in.
+    #[serde(default = "SignalSettings::default_offset")]
+    pub offset: Span,
+    /// An outcome older than this is not served any more.
+    #[serde(default)]
+    pub max_age: Option<Span>,
+    /// No more series than this.
+    #[serde(default = "SignalSettings::default_max_series")]
+    pub max_series: usize,
+    /// Seasons.
+    #[serde(default)]
+    pub seasonality: Seasonality,
+    /// Zone whose wall clock the seasons follow.
+    #[serde(default)]
+    pub timezone: Option<String>,
+    /// Values that can be.
+    #[serde(default)]
+    pub range: ValueRange,
+    /// Size class.
+    #[serde(default)]
+    pub class: Class,
+    /// Which series are published.
+    #[serde(default)]
+    pub emit: Emit,
+    /// What is expected.
+    #[serde(default)]
+    pub baseline: baseline::Settings,
+    /// Detectors; the default set where left out.
+    #[serde(default)]
+    pub detectors: Option<Vec<detect::Settings>>,
+    /// Whether every detector's own score is published too.
+    #[serde(default)]
+    pub detector_scores: bool,
+    /// How the detectors' scores become one.
+    #[serde(default)]
+    pub combine: detect::Combine,
+    /// Alert hygiene.
+    #[serde(default)]
+    pub alerting: detect::AlertingSettings,
+    /// Score thresholds of the severities.
+    #[serde(default)]
+    pub severity: detect::SeverityThresholds,
+    /// Forecasts.
+    #[serde(default)]
+    pub forecast: forecast::Settings,
+}
+
+impl SignalSettings {
+    /// Most Prometheus servers scrape every 15 s to 1 min; at 1 min three weeks fit in 120 kB.
+    fn default_step() -> Span {
+        Span::minutes(1)
+    }
+
+    /// Three weeks: the least that shows a weekly season more than twice.
+    fn default_history() -> Span {
+        Span::days(21)
+    }
+
+    /// Late remote writes, lookback and search latency (VictoriaMetrics hides the newest 30 s).
+    fn default_offset() -> Span {
+        Span::seconds(30)
+    }
+
+    /// A mistaken query must not eat the memory of everybody else.
+    fn default_max_series() -> usize {
+        5_000
+    }
+
+    /// `max_age`, or its default: five steps and the offset, at least five minutes.
+    pub fn max_age(&self) -> Span {
+        let default = (5 * self.step.as_millis() + self.offset.as_millis()).max(300_000);
+        self.max_age.unwrap_or(Span::millis(default))
+    }
+}
+
+/// Seasons of a signal: the word `auto`, or a list of season lengths.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Seasonality {
+    /// Found in the history (`auto`).
+    #[default]
+    Auto,
+    /// These season lengths; an empty list for none.
+    Given(Vec<Span>),
+}
+
+impl<'de> Deserialize<'de> for Seasonality {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SeasonalityVisitor)
+    }
+}
+
+struct SeasonalityVisitor;
+
+impl<'de> Visitor<'de> for SeasonalityVisitor {
+    type Value = Seasonality;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`auto` or a list of season lengths such as [1d, 1w]")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Seasonality, E> {
+        if word == "auto" {
+            return Ok(Seasonality::Auto);
+        }
+        Err(E::invalid_value(de::Unexpected::Str(word), &self))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Seasonality, A::Error> {
+        let mut spans = Vec::new();
+        while let Some(span) = items.next_element()? {
+            spans.push(span);
+        }
+        Ok(Seasonality::Given(spans))
+    }
+}
+
+/// Values that can be; outside is anomalous, and predictions are clipped to it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueRange {
+    /// The least possible value.
+    #[serde(default)]
+    pub min: Option<f64>,
+    /// The greatest possible value.
+    #[serde(default)]
+    pub max: Option<f64>,
+}
+
+/// Size class of a signal, see `design.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Deep up to a number of series, wide above.
+    #[default]
+    Auto,
+    /// The whole history is kept: every model.
+    Deep,
+    /// Constant-size state: up to a million series, no forecasts.
+    Wide,
+}
+
+/// Which series are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Emit {
+    /// Every series.
+    #[default]
+    All,
+    /// Only series whose verdict is on.
+    Anomalous,
+}
+
+/// Several signals of one entity, joined on labels.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PanelSettings {
+    /// The value of the label `signal` of its scores.
+    pub name: String,
+    /// The signals side by side.
+    pub signals: Vec<String>,
+    /// Labels that name the entity.
+    pub on: Vec<String>,
+    /// Detectors over the joined channels.
+    pub detectors: Vec<detect::Settings>,
+    /// How the detectors' scores become one.
+    #[serde(default)]
+    pub combine: detect::Combine,
+    /// Alert hygiene.
+    #[serde(default)]
+    pub alerting: detect::AlertingSettings,
+    /// Score thresholds of the severities.
+    #[serde(default)]
+    pub severity: detect::SeverityThresholds,
+}

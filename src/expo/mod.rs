@@ -1,0 +1,7 @@
+//! The Prometheus text formats: escaping, encoding, content negotiation. Pure (invariant 1).
+
+mod chunk;
+mod labels;
+
+pub use chunk::{Chunk, Kind};
+pub use labels::RenderedLabels;

@@ -1,0 +1,64 @@
+//! Forecasters: the future of each series at each horizon, with conformal intervals.
+//!
+//! Pure: no IO, no clock (invariant 1). A forecaster is one file plus its name in the list of `kinds!`
+//! (invariant 6). State is columnar: one instance owns every series of a shard.
+
+use crate::series::{Millis, Past, Slot};
+
+/// A model of the future, for all series of one shard.
+///
+/// A series' state is derived from its past alone: [`Forecaster::fit`] learns from it and leaves the
+/// state as of the end of that past; [`Forecaster::extend`] carries it on, one grid time after another.
+pub trait Forecaster: Send + std::fmt::Debug {
+    /// Its name in configuration and in the `model` label.
+    fn kind(&self) -> &'static str;
+    /// Makes room for `slots` series in all; new ones know nothing.
+    fn grow(&mut self, slots: usize);
+    /// Forgets one series.
+    fn evict(&mut self, slot: Slot);
+    /// Learns one series from its past. `false`: not enough history (or nothing to learn), it abstains.
+    fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool;
+    /// Takes in the values at grid time `at` (`NaN` where missing), without fitting again.
+    fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]);
+    /// Expected values after the newest time taken in: `out[i * horizons.len() + j]` is that of
+    /// `slots[i]`, `horizons[j]` steps ahead; `NaN` where it abstains.
+    fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]);
+    /// Bytes of state, all series together.
+    fn heap_bytes(&self) -> usize;
+}
+
+/// What is published of one series at one horizon, in the unit of the series; `NaN` where absent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    /// The expected value.
+    pub expected: f32,
+    /// Lower end of the interval.
+    pub lower: f32,
+    /// Upper end of the interval.
+    pub upper: f32,
+}
+
+impl Interval {
+    /// Nothing to publish.
+    pub const ABSENT: Self = Self {
+        expected: f32::NAN,
+        lower: f32::NAN,
+        upper: f32::NAN,
+    };
+}
+
+/// How far the forecasts of one series at one horizon can be trusted, over its recent origins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Trust {
+    /// WAPE: sum of absolute errors over sum of absolute actuals.
+    pub error_ratio: f32,
+    /// Share of actuals that fell inside their interval.
+    pub coverage_ratio: f32,
+    /// `1 - error / error of seasonal naive`; negative where seasonal naive is better.
+    pub skill_ratio: f32,
+}
+
+/// What is forecast of a signal.
+#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {}

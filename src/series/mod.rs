@@ -1,0 +1,65 @@
+//! What a sample belongs to and when: label sets, the time grid, the window of one series, time zones.
+//!
+//! Pure: no IO, no clock (invariant 1).
+
+pub mod grid;
+pub mod labels;
+pub mod panel;
+pub mod span;
+pub mod window;
+pub mod zone;
+
+pub use grid::{Grid, Millis};
+pub use labels::{LabelError, Labels};
+pub use span::Span;
+pub use window::Window;
+pub use zone::Zone;
+
+/// Dense index of one series inside the unit (or the shard of a unit) that owns its state.
+pub type Slot = usize;
+
+/// The past of one series, as everything that learns receives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Past<'a> {
+    /// Grid time of the newest value, milliseconds since the epoch.
+    pub end: Millis,
+    /// Spacing of the values.
+    pub grid: Grid,
+    /// Oldest to newest, one per grid time, `NaN` where there was no sample.
+    pub values: &'a [f32],
+    /// Season lengths in steps, shortest first; empty where none is known.
+    pub seasons: &'a [usize],
+    /// Zone whose wall clock the seasons follow.
+    pub zone: &'a Zone,
+}
+
+impl<'a> Past<'a> {
+    /// Grid time of `values[index]`.
+    pub fn time(&self, index: usize) -> Millis {
+        self.end - (self.values.len() - 1 - index) as i64 * self.grid.step()
+    }
+
+    /// The same past without its newest `steps` values; `None` where nothing would be left.
+    pub fn before(&self, steps: usize) -> Option<Past<'a>> {
+        let keep = self
+            .values
+            .len()
+            .checked_sub(steps)
+            .filter(|&keep| keep > 0)?;
+        let end = self.end - steps as i64 * self.grid.step();
+        Some(Past {
+            end,
+            values: &self.values[..keep],
+            ..*self
+        })
+    }
+
+    /// The newest `steps` values only (all of them where there are fewer).
+    pub fn tail(&self, steps: usize) -> Past<'a> {
+        let from = self.values.len().saturating_sub(steps);
+        Past {
+            values: &self.values[from..],
+            ..*self
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Windows side by side: joining the series of several signals on labels.

@@ -1,0 +1,120 @@
+//! Where samples come from. An adapter: it does IO, and knows nothing of what is done with the samples.
+
+use crate::series::{Labels, Millis};
+use std::{future::Future, pin::Pin};
+
+/// One range-aligned request: a value per step from `start` to `end`, both included, both on the grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RangeRequest {
+    /// PromQL.
+    pub query: String,
+    /// First grid time.
+    pub start: Millis,
+    /// Last grid time.
+    pub end: Millis,
+    /// Grid step.
+    pub step: Millis,
+    /// No more series than this are kept; the rest is counted in [`Matrix::dropped`].
+    pub max_series: usize,
+}
+
+/// One series of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesSamples {
+    /// Its labels, `__name__` removed.
+    pub labels: Labels,
+    /// Grid times, ascending and unique, and values; never `NaN` or infinite (those are gaps).
+    pub samples: Vec<(Millis, f64)>,
+}
+
+/// The answer to a [`RangeRequest`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Matrix {
+    /// Sorted by labels, each label set once.
+    pub series: Vec<SeriesSamples>,
+    /// What the source warned about, such as a partial response.
+    pub warnings: Vec<String>,
+    /// Series over the limit that were left out.
+    pub dropped: usize,
+    /// Samples left out because they were not finite, out of order or twice.
+    pub rejected: usize,
+}
+
+/// Why a source gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct SourceError {
+    /// The kind of failure, for the label `cause`.
+    pub cause: Cause,
+    /// What happened and what can be changed, for a person; never a secret.
+    pub message: String,
+}
+
+/// The kinds of failure, as the label `cause`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// Name look-up, connection or TLS.
+    Connect,
+    /// A deadline passed.
+    Timeout,
+    /// An HTTP status other than success.
+    Status,
+    /// The answer is not what the API promises.
+    Decode,
+    /// A limit of ours was exceeded (response size, samples).
+    Limit,
+    /// The source refused the query itself; asking again cannot help.
+    Query,
+    /// The circuit breaker is open: it was not asked.
+    BreakerOpen,
+}
+
+impl Cause {
+    /// All causes, sorted by label value.
+    pub const ALL: [Self; 7] = [
+        Self::BreakerOpen,
+        Self::Connect,
+        Self::Decode,
+        Self::Limit,
+        Self::Query,
+        Self::Status,
+        Self::Timeout,
+    ];
+
+    /// The value of the label `cause`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BreakerOpen => "breaker_open",
+            Self::Connect => "connect",
+            Self::Decode => "decode",
+            Self::Limit => "limit",
+            Self::Query => "query",
+            Self::Status => "status",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// State of a circuit breaker, as a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Requests go through.
+    Closed,
+    /// Requests are refused until the pause is over.
+    Open,
+    /// One trial request is under way.
+    HalfOpen,
+}
+
+/// The answer of a source, later.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Matrix, SourceError>> + Send + 'a>>;
+
+/// A source that can be asked for ranges.
+pub trait Source: Send + Sync + std::fmt::Debug {
+    /// Its name in the configuration.
+    fn name(&self) -> &str;
+    /// Asks for a range; cancelled by dropping the future.
+    fn range(&self, request: RangeRequest) -> Answer<'_>;
+    /// The state of its circuit breaker.
+    fn breaker(&self) -> BreakerState;
+}

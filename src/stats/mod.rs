@@ -1,0 +1,1 @@
+//! Statistics the rest is built of. Pure (invariant 1).
