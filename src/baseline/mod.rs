@@ -2,7 +2,10 @@
 //!
 //! Pure: no IO, no clock (invariant 1). State is columnar: one instance owns every series of a shard.
 
-use crate::series::{Millis, Past, Slot};
+mod seasonal;
+
+use crate::series::{Grid, Millis, Past, Slot};
+use seasonal::Seasonal;
 
 /// What is expected of one series at one grid time, before its value is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,4 +63,16 @@ pub enum Settings {
     /// Seasonal where a season is known, rolling otherwise.
     #[default]
     Auto,
+}
+
+impl Settings {
+    /// Problems by field; empty where all is well.
+    pub fn validate(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// The baseline.
+    pub fn build(&self, grid: Grid) -> Box<dyn Baseline> {
+        Box::new(Seasonal::new(grid))
+    }
 }

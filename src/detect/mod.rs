@@ -3,10 +3,26 @@
 //! Pure: no IO, no clock (invariant 1). A detector is one file plus its name in the list of `kinds!`
 //! (invariant 6). State is columnar: one instance owns every series of its shard or unit.
 
+mod combine;
+mod dbscan;
+mod envelope;
+mod verdict;
+mod zscore;
+
+pub use combine::{Combine, Weights};
+pub use verdict::{AlertingSettings, SeverityThresholds, Side, Verdict, Verdicts};
+
 use crate::{
     baseline::Band,
-    series::{Labels, Millis, Slot},
+    series::{Grid, Labels, Millis, Slot},
 };
+use serde::Deserialize;
+
+/// No score is greater: a division by almost nothing must not print as 1e38.
+pub const MAX_SCORE: f32 = 1_000.0;
+
+/// What is wrong with settings: path of the field below them, and a sentence with what is allowed.
+pub type Problems = Vec<(String, String)>;
 
 /// What a detector sees at one grid time. All slices have the same length.
 #[derive(Debug, Clone, Copy)]
@@ -52,26 +68,108 @@ pub trait Detector: Send + std::fmt::Debug {
     fn heap_bytes(&self) -> usize;
 }
 
-/// One configured detector.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Settings {}
-
-/// How the scores of several detectors become one. A member without a score abstains.
-#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Combine {
-    /// The greatest score.
-    #[default]
-    Max,
+/// What a panel detector sees at one grid time.
+#[derive(Debug, Clone, Copy)]
+pub struct PanelBatch<'a> {
+    /// The grid time.
+    pub at: Millis,
+    /// Which entities, ascending.
+    pub slots: &'a [Slot],
+    /// `channels[c][i]`: how far signal `c` of entity `slots[i]` is from its baseline, in scales of that
+    /// baseline (signed); `NaN` where missing.
+    pub channels: &'a [&'a [f32]],
 }
 
-/// Alert hygiene.
-#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AlertingSettings {}
+/// A detector over the entities of a panel, each a vector with one channel per signal. State depends on
+/// the newest `memory` steps of all entities.
+pub trait PanelDetector: Send + std::fmt::Debug {
+    /// Its name in configuration and in the `detector` label.
+    fn kind(&self) -> &'static str;
+    /// The bounded span its state depends on, in steps (invariant 3).
+    fn memory(&self) -> usize;
+    /// Makes room for `slots` entities in all; new ones know nothing.
+    fn grow(&mut self, slots: usize);
+    /// Tells the labels of a new entity (peer groups are made of them).
+    fn assign(&mut self, _slot: Slot, _labels: &Labels) {}
+    /// Forgets one entity's state.
+    fn reset(&mut self, slot: Slot);
+    /// Scores one grid time and learns from it, as [`Detector::step`].
+    fn step(&mut self, batch: &PanelBatch<'_>, out: &mut [f32]);
+    /// Bytes of state, all entities together.
+    fn heap_bytes(&self) -> usize;
+}
 
-/// Score thresholds of the severities.
-#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SeverityThresholds {}
+/// The one list of detectors, sorted: it makes the settings, their names, checks and constructors.
+macro_rules! kinds {
+    ($($module:ident => $variant:ident),+ $(,)?) => {
+        /// One configured detector: a map with a single key, its kind.
+        #[derive(Debug, Clone, PartialEq, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Settings {
+            $(
+                #[doc = concat!("`", stringify!($module), "`")]
+                $variant($module::Settings),
+            )+
+        }
+
+        /// The names of the detectors, sorted.
+        pub const KINDS: &[&str] = &[$(stringify!($module)),+];
+
+        impl Settings {
+            /// Its name in configuration and in the `detector` label.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => stringify!($module),)+
+                }
+            }
+
+            /// Problems by field; empty where all is well.
+            pub fn validate(&self) -> Problems {
+                match self {
+                    $(Self::$variant(settings) => settings.validate(),)+
+                }
+            }
+
+            /// The detector, for the series of a shard or unit (see [`Detector::scope`]).
+            pub fn build(&self, grid: Grid) -> Box<dyn Detector> {
+                match self {
+                    $(Self::$variant(settings) => settings.build(grid),)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    dbscan => Dbscan,
+    envelope => Envelope,
+    zscore => Zscore,
+}
+
+impl Settings {
+    /// The detector over the entities of a panel; `None` where this kind only knows single series.
+    pub fn build_panel(&self, grid: Grid) -> Option<Box<dyn PanelDetector>> {
+        match self {
+            Self::Dbscan(settings) => Some(settings.build_panel(grid)),
+            Self::Envelope(_) | Self::Zscore(_) => None,
+        }
+    }
+}
+
+/// What watches a signal that names no detectors.
+pub fn defaults() -> Vec<Settings> {
+    vec![
+        Settings::Zscore(zscore::Settings::default()),
+        Settings::Envelope(envelope::Settings::default()),
+    ]
+}
+
+fn positive(field: &str, value: f64) -> Problems {
+    if value.is_finite() && value > 0.0 {
+        return Vec::new();
+    }
+    vec![(
+        field.into(),
+        format!("{value} is not allowed; allowed: greater than 0"),
+    )]
+}
