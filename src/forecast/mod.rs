@@ -1,9 +1,23 @@
 //! Forecasters: the future of each series at each horizon, with conformal intervals.
 //!
 //! Pure: no IO, no clock (invariant 1). A forecaster is one file plus its name in the list of `kinds!`
-//! (invariant 6). State is columnar: one instance owns every series of a shard.
+//! (invariant 6). State is columnar: one instance owns every series of a shard. [`Forecasts`] runs the
+//! configured forecasters, chooses among them per series and horizon, and puts intervals around them.
 
-use crate::series::{Millis, Past, Slot};
+mod calibration;
+mod choice;
+mod conformal;
+mod last_value;
+mod seasonal_naive;
+mod selection;
+mod settings;
+mod track;
+mod wall;
+
+pub use selection::Forecasts;
+pub use settings::{ModelFiles, Models, Settings};
+
+use crate::series::{Grid, Millis, Past, Slot};
 
 /// A model of the future, for all series of one shard.
 ///
@@ -58,7 +72,62 @@ pub struct Trust {
     pub skill_ratio: f32,
 }
 
-/// What is forecast of a signal.
-#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {}
+/// Makes, of one sorted list `name => Type`, the settings of a forecaster as a single-key map, its
+/// names, and what builds it. `name` is the module: it has `Settings` (with `validate`) and `Type`
+/// (with `build`).
+macro_rules! kinds {
+    ($($module:ident => $variant:ident),+ $(,)?) => {
+        /// Every forecaster by the name it has in configuration and in the `model` label, sorted.
+        pub const KINDS: &[&str] = &[$(stringify!($module)),+];
+
+        /// One configured forecaster.
+        #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum ModelSettings {
+            $(
+                #[doc = concat!("`", stringify!($module), "`")]
+                $variant($module::Settings),
+            )+
+        }
+
+        impl ModelSettings {
+            /// Its name in configuration and in the `model` label.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => stringify!($module),)+ }
+            }
+
+            /// Every problem, as (field, what is wrong and what is allowed).
+            pub fn validate(&self) -> Vec<(String, String)> {
+                match self { $(Self::$variant(settings) => settings.validate(),)+ }
+            }
+
+            /// The forecaster, without any series yet.
+            ///
+            /// # Errors
+            /// What a person can change: a file that is missing or cannot be run.
+            pub fn build(&self, grid: Grid, horizons: &[usize], files: &ModelFiles) -> Result<Box<dyn Forecaster>, String> {
+                match self { $(Self::$variant(settings) => Ok(Box::new($module::$variant::build(settings, grid, horizons, files)?)),)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    last_value => LastValue,
+    seasonal_naive => SeasonalNaive,
+}
+
+impl ModelSettings {
+    /// The file it needs, if it needs one.
+    pub(crate) fn path(&self) -> Option<std::path::PathBuf> {
+        None
+    }
+}
+
+/// What `models: auto` runs.
+fn auto() -> Vec<ModelSettings> {
+    vec![
+        ModelSettings::LastValue(last_value::Settings::default()),
+        ModelSettings::SeasonalNaive(seasonal_naive::Settings::default()),
+    ]
+}

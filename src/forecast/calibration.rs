@@ -1,0 +1,121 @@
+//! From what the members forecast on a walk through the past to the choice, interval and trust of one
+//! series at one horizon.
+
+use super::{
+    choice::{Choice, choose},
+    track::Track,
+    wall::Wall,
+};
+use crate::series::Past;
+
+/// Forecasts waiting for their actual value, at most, per horizon.
+const MOST_PENDING: usize = 96;
+
+/// What members forecast at the origins of a walk through the newer part of a past.
+pub(super) struct Walk<'a> {
+    pub(super) past: &'a Past<'a>,
+    pub(super) wall: &'a Wall,
+    /// Origins are the grid times whose number is a multiple of this.
+    pub(super) stride: usize,
+    /// Number of members, without the reference.
+    pub(super) members: usize,
+    pub(super) horizons: &'a [usize],
+    /// Index of each origin in the past, ascending.
+    pub(super) origins: Vec<usize>,
+    /// By origin, then member (the reference last), horizons inner.
+    pub(super) points: Vec<f32>,
+}
+
+/// One origin as one horizon sees it.
+struct Origin<'a> {
+    /// Number of its grid time.
+    number: i64,
+    /// Number of the grid time forecast, and the part of the season it is in.
+    target: i64,
+    bin: usize,
+    /// `NaN` where it is missing or not yet known.
+    actual: f32,
+    /// By member (the reference last), horizons inner.
+    points: &'a [f32],
+}
+
+impl Walk<'_> {
+    /// The track of the `h`-th horizon as of the end of the past.
+    pub(super) fn track(&self, h: usize, interval: f32) -> Track {
+        let stride = horizon_stride(self.stride, self.horizons[h]);
+        let mut track = Track::new(stride, self.past.seasons.first().copied());
+        let origins = self.origins(h, &track);
+        let errors = self.errors(h, &origins);
+        track.choice = choose(&errors, interval);
+        if let Some(choice) = track.choice {
+            let residuals: Vec<(usize, f32)> = origins
+                .iter()
+                .enumerate()
+                .map(|(i, origin)| (origin.bin, choice.of(|member| errors[member][i])))
+                .filter(|(_, residual)| residual.is_finite())
+                .collect();
+            track.prepare(interval, &residuals);
+            self.replay(&mut track, choice, h, &origins);
+        }
+        track
+    }
+
+    fn origins(&self, h: usize, track: &Track) -> Vec<Origin<'_>> {
+        let (past, steps) = (self.past, self.horizons[h]);
+        let row = (self.members + 1) * self.horizons.len();
+        self.origins
+            .iter()
+            .zip(self.points.chunks_exact(row))
+            .map(|(&index, points)| {
+                let target = past.time(index) + steps as i64 * past.grid.step();
+                Origin {
+                    number: past.grid.index(past.time(index)),
+                    target: past.grid.index(target),
+                    bin: track.bin(self.wall.index(target)),
+                    actual: past.values.get(index + steps).copied().unwrap_or(f32::NAN),
+                    points,
+                }
+            })
+            .filter(|origin| origin.number.rem_euclid(track.stride as i64) == 0)
+            .collect()
+    }
+
+    /// Residuals by member, then origin.
+    fn errors(&self, h: usize, origins: &[Origin<'_>]) -> Vec<Vec<f32>> {
+        let count = self.horizons.len();
+        (0..self.members)
+            .map(|member| {
+                origins
+                    .iter()
+                    .map(|origin| origin.actual - origin.points[member * count + h])
+                    .collect()
+            })
+            .collect()
+    }
+
+    /// Forecasts at each origin and takes in each actual value when it became known, in their order.
+    fn replay(&self, track: &mut Track, choice: Choice, h: usize, origins: &[Origin<'_>]) {
+        let count = self.horizons.len();
+        for origin in origins {
+            self.resolve(track, origin.number);
+            let expected = choice.of(|member| origin.points[member * count + h]);
+            let reference = origin.points[self.members * count + h];
+            track.forecast(origin.target, origin.bin, expected, reference);
+        }
+        self.resolve(track, self.past.grid.index(self.past.end));
+    }
+
+    fn resolve(&self, track: &mut Track, now: i64) {
+        let end = self.past.grid.index(self.past.end);
+        while let Some(due) = track.due(now) {
+            // A target that is due lies within the past.
+            let index = self.past.values.len() as i64 - 1 - (end - due.target);
+            track.resolve(&due, self.past.values[index as usize]);
+        }
+    }
+}
+
+/// A multiple of the walk's stride, so that every origin of the horizon is one of the walk's.
+fn horizon_stride(stride: usize, steps: usize) -> usize {
+    steps.div_ceil(MOST_PENDING).div_ceil(stride) * stride
+}

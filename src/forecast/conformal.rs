@@ -1,0 +1,154 @@
+//! Conformal intervals: as wide as the recent errors at the same horizon were, whatever the model says.
+//!
+//! Residuals are divided by a local scale (their usual size at that time of the season, times their
+//! recent size), so that quiet nights have narrow intervals and busy hours wide ones. The interval's
+//! ends are quantiles of the newest normalised residuals, lower and upper apart because loads are
+//! skewed. Each end's level is tracked: a miss widens, a hit narrows, by steps that balance at the
+//! nominal rate (adaptive conformal inference: Gibbs & Candès 2021, arXiv:2106.00170; with feedback
+//! delayed by the horizon, as in Angelopoulos, Candès & Tibshirani 2023, arXiv:2307.16895).
+
+/// An interval of fewer residuals would be a guess.
+pub(super) const LEAST_RESIDUALS: usize = 20;
+/// Newest normalised residuals kept.
+pub(super) const KEPT_RESIDUALS: usize = 512;
+/// Parts of the season that have a usual residual size of their own.
+pub(super) const BINS: usize = 24;
+/// Weight of the overall size in the size of one part, in residuals: parts with few stay near it.
+const BIN_PRIOR: f32 = 10.0;
+/// Step of the tracked level, per resolved forecast.
+const LEVEL_STEP: f32 = 0.01;
+/// Weight of the newest residual in the recent size.
+const RECENT_WEIGHT: f32 = 0.05;
+/// The recent size moves the interval only within these bounds: one outlier must not.
+const RECENT_BOUNDS: (f32, f32) = (0.25, 4.0);
+
+/// Intervals of one series at one horizon.
+#[derive(Debug, Clone)]
+pub(super) struct Conformal {
+    /// Nominal share of misses on each side.
+    nominal: f32,
+    /// Usual residual size by part of the season.
+    usual: [f32; BINS],
+    /// Recent residual size relative to the usual one.
+    recent: f32,
+    /// Newest normalised residuals, in a ring.
+    ring: Vec<f32>,
+    next: usize,
+    /// The same, ascending.
+    sorted: Vec<f32>,
+    /// Tracked share of misses aimed at: below, above.
+    aimed: [f32; 2],
+    /// Ends of the interval in units of the scale.
+    ends: [f32; 2],
+}
+
+impl Conformal {
+    /// No residuals yet; `interval` is the nominal coverage. `past` are (part of the season, residual).
+    pub(super) fn new(interval: f32, past: &[(usize, f32)]) -> Self {
+        let nominal = (1.0 - interval) / 2.0;
+        Self {
+            nominal,
+            usual: usual_sizes(past),
+            recent: 1.0,
+            ring: Vec::new(),
+            next: 0,
+            sorted: Vec::new(),
+            aimed: [nominal; 2],
+            ends: [f32::NAN; 2],
+        }
+    }
+
+    /// Residual size to expect in a part of the season. Never zero.
+    pub(super) fn scale(&self, bin: usize) -> f32 {
+        let (least, most) = RECENT_BOUNDS;
+        self.usual[bin] * self.recent.clamp(least, most)
+    }
+
+    /// Lower and upper end around `expected`; `None` before there are enough residuals.
+    pub(super) fn interval(&self, expected: f32, scale: f32) -> Option<(f32, f32)> {
+        (self.ring.len() >= LEAST_RESIDUALS).then(|| {
+            // An interval always holds its own forecast, however skewed the residuals are.
+            let [below, above] = self.ends;
+            (
+                expected + scale * below.min(0.0),
+                expected + scale * above.max(0.0),
+            )
+        })
+    }
+
+    /// Takes in a resolved forecast: its residual, the scale it was given, and where an interval was
+    /// given, whether the actual value was below or above it.
+    pub(super) fn observe(
+        &mut self,
+        bin: usize,
+        residual: f32,
+        scale: f32,
+        missed: Option<[bool; 2]>,
+    ) {
+        self.keep(residual / scale);
+        let size = (residual.abs() / self.usual[bin]).min(RECENT_BOUNDS.1 * 2.0);
+        self.recent += RECENT_WEIGHT * (size - self.recent);
+        if let Some(missed) = missed {
+            for (aimed, missed) in self.aimed.iter_mut().zip(missed) {
+                let error = if missed { 1.0 } else { 0.0 };
+                *aimed = (*aimed + LEVEL_STEP * (self.nominal - error)).clamp(0.0, 0.5);
+            }
+        }
+        self.ends = [
+            quantile(&self.sorted, self.aimed[0]),
+            quantile(&self.sorted, 1.0 - self.aimed[1]),
+        ];
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        (self.ring.capacity() + self.sorted.capacity()) * size_of::<f32>()
+    }
+
+    fn keep(&mut self, score: f32) {
+        if self.ring.len() == KEPT_RESIDUALS {
+            let old = std::mem::replace(&mut self.ring[self.next], score);
+            self.next = (self.next + 1) % KEPT_RESIDUALS;
+            let at = self.sorted.partition_point(|&kept| kept < old);
+            self.sorted.remove(at);
+        } else {
+            self.ring.push(score);
+        }
+        let at = self.sorted.partition_point(|&kept| kept < score);
+        self.sorted.insert(at, score);
+    }
+}
+
+/// The conformal quantile: of `n` values plus the one to come, between the two nearest.
+fn quantile(sorted: &[f32], level: f32) -> f32 {
+    let last = sorted.len() - 1;
+    let position = level * (sorted.len() + 1) as f32 - 1.0;
+    let position = position.clamp(0.0, last as f32);
+    let below = position as usize;
+    let share = position - below as f32;
+    let (low, high) = (sorted[below], sorted[(below + 1).min(last)]);
+    low + share * (high - low)
+}
+
+/// Mean absolute residual by part of the season, drawn towards the overall mean where a part has few.
+fn usual_sizes(past: &[(usize, f32)]) -> [f32; BINS] {
+    let mut sums = [0.0_f32; BINS];
+    let mut counts = [0.0_f32; BINS];
+    for &(bin, residual) in past {
+        sums[bin] += residual.abs();
+        counts[bin] += 1.0;
+    }
+    let overall = sums.iter().sum::<f32>() / counts.iter().sum::<f32>().max(1.0);
+    // Where nothing ever erred any positive size will do: the ends are multiples of zero residuals.
+    let overall = if overall > 0.0 {
+        overall
+    } else {
+        f32::MIN_POSITIVE.sqrt()
+    };
+    let mut usual = [overall; BINS];
+    for bin in 0..BINS {
+        let size = (sums[bin] + BIN_PRIOR * overall) / (counts[bin] + BIN_PRIOR);
+        usual[bin] = size.max(overall * 1e-3);
+    }
+    usual
+}

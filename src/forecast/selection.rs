@@ -1,0 +1,303 @@
+//! All forecasts of a shard: members, the choice among them, intervals, and trust.
+//!
+//! At a rebuild the members are fitted to the older part of the past and carried through the rest of
+//! it without looking ahead; what they forecast at aligned origins on the way decides which one (or
+//! the mean of the best two) is used at each horizon, and calibrates its interval. Then they are
+//! fitted to the whole past. Between rebuilds members are carried on, and forecasts that come due
+//! adapt the interval; the choice stays.
+
+use super::{
+    Forecaster, Interval, ModelFiles, Settings, Trust, calibration::Walk, choice::Choice,
+    seasonal_naive::SeasonalNaive, track::Track, wall::Wall,
+};
+use crate::series::{Grid, Millis, Past, Slot};
+
+/// Origins aimed at in one calibration.
+const ORIGINS: usize = 512;
+/// Below this many values nothing is forecast.
+const LEAST_PAST: usize = 30;
+
+/// The forecasts of all series of one shard.
+#[derive(Debug)]
+pub struct Forecasts {
+    grid: Grid,
+    horizons: Vec<usize>,
+    interval: f32,
+    members: Vec<Box<dyn Forecaster>>,
+    /// What skill is measured against.
+    reference: SeasonalNaive,
+    wall: Wall,
+    /// By slot: newest grid time taken in.
+    now: Vec<Millis>,
+    /// By slot, horizons inner.
+    tracks: Vec<Track>,
+    /// By slot, horizons inner: what is published now.
+    current: Vec<Interval>,
+    scratch: Scratch,
+}
+
+/// Buffers kept between steps.
+#[derive(Debug, Default)]
+struct Scratch {
+    slots: Vec<Slot>,
+    values: Vec<f32>,
+    /// By member (the reference last), then slot, horizons inner.
+    points: Vec<f32>,
+}
+
+impl Forecasts {
+    /// Forecasts without any series yet.
+    ///
+    /// # Errors
+    /// What a person can change: a horizon that the grid does not have, a model file that is missing
+    /// or cannot be run.
+    pub fn build(settings: &Settings, grid: Grid, files: &ModelFiles) -> Result<Self, String> {
+        let horizons = settings.horizon_steps(grid).map_err(|problems| {
+            let texts: Vec<String> = problems
+                .into_iter()
+                .map(|(field, text)| format!("{field}: {text}"))
+                .collect();
+            texts.join("; ")
+        })?;
+        let members = settings
+            .members()
+            .iter()
+            .map(|model| model.build(grid, &horizons, files))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            grid,
+            horizons,
+            interval: settings.interval as f32,
+            members,
+            reference: SeasonalNaive::shortest(grid),
+            wall: Wall::new(grid),
+            now: Vec::new(),
+            tracks: Vec::new(),
+            current: Vec::new(),
+            scratch: Scratch::default(),
+        })
+    }
+
+    /// The horizons in steps, shortest first.
+    pub fn horizons(&self) -> &[usize] {
+        &self.horizons
+    }
+
+    /// Makes room for `slots` series in all; new ones know nothing.
+    pub fn grow(&mut self, slots: usize) {
+        for member in &mut self.members {
+            member.grow(slots);
+        }
+        self.reference.grow(slots);
+        self.now.resize(slots, Millis::MIN);
+        self.tracks
+            .resize_with(slots * self.horizons.len(), Track::default);
+        self.current
+            .resize(slots * self.horizons.len(), Interval::ABSENT);
+    }
+
+    /// Forgets one series.
+    pub fn evict(&mut self, slot: Slot) {
+        for member in &mut self.members {
+            member.evict(slot);
+        }
+        self.reference.evict(slot);
+        self.now[slot] = Millis::MIN;
+        let range = self.range(slot);
+        self.tracks[range.clone()].fill_with(Track::default);
+        self.current[range].fill(Interval::ABSENT);
+    }
+
+    /// Derives the state of one series from its past alone, up to and including `past.end`.
+    pub fn rebuild(&mut self, slot: Slot, past: &Past<'_>) {
+        self.evict(slot);
+        if self.horizons.is_empty() || past.values.len() < LEAST_PAST {
+            return;
+        }
+        self.wall.set_zone(past.zone);
+        self.calibrate(slot, past, calibration_steps(past.values.len()));
+        self.fit(slot, past);
+        self.now[slot] = past.end;
+        self.publish(&[slot]);
+    }
+
+    /// Takes in the values at grid time `at` (`NaN` where missing). Series whose past already holds
+    /// `at` (a rebuild at this very time) stay as they are.
+    pub fn step(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
+        if self.horizons.is_empty() {
+            return;
+        }
+        let mut fresh = std::mem::take(&mut self.scratch.slots);
+        let mut taken = std::mem::take(&mut self.scratch.values);
+        fresh.clear();
+        taken.clear();
+        for (&slot, &value) in slots.iter().zip(values) {
+            if self.now[slot] != Millis::MIN && self.now[slot] < at {
+                fresh.push(slot);
+                taken.push(value);
+                self.now[slot] = at;
+            }
+        }
+        for member in &mut self.members {
+            member.extend(at, &fresh, &taken);
+        }
+        self.reference.extend(at, &fresh, &taken);
+        self.resolve(at, &fresh, &taken);
+        self.publish(&fresh);
+        self.scratch.slots = fresh;
+        self.scratch.values = taken;
+    }
+
+    /// What is published now: `out[i * horizons + j]` is that of `slots[i]` at the `j`-th horizon.
+    pub fn intervals(&self, slots: &[Slot], out: &mut [Interval]) {
+        let count = self.horizons.len();
+        if count == 0 {
+            return;
+        }
+        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(count)) {
+            row.copy_from_slice(&self.current[self.range(slot)]);
+        }
+    }
+
+    /// How far the forecasts of a series at the `h`-th horizon can be trusted; `None` before any came due.
+    pub fn trust(&self, slot: Slot, h: usize) -> Option<Trust> {
+        self.tracks[slot * self.horizons.len() + h].trust()
+    }
+
+    /// The forecaster in force of a series at the `h`-th horizon.
+    pub fn model(&self, slot: Slot, h: usize) -> Option<&'static str> {
+        match self.tracks[slot * self.horizons.len() + h].choice? {
+            Choice::One(member) => Some(self.members[member].kind()),
+            Choice::Mean(..) => Some("mean_of_two"),
+        }
+    }
+
+    /// Bytes of state, all series together.
+    pub fn heap_bytes(&self) -> usize {
+        let members: usize = self.members.iter().map(|member| member.heap_bytes()).sum();
+        let tracks: usize = self.tracks.iter().map(Track::heap_bytes).sum();
+        members
+            + tracks
+            + self.reference.heap_bytes()
+            + self.tracks.capacity() * size_of::<Track>()
+            + self.current.capacity() * size_of::<Interval>()
+            + self.now.capacity() * size_of::<Millis>()
+            + self.scratch.points.capacity() * size_of::<f32>()
+    }
+
+    fn range(&self, slot: Slot) -> std::ops::Range<usize> {
+        let count = self.horizons.len();
+        slot * count..(slot + 1) * count
+    }
+
+    /// Fits every member and the reference to `past`; who cannot learn from it abstains.
+    fn fit(&mut self, slot: Slot, past: &Past<'_>) {
+        for member in &mut self.members {
+            if !member.fit(slot, past) {
+                member.evict(slot);
+            }
+        }
+        if !self.reference.fit(slot, past) {
+            self.reference.evict(slot);
+        }
+    }
+
+    /// Members fitted to the past without its newest `calibrated` values, carried through those, asked at every origin.
+    fn calibrate(&mut self, slot: Slot, past: &Past<'_>, calibrated: usize) {
+        let Some(head) = past.before(calibrated) else {
+            return;
+        };
+        self.fit(slot, &head);
+        let stride = calibrated.div_ceil(ORIGINS).max(1);
+        let (mut origins, mut points) = (Vec::new(), Vec::new());
+        for index in head.values.len() - 1..past.values.len() {
+            let at = past.time(index);
+            if index >= head.values.len() {
+                let value = &past.values[index..=index];
+                for member in &mut self.members {
+                    member.extend(at, &[slot], value);
+                }
+                self.reference.extend(at, &[slot], value);
+            }
+            if self.grid.index(at).rem_euclid(stride as i64) == 0 {
+                origins.push(index);
+                self.ask(&[slot]);
+                points.extend_from_slice(&self.scratch.points);
+            }
+        }
+        let walk = Walk {
+            past,
+            wall: &self.wall,
+            stride,
+            members: self.members.len(),
+            horizons: &self.horizons,
+            origins,
+            points,
+        };
+        for h in 0..self.horizons.len() {
+            self.tracks[slot * self.horizons.len() + h] = walk.track(h, self.interval);
+        }
+    }
+
+    /// Forecasts of every member and the reference into the scratch buffer.
+    fn ask(&mut self, slots: &[Slot]) {
+        let size = slots.len() * self.horizons.len();
+        let points = &mut self.scratch.points;
+        points.resize(size * (self.members.len() + 1), f32::NAN);
+        let (own, reference) = points.split_at_mut(size * self.members.len());
+        for (member, out) in self.members.iter().zip(own.chunks_exact_mut(size.max(1))) {
+            member.predict(slots, &self.horizons, out);
+        }
+        self.reference.predict(slots, &self.horizons, reference);
+    }
+
+    /// Forecasts that come due at `at` meet their actual value.
+    fn resolve(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
+        let index = self.grid.index(at);
+        let count = self.horizons.len();
+        for (&slot, &value) in slots.iter().zip(values) {
+            for track in &mut self.tracks[slot * count..(slot + 1) * count] {
+                while let Some(due) = track.due(index) {
+                    let actual = if due.target == index { value } else { f32::NAN };
+                    track.resolve(&due, actual);
+                }
+            }
+        }
+    }
+
+    /// Brings what is published up to date, and files the forecasts of origins.
+    fn publish(&mut self, slots: &[Slot]) {
+        self.ask(slots);
+        let (count, members) = (self.horizons.len(), self.members.len());
+        let size = slots.len() * count;
+        for (i, &slot) in slots.iter().enumerate() {
+            let origin = self.grid.index(self.now[slot]);
+            for h in 0..count {
+                let track = &mut self.tracks[slot * count + h];
+                let Some(choice) = track.choice else { continue };
+                let points = &self.scratch.points;
+                let expected = choice.of(|m| points[m * size + i * count + h]);
+                let steps = self.horizons[h] as i64;
+                let wall = self.wall.index(self.now[slot] + steps * self.grid.step());
+                let bin = track.bin(wall);
+                self.current[slot * count + h] = track.interval(bin, expected);
+                let newest = track
+                    .newest_target()
+                    .is_none_or(|target| target < origin + steps);
+                if origin.rem_euclid(track.stride as i64) == 0 && newest {
+                    let reference = points[members * size + i * count + h];
+                    track.forecast(origin + steps, bin, expected, reference);
+                }
+            }
+        }
+    }
+}
+
+/// How many of the newest values of a past calibrate.
+fn calibration_steps(past: usize) -> usize {
+    if past >= 128 {
+        past / 2
+    } else {
+        past - (past / 4).max(10)
+    }
+}

@@ -1,0 +1,246 @@
+//! What is forecast of a signal, as written in configuration.
+
+use super::{KINDS, ModelSettings};
+use crate::series::{Grid, Span};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+
+/// Contents of the model files named in configuration: the core does no IO, the application reads them.
+pub type ModelFiles = BTreeMap<PathBuf, Arc<[u8]>>;
+
+/// A week of minutes: pending forecasts and seasonal memory stay bounded.
+const LONGEST_STEPS: usize = 10_080;
+/// More horizons than this are a mistake: each costs memory, time and three published series.
+const MOST_HORIZONS: usize = 16;
+
+/// What is forecast of a signal.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// How far ahead, each one published under its own `horizon` label. Empty: nothing is forecast.
+    pub horizons: Vec<Span>,
+    /// Share of actual values that shall fall inside the interval.
+    pub interval: f64,
+    /// Which forecasters.
+    pub models: Models,
+}
+
+/// Which forecasters: the word `auto`, or a list of them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Models {
+    /// Those without files and fine tuning; per series and horizon the best of them.
+    #[default]
+    Auto,
+    /// These; per series and horizon the best of them.
+    Given(Vec<ModelSettings>),
+}
+
+impl Default for Settings {
+    /// What a person on call, a scaler and a planner look at; nine out of ten values inside.
+    fn default() -> Self {
+        Self {
+            horizons: vec![Span::minutes(15), Span::minutes(60), Span::days(1)],
+            interval: 0.9,
+            models: Models::Auto,
+        }
+    }
+}
+
+impl Settings {
+    /// Every problem, as (field, what is wrong and what is allowed).
+    pub fn validate(&self) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        if !(0.5..=0.99).contains(&self.interval) {
+            let text = format!("{} is not within 0.5 to 0.99", self.interval);
+            problems.push(("interval".to_owned(), text));
+        }
+        if self.horizons.len() > MOST_HORIZONS {
+            let text = format!("{} horizons; at most {MOST_HORIZONS}", self.horizons.len());
+            problems.push(("horizons".to_owned(), text));
+        }
+        self.validate_order(&mut problems);
+        if let Models::Given(models) = &self.models {
+            validate_models(models, &mut problems);
+        }
+        problems
+    }
+
+    /// The horizons in steps of `grid`.
+    ///
+    /// # Errors
+    /// Every horizon that `grid` does not have, as (field, what is wrong and what is allowed).
+    pub fn horizon_steps(&self, grid: Grid) -> Result<Vec<usize>, Vec<(String, String)>> {
+        let mut problems = Vec::new();
+        let mut steps = Vec::new();
+        for (index, span) in self.horizons.iter().enumerate() {
+            match steps_of(*span, grid) {
+                Ok(count) => steps.push(count),
+                Err(text) => problems.push((format!("horizons[{index}]"), text)),
+            }
+        }
+        if problems.is_empty() {
+            Ok(steps)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// The model files that must be read before [`super::Forecasts::build`].
+    pub fn model_paths(&self) -> Vec<PathBuf> {
+        match &self.models {
+            Models::Auto => Vec::new(),
+            Models::Given(models) => models.iter().filter_map(ModelSettings::path).collect(),
+        }
+    }
+
+    /// The forecasters that will run.
+    pub(super) fn members(&self) -> Vec<ModelSettings> {
+        match &self.models {
+            Models::Auto => super::auto(),
+            Models::Given(models) => models.clone(),
+        }
+    }
+
+    fn validate_order(&self, problems: &mut Vec<(String, String)>) {
+        for (index, span) in self.horizons.iter().enumerate() {
+            let field = format!("horizons[{index}]");
+            if span.as_millis() <= 0 {
+                problems.push((field, "must be longer than 0s".to_owned()));
+            } else if index > 0 && *span <= self.horizons[index - 1] {
+                let text = format!(
+                    "{span} is not longer than {} before it; write them shortest first, each once",
+                    self.horizons[index - 1]
+                );
+                problems.push((field, text));
+            }
+        }
+    }
+}
+
+fn validate_models(models: &[ModelSettings], problems: &mut Vec<(String, String)>) {
+    if models.is_empty() {
+        let text = format!("an empty list; write auto, or some of {}", KINDS.join(", "));
+        problems.push(("models".to_owned(), text));
+    }
+    for (index, model) in models.iter().enumerate() {
+        let kind = model.kind();
+        for (field, text) in model.validate() {
+            problems.push((format!("models[{index}].{kind}.{field}"), text));
+        }
+        if models[..index].contains(model) {
+            let text = format!("{kind} is listed twice with the same settings");
+            problems.push((format!("models[{index}]"), text));
+        }
+    }
+}
+
+fn steps_of(span: Span, grid: Grid) -> Result<usize, String> {
+    let step = Span::millis(grid.step());
+    if span.as_millis() % grid.step() != 0 || span.as_millis() <= 0 {
+        return Err(format!("{span} is not a whole number of steps of {step}"));
+    }
+    let steps = grid.steps(span.as_millis());
+    if steps > LONGEST_STEPS {
+        let longest = Span::millis(grid.step() * LONGEST_STEPS as i64);
+        return Err(format!(
+            "{span} is too long; at a step of {step} at most {longest}"
+        ));
+    }
+    Ok(steps)
+}
+
+impl<'de> Deserialize<'de> for Models {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ModelsVisitor)
+    }
+}
+
+struct ModelsVisitor;
+
+impl<'de> Visitor<'de> for ModelsVisitor {
+    type Value = Models;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`auto` or a list of models, each one of {}",
+            KINDS.join(", ")
+        )
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Models, E> {
+        if word == "auto" {
+            return Ok(Models::Auto);
+        }
+        Err(E::invalid_value(de::Unexpected::Str(word), &self))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Models, A::Error> {
+        let mut models = Vec::new();
+        while let Some(model) = items.next_element()? {
+            models.push(model);
+        }
+        Ok(Models::Given(models))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        let value = serde_yaml::Deserializer::from_str(text);
+        serde_yaml::with::singleton_map_recursive::deserialize(value)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_what_a_person_writes() {
+        let settings =
+            read("{horizons: [5m, 2h], models: [last_value: {}, seasonal_naive: {}]}").unwrap();
+        assert_eq!(settings.horizons, [Span::minutes(5), Span::minutes(120)]);
+        assert_eq!(settings.interval, 0.9);
+        let Models::Given(models) = &settings.models else {
+            panic!("{settings:?}")
+        };
+        assert_eq!(models[1].kind(), "seasonal_naive");
+        assert!(settings.validate().is_empty());
+        assert_eq!(read("{models: auto}").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn says_what_is_wrong_and_what_is_allowed() {
+        for (text, part) in [
+            ("{models: best}", "`auto` or a list of models"),
+            ("{models: [prophecy: {}]}", "last_value"),
+            ("{models: [last_value: {speed: 1}]}", "speed"),
+            ("{horizon: 1h}", "horizons"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        let bad = read("{horizons: [1h, 5m], interval: 90, models: []}").unwrap();
+        let fields: Vec<String> = bad.validate().into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["interval", "horizons[1]", "models"]);
+    }
+
+    #[test]
+    fn a_horizon_is_a_whole_number_of_steps() {
+        let settings = Settings::default();
+        let minute = Grid::new(60_000).unwrap();
+        assert_eq!(settings.horizon_steps(minute), Ok(vec![15, 60, 1_440]));
+        let hour = Grid::new(3_600_000).unwrap();
+        let problems = settings.horizon_steps(hour).unwrap_err();
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].0, "horizons[0]");
+        let second = Grid::new(1_000).unwrap();
+        assert!(
+            settings.horizon_steps(second).unwrap_err()[0]
+                .1
+                .contains("at most")
+        );
+    }
+}

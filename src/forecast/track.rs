@@ -1,0 +1,169 @@
+//! One series at one horizon: the choice in force, its interval, forecasts waiting for their actual
+//! value, and how well they did.
+
+use super::{
+    Interval, Trust,
+    choice::Choice,
+    conformal::{BINS, Conformal},
+    wall::phase_of,
+};
+use std::collections::VecDeque;
+
+/// Weight of the newest resolved forecast in the sums behind [`Trust`]: about the last 200 count.
+const TRUST_WEIGHT: f32 = 1.0 / 200.0;
+
+/// A forecast waiting for its actual value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pending {
+    /// Number of the grid time it is for.
+    pub(super) target: i64,
+    bin: u32,
+    expected: f32,
+    reference: f32,
+    scale: f32,
+    /// `NaN` where no interval was given.
+    lower: f32,
+    upper: f32,
+}
+
+/// State of one series at one horizon.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Track {
+    /// What is forecast with; `None` while nothing is.
+    pub(super) choice: Option<Choice>,
+    /// Origins are the grid times whose number is a multiple of this.
+    pub(super) stride: usize,
+    /// Season that the interval's width follows, in steps; 1 where none is known.
+    season: usize,
+    conformal: Option<Conformal>,
+    pending: VecDeque<Pending>,
+    sums: Sums,
+}
+
+/// Exponentially weighted sums over resolved forecasts.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    errors: f32,
+    actuals: f32,
+    /// Errors of this forecast and of the reference, where the reference had one.
+    compared: [f32; 2],
+    covered: f32,
+    judged: f32,
+}
+
+impl Track {
+    /// Nothing known yet.
+    pub(super) fn new(stride: usize, season: Option<usize>) -> Self {
+        Self {
+            stride,
+            season: season.unwrap_or(1),
+            ..Self::default()
+        }
+    }
+
+    /// Part of the season at the wall-clock step `index`.
+    pub(super) fn bin(&self, index: i64) -> usize {
+        phase_of(index, self.season) * BINS / self.season
+    }
+
+    /// Sets up the interval from residuals by part of the season.
+    pub(super) fn prepare(&mut self, interval: f32, residuals: &[(usize, f32)]) {
+        self.conformal = Some(Conformal::new(interval, residuals));
+    }
+
+    /// What to publish for `expected` in a part of the season.
+    pub(super) fn interval(&self, bin: usize, expected: f32) -> Interval {
+        let ends = self
+            .conformal
+            .as_ref()
+            .filter(|_| expected.is_finite())
+            .and_then(|conformal| conformal.interval(expected, conformal.scale(bin)));
+        ends.map_or(Interval::ABSENT, |(lower, upper)| Interval {
+            expected,
+            lower,
+            upper,
+        })
+    }
+
+    /// The target of the newest forecast that waits.
+    pub(super) fn newest_target(&self) -> Option<i64> {
+        self.pending.back().map(|pending| pending.target)
+    }
+
+    /// Files the forecast of an origin.
+    pub(super) fn forecast(&mut self, target: i64, bin: usize, expected: f32, reference: f32) {
+        let Some(conformal) = self.conformal.as_ref().filter(|_| expected.is_finite()) else {
+            return;
+        };
+        let scale = conformal.scale(bin);
+        let (lower, upper) = conformal
+            .interval(expected, scale)
+            .unwrap_or((f32::NAN, f32::NAN));
+        self.pending.push_back(Pending {
+            target,
+            bin: bin as u32,
+            expected,
+            reference,
+            scale,
+            lower,
+            upper,
+        });
+    }
+
+    /// The oldest forecast whose target is not after grid time number `index`, if there is one.
+    pub(super) fn due(&mut self, index: i64) -> Option<Pending> {
+        self.pending.pop_front_if(|pending| pending.target <= index)
+    }
+
+    /// A forecast meets its actual value; a missing one teaches nothing.
+    pub(super) fn resolve(&mut self, due: &Pending, actual: f32) {
+        let Some(conformal) = self.conformal.as_mut().filter(|_| actual.is_finite()) else {
+            return;
+        };
+        let missed = due
+            .lower
+            .is_finite()
+            .then(|| [actual < due.lower, actual > due.upper]);
+        conformal.observe(due.bin as usize, actual - due.expected, due.scale, missed);
+        self.sums.add(due, actual, missed);
+    }
+
+    /// How well the resolved forecasts did.
+    pub(super) fn trust(&self) -> Option<Trust> {
+        let sums = &self.sums;
+        (sums.judged > 0.0).then(|| Trust {
+            error_ratio: ratio(sums.errors, sums.actuals),
+            coverage_ratio: ratio(sums.covered, sums.judged),
+            skill_ratio: 1.0 - ratio(sums.compared[0], sums.compared[1]),
+        })
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.conformal.as_ref().map_or(0, Conformal::heap_bytes)
+            + self.pending.capacity() * size_of::<Pending>()
+    }
+}
+
+impl Sums {
+    fn add(&mut self, due: &Pending, actual: f32, missed: Option<[bool; 2]>) {
+        let keep = 1.0 - TRUST_WEIGHT;
+        let error = (actual - due.expected).abs();
+        self.errors = keep * self.errors + error;
+        self.actuals = keep * self.actuals + actual.abs();
+        if due.reference.is_finite() {
+            self.compared[0] = keep * self.compared[0] + error;
+            self.compared[1] = keep * self.compared[1] + (actual - due.reference).abs();
+        }
+        if let Some(missed) = missed {
+            let covered = if missed == [false; 2] { 1.0 } else { 0.0 };
+            self.covered = keep * self.covered + covered;
+            self.judged = keep * self.judged + 1.0;
+        }
+    }
+}
+
+/// `part / whole`; of nothing over nothing, nothing.
+fn ratio(part: f32, whole: f32) -> f32 {
+    if part == 0.0 { 0.0 } else { part / whole }
+}
