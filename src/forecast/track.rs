@@ -112,7 +112,8 @@ impl Track {
 
     /// The oldest forecast whose target is not after grid time number `index`, if there is one.
     pub(super) fn due(&mut self, index: i64) -> Option<Pending> {
-        self.pending.pop_front_if(|pending| pending.target <= index)
+        let due = self.pending.front()?.target <= index;
+        if due { self.pending.pop_front() } else { None }
     }
 
     /// A forecast meets its actual value; a missing one teaches nothing.
@@ -123,7 +124,7 @@ impl Track {
         let missed = due
             .lower
             .is_finite()
-            .then(|| [actual < due.lower, actual > due.upper]);
+            .then_some([actual < due.lower, actual > due.upper]);
         conformal.observe(due.bin as usize, actual - due.expected, due.scale, missed);
         self.sums.add(due, actual, missed);
     }
