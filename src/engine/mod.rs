@@ -5,11 +5,17 @@
 
 pub mod catalogue;
 pub mod clock;
+mod families;
+mod guard;
 pub mod outcome;
+pub mod panel;
 pub mod settings;
+pub mod signal;
 pub mod trail;
 
 pub use catalogue::{Catalogue, UnitHandle, UnitReport};
 pub use clock::Clock;
-pub use outcome::{Horizon, Outcome, SeriesOutcome};
+pub use outcome::{Horizon, Mode, Outcome, SeriesOutcome};
+pub use panel::PanelUnit;
 pub use settings::{PanelSettings, SignalSettings};
+pub use signal::{SignalUnit, UnitOptions};

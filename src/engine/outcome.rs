@@ -8,6 +8,17 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// How much of an outcome is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Scores and verdicts only: catching up.
+    Replay,
+    /// Forecasts too: looking back.
+    Study,
+    /// What readers get too: live.
+    Publish,
+}
+
 /// One horizon of a signal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Horizon {

@@ -60,6 +60,9 @@ pub struct SignalSettings {
     /// How the detectors' scores become one.
     #[serde(default)]
     pub combine: detect::Combine,
+    /// Labels by which `anomaly_group_ratio` counts; one group where left out.
+    #[serde(default)]
+    pub group_by: Vec<String>,
     /// Alert hygiene.
     #[serde(default)]
     pub alerting: detect::AlertingSettings,

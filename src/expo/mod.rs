@@ -2,6 +2,7 @@
 
 mod chunk;
 mod labels;
+pub mod names;
 
 pub use chunk::{Chunk, Kind};
 pub use labels::RenderedLabels;

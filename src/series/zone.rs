@@ -4,16 +4,10 @@ use super::grid::Millis;
 use jiff::{Timestamp, tz::TimeZone};
 
 /// A time zone by its IANA name. The default is UTC.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Zone {
     /// `None` for UTC, which needs no look-up.
     zone: Option<TimeZone>,
-}
-
-impl Default for Zone {
-    fn default() -> Self {
-        Self { zone: None }
-    }
 }
 
 impl Zone {

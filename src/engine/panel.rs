@@ -1,0 +1,467 @@
+//! A panel as a unit: the outcomes of several signals, joined on labels, judged as one vector per
+//! entity.
+
+use super::{
+    families::{self, Severities},
+    guard::guarded,
+    outcome::{Counts, Mode, Outcome, SeriesOutcome},
+    settings::PanelSettings,
+    signal::UnitOptions,
+};
+use crate::{
+    baseline::Band,
+    detect::{Batch, Combine, PanelBatch, PanelDetector, Verdict, Verdicts},
+    expo::{RenderedLabels, names::published_label_name},
+    series::{
+        Grid, Labels, Millis, Slot,
+        panel::{Joined, join},
+    },
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Steps of judged past a verdict is derived from anew, and how often that is, in steps.
+const VERDICT_MEMORY: usize = 288;
+/// An entity that was not seen for so many steps is forgotten.
+const FORGET: i64 = 2 * VERDICT_MEMORY as i64;
+
+/// One panel with the state of all its entities.
+#[derive(Debug)]
+pub struct PanelUnit {
+    settings: PanelSettings,
+    name: Arc<str>,
+    grid: Grid,
+    replica: Option<String>,
+    combine: Combine,
+    detectors: Vec<Box<dyn PanelDetector>>,
+    verdicts: Verdicts,
+    /// Slot, when last seen (grid index), and the labels as published.
+    entities: BTreeMap<Labels, Entity>,
+    free: Vec<Slot>,
+    slots: usize,
+    begun: [u64; 2],
+}
+
+#[derive(Debug)]
+struct Entity {
+    slot: Slot,
+    seen: i64,
+    rendered: Arc<RenderedLabels>,
+}
+
+impl PanelUnit {
+    /// A panel over signals that share `grid`.
+    ///
+    /// # Errors
+    /// A detector that cannot judge vectors.
+    pub fn new(
+        settings: &PanelSettings,
+        options: &UnitOptions,
+        grid: Grid,
+    ) -> Result<Self, String> {
+        let detectors = settings.detectors.iter().map(|detector| {
+            detector
+                .build_panel(grid)
+                .ok_or_else(|| format!("detector {} cannot judge a panel", detector.kind()))
+        });
+        let kinds: Vec<&str> = settings
+            .detectors
+            .iter()
+            .map(|detector| detector.kind())
+            .collect();
+        Ok(Self {
+            name: settings.name.as_str().into(),
+            grid,
+            replica: options.replica.clone(),
+            combine: settings.combine.for_members(&kinds),
+            detectors: detectors.collect::<Result<_, _>>()?,
+            verdicts: Verdicts::new(&settings.alerting, &settings.severity, grid, VERDICT_MEMORY),
+            entities: BTreeMap::new(),
+            free: Vec::new(),
+            slots: 0,
+            begun: [0; 2],
+            settings: settings.clone(),
+        })
+    }
+
+    /// Steps of past after which the state of a new panel equals that of an old one.
+    pub fn memory(&self) -> usize {
+        let detectors = self
+            .detectors
+            .iter()
+            .map(|detector| detector.memory())
+            .max();
+        detectors.unwrap_or(0).min(VERDICT_MEMORY) + 2 * VERDICT_MEMORY
+    }
+
+    /// Evaluates grid time `at` from the outcomes of its signals at that time. A signal that is late
+    /// is left out of `inputs`: its channel abstains.
+    pub fn advance(&mut self, at: Millis, inputs: &[Arc<Outcome>], mode: Mode) -> Outcome {
+        let joined = self.join(inputs);
+        let index = self.grid.index(at);
+        let slots: Vec<Slot> = joined
+            .entities
+            .iter()
+            .map(|entity| self.slot(entity, index))
+            .collect();
+        let mut panics = Vec::new();
+        let columns: Vec<Vec<f32>> = (0..joined.channels)
+            .map(|channel| {
+                (0..slots.len())
+                    .map(|row| joined.row(row)[channel])
+                    .collect()
+            })
+            .collect();
+        let (scores, farthest) = self.score(at, &slots, &columns, &mut panics);
+        let verdicts = self.judge(at, &slots, &scores, &farthest);
+        let outcome = self.outcome(at, mode, &joined, &scores, &farthest, &verdicts, panics);
+        self.forget(index);
+        outcome
+    }
+
+    /// Each series as its distance from its baseline, in scales of that baseline.
+    fn join(&self, inputs: &[Arc<Outcome>]) -> Joined {
+        let channels: Vec<Vec<(Labels, f32)>> = self
+            .settings
+            .signals
+            .iter()
+            .map(|signal| {
+                let input = inputs.iter().find(|input| *input.unit == **signal);
+                let series = input.map_or(&[][..], |input| &input.series);
+                series
+                    .iter()
+                    .filter(|series| series.band.is_known())
+                    .map(|series| {
+                        let distance = (series.value - series.band.expected) / series.band.scale;
+                        (series.labels.only(&self.settings.on), distance)
+                    })
+                    .collect()
+            })
+            .collect();
+        join(&channels)
+    }
+
+    fn slot(&mut self, entity: &Labels, index: i64) -> Slot {
+        if let Some(known) = self.entities.get_mut(entity) {
+            known.seen = index;
+            return known.slot;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            self.slots - 1
+        });
+        self.verdicts.grow(self.slots);
+        for detector in &mut self.detectors {
+            detector.grow(self.slots);
+            detector.assign(slot, entity);
+        }
+        let rendered = self.render(entity);
+        self.entities.insert(
+            entity.clone(),
+            Entity {
+                slot,
+                seen: index,
+                rendered,
+            },
+        );
+        slot
+    }
+
+    fn render(&self, entity: &Labels) -> Arc<RenderedLabels> {
+        let own: Vec<_> = entity
+            .iter()
+            .map(|(name, value)| (published_label_name(name), value))
+            .collect();
+        let replica = self
+            .replica
+            .as_deref()
+            .map(|replica| ("forethought_replica", replica));
+        let pairs = own.iter().map(|(name, value)| (name.as_ref(), *value));
+        Arc::new(RenderedLabels::new(
+            pairs.chain([("signal", &*self.name)]).chain(replica),
+        ))
+    }
+
+    /// Combined scores, and the distance of the farthest channel (signed).
+    fn score(
+        &mut self,
+        at: Millis,
+        slots: &[Slot],
+        columns: &[Vec<f32>],
+        panics: &mut Vec<(&'static str, u64)>,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let channels: Vec<&[f32]> = columns.iter().map(Vec::as_slice).collect();
+        // Detectors want their slots in ascending order; entities come sorted by labels.
+        let mut order: Vec<usize> = (0..slots.len()).collect();
+        order.sort_unstable_by_key(|&row| slots[row]);
+        let sorted_slots: Vec<Slot> = order.iter().map(|&row| slots[row]).collect();
+        let sorted: Vec<Vec<f32>> = channels
+            .iter()
+            .map(|channel| order.iter().map(|&row| channel[row]).collect())
+            .collect();
+        let sorted: Vec<&[f32]> = sorted.iter().map(Vec::as_slice).collect();
+        let batch = PanelBatch {
+            at,
+            slots: &sorted_slots,
+            channels: &sorted,
+        };
+        let mut members = Vec::new();
+        for (position, detector) in self.detectors.iter_mut().enumerate() {
+            let mut out = vec![f32::NAN; slots.len()];
+            if guarded(|| detector.step(&batch, &mut out)).is_none() {
+                out.fill(f32::NAN);
+                panics.push((detector.kind(), 1));
+                if let Some(fresh) = self.settings.detectors[position].build_panel(self.grid) {
+                    *detector = fresh;
+                    detector.grow(self.slots);
+                    for (entity, known) in &self.entities {
+                        detector.assign(known.slot, entity);
+                    }
+                }
+            }
+            let mut scores = vec![f32::NAN; slots.len()];
+            for (&row, score) in order.iter().zip(out) {
+                scores[row] = score;
+            }
+            members.push(scores);
+        }
+        let members: Vec<&[f32]> = members.iter().map(Vec::as_slice).collect();
+        let mut combined = vec![f32::NAN; slots.len()];
+        self.combine.apply(&members, &mut combined);
+        let farthest = (0..slots.len())
+            .map(|row| farthest(&channels, row))
+            .collect();
+        (combined, farthest)
+    }
+
+    fn judge(
+        &mut self,
+        at: Millis,
+        slots: &[Slot],
+        scores: &[f32],
+        farthest: &[f32],
+    ) -> Vec<Verdict> {
+        let index = self.grid.index(at);
+        for (entity, known) in &self.entities {
+            let offset = (entity.fingerprint() % VERDICT_MEMORY as u64) as i64;
+            if (index - offset).rem_euclid(VERDICT_MEMORY as i64) == 0 {
+                self.verdicts.rederive(known.slot);
+            }
+        }
+        let bands = vec![UNIT_BAND; slots.len()];
+        let mut verdicts = vec![Verdict::default(); slots.len()];
+        let batch = Batch {
+            at,
+            slots,
+            values: farthest,
+            bands: &bands,
+        };
+        self.verdicts.step(&batch, scores, &mut verdicts);
+        verdicts
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the columns of one step, each its own slice"
+    )]
+    fn outcome(
+        &mut self,
+        at: Millis,
+        mode: Mode,
+        joined: &Joined,
+        scores: &[f32],
+        farthest: &[f32],
+        verdicts: &[Verdict],
+        panics: Vec<(&'static str, u64)>,
+    ) -> Outcome {
+        let mut counts = Counts {
+            series: self.entities.len(),
+            panics,
+            ..Counts::default()
+        };
+        for verdict in verdicts.iter().filter(|verdict| verdict.began) {
+            counts.begun[usize::from(verdict.direction > 0)] += 1;
+        }
+        self.begun[0] += counts.begun[0];
+        self.begun[1] += counts.begun[1];
+        counts.warming = scores.iter().filter(|score| score.is_nan()).count();
+        counts.active = verdicts.iter().filter(|verdict| verdict.active).count();
+        let series = joined
+            .entities
+            .iter()
+            .enumerate()
+            .map(|(row, entity)| SeriesOutcome {
+                labels: entity.clone(),
+                value: farthest[row],
+                band: UNIT_BAND,
+                score: scores[row],
+                active: verdicts[row].active,
+                severity: verdicts[row].severity,
+                direction: verdicts[row].direction,
+            });
+        let chunks = match mode {
+            Mode::Publish => self.chunks(joined, scores, verdicts),
+            Mode::Replay | Mode::Study => Vec::new(),
+        };
+        let unit = Arc::clone(&self.name);
+        Outcome {
+            unit,
+            at,
+            series: series.collect(),
+            chunks,
+            counts,
+            ..Outcome::default()
+        }
+    }
+
+    fn chunks(
+        &self,
+        joined: &Joined,
+        scores: &[f32],
+        verdicts: &[Verdict],
+    ) -> Vec<crate::expo::Chunk> {
+        let labels: Vec<_> = joined
+            .entities
+            .iter()
+            .filter_map(|entity| Some(Arc::clone(&self.entities.get(entity)?.rendered)))
+            .collect();
+        let judged = scores
+            .iter()
+            .zip(verdicts)
+            .map(|(&score, &verdict)| Severities { score, verdict });
+        let replica = self.replica.as_deref();
+        let group = scores
+            .iter()
+            .zip(verdicts)
+            .filter(|(score, _)| score.is_finite())
+            .map(|(_, verdict)| (Labels::default(), verdict.active));
+        let mut chunks = families::anomalies(&labels, judged);
+        chunks.push(families::group_ratio(&self.name, replica, group));
+        chunks.push(families::events_total(&self.name, replica, self.begun));
+        chunks.retain(|chunk| !chunk.is_empty());
+        chunks
+    }
+
+    fn forget(&mut self, index: i64) {
+        let gone: Vec<Labels> = self
+            .entities
+            .iter()
+            .filter(|(_, known)| index - known.seen >= FORGET)
+            .map(|(entity, _)| entity.clone())
+            .collect();
+        for entity in gone {
+            let Some(known) = self.entities.remove(&entity) else {
+                continue;
+            };
+            self.verdicts.evict(known.slot);
+            for detector in &mut self.detectors {
+                detector.reset(known.slot);
+            }
+            self.free.push(known.slot);
+        }
+    }
+}
+
+/// Channels are distances in scales: nothing is expected, and one scale is ordinary.
+const UNIT_BAND: Band = Band {
+    expected: 0.0,
+    lower: -1.0,
+    upper: 1.0,
+    scale: 1.0,
+};
+
+fn farthest(channels: &[&[f32]], row: usize) -> f32 {
+    let distances = channels
+        .iter()
+        .map(|channel| channel[row])
+        .filter(|one| one.is_finite());
+    distances
+        .max_by(|one, other| one.abs().total_cmp(&other.abs()))
+        .unwrap_or(f32::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Millis = 60_000;
+
+    fn panel() -> PanelUnit {
+        let text = "{name: node_health, signals: [cpu, memory], on: [instance], \
+                    detectors: [{dbscan: {}}], alerting: {for: 2m}}";
+        let settings: PanelSettings = serde_yaml::from_str::<serde_yaml::Value>(text)
+            .and_then(serde_yaml::with::singleton_map_recursive::deserialize)
+            .unwrap();
+        PanelUnit::new(&settings, &UnitOptions::default(), Grid::new(STEP).unwrap()).unwrap()
+    }
+
+    fn signal(name: &str, at: Millis, distances: &[f32]) -> Arc<Outcome> {
+        let series = distances
+            .iter()
+            .enumerate()
+            .map(|(index, &distance)| SeriesOutcome {
+                labels: Labels::new([("instance", format!("node-{index:02}"))]).unwrap(),
+                value: 10.0 + 2.0 * distance,
+                band: Band {
+                    expected: 10.0,
+                    lower: 4.0,
+                    upper: 16.0,
+                    scale: 2.0,
+                },
+                score: 0.0,
+                active: false,
+                severity: 0,
+                direction: 0,
+            });
+        Arc::new(Outcome {
+            unit: name.into(),
+            at,
+            series: series.collect(),
+            ..Outcome::default()
+        })
+    }
+
+    /// Ten nodes together, and one whose memory is far away from the others' from step 20 on.
+    fn inputs(step: i64) -> Vec<Arc<Outcome>> {
+        let wobble = |node: i64| ((node * 7 + step * 3) % 11) as f32 / 20.0;
+        let cpu: Vec<f32> = (0..10).map(wobble).collect();
+        let mut memory = cpu.clone();
+        if step >= 20 {
+            memory[4] = 25.0;
+        }
+        vec![
+            signal("cpu", step * STEP, &cpu),
+            signal("memory", step * STEP, &memory),
+        ]
+    }
+
+    #[test]
+    fn an_entity_that_leaves_its_peers_in_one_channel_is_found() {
+        let mut panel = panel();
+        let mut last = Outcome::default();
+        for step in 0..40 {
+            last = panel.advance(step * STEP, &inputs(step), Mode::Publish);
+        }
+        let active: Vec<bool> = last.series.iter().map(|series| series.active).collect();
+        assert_eq!(
+            active.iter().filter(|&&active| active).count(),
+            1,
+            "{active:?}"
+        );
+        assert!(active[4]);
+        assert!(
+            last.chunks
+                .iter()
+                .any(|chunk| chunk.name() == "anomaly_active")
+        );
+    }
+
+    #[test]
+    fn a_late_signal_abstains() {
+        let mut panel = panel();
+        for step in 0..40 {
+            let inputs = &inputs(step)[..1];
+            let outcome = panel.advance(step * STEP, inputs, Mode::Replay);
+            assert!(outcome.series.iter().all(|series| !series.active));
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! When the state of a series is derived anew from its past (invariants 3 and 4 of the crate).
+//!
+//! Every series has *epochs*: grid times, the same on every replica, at which everything known of it
+//! is derived from its window alone. Between two epochs state only steps on. A process that starts at
+//! `T` therefore reaches the state of one that has been running: it derives every series at its last
+//! epoch before [`Epochs::restart`] and steps on from there.
+
+use crate::series::{Grid, Millis};
+
+/// A history is divided into so many epochs: three weeks give one a day.
+const EPOCHS_PER_HISTORY: usize = 21;
+/// Fewer steps between two epochs than this would spend more on deriving than on stepping.
+const MIN_REFIT: usize = 16;
+/// Steps a restart begins earlier than the epochs alone ask for, so that detectors that compare
+/// series with each other (they remember a few steps, not an epoch) have settled too.
+const SETTLE: usize = 64;
+/// Age in steps of the first epoch of a young series; each further one is at twice the age.
+const FIRST_AGE: i64 = 16;
+
+/// The spans that follow from a signal's history, in steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epochs {
+    /// Steps of history kept.
+    pub history: usize,
+    /// Steps between two epochs of one series.
+    pub refit: usize,
+    /// Steps of past from which a series is derived at an epoch.
+    pub memory: usize,
+    /// A series without a sample for so many steps is forgotten; so is what was before such a gap.
+    pub forget: usize,
+}
+
+impl Epochs {
+    /// The least history that leaves as much to learn from as is stepped over, in steps.
+    pub const MIN_HISTORY: usize = 4 * MIN_REFIT + SETTLE;
+
+    /// The spans for a history of `history` (raised to [`Epochs::MIN_HISTORY`]) on `grid`.
+    pub fn new(history: Millis, grid: Grid) -> Self {
+        let history = grid.steps(history).max(Self::MIN_HISTORY);
+        let refit = (history / EPOCHS_PER_HISTORY).max(MIN_REFIT);
+        let memory = history - 3 * refit - SETTLE;
+        Self {
+            history,
+            refit,
+            memory,
+            forget: (history / 3).max(1),
+        }
+    }
+
+    /// Where in the cycle of epochs a series with this fingerprint stands.
+    pub fn offset(&self, fingerprint: u64) -> i64 {
+        (fingerprint % self.refit as u64) as i64
+    }
+
+    /// Whether the grid slot `index` is an epoch of a series whose first sample was in slot `first`.
+    pub fn due(&self, index: i64, offset: i64, first: i64) -> bool {
+        let age = index - first;
+        let young = age >= FIRST_AGE
+            && age < self.refit as i64
+            && age % FIRST_AGE == 0
+            && (age / FIRST_AGE).count_ones() == 1;
+        young || (age > 0 && (index - offset).rem_euclid(self.refit as i64) == 0)
+    }
+
+    /// The newest epoch at or before `index`; `None` where the series had none yet.
+    pub fn last(&self, index: i64, offset: i64, first: i64) -> Option<i64> {
+        let regular = index - (index - offset).rem_euclid(self.refit as i64);
+        let regular = (regular > first).then_some(regular);
+        let mut young = None;
+        let mut age = FIRST_AGE;
+        while age < self.refit as i64 && first + age <= index {
+            young = Some(first + age);
+            age *= 2;
+        }
+        regular.max(young)
+    }
+
+    /// The grid slot from which a process that starts at `index` must step.
+    pub fn restart(&self, index: i64) -> i64 {
+        index - (2 * self.refit + SETTLE) as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn three_weeks() -> Epochs {
+        Epochs::new(21 * 86_400_000, Grid::new(60_000).unwrap())
+    }
+
+    #[test]
+    fn three_weeks_give_an_epoch_a_day() {
+        let epochs = three_weeks();
+        assert_eq!(
+            (epochs.history, epochs.refit, epochs.memory),
+            (30_240, 1_440, 25_856)
+        );
+    }
+
+    #[test]
+    fn what_a_restart_reads_lies_inside_the_history() {
+        for minutes in [1, 200, 1_000, 30_240] {
+            let epochs = Epochs::new(minutes * 60_000, Grid::new(60_000).unwrap());
+            let oldest = epochs.restart(0) - epochs.refit as i64 - epochs.memory as i64;
+            assert!(oldest >= -(epochs.history as i64));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_last_epoch_is_the_newest_due_one(
+            index in 0_i64..20_000,
+            first in 0_i64..20_000,
+            fingerprint in any::<u64>(),
+        ) {
+            let epochs = three_weeks();
+            let offset = epochs.offset(fingerprint);
+            let newest = (first..=index).rev().find(|&slot| epochs.due(slot, offset, first));
+            prop_assert_eq!(epochs.last(index, offset, first), newest);
+        }
+    }
+}

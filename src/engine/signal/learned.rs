@@ -1,0 +1,220 @@
+//! What a shard has learned of its series: their baseline and the detectors that look at each series
+//! by itself.
+
+use super::{plan::Plan, shard::Columns};
+use crate::{
+    baseline::{Band, Baseline},
+    detect::{Batch, Detector, Scope},
+    engine::guard::guarded,
+    series::{Millis, Past, Slot},
+};
+use std::{cell::Cell, sync::Arc};
+
+/// Baseline and detectors of one shard.
+#[derive(Debug)]
+pub(super) struct Learned {
+    plan: Arc<Plan>,
+    slots: usize,
+    baseline: Component<Box<dyn Baseline>>,
+    /// With each its position in the configured list.
+    detectors: Vec<(usize, Component<Box<dyn Detector>>)>,
+}
+
+/// Something that may panic, and the slots for which it did. Those are left out until their next epoch.
+#[derive(Debug)]
+struct Component<T> {
+    inner: T,
+    kind: &'static str,
+    broken: Vec<bool>,
+}
+
+impl<T> Component<T> {
+    fn new(inner: T, kind: &'static str) -> Self {
+        Self {
+            inner,
+            kind,
+            broken: Vec::new(),
+        }
+    }
+
+    /// Runs `work` for one slot; a panic marks the slot as broken.
+    fn run(&mut self, slot: Slot, panics: &mut Vec<&'static str>, work: impl FnOnce(&mut T)) {
+        if self.broken[slot] {
+            return;
+        }
+        if guarded(|| work(&mut self.inner)).is_none() {
+            self.broken[slot] = true;
+            panics.push(self.kind);
+        }
+    }
+}
+
+impl Learned {
+    pub(super) fn new(plan: &Arc<Plan>) -> Self {
+        let detectors = plan.scoped(Scope::Series).into_iter().map(|position| {
+            let detector = plan.detector(position);
+            let kind = detector.kind();
+            (position, Component::new(detector, kind))
+        });
+        Self {
+            slots: 0,
+            baseline: Component::new(plan.baseline(), "baseline"),
+            detectors: detectors.collect(),
+            plan: Arc::clone(plan),
+        }
+    }
+
+    pub(super) fn grow(&mut self, slots: usize) {
+        self.slots = slots;
+        self.baseline.inner.grow(slots);
+        self.baseline.broken.resize(slots, false);
+        for (_, detector) in &mut self.detectors {
+            detector.inner.grow(slots);
+            detector.broken.resize(slots, false);
+        }
+    }
+
+    pub(super) fn evict(&mut self, slot: Slot) {
+        self.baseline.broken[slot] = false;
+        self.baseline.inner.evict(slot);
+        for (_, detector) in &mut self.detectors {
+            detector.broken[slot] = false;
+            detector.inner.reset(slot);
+        }
+    }
+
+    /// Derives one series from its past: learns the baseline, then walks the past.
+    pub(super) fn derive(&mut self, slot: Slot, past: &Past<'_>, panics: &mut Vec<&'static str>) {
+        self.baseline.broken[slot] = false;
+        self.baseline
+            .run(slot, panics, |baseline| baseline.fit(slot, past));
+        for (_, detector) in &mut self.detectors {
+            detector.broken[slot] = false;
+            detector.run(slot, panics, |detector| detector.reset(slot));
+        }
+        if !past.values.is_empty() {
+            self.walk(slot, past.time(0), past.values, panics);
+        }
+    }
+
+    /// Steps one series over `values`, the first of them at grid time `from`.
+    pub(super) fn walk(
+        &mut self,
+        slot: Slot,
+        from: Millis,
+        values: &[f32],
+        panics: &mut Vec<&'static str>,
+    ) {
+        let step = self.plan.grid.step();
+        let slots = [slot];
+        for (index, value) in values.iter().enumerate() {
+            let at = from + index as i64 * step;
+            let value = std::slice::from_ref(value);
+            let mut band = [Band::UNKNOWN];
+            self.baseline.run(slot, panics, |baseline| {
+                baseline.expect(at, &slots, &mut band)
+            });
+            let batch = Batch {
+                at,
+                slots: &slots,
+                values: value,
+                bands: &band,
+            };
+            for (_, detector) in &mut self.detectors {
+                detector.run(slot, panics, |detector| {
+                    detector.step(&batch, &mut [f32::NAN])
+                });
+            }
+            self.baseline
+                .run(slot, panics, |baseline| baseline.observe(at, &slots, value));
+        }
+    }
+
+    /// Steps all series of `columns` at once. `false`: something panicked, and the state of all must
+    /// be derived anew before [`Learned::step_each`].
+    pub(super) fn step(&mut self, at: Millis, columns: &mut Columns) -> bool {
+        let any_broken = |broken: &[bool]| broken.iter().any(|&broken| broken);
+        if any_broken(&self.baseline.broken)
+            || self
+                .detectors
+                .iter()
+                .any(|(_, detector)| any_broken(&detector.broken))
+        {
+            self.step_each(at, columns);
+            return true;
+        }
+        let Columns {
+            slots,
+            values,
+            bands,
+            scores,
+            panics,
+            ..
+        } = columns;
+        // What runs is read after a panic, so it lives outside the closure.
+        let running = Cell::new(self.baseline.kind);
+        let done = guarded(|| {
+            self.baseline.inner.expect(at, slots, bands);
+            let batch = Batch {
+                at,
+                slots,
+                values,
+                bands,
+            };
+            for (position, detector) in &mut self.detectors {
+                running.set(detector.kind);
+                detector.inner.step(&batch, &mut scores[*position]);
+            }
+            running.set(self.baseline.kind);
+            self.baseline.inner.observe(at, slots, values);
+        });
+        if done.is_none() {
+            panics.push(running.get());
+        }
+        done.is_some()
+    }
+
+    /// Steps the series one by one, so that a panic harms no other.
+    pub(super) fn step_each(&mut self, at: Millis, columns: &mut Columns) {
+        let Columns {
+            slots,
+            values,
+            bands,
+            scores,
+            panics,
+            ..
+        } = columns;
+        for index in 0..slots.len() {
+            let one = index..index + 1;
+            let (slot, slots) = (slots[index], &slots[one.clone()]);
+            let (values, bands) = (&values[one.clone()], &mut bands[one.clone()]);
+            bands.fill(Band::UNKNOWN);
+            self.baseline
+                .run(slot, panics, |baseline| baseline.expect(at, slots, bands));
+            let batch = Batch {
+                at,
+                slots,
+                values,
+                bands,
+            };
+            for (position, detector) in &mut self.detectors {
+                let out = &mut scores[*position][one.clone()];
+                out.fill(f32::NAN);
+                detector.run(slot, panics, |detector| detector.step(&batch, out));
+                if detector.broken[slot] {
+                    out.fill(f32::NAN);
+                }
+            }
+            self.baseline
+                .run(slot, panics, |baseline| baseline.observe(at, slots, values));
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let detectors = self
+            .detectors
+            .iter()
+            .map(|(_, detector)| detector.inner.heap_bytes());
+        self.baseline.inner.heap_bytes() + detectors.sum::<usize>()
+    }
+}

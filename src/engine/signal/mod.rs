@@ -1,0 +1,211 @@
+//! A signal as a unit: windows in, outcome out.
+//!
+//! The order of work in one step is [`SignalUnit::advance`]; when state is derived anew is
+//! [`epoch`]; what a series' state consists of is [`shard`]; what readers get is [`publish`].
+
+mod across;
+mod epoch;
+mod learned;
+mod plan;
+mod publish;
+mod shard;
+
+pub use epoch::Epochs;
+pub use plan::{DEEP_SERIES, UnitOptions};
+
+use super::{
+    outcome::{Mode, Outcome},
+    settings::SignalSettings,
+};
+use crate::{
+    forecast::ModelFiles,
+    series::{Grid, Labels, Millis, Slot},
+    source::Matrix,
+};
+use across::Across;
+use plan::Plan;
+use publish::Publisher;
+use rayon::prelude::*;
+use shard::Shard;
+use std::{collections::HashMap, sync::Arc};
+
+/// One signal with the state of all its series.
+///
+/// To start at grid time `T`: [`ingest`](Self::ingest) everything from
+/// [`history_start`](Self::history_start) on, [`restart`](Self::restart), then
+/// [`advance`](Self::advance) through every grid time up to `T`. To go on: `ingest` what came since,
+/// `advance` one grid time after another.
+#[derive(Debug)]
+pub struct SignalUnit {
+    plan: Arc<Plan>,
+    shards: Vec<Shard>,
+    across: Across,
+    /// Where each series lives: shard and slot.
+    places: HashMap<Labels, (usize, Slot)>,
+    /// Newest grid time evaluated.
+    evaluated: Option<Millis>,
+    /// Corrections since the last outcome.
+    corrections: usize,
+    publisher: Publisher,
+}
+
+impl SignalUnit {
+    /// A unit without history.
+    ///
+    /// # Errors
+    /// A sentence on what in the settings cannot be, or which model file cannot be used.
+    pub fn new(
+        settings: &SignalSettings,
+        options: &UnitOptions,
+        models: &ModelFiles,
+    ) -> Result<Self, String> {
+        let plan = Arc::new(Plan::new(settings, options, models)?);
+        Ok(Self {
+            shards: Vec::new(),
+            across: Across::new(&plan),
+            places: HashMap::new(),
+            evaluated: None,
+            corrections: 0,
+            publisher: Publisher::new(&plan),
+            plan,
+        })
+    }
+
+    /// The signal's grid.
+    pub fn grid(&self) -> Grid {
+        self.plan.grid
+    }
+
+    /// Number of series with state.
+    pub fn series(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Newest grid time evaluated.
+    pub fn evaluated(&self) -> Option<Millis> {
+        self.evaluated
+    }
+
+    /// First grid time needed to start at `at`.
+    pub fn history_start(&self, at: Millis) -> Millis {
+        let steps = if self.plan.deep {
+            self.plan.epochs.history
+        } else {
+            1
+        };
+        self.plan.grid.floor(at) - steps as i64 * self.plan.grid.step()
+    }
+
+    /// Puts samples into the windows. Samples of grid times that were there before are corrections;
+    /// those of series over `max_series` are left out.
+    pub fn ingest(&mut self, matrix: &Matrix) {
+        for series in &matrix.series {
+            let Some(&(first, _)) = series.samples.first() else {
+                continue;
+            };
+            let Some((shard, slot)) = self.place(&series.labels, first) else {
+                continue;
+            };
+            for &(at, value) in &series.samples {
+                let value = value as f32;
+                if value.is_finite() && self.shards[shard].put(slot, at, value) {
+                    self.corrections += 1;
+                }
+            }
+        }
+    }
+
+    /// Derives every series as it was two epochs before `at`. Returns that grid time: the caller must
+    /// [`advance`](Self::advance) from the next one up to `at`, which leaves the state of a process
+    /// that has been running all along.
+    pub fn restart(&mut self, at: Millis) -> Millis {
+        let grid = self.plan.grid;
+        let now = grid.index(at);
+        let from = if self.plan.deep {
+            self.plan.epochs.restart(now)
+        } else {
+            now - 1
+        };
+        self.shards
+            .par_iter_mut()
+            .for_each(|shard| shard.restart(from, now));
+        self.corrections = 0;
+        let start = from * grid.step();
+        self.evaluated = Some(start);
+        start
+    }
+
+    /// Evaluates grid time `at`, which must be the one after the newest evaluated.
+    pub fn advance(&mut self, at: Millis, mode: Mode) -> Outcome {
+        self.shards
+            .par_iter_mut()
+            .for_each(|shard| shard.sense(at, mode));
+        let mut panics = Vec::new();
+        self.across
+            .step(at, &self.plan, &mut self.shards, &mut panics);
+        self.shards.par_iter_mut().for_each(|shard| shard.judge(at));
+        self.evaluated = Some(at);
+        let mut outcome = self.publisher.outcome(at, mode, &self.shards);
+        outcome.counts.corrections = std::mem::take(&mut self.corrections);
+        outcome.counts.state_bytes = self.state_bytes();
+        for kind in panics {
+            publish::count_panic(&mut outcome.counts.panics, kind);
+        }
+        self.forget_silent(self.plan.grid.index(at));
+        outcome
+    }
+
+    /// Bytes of state, windows included.
+    pub fn state_bytes(&self) -> usize {
+        let shards: usize = self.shards.iter().map(Shard::state_bytes).sum();
+        shards + self.across.heap_bytes() + self.publisher.heap_bytes()
+    }
+
+    fn place(&mut self, labels: &Labels, first: Millis) -> Option<(usize, Slot)> {
+        if let Some(&place) = self.places.get(labels) {
+            return Some(place);
+        }
+        if self.places.len() >= self.most_series() {
+            return None;
+        }
+        let place = self.admit(labels, self.plan.grid.index(first))?;
+        self.places.insert(labels.clone(), place);
+        self.across.assign(place.0, place.1, labels);
+        self.publisher.admit(&self.plan, place, labels);
+        Some(place)
+    }
+
+    /// Series that vanished keep their state for a while: room for as many again as may be there.
+    fn most_series(&self) -> usize {
+        self.plan.max_series.saturating_mul(2)
+    }
+
+    fn admit(&mut self, labels: &Labels, first: i64) -> Option<(usize, Slot)> {
+        let open = self.shards.iter().position(Shard::has_room);
+        let shard = match open {
+            Some(shard) => shard,
+            None => {
+                // Building a plan loaded the models once: the same bytes load again.
+                self.shards.push(Shard::new(Arc::clone(&self.plan)).ok()?);
+                self.shards.len() - 1
+            }
+        };
+        let slot = self.shards[shard].admit(labels.clone(), first)?;
+        Some((shard, slot))
+    }
+
+    fn forget_silent(&mut self, index: i64) {
+        for shard in 0..self.shards.len() {
+            for slot in self.shards[shard].silent_since(index) {
+                if let Some(labels) = self.shards[shard].evict(slot) {
+                    self.places.remove(&labels);
+                }
+                self.across.evict(shard, slot);
+                self.publisher.evict((shard, slot));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! What follows from a signal's settings, worked out once and shared by its shards.
+
+use super::epoch::Epochs;
+use crate::{
+    baseline::{self, Baseline},
+    detect::{self, Detector, Scope, Verdicts},
+    engine::{
+        outcome::Horizon,
+        settings::{Class, Emit, Seasonality, SignalSettings},
+    },
+    expo,
+    forecast::{Forecasts, ModelFiles},
+    series::{Grid, Labels, Millis, Past, Zone},
+    stats,
+};
+use std::sync::Arc;
+
+/// Up to so many series `class: auto` keeps the whole history of each (about 2 GB at three weeks of
+/// one minute); above, constant-size state.
+pub const DEEP_SERIES: usize = 10_000;
+/// Values a wide series keeps: just enough to correct the grid times that are read again.
+const WIDE_WINDOW: usize = 8;
+
+/// What is the same for every unit of a process.
+#[derive(Debug, Clone, Default)]
+pub struct UnitOptions {
+    /// The value of the label `forethought_replica` on everything published.
+    pub replica: Option<String>,
+}
+
+/// What follows from a signal's settings.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) name: Arc<str>,
+    pub(super) grid: Grid,
+    pub(super) epochs: Epochs,
+    pub(super) deep: bool,
+    pub(super) emit: Emit,
+    pub(super) max_series: usize,
+    pub(super) horizons: Arc<[Horizon]>,
+    pub(super) detectors: Vec<detect::Settings>,
+    pub(super) combine: detect::Combine,
+    pub(super) detector_scores: bool,
+    pub(super) group_by: Vec<String>,
+    pub(super) replica: Option<String>,
+    baseline: baseline::Settings,
+    alerting: detect::AlertingSettings,
+    severity: detect::SeverityThresholds,
+    forecast: crate::forecast::Settings,
+    models: ModelFiles,
+    seasons: Option<Vec<usize>>,
+    zone: Zone,
+    least: f32,
+    greatest: f32,
+}
+
+impl Plan {
+    /// # Errors
+    /// A sentence on what in the settings cannot be: the step, the time zone, a model file.
+    pub(super) fn new(
+        settings: &SignalSettings,
+        options: &UnitOptions,
+        models: &ModelFiles,
+    ) -> Result<Self, String> {
+        let grid = Grid::new(settings.step.as_millis())
+            .ok_or_else(|| format!("step {} is not positive", settings.step))?;
+        let deep = match settings.class {
+            Class::Deep => true,
+            Class::Wide => false,
+            Class::Auto => settings.max_series <= DEEP_SERIES,
+        };
+        let seasons = match &settings.seasonality {
+            Seasonality::Auto => None,
+            Seasonality::Given(spans) => Some(
+                spans
+                    .iter()
+                    .map(|span| grid.steps(span.as_millis()))
+                    .collect(),
+            ),
+        };
+        let horizons = settings
+            .forecast
+            .horizons
+            .iter()
+            .map(|&span| Horizon {
+                span,
+                steps: grid.steps(span.as_millis()),
+            })
+            .collect();
+        let detectors = settings.detectors.clone().unwrap_or_else(detect::defaults);
+        let kinds: Vec<&str> = detectors.iter().map(detect::Settings::kind).collect();
+        let plan = Self {
+            combine: settings.combine.for_members(&kinds),
+            name: settings.name.as_str().into(),
+            grid,
+            epochs: Epochs::new(settings.history.as_millis(), grid),
+            deep,
+            emit: settings.emit,
+            max_series: settings.max_series,
+            horizons: if deep { horizons } else { Arc::new([]) },
+            detectors,
+            detector_scores: settings.detector_scores,
+            group_by: settings.group_by.clone(),
+            replica: options.replica.clone(),
+            baseline: settings.baseline.clone(),
+            alerting: settings.alerting.clone(),
+            severity: settings.severity.clone(),
+            forecast: settings.forecast.clone(),
+            models: models.clone(),
+            seasons,
+            zone: settings
+                .timezone
+                .as_deref()
+                .map_or(Ok(Zone::default()), Zone::named)?,
+            least: settings
+                .range
+                .min
+                .map_or(f32::NEG_INFINITY, |value| value as f32),
+            greatest: settings
+                .range
+                .max
+                .map_or(f32::INFINITY, |value| value as f32),
+        };
+        plan.forecasts()?;
+        Ok(plan)
+    }
+
+    /// Values a window keeps.
+    pub(super) fn window(&self) -> usize {
+        if self.deep {
+            self.epochs.history
+        } else {
+            WIDE_WINDOW
+        }
+    }
+
+    pub(super) fn baseline(&self) -> Box<dyn Baseline> {
+        self.baseline.build(self.grid)
+    }
+
+    /// A new detector of the configured list.
+    pub(super) fn detector(&self, index: usize) -> Box<dyn Detector> {
+        self.detectors[index].build(self.grid)
+    }
+
+    /// The positions in the configured list of the detectors with this scope.
+    pub(super) fn scoped(&self, scope: Scope) -> Vec<usize> {
+        (0..self.detectors.len())
+            .filter(|&index| self.detector(index).scope() == scope)
+            .collect()
+    }
+
+    pub(super) fn verdicts(&self) -> Verdicts {
+        Verdicts::new(&self.alerting, &self.severity, self.grid, self.epochs.refit)
+    }
+
+    /// `None` where nothing is forecast.
+    ///
+    /// # Errors
+    /// A model file that is missing or cannot be used.
+    pub(super) fn forecasts(&self) -> Result<Option<Forecasts>, String> {
+        if self.horizons.is_empty() {
+            return Ok(None);
+        }
+        Forecasts::build(&self.forecast, self.grid, &self.models).map(Some)
+    }
+
+    /// Season lengths in steps of a series with this past.
+    pub(super) fn seasons(&self, values: &[f32]) -> Vec<usize> {
+        match &self.seasons {
+            None => stats::season::detect(values, self.grid),
+            Some(given) => given
+                .iter()
+                .copied()
+                .filter(|&season| values.len() >= 2 * season)
+                .collect(),
+        }
+    }
+
+    pub(super) fn past<'a>(
+        &'a self,
+        end: Millis,
+        values: &'a [f32],
+        seasons: &'a [usize],
+    ) -> Past<'a> {
+        Past {
+            end,
+            grid: self.grid,
+            values,
+            seasons,
+            zone: &self.zone,
+        }
+    }
+
+    /// Whether a value is one that can be.
+    pub(super) fn possible(&self, value: f32) -> bool {
+        value >= self.least && value <= self.greatest
+    }
+
+    /// The nearest value that can be; `NaN` stays.
+    pub(super) fn clip(&self, value: f32) -> f32 {
+        if value.is_nan() {
+            value
+        } else {
+            value.clamp(self.least, self.greatest)
+        }
+    }
+
+    /// The labels published for a series: its own, renamed where they look like ours, and the replica.
+    pub(super) fn published(&self, labels: &Labels) -> Vec<(String, String)> {
+        let mut pairs: Vec<(String, String)> = labels
+            .iter()
+            .map(|(name, value)| {
+                (
+                    expo::names::published_label_name(name).into_owned(),
+                    value.to_owned(),
+                )
+            })
+            .collect();
+        if let Some(replica) = &self.replica {
+            pairs.push(("forethought_replica".into(), replica.clone()));
+        }
+        pairs
+    }
+}

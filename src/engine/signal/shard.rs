@@ -1,0 +1,473 @@
+//! Up to [`SLOTS`] series of one signal with all their state, worked on by one thread at a time.
+
+use super::{learned::Learned, plan::Plan};
+use crate::{
+    baseline::Band,
+    detect::{Batch, Verdict, Verdicts},
+    engine::{guard::guarded, outcome::Mode},
+    forecast::{Forecasts, Interval},
+    series::{Grid, Labels, Millis, Slot, Window},
+};
+use std::sync::Arc;
+
+/// Series per shard: small enough that two cores share a thousand series evenly, large enough that a
+/// virtual call per component and tick costs nothing.
+pub(super) const SLOTS: usize = 256;
+
+/// One series of a shard.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) labels: Labels,
+    pub(super) window: Window,
+    /// Grid index of its first sample (since the last long gap).
+    pub(super) first: i64,
+    /// Grid index of its newest sample.
+    pub(super) newest: i64,
+    /// Its place in the cycle of epochs.
+    pub(super) offset: i64,
+    /// Season lengths found at its last epoch, in steps.
+    pub(super) seasons: Vec<usize>,
+    /// Grid index from which forecasts are kept up; those of earlier epochs nobody will see.
+    pub(super) forecast_from: i64,
+    /// Whether forecasts were derived at an epoch.
+    pub(super) forecasting: bool,
+}
+
+/// What one step produced, in columns: entry `i` is about the series `slots[i]`.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    pub(super) slots: Vec<Slot>,
+    pub(super) values: Vec<f32>,
+    pub(super) bands: Vec<Band>,
+    /// One column per configured detector, in the order of the configuration.
+    pub(super) scores: Vec<Vec<f32>>,
+    pub(super) combined: Vec<f32>,
+    pub(super) verdicts: Vec<Verdict>,
+    /// Horizons inner; empty unless the mode asks for forecasts.
+    pub(super) intervals: Vec<Interval>,
+    /// Panics caught in this step, by component.
+    pub(super) panics: Vec<&'static str>,
+}
+
+/// Up to [`SLOTS`] series with all their state.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) plan: Arc<Plan>,
+    pub(super) members: Vec<Option<Member>>,
+    pub(super) learned: Learned,
+    pub(super) verdicts: Verdicts,
+    pub(super) forecasts: Option<Forecasts>,
+    /// Slots whose series makes the forecasters panic, until its next epoch.
+    forecasts_broken: Vec<bool>,
+    pub(super) columns: Columns,
+}
+
+impl Shard {
+    /// An empty shard.
+    ///
+    /// # Errors
+    /// As [`Plan::forecasts`].
+    pub(super) fn new(plan: Arc<Plan>) -> Result<Self, String> {
+        let forecasts = plan.forecasts()?;
+        Ok(Self {
+            members: Vec::new(),
+            learned: Learned::new(&plan),
+            verdicts: plan.verdicts(),
+            forecasts,
+            forecasts_broken: Vec::new(),
+            columns: Columns::default(),
+            plan,
+        })
+    }
+
+    /// Takes in a series whose first sample is in grid slot `first`; `None` where the shard is full.
+    pub(super) fn admit(&mut self, labels: Labels, first: i64) -> Option<Slot> {
+        let free = self.members.iter().position(Option::is_none);
+        let slot = match free {
+            Some(slot) => slot,
+            None if self.members.len() < SLOTS => self.extend_by_one(),
+            None => return None,
+        };
+        let offset = self.plan.epochs.offset(labels.fingerprint());
+        self.members[slot] = Some(Member {
+            labels,
+            window: Window::new(self.plan.window()),
+            first,
+            newest: first,
+            offset,
+            seasons: Vec::new(),
+            forecast_from: i64::MIN,
+            forecasting: false,
+        });
+        Some(slot)
+    }
+
+    fn extend_by_one(&mut self) -> Slot {
+        let slots = self.members.len() + 1;
+        self.members.push(None);
+        self.forecasts_broken.push(false);
+        self.learned.grow(slots);
+        self.verdicts.grow(slots);
+        if let Some(forecasts) = &mut self.forecasts {
+            forecasts.grow(slots);
+        }
+        slots - 1
+    }
+
+    /// Whether another series fits in.
+    pub(super) fn has_room(&self) -> bool {
+        self.members.len() < SLOTS || self.members.iter().any(Option::is_none)
+    }
+
+    /// Forgets a series; gives its labels.
+    pub(super) fn evict(&mut self, slot: Slot) -> Option<Labels> {
+        let member = self.members[slot].take()?;
+        self.forget_state(slot);
+        Some(member.labels)
+    }
+
+    /// The series that have had no sample for so long that they are to be forgotten at grid slot
+    /// `index`.
+    pub(super) fn silent_since(&self, index: i64) -> Vec<Slot> {
+        let forget = self.plan.epochs.forget as i64;
+        let silent = |member: &Member| index - member.newest >= forget;
+        let members = self.members.iter().enumerate();
+        members
+            .filter(|(_, member)| member.as_ref().is_some_and(silent))
+            .map(|(slot, _)| slot)
+            .collect()
+    }
+
+    /// Derives every series as it was in grid slot `from`, for a process that starts in slot `now`.
+    pub(super) fn restart(&mut self, from: i64, now: i64) {
+        let plan = Arc::clone(&self.plan);
+        for slot in 0..self.members.len() {
+            let Some(member) = &mut self.members[slot] else {
+                continue;
+            };
+            let (offset, first) = (member.offset, member.first);
+            member.forecast_from = plan.epochs.last(now, offset, first).unwrap_or(i64::MIN);
+            if !plan.deep || first > from {
+                continue;
+            }
+            let epoch = plan.epochs.last(from, offset, first);
+            if let Some(epoch) = epoch {
+                self.derive(slot, (epoch - 1) * plan.grid.step());
+            }
+            let Some(member) = &self.members[slot] else {
+                continue;
+            };
+            let since = epoch.unwrap_or(first);
+            let values = member.window.until(plan.grid, from * plan.grid.step());
+            let steps = usize::try_from(from - since + 1)
+                .unwrap_or(0)
+                .min(values.len());
+            let values = &values[values.len() - steps..];
+            let begin = (from - steps as i64 + 1) * plan.grid.step();
+            self.learned
+                .walk(slot, begin, values, &mut self.columns.panics);
+        }
+    }
+
+    fn forget_state(&mut self, slot: Slot) {
+        self.learned.evict(slot);
+        self.verdicts.evict(slot);
+        self.forecasts_broken[slot] = false;
+        if let Some(forecasts) = &mut self.forecasts {
+            forecasts.evict(slot);
+        }
+    }
+
+    /// Puts a sample into the window of a series. `true`: it changed a value that was there before.
+    pub(super) fn put(&mut self, slot: Slot, at: Millis, value: f32) -> bool {
+        let (grid, forget) = (self.plan.grid, self.plan.epochs.forget);
+        let Some(member) = &mut self.members[slot] else {
+            return false;
+        };
+        let index = grid.index(at);
+        let long_gap = index - member.newest >= forget as i64;
+        member.newest = member.newest.max(index);
+        if long_gap {
+            member.first = index;
+        }
+        let pushed = member.window.push(grid, at, value);
+        let changed = !pushed && member.window.correct(grid, at, value);
+        if long_gap {
+            // What was learned before a gap this long is not what a restart would learn.
+            member.forecasting = false;
+            self.forget_state(slot);
+        }
+        changed
+    }
+
+    /// First half of a step: values, what was expected, and the scores of each series by itself.
+    pub(super) fn sense(&mut self, at: Millis, mode: Mode) {
+        self.collect(at);
+        self.rederive_due(at);
+        self.look(at);
+        self.carry_forecasts(at);
+        self.columns.intervals.clear();
+        if mode != Mode::Replay {
+            self.read_intervals();
+        }
+    }
+
+    /// Second half, once the columns of the detectors across series are filled: combined score and
+    /// verdict.
+    pub(super) fn judge(&mut self, at: Millis) {
+        let Columns {
+            slots,
+            values,
+            bands,
+            scores,
+            combined,
+            verdicts,
+            ..
+        } = &mut self.columns;
+        combined.clear();
+        combined.resize(slots.len(), f32::NAN);
+        let members: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
+        self.plan.combine.apply(&members, combined);
+        for (score, &value) in combined.iter_mut().zip(values.iter()) {
+            if value.is_finite() && !self.plan.possible(value) {
+                *score = score.max(IMPOSSIBLE_SCORE);
+            }
+        }
+        verdicts.clear();
+        verdicts.resize(slots.len(), Verdict::default());
+        let batch = Batch {
+            at,
+            slots,
+            values,
+            bands,
+        };
+        self.verdicts.step(&batch, combined, verdicts);
+    }
+
+    fn collect(&mut self, at: Millis) {
+        let grid = self.plan.grid;
+        let columns = &mut self.columns;
+        columns.slots.clear();
+        columns.values.clear();
+        columns.panics.clear();
+        let index = grid.index(at);
+        for (slot, member) in self.members.iter_mut().enumerate() {
+            let Some(member) = member.as_mut().filter(|member| member.first <= index) else {
+                continue;
+            };
+            if member.window.end().is_none_or(|end| end < at) {
+                member.window.push(grid, at, f32::NAN);
+            }
+            columns.slots.push(slot);
+            columns.values.push(member.window.at(grid, at));
+        }
+        let count = columns.slots.len();
+        columns.bands.clear();
+        columns.bands.resize(count, Band::UNKNOWN);
+        columns.scores.resize(self.plan.detectors.len(), Vec::new());
+        for column in &mut columns.scores {
+            column.clear();
+            column.resize(count, f32::NAN);
+        }
+    }
+
+    /// Derives anew what is due for it, see [`super::epoch`].
+    fn rederive_due(&mut self, at: Millis) {
+        if !self.plan.deep {
+            return;
+        }
+        let index = self.plan.grid.index(at);
+        for position in 0..self.columns.slots.len() {
+            let slot = self.columns.slots[position];
+            let due = self.members[slot]
+                .as_ref()
+                .is_some_and(|member| self.plan.epochs.due(index, member.offset, member.first));
+            if due {
+                self.derive(slot, at - self.plan.grid.step());
+                self.verdicts.rederive(slot);
+                self.derive_forecasts(slot, at - self.plan.grid.step(), index);
+            }
+        }
+    }
+
+    /// Derives the baseline and the detectors of one series from its past up to `end`.
+    pub(super) fn derive(&mut self, slot: Slot, end: Millis) {
+        let plan = Arc::clone(&self.plan);
+        let Some(member) = &mut self.members[slot] else {
+            return;
+        };
+        let values = past_values(
+            member,
+            plan.grid,
+            end,
+            plan.epochs.memory,
+            plan.epochs.forget,
+        );
+        let seasons = plan.seasons(values);
+        let past = plan.past(end, values, &seasons);
+        self.learned.derive(slot, &past, &mut self.columns.panics);
+        member.seasons = seasons;
+    }
+
+    fn derive_forecasts(&mut self, slot: Slot, end: Millis, index: i64) {
+        let plan = Arc::clone(&self.plan);
+        let (Some(forecasts), Some(member)) = (&mut self.forecasts, &mut self.members[slot]) else {
+            return;
+        };
+        if index < member.forecast_from {
+            return;
+        }
+        let values = past_values(
+            member,
+            plan.grid,
+            end,
+            plan.epochs.memory,
+            plan.epochs.forget,
+        );
+        let past = plan.past(end, values, &member.seasons);
+        let done = guarded(|| forecasts.rebuild(slot, &past)).is_some();
+        if !done {
+            self.columns.panics.push("forecast");
+        }
+        self.forecasts_broken[slot] = !done;
+        member.forecasting = done;
+    }
+
+    /// Baseline and detectors, all series at once; one by one where that panics.
+    fn look(&mut self, at: Millis) {
+        let plan = Arc::clone(&self.plan);
+        if self.learned.step(at, &mut self.columns) {
+            return;
+        }
+        let ends = at - plan.grid.step();
+        self.learned = Learned::new(&plan);
+        self.learned.grow(self.members.len());
+        for slot in self.columns.slots.clone() {
+            self.derive(slot, ends);
+        }
+        self.learned.step_each(at, &mut self.columns);
+    }
+
+    fn carry_forecasts(&mut self, at: Millis) {
+        if self.forecasts.is_none() {
+            return;
+        }
+        let (mut slots, mut values) = (Vec::new(), Vec::new());
+        for (&slot, &value) in self.columns.slots.iter().zip(&self.columns.values) {
+            if self.members[slot]
+                .as_ref()
+                .is_some_and(|member| member.forecasting)
+            {
+                slots.push(slot);
+                values.push(value);
+            }
+        }
+        let Some(forecasts) = &mut self.forecasts else {
+            return;
+        };
+        if guarded(|| forecasts.step(at, &slots, &values)).is_none() {
+            self.columns.panics.push("forecast");
+            self.recover_forecasts(at, &slots, &values);
+        }
+    }
+
+    /// New forecasters, derived series by series; a series that makes them panic is left out until
+    /// its next epoch.
+    fn recover_forecasts(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
+        // The models were loaded when the unit was built: the same bytes load again.
+        let Ok(Some(fresh)) = self.plan.forecasts() else {
+            return;
+        };
+        self.forecasts = Some(fresh);
+        if let Some(forecasts) = &mut self.forecasts {
+            forecasts.grow(self.members.len());
+        }
+        let end = at - self.plan.grid.step();
+        for (&slot, &value) in slots.iter().zip(values) {
+            self.derive_forecasts(slot, end, i64::MAX);
+            let Some(forecasts) = &mut self.forecasts else {
+                return;
+            };
+            if guarded(|| forecasts.step(at, &[slot], &[value])).is_none() {
+                self.forecasts_broken[slot] = true;
+                forecasts.evict(slot);
+                if let Some(member) = &mut self.members[slot] {
+                    member.forecasting = false;
+                }
+            }
+        }
+    }
+
+    fn read_intervals(&mut self) {
+        let Some(forecasts) = &self.forecasts else {
+            return;
+        };
+        let columns = &mut self.columns;
+        let horizons = self.plan.horizons.len();
+        columns
+            .intervals
+            .resize(columns.slots.len() * horizons, Interval::ABSENT);
+        if guarded(|| forecasts.intervals(&columns.slots, &mut columns.intervals)).is_none() {
+            columns.panics.push("forecast");
+            columns.intervals.fill(Interval::ABSENT);
+        }
+        for (position, &slot) in columns.slots.iter().enumerate() {
+            let ready = self.members[slot]
+                .as_ref()
+                .is_some_and(|member| member.forecasting);
+            let own = &mut columns.intervals[position * horizons..(position + 1) * horizons];
+            for interval in own {
+                *interval = if ready && !self.forecasts_broken[slot] {
+                    clipped(&self.plan, *interval)
+                } else {
+                    Interval::ABSENT
+                };
+            }
+        }
+    }
+
+    /// Bytes of state, windows included.
+    pub(super) fn state_bytes(&self) -> usize {
+        let windows: usize = self
+            .members
+            .iter()
+            .flatten()
+            .map(|member| member.window.heap_bytes())
+            .sum();
+        windows
+            + self.learned.heap_bytes()
+            + self.verdicts.heap_bytes()
+            + self.forecasts.as_ref().map_or(0, Forecasts::heap_bytes)
+    }
+}
+
+/// The score of a value outside the configured range: the last warning before critical.
+const IMPOSSIBLE_SCORE: f32 = 1.5;
+
+/// The values a series is derived from: at most `memory` up to `end`, none from before a gap of
+/// `forget` steps, beginning with a sample.
+fn past_values(member: &Member, grid: Grid, end: Millis, memory: usize, forget: usize) -> &[f32] {
+    let all = member.window.until(grid, end);
+    let all = &all[all.len().saturating_sub(memory)..];
+    let (mut gap, mut from) = (0, 0);
+    for (position, value) in all.iter().enumerate().rev() {
+        gap = if value.is_nan() { gap + 1 } else { 0 };
+        if gap >= forget {
+            from = position + gap;
+            break;
+        }
+    }
+    let start = all[from..]
+        .iter()
+        .position(|value| !value.is_nan())
+        .unwrap_or(all.len() - from);
+    &all[from + start..]
+}
+
+fn clipped(plan: &Plan, interval: Interval) -> Interval {
+    Interval {
+        expected: plan.clip(interval.expected),
+        lower: plan.clip(interval.lower),
+        upper: plan.clip(interval.upper),
+    }
+}

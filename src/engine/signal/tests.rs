@@ -1,0 +1,225 @@
+use super::*;
+use crate::source::SeriesSamples;
+use proptest::prelude::*;
+
+const STEP: Millis = 300_000;
+const DAY: i64 = 288;
+
+/// A week of five minutes: small enough to run for days in a test, with a season to learn.
+fn settings() -> SignalSettings {
+    let text = "{name: load, query: up, step: 5m, history: 7d, \
+                forecast: {horizons: [15m, 1h]}, alerting: {for: 10m, recover_for: 15m, refractory: 1h}}";
+    serde_yaml::from_str(text).unwrap()
+}
+
+fn unit(settings: &SignalSettings) -> SignalUnit {
+    SignalUnit::new(settings, &UnitOptions::default(), &ModelFiles::default()).unwrap()
+}
+
+fn noise(seed: u64, index: i64) -> f64 {
+    let mut hash = (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ seed;
+    hash ^= hash >> 29;
+    hash = hash.wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    hash ^= hash >> 32;
+    (hash % 10_000) as f64 / 10_000.0 - 0.5
+}
+
+/// A daily season with noise, incidents and gaps; `None` is a missing sample.
+fn value(series: u64, index: i64) -> Option<f64> {
+    let phase = (index % DAY) as f64 / DAY as f64 * std::f64::consts::TAU;
+    let usual = 100.0 + 40.0 * phase.sin() + 8.0 * noise(series, index);
+    let since_incident = (index + series as i64 * 61) % 700;
+    match since_incident {
+        0..12 => Some(usual + 150.0),
+        200..203 => None,
+        400..409 => Some(0.0),
+        _ => Some(usual),
+    }
+}
+
+fn labels(series: u64) -> Labels {
+    Labels::new([("pod", format!("pod-{series}"))]).unwrap()
+}
+
+/// Series 0 to 3 are old; series 4 begins late in the history.
+fn matrix(from: i64, to: i64) -> Matrix {
+    let born = |series: u64| if series == 4 { 2_500 } else { 0 };
+    let series = (0..5_u64).map(|series| SeriesSamples {
+        labels: labels(series),
+        samples: (from.max(born(series))..=to)
+            .filter_map(|index| Some((index * STEP, value(series, index)?)))
+            .collect(),
+    });
+    Matrix {
+        series: series.collect(),
+        ..Matrix::default()
+    }
+}
+
+/// A unit started at `start` and run to `end`; its outcomes of the last `keep` steps.
+fn run(start: i64, end: i64, keep: i64) -> Vec<Outcome> {
+    let mut unit = unit(&settings());
+    let history = unit.history_start(start * STEP) / STEP;
+    unit.ingest(&matrix(history, start));
+    let from = unit.restart(start * STEP) / STEP;
+    let mut kept = Vec::new();
+    for index in from + 1..=end {
+        if index > start {
+            unit.ingest(&matrix(index, index));
+        }
+        let mode = if index > end - keep {
+            Mode::Publish
+        } else {
+            Mode::Replay
+        };
+        let outcome = unit.advance(index * STEP, mode);
+        if mode == Mode::Publish {
+            kept.push(outcome);
+        }
+    }
+    kept
+}
+
+fn close(one: f32, other: f32, tolerance: f32) -> bool {
+    one.to_bits() == other.to_bits()
+        || (one.is_nan() && other.is_nan())
+        || (one - other).abs() <= tolerance * one.abs().max(1.0)
+}
+
+fn assert_same(long: &Outcome, fresh: &Outcome) {
+    assert_eq!(long.at, fresh.at);
+    assert_eq!(long.series.len(), fresh.series.len());
+    for (one, other) in long.series.iter().zip(&fresh.series) {
+        assert_eq!(one.labels, other.labels);
+        assert!(
+            close(one.score, other.score, 1e-6),
+            "{} {} {}",
+            long.at,
+            one.score,
+            other.score
+        );
+        assert_eq!(
+            (one.active, one.severity),
+            (other.active, other.severity),
+            "{one:?}"
+        );
+    }
+    for (one, other) in long.forecasts.iter().zip(&fresh.forecasts) {
+        assert!(
+            close(one.expected, other.expected, 0.01),
+            "{one:?} {other:?}"
+        );
+        assert!(close(one.lower, other.lower, 0.01) && close(one.upper, other.upper, 0.01));
+    }
+}
+
+#[test]
+fn a_restart_reaches_the_state_of_a_long_run() {
+    let end = 3_900;
+    let long = run(2_100, end, 60);
+    for start in [end - 60, end - 59, end - 350, 2_600] {
+        let fresh = run(start, end, 60);
+        for (one, other) in long
+            .iter()
+            .zip(&fresh)
+            .skip((start - (end - 60)).max(0) as usize)
+        {
+            assert_same(one, other);
+        }
+    }
+    assert!(
+        long.iter()
+            .any(|outcome| outcome.forecasts.iter().any(|one| one.lower.is_finite()))
+    );
+}
+
+#[test]
+fn an_incident_is_seen_and_ends() {
+    let mut unit = unit(&settings());
+    let history = unit.history_start(2_100 * STEP) / STEP;
+    unit.ingest(&matrix(history, 2_099));
+    // Index 2,100 is when an incident of series 0 begins, and nothing else happens to it.
+    let from = unit.restart(2_099 * STEP) / STEP;
+    let mut active = Vec::new();
+    for index in from + 1..2_160 {
+        unit.ingest(&matrix(index, index));
+        let outcome = unit.advance(index * STEP, Mode::Study);
+        let series = outcome
+            .series
+            .iter()
+            .find(|series| series.labels == labels(0));
+        active.push((index, series.is_some_and(|series| series.active)));
+    }
+    let on: Vec<i64> = active
+        .iter()
+        .filter(|(index, on)| *on && *index >= 2_100)
+        .map(|(index, _)| *index)
+        .collect();
+    assert!(on.first().is_some_and(|&first| first <= 2_104), "{on:?}");
+    assert!(on.last().is_some_and(|&last| last < 2_130), "{on:?}");
+}
+
+#[test]
+fn a_missing_series_is_absent_at_once() {
+    let mut unit = unit(&settings());
+    unit.ingest(&matrix(0, 2_000));
+    let from = unit.restart(2_000 * STEP) / STEP;
+    for index in from + 1..=2_000 {
+        unit.advance(index * STEP, Mode::Replay);
+    }
+    let outcome = unit.advance(2_001 * STEP, Mode::Publish);
+    assert!(outcome.series.is_empty());
+    assert!(
+        outcome
+            .chunks
+            .iter()
+            .all(|chunk| !chunk.name().starts_with("predicted_load"))
+    );
+}
+
+#[test]
+fn corrections_are_counted() {
+    let mut unit = unit(&settings());
+    unit.ingest(&matrix(0, 100));
+    unit.restart(100 * STEP);
+    let mut late = matrix(100, 100);
+    late.series[0].samples[0].1 += 1.0;
+    unit.ingest(&late);
+    let first = unit.evaluated().unwrap() + STEP;
+    let outcome = unit.advance(first, Mode::Replay);
+    assert_eq!(outcome.counts.corrections, 1);
+}
+
+#[test]
+fn series_over_the_limit_are_left_out() {
+    let limited = SignalSettings {
+        max_series: 1,
+        ..settings()
+    };
+    let mut unit = unit(&limited);
+    unit.ingest(&matrix(0, 10));
+    assert_eq!(
+        unit.series(),
+        2,
+        "one that may be there and one that may have been"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+    #[test]
+    fn the_order_of_series_does_not_matter(shift in 1_usize..5) {
+        let mut rotated = matrix(0, 600);
+        rotated.series.rotate_left(shift);
+        let outcome = |history: &Matrix| {
+            let mut unit = unit(&settings());
+            unit.ingest(history);
+            let from = unit.restart(600 * STEP) / STEP;
+            (from + 1..=600).map(|index| unit.advance(index * STEP, Mode::Study)).last()
+        };
+        let (one, other) = (outcome(&matrix(0, 600)), outcome(&rotated));
+        if let (Some(one), Some(other)) = (one, other) {
+            assert_same(&one, &other);
+        }
+    }
+}
