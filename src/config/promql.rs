@@ -340,7 +340,7 @@ mod tests {
         check_refused("a / on(b group_left(c) d", Some(6), "not closed");
         check_refused("a / on(b) group_left(c) d by", Some(26), "unexpected");
         check_refused("sum by (a, b c) (x)", Some(13), "unexpected");
-        check_refused("x{a=\"b\" c=\"d\"}", Some(9), "unexpected");
+        check_refused("x{a=\"b\" c=\"d\"}", Some(8), "unexpected");
     }
 
     #[test]
