@@ -2,6 +2,9 @@
 
 mod validate;
 
+pub use validate::is_label_name;
+
+use super::signal::{DEEP_SERIES, Epochs};
 use crate::{
     baseline, detect, forecast,
     series::{Grid, Span},
@@ -120,6 +123,7 @@ impl SignalSettings {
             detectors: None,
             detector_scores: false,
             combine: detect::Combine::default(),
+            group_by: Vec::new(),
             alerting: detect::AlertingSettings::default(),
             severity: detect::SeverityThresholds::default(),
             forecast: forecast::Settings::default(),
@@ -147,13 +151,22 @@ impl SignalSettings {
         Grid::new(self.step.as_millis())
     }
 
+    /// How often the state of a series is derived anew; what lasts longer than this would not survive
+    /// a restart. `None` where the step is not positive.
+    pub fn epoch(&self) -> Option<Span> {
+        let grid = self.grid()?;
+        let refit = Epochs::new(self.history.as_millis(), grid).refit;
+        let steps = i64::try_from(refit).ok()?;
+        Some(Span::millis(grid.step().saturating_mul(steps)))
+    }
+
     /// The size class that is in force. It depends on `max_series` and not on the series found, so that
     /// it is the same on every replica and after every restart.
     pub fn size_class(&self) -> SizeClass {
         match self.class {
             Class::Deep => SizeClass::Deep,
             Class::Wide => SizeClass::Wide,
-            Class::Auto if self.max_series <= AUTO_DEEP_SERIES => SizeClass::Deep,
+            Class::Auto if self.max_series <= DEEP_SERIES => SizeClass::Deep,
             Class::Auto => SizeClass::Wide,
         }
     }
@@ -162,7 +175,7 @@ impl SignalSettings {
     /// forecasts, labels.
     pub fn bytes_per_series(&self) -> usize {
         let Some(grid) = self.grid() else { return 0 };
-        let steps = grid.steps(self.history.as_millis());
+        let steps = Epochs::new(self.history.as_millis(), grid).history;
         match self.size_class() {
             SizeClass::Wide => WIDE_SERIES_BYTES,
             SizeClass::Deep => {
@@ -180,9 +193,6 @@ impl SignalSettings {
         }
     }
 }
-
-/// `class: auto` is deep up to this `max_series`: the number that one core evaluates in a second.
-pub const AUTO_DEEP_SERIES: usize = 10_000;
 
 /// Baseline, detectors and verdict of one deep series: the seasonal profile is most of it.
 const DETECTION_BYTES: usize = 30_000;

@@ -4,6 +4,7 @@
 use super::{Class, PanelSettings, Seasonality, SignalSettings, ValueRange};
 use crate::{
     detect,
+    engine::signal::Epochs,
     forecast::Models,
     series::{Span, Zone},
 };
@@ -16,12 +17,6 @@ const LEAST_STEP: Span = Span::seconds(1);
 
 /// A day is the longest season of any use on a grid; more would make the history years long.
 const LONGEST_STEP: Span = Span::days(1);
-
-/// State is re-derived once per `history / 21` (an epoch), and that must be a few steps.
-pub const EPOCHS: i64 = 21;
-
-/// The fewest steps of an epoch.
-const LEAST_EPOCH_STEPS: i64 = 4;
 
 /// A window of a million steps is 4 MB for each series.
 const MOST_HISTORY_STEPS: i64 = 1_000_000;
@@ -64,7 +59,8 @@ impl SignalSettings {
         nest(&mut found, "combine", self.combine.validate(&kinds));
         nest(&mut found, "severity", self.severity.validate());
         nest(&mut found, "forecast", self.forecast.validate());
-        check_alerting(&self.alerting, self.history, &mut found);
+        check_labels("group_by", &self.group_by, &mut found);
+        check_alerting(&self.alerting, self.epoch(), &mut found);
         found
     }
 
@@ -80,7 +76,7 @@ impl SignalSettings {
 
     fn check_history(&self, found: &mut Problems) {
         let (history, step) = (self.history, self.step);
-        let least = span_of(step, EPOCHS * LEAST_EPOCH_STEPS);
+        let least = span_of(step, i64::try_from(Epochs::MIN_HISTORY).unwrap_or(i64::MAX));
         let most = span_of(step, MOST_HISTORY_STEPS);
         if history < least || history > most {
             let text = format!(
@@ -200,9 +196,9 @@ impl ValueRange {
 }
 
 impl PanelSettings {
-    /// Everything that is wrong with this panel by itself, with the path of the key. `history` is the
+    /// Everything that is wrong with this panel by itself, with the path of the key. `epoch` is the
     /// shortest one of its signals.
-    pub fn validate(&self, history: Span) -> Problems {
+    pub fn validate(&self, epoch: Option<Span>) -> Problems {
         let mut found = Problems::new();
         if self.signals.len() < 2 {
             let text = "a panel joins signals: list two or more";
@@ -213,18 +209,12 @@ impl PanelSettings {
             let text = "list the labels that name the entity, such as [instance]";
             add(&mut found, "on", text);
         }
-        check_distinct("on", &self.on, &mut found);
-        for (index, label) in self.on.iter().enumerate() {
-            if !is_label_name(label) {
-                let text = format!("{label:?} is not a label name (letters, digits, _)");
-                add(&mut found, &format!("on[{index}]"), text);
-            }
-        }
+        check_labels("on", &self.on, &mut found);
         let kinds = check_detectors(&self.detectors, &mut found);
         self.check_scope(&mut found);
         nest(&mut found, "combine", self.combine.validate(&kinds));
         nest(&mut found, "severity", self.severity.validate());
-        check_alerting(&self.alerting, history, &mut found);
+        check_alerting(&self.alerting, epoch, &mut found);
         found
     }
 
@@ -275,10 +265,14 @@ fn check_detectors(detectors: &[detect::Settings], found: &mut Problems) -> Vec<
     kinds
 }
 
-fn check_alerting(alerting: &detect::AlertingSettings, history: Span, found: &mut Problems) {
+fn check_alerting(
+    alerting: &detect::AlertingSettings,
+    epoch: Option<Span>,
+    found: &mut Problems,
+) {
     nest(found, "alerting", alerting.validate());
     // A restart re-derives verdicts from one epoch before: what lasts longer would be forgotten.
-    let longest = Span::millis(history.as_millis() / EPOCHS);
+    let Some(longest) = epoch else { return };
     let spans = [
         ("alerting.for", alerting.hold),
         ("alerting.recover_for", alerting.recover_for),
@@ -287,9 +281,19 @@ fn check_alerting(alerting: &detect::AlertingSettings, history: Span, found: &mu
     for (path, span) in spans {
         if span > longest {
             let text = format!(
-                "{span} is too long for a history of {history}; allowed: up to {longest} (history / {EPOCHS})"
+                "{span} is too long; allowed: up to {longest} (a 21st of the history: a restart would forget the rest)"
             );
             add(found, path, text);
+        }
+    }
+}
+
+fn check_labels(key: &str, labels: &[String], found: &mut Problems) {
+    check_distinct(key, labels, found);
+    for (index, label) in labels.iter().enumerate() {
+        if !is_label_name(label) {
+            let text = format!("{label:?} is not a label name (letters, digits, _)");
+            add(found, &format!("{key}[{index}]"), text);
         }
     }
 }
@@ -360,7 +364,7 @@ mod tests {
                 s.history = Span::minutes(63);
                 s.forecast.horizons.clear();
             },
-            &["history: 1h3m is not allowed with a step of 1m; allowed: 1h24m to", "alerting.recover_for", "alerting.refractory"],
+            &["history: 1h3m is not allowed with a step of 1m; allowed: 2h8m to", "alerting.refractory"],
         );
         check(|s| s.history = Span::seconds(21 * 86_400 + 1), &["history: 21d1s is not a whole number"]);
         check(|s| s.forecast.horizons = vec![Span::days(7), Span::days(8)], &["forecast.horizons[1]: 8d is too long; at", "forecast.horizons[1]: 8d is too long for"]);
@@ -374,7 +378,7 @@ mod tests {
             &["range.max: 1 is not above"],
         );
         check(|s| s.detectors = Some(vec![]), &["detectors: an empty list; allowed: "]);
-        check(|s| s.alerting.refractory = Span::days(2), &["alerting.refractory: 2d is too long for a history of 3w; allowed: up to 1d"]);
+        check(|s| s.alerting.refractory = Span::days(2), &["alerting.refractory: 2d is too long; allowed: up to 1d"]);
         let day = Span::days(1);
         check(
             |s| s.seasonality = Seasonality::Given(vec![day, Span::days(11), day, Span::seconds(330)]),
@@ -400,7 +404,7 @@ mod tests {
         let mut signal = SignalSettings::new("x", "x");
         assert_eq!(signal.size_class().as_str(), "deep");
         assert!(signal.bytes_per_series() <= 300_000);
-        signal.max_series = super::super::AUTO_DEEP_SERIES + 1;
+        signal.max_series = crate::engine::signal::DEEP_SERIES + 1;
         assert_eq!(signal.size_class().as_str(), "wide");
         assert!(signal.bytes_per_series() < 10_000);
     }
