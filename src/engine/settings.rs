@@ -1,6 +1,14 @@
 //! The shape of a signal and of a panel in the configuration file.
 
-use crate::{baseline, detect, forecast, series::Span};
+mod validate;
+
+pub use validate::is_label_name;
+
+use super::signal::{DEEP_SERIES, Epochs};
+use crate::{
+    baseline, detect, forecast,
+    series::{Grid, Span},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
@@ -95,10 +103,125 @@ impl SignalSettings {
         5_000
     }
 
+    /// A signal that asks `query` of the only source, everything else as if left out.
+    pub fn new(name: impl Into<String>, query: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            source: None,
+            query: query.into(),
+            step: Self::default_step(),
+            history: Self::default_history(),
+            offset: Self::default_offset(),
+            max_age: None,
+            max_series: Self::default_max_series(),
+            seasonality: Seasonality::default(),
+            timezone: None,
+            range: ValueRange::default(),
+            class: Class::default(),
+            emit: Emit::default(),
+            baseline: baseline::Settings::default(),
+            detectors: None,
+            detector_scores: false,
+            combine: detect::Combine::default(),
+            group_by: Vec::new(),
+            alerting: detect::AlertingSettings::default(),
+            severity: detect::SeverityThresholds::default(),
+            forecast: forecast::Settings::default(),
+        }
+    }
+
     /// `max_age`, or its default: five steps and the offset, at least five minutes.
     pub fn max_age(&self) -> Span {
-        let default = (5 * self.step.as_millis() + self.offset.as_millis()).max(300_000);
+        let default = self
+            .step
+            .as_millis()
+            .saturating_mul(5)
+            .saturating_add(self.offset.as_millis())
+            .max(300_000);
         self.max_age.unwrap_or(Span::millis(default))
+    }
+
+    /// The detectors: those given, or the default set.
+    pub fn detectors(&self) -> Vec<detect::Settings> {
+        self.detectors.clone().unwrap_or_else(detect::defaults)
+    }
+
+    /// The grid; `None` where the step is not positive, which `validate` refuses.
+    pub fn grid(&self) -> Option<Grid> {
+        Grid::new(self.step.as_millis())
+    }
+
+    /// How often the state of a series is derived anew; what lasts longer than this would not survive
+    /// a restart. `None` where the step is not positive.
+    pub fn epoch(&self) -> Option<Span> {
+        let grid = self.grid()?;
+        let refit = Epochs::new(self.history.as_millis(), grid).refit;
+        let steps = i64::try_from(refit).ok()?;
+        Some(Span::millis(grid.step().saturating_mul(steps)))
+    }
+
+    /// The size class that is in force. It depends on `max_series` and not on the series found, so that
+    /// it is the same on every replica and after every restart.
+    pub fn size_class(&self) -> SizeClass {
+        match self.class {
+            Class::Deep => SizeClass::Deep,
+            Class::Wide => SizeClass::Wide,
+            Class::Auto if self.max_series <= DEEP_SERIES => SizeClass::Deep,
+            Class::Auto => SizeClass::Wide,
+        }
+    }
+
+    /// Bytes one series takes at most with its whole history read: window, baseline, detectors,
+    /// forecasts, labels.
+    pub fn bytes_per_series(&self) -> usize {
+        let Some(grid) = self.grid() else { return 0 };
+        let steps = Epochs::new(self.history.as_millis(), grid).history;
+        match self.size_class() {
+            SizeClass::Wide => WIDE_SERIES_BYTES,
+            SizeClass::Deep => {
+                let window = steps.saturating_mul(4).saturating_mul(9) / 8;
+                let forecasts = if self.forecast.horizons.is_empty() {
+                    0
+                } else {
+                    FORECAST_BYTES
+                };
+                window
+                    .saturating_add(forecasts)
+                    .saturating_add(DETECTION_BYTES)
+                    .saturating_add(SERIES_BYTES)
+            }
+        }
+    }
+}
+
+/// Baseline, detectors and verdict of one deep series: the seasonal profile is most of it.
+const DETECTION_BYTES: usize = 30_000;
+
+/// Forecasters, their ensemble and calibration of one deep series.
+const FORECAST_BYTES: usize = 100_000;
+
+/// Labels, rendered labels and bookkeeping of one series.
+const SERIES_BYTES: usize = 2_000;
+
+/// One wide series, all in: 24 slots of the day in two columns, envelope, labels, bookkeeping.
+const WIDE_SERIES_BYTES: usize = 2_500;
+
+/// The size class in force, see [`SignalSettings::size_class`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizeClass {
+    /// The whole history is kept: every model.
+    Deep,
+    /// Constant-size state per series, no forecasts.
+    Wide,
+}
+
+impl SizeClass {
+    /// As written in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deep => "deep",
+            Self::Wide => "wide",
+        }
     }
 }
 

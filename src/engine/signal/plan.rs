@@ -6,7 +6,7 @@ use crate::{
     detect::{self, Detector, Scope, Verdicts},
     engine::{
         outcome::Horizon,
-        settings::{Class, Emit, Seasonality, SignalSettings},
+        settings::{Emit, Seasonality, SignalSettings, SizeClass},
     },
     expo,
     forecast::{Forecasts, ModelFiles},
@@ -64,11 +64,7 @@ impl Plan {
     ) -> Result<Self, String> {
         let grid = Grid::new(settings.step.as_millis())
             .ok_or_else(|| format!("step {} is not positive", settings.step))?;
-        let deep = match settings.class {
-            Class::Deep => true,
-            Class::Wide => false,
-            Class::Auto => settings.max_series <= DEEP_SERIES,
-        };
+        let deep = settings.size_class() == SizeClass::Deep;
         let seasons = match &settings.seasonality {
             Seasonality::Auto => None,
             Seasonality::Given(spans) => Some(

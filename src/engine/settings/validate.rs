@@ -1,0 +1,411 @@
+//! What is allowed of a signal and of a panel by itself. What needs the rest of the file (names,
+//! sources, the evaluation interval) is checked by `config`.
+
+use super::{Class, PanelSettings, Seasonality, SignalSettings, ValueRange};
+use crate::{
+    detect,
+    engine::signal::Epochs,
+    forecast::Models,
+    series::{Span, Zone},
+};
+
+/// What is wrong: path of the key below the signal or panel, and a sentence with what is allowed.
+pub type Problems = Vec<(String, String)>;
+
+/// Prometheus evaluates at whole seconds in practice, and nothing is scraped more often.
+const LEAST_STEP: Span = Span::seconds(1);
+
+/// A day is the longest season of any use on a grid; more would make the history years long.
+const LONGEST_STEP: Span = Span::days(1);
+
+/// A window of a million steps is 4 MB for each series.
+const MOST_HISTORY_STEPS: i64 = 1_000_000;
+
+/// Samples later than this are an outage and not lateness.
+const LONGEST_OFFSET: Span = Span::minutes(60);
+
+/// An outcome older than a day says nothing of now.
+const LONGEST_MAX_AGE: Span = Span::days(1);
+
+/// Above this, one process is not enough.
+const MOST_SERIES: usize = 1_000_000;
+
+/// A season needs a shape: fewer points than this have none.
+const LEAST_SEASON_STEPS: i64 = 4;
+
+/// A horizon must fit into the history often enough to be judged on it.
+const HISTORY_PER_HORIZON: i64 = 3;
+
+impl SignalSettings {
+    /// Everything that is wrong with this signal by itself, with the path of the key.
+    pub fn validate(&self) -> Problems {
+        let mut found = Problems::new();
+        let grid_is_sound = self.check_step(&mut found);
+        if grid_is_sound {
+            self.check_history(&mut found);
+            self.check_seasons(&mut found);
+            self.check_horizons(&mut found);
+        }
+        self.check_ages(&mut found);
+        self.check_class(&mut found);
+        if let Some(name) = &self.timezone
+            && let Err(problem) = Zone::named(name)
+        {
+            add(&mut found, "timezone", problem);
+        }
+        self.range.check(&mut found);
+        let kinds = self.check_detectors(&mut found);
+        nest(&mut found, "baseline", self.baseline.validate());
+        nest(&mut found, "combine", self.combine.validate(&kinds));
+        nest(&mut found, "severity", self.severity.validate());
+        nest(&mut found, "forecast", self.forecast.validate());
+        check_labels("group_by", &self.group_by, &mut found);
+        check_alerting(&self.alerting, self.epoch(), &mut found);
+        found
+    }
+
+    fn check_step(&self, found: &mut Problems) -> bool {
+        let allowed = LEAST_STEP..=LONGEST_STEP;
+        if !allowed.contains(&self.step) {
+            let step = self.step;
+            let text = format!("{step} is not allowed; allowed: {LEAST_STEP} to {LONGEST_STEP}");
+            add(found, "step", text);
+        }
+        allowed.contains(&self.step)
+    }
+
+    fn check_history(&self, found: &mut Problems) {
+        let (history, step) = (self.history, self.step);
+        let least = span_of(step, i64::try_from(Epochs::MIN_HISTORY).unwrap_or(i64::MAX));
+        let most = span_of(step, MOST_HISTORY_STEPS);
+        if history < least || history > most {
+            let text = format!(
+                "{history} is not allowed with a step of {step}; allowed: {least} to {most}"
+            );
+            add(found, "history", text);
+        } else if history.as_millis() % step.as_millis() != 0 {
+            let text = format!("{history} is not a whole number of steps of {step}");
+            add(found, "history", text);
+        }
+    }
+
+    fn check_seasons(&self, found: &mut Problems) {
+        let Seasonality::Given(seasons) = &self.seasonality else {
+            return;
+        };
+        let least = span_of(self.step, LEAST_SEASON_STEPS);
+        let most = Span::millis(self.history.as_millis() / 2);
+        for (index, season) in seasons.iter().enumerate() {
+            let path = format!("seasonality[{index}]");
+            if *season < least || *season > most {
+                let text = format!(
+                    "{season} is not allowed; allowed: {least} (four steps) to {most} (half the history)"
+                );
+                add(found, &path, text);
+            } else if season.as_millis() % self.step.as_millis() != 0 {
+                let step = self.step;
+                let text = format!("{season} is not a whole number of steps of {step}");
+                add(found, &path, text);
+            }
+            if seasons.iter().take(index).any(|other| other == season) {
+                add(found, &path, format!("{season} is listed twice"));
+            }
+        }
+    }
+
+    fn check_horizons(&self, found: &mut Problems) {
+        let Some(grid) = self.grid() else { return };
+        if let Err(problems) = self.forecast.horizon_steps(grid) {
+            nest(found, "forecast", problems);
+        }
+        let longest = Span::millis(self.history.as_millis() / HISTORY_PER_HORIZON);
+        for (index, horizon) in self.forecast.horizons.iter().enumerate() {
+            if *horizon > longest {
+                let text = format!(
+                    "{horizon} is too long for a history of {}; allowed: up to {longest} (a third of it)",
+                    self.history
+                );
+                add(found, &format!("forecast.horizons[{index}]"), text);
+            }
+        }
+    }
+
+    fn check_ages(&self, found: &mut Problems) {
+        if self.offset > LONGEST_OFFSET {
+            let text = format!(
+                "{} is not allowed; allowed: 0s to {LONGEST_OFFSET}",
+                self.offset
+            );
+            add(found, "offset", text);
+        }
+        let Some(max_age) = self.max_age else { return };
+        let least = Span::millis(
+            self.step
+                .as_millis()
+                .saturating_add(self.offset.as_millis()),
+        );
+        if max_age <= least || max_age > LONGEST_MAX_AGE {
+            let text = format!(
+                "{max_age} is not allowed; allowed: more than {least} (step and offset: between two evaluations nothing would be served) up to {LONGEST_MAX_AGE}"
+            );
+            add(found, "max_age", text);
+        }
+    }
+
+    fn check_class(&self, found: &mut Problems) {
+        if !(1..=MOST_SERIES).contains(&self.max_series) {
+            let text = format!(
+                "{} is not allowed; allowed: 1 to {MOST_SERIES}",
+                self.max_series
+            );
+            add(found, "max_series", text);
+        }
+        if self.class == Class::Wide && self.forecast.models != Models::Auto {
+            let text = "a signal of class wide has no forecasts; leave models out, or use class deep";
+            add(found, "forecast.models", text);
+        }
+    }
+
+    /// The kinds of the detectors, for `combine`.
+    fn check_detectors(&self, found: &mut Problems) -> Vec<&'static str> {
+        match &self.detectors {
+            Some(detectors) => check_detectors(detectors, found),
+            None => detect::defaults()
+                .iter()
+                .map(detect::Settings::kind)
+                .collect(),
+        }
+    }
+}
+
+impl ValueRange {
+    fn check(&self, found: &mut Problems) {
+        for (field, value) in [("range.min", self.min), ("range.max", self.max)] {
+            if value.is_some_and(|value| !value.is_finite()) {
+                let text = "is not a finite number; leave it out where there is no limit";
+                add(found, field, text);
+            }
+        }
+        if let (Some(min), Some(max)) = (self.min, self.max)
+            && min >= max
+        {
+            let text = format!("{max} is not above range.min, which is {min}");
+            add(found, "range.max", text);
+        }
+    }
+}
+
+impl PanelSettings {
+    /// Everything that is wrong with this panel by itself, with the path of the key. `epoch` is the
+    /// shortest one of its signals.
+    pub fn validate(&self, epoch: Option<Span>) -> Problems {
+        let mut found = Problems::new();
+        if self.signals.len() < 2 {
+            let text = "a panel joins signals: list two or more";
+            add(&mut found, "signals", text);
+        }
+        check_distinct("signals", &self.signals, &mut found);
+        if self.on.is_empty() {
+            let text = "list the labels that name the entity, such as [instance]";
+            add(&mut found, "on", text);
+        }
+        check_labels("on", &self.on, &mut found);
+        let kinds = check_detectors(&self.detectors, &mut found);
+        self.check_scope(&mut found);
+        nest(&mut found, "combine", self.combine.validate(&kinds));
+        nest(&mut found, "severity", self.severity.validate());
+        check_alerting(&self.alerting, epoch, &mut found);
+        found
+    }
+
+    /// A panel's detectors must know what to do with several values at once.
+    fn check_scope(&self, found: &mut Problems) {
+        let Some(grid) = crate::series::Grid::new(1) else {
+            return;
+        };
+        for (index, detector) in self.detectors.iter().enumerate() {
+            if detector.build_panel(grid).is_none() {
+                let kind = detector.kind();
+                let text = format!(
+                    "{kind} looks at one value at a time; allowed in a panel: {}",
+                    PANEL_KINDS.join(", ")
+                );
+                add(found, &format!("detectors[{index}].{kind}"), text);
+            }
+        }
+    }
+}
+
+/// The detectors that look at several values at once; a test compares this with their constructors.
+const PANEL_KINDS: [&str; 1] = ["dbscan"];
+
+/// Whether `name` can be the name of a label without quotes.
+pub fn is_label_name(name: &str) -> bool {
+    let letter = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(letter)
+}
+
+fn check_detectors(detectors: &[detect::Settings], found: &mut Problems) -> Vec<&'static str> {
+    if detectors.is_empty() {
+        let text = format!("an empty list; allowed: {}", detect::KINDS.join(", "));
+        add(found, "detectors", text);
+    }
+    let mut kinds = Vec::new();
+    for (index, detector) in detectors.iter().enumerate() {
+        let kind = detector.kind();
+        let path = format!("detectors[{index}].{kind}");
+        if kinds.contains(&kind) {
+            // They would publish the same series.
+            let text = format!("{kind} is listed twice; each detector once");
+            add(found, &path, text);
+        }
+        kinds.push(kind);
+        nest(found, &path, detector.validate());
+    }
+    kinds
+}
+
+fn check_alerting(
+    alerting: &detect::AlertingSettings,
+    epoch: Option<Span>,
+    found: &mut Problems,
+) {
+    nest(found, "alerting", alerting.validate());
+    // A restart re-derives verdicts from one epoch before: what lasts longer would be forgotten.
+    let Some(longest) = epoch else { return };
+    let spans = [
+        ("alerting.for", alerting.hold),
+        ("alerting.recover_for", alerting.recover_for),
+        ("alerting.refractory", alerting.refractory),
+    ];
+    for (path, span) in spans {
+        if span > longest {
+            let text = format!(
+                "{span} is too long; allowed: up to {longest} (a 21st of the history: a restart would forget the rest)"
+            );
+            add(found, path, text);
+        }
+    }
+}
+
+fn check_labels(key: &str, labels: &[String], found: &mut Problems) {
+    check_distinct(key, labels, found);
+    for (index, label) in labels.iter().enumerate() {
+        if !is_label_name(label) {
+            let text = format!("{label:?} is not a label name (letters, digits, _)");
+            add(found, &format!("{key}[{index}]"), text);
+        }
+    }
+}
+
+fn check_distinct(key: &str, items: &[String], found: &mut Problems) {
+    for (index, item) in items.iter().enumerate() {
+        if items.iter().take(index).any(|other| other == item) {
+            let text = format!("{item:?} is listed twice");
+            add(found, &format!("{key}[{index}]"), text);
+        }
+    }
+}
+
+fn span_of(step: Span, count: i64) -> Span {
+    Span::millis(step.as_millis().saturating_mul(count))
+}
+
+fn add(found: &mut Problems, path: &str, text: impl Into<String>) {
+    found.push((path.to_owned(), text.into()));
+}
+
+/// Adds `problems` of what is under `key`.
+fn nest(found: &mut Problems, key: &str, problems: Problems) {
+    let nested = problems.into_iter().map(|(path, text)| match path.as_str() {
+        "" => (key.to_owned(), text),
+        path if path.starts_with('[') => (format!("{key}{path}"), text),
+        path => (format!("{key}.{path}"), text),
+    });
+    found.extend(nested);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::Grid;
+
+    fn signal(change: impl FnOnce(&mut SignalSettings)) -> Vec<String> {
+        let mut signal = SignalSettings::new("x", "x");
+        change(&mut signal);
+        let found = signal.validate().into_iter();
+        found.map(|(path, text)| format!("{path}: {text}")).collect()
+    }
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut SignalSettings), expected: &[&str]) {
+        let found = signal(change);
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_sound() {
+        check(|_| (), &[]);
+        assert_eq!(SignalSettings::new("x", "x").max_age(), Span::seconds(330));
+    }
+
+    #[test]
+    fn every_limit_is_kept() {
+        check(|s| s.step = Span::millis(0), &["step: 0s is not allowed; allowed: 1s to 1d"]);
+        check(
+            |s| s.step = Span::millis(i64::MAX),
+            &["step: "],
+        );
+        check(
+            |s| {
+                s.history = Span::minutes(63);
+                s.forecast.horizons.clear();
+            },
+            &["history: 1h3m is not allowed with a step of 1m; allowed: 2h8m to", "alerting.refractory"],
+        );
+        check(|s| s.history = Span::seconds(21 * 86_400 + 1), &["history: 21d1s is not a whole number"]);
+        check(|s| s.forecast.horizons = vec![Span::days(7), Span::days(8)], &["forecast.horizons[1]: 8d is too long; at", "forecast.horizons[1]: 8d is too long for"]);
+        check(|s| s.offset = Span::days(1), &["offset: 1d is not allowed"]);
+        check(|s| s.max_age = Some(Span::seconds(90)), &["max_age: 1m30s is not allowed"]);
+        check(|s| s.max_series = 0, &["max_series: 0 is not allowed; allowed: 1 to 1000000"]);
+        check(|s| s.timezone = Some("Mars/X".into()), &["timezone: unknown time zone"]);
+        check(|s| s.range.min = Some(f64::NAN), &["range.min: is not a finite"]);
+        check(
+            |s| s.range = ValueRange { min: Some(1.0), max: Some(1.0) },
+            &["range.max: 1 is not above"],
+        );
+        check(|s| s.detectors = Some(vec![]), &["detectors: an empty list; allowed: "]);
+        check(|s| s.alerting.refractory = Span::days(2), &["alerting.refractory: 2d is too long; allowed: up to 1d"]);
+        let day = Span::days(1);
+        check(
+            |s| s.seasonality = Seasonality::Given(vec![day, Span::days(11), day, Span::seconds(330)]),
+            &["seasonality[1]: 11d", "seasonality[2]: 1d is listed twice", "seasonality[3]: 5m30s is not a whole"],
+        );
+    }
+
+    #[test]
+    fn panel_kinds_are_those_that_can_be_built() {
+        let grid = Grid::new(1).unwrap();
+        for kind in detect::KINDS {
+            let text = format!("{{{kind}: {{}}}}");
+            let yaml = serde_yaml::Deserializer::from_str(&text);
+            let settings: detect::Settings =
+                serde_yaml::with::singleton_map_recursive::deserialize(yaml).unwrap();
+            let can = settings.build_panel(grid).is_some();
+            assert_eq!(PANEL_KINDS.contains(kind), can, "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_class_follows_max_series() {
+        let mut signal = SignalSettings::new("x", "x");
+        assert_eq!(signal.size_class().as_str(), "deep");
+        assert!(signal.bytes_per_series() <= 300_000);
+        signal.max_series = crate::engine::signal::DEEP_SERIES + 1;
+        assert_eq!(signal.size_class().as_str(), "wide");
+        assert!(signal.bytes_per_series() < 10_000);
+    }
+}
