@@ -11,7 +11,16 @@ const CORE: &[&str] = &[
 
 /// Everything but the core.
 const OUTSIDE: &[&str] = &[
-    "app", "backtest", "bench", "cli", "config", "demo", "engine", "source", "telemetry", "web",
+    "app",
+    "backtest",
+    "bench",
+    "cli",
+    "config",
+    "demo",
+    "engine",
+    "source",
+    "telemetry",
+    "web",
 ];
 
 /// What each part may use beside itself (invariant 2); every part may use the core. A part that is not
@@ -59,7 +68,11 @@ fn code(text: &str) -> String {
     let comment = Regex::new(r"(^|\s)//.*$").unwrap();
     let until_tests = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(text);
     let strip = |line: &str| comment.replace(line, "").into_owned();
-    until_tests.lines().map(strip).collect::<Vec<_>>().join("\n")
+    until_tests
+        .lines()
+        .map(strip)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Every line of `text` that matches, as `file:line: text`.
@@ -87,16 +100,24 @@ fn the_core_is_pure() {
         }
     }
     assert!(seen > 10, "the core was not found");
-    assert_none(&found, "invariant 1: the core does no IO, reads no clock, spawns and logs nothing");
+    assert_none(
+        &found,
+        "invariant 1: the core does no IO, reads no clock, spawns and logs nothing",
+    );
 }
 
 #[test]
 fn the_check_for_purity_bites() {
     let impure = Regex::new(&IMPURE.join("|")).unwrap();
-    for line in ["let now = Instant::now();", "use std::fs;", "tracing::info!(\"x\");"] {
+    for line in [
+        "let now = Instant::now();",
+        "use std::fs;",
+        "tracing::info!(\"x\");",
+    ] {
         assert!(impure.is_match(line), "{line}");
     }
-    let text = "fn a() {}\n// std::fs in a comment\n\n#[cfg(test)]\nmod tests {\n use std::fs;\n}\n";
+    let text =
+        "fn a() {}\n// std::fs in a comment\n\n#[cfg(test)]\nmod tests {\n use std::fs;\n}\n";
     assert!(!impure.is_match(&code(text)));
 }
 
@@ -128,7 +149,11 @@ fn first_words(group: &str) -> Vec<String> {
         }
     }
     let first = |entry: &String| entry.trim().split("::").next().unwrap_or("").to_owned();
-    entries.iter().map(first).filter(|word| !word.is_empty()).collect()
+    entries
+        .iter()
+        .map(first)
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 #[test]
@@ -155,7 +180,10 @@ fn dependencies_point_one_way() {
     for (part, others) in MAY_USE {
         check(part, &|word| others.contains(&word));
     }
-    assert_none(&found, "invariant 2: main -> cli -> app -> adapters -> engine -> core");
+    assert_none(
+        &found,
+        "invariant 2: main -> cli -> app -> adapters -> engine -> core",
+    );
 }
 
 /// The list of kinds in a module: the names before `=>` inside `kinds! { .. }`.
@@ -183,22 +211,37 @@ fn every_detector_and_forecaster_is_in_the_sorted_list() {
             panic!("invariant 6: src/{part} has no list `kinds!`");
         };
         let kinds = listed(&code(module));
-        assert!(kinds.is_sorted(), "invariant 6: sort the list of src/{part}: {kinds:?}");
+        assert!(
+            kinds.is_sorted(),
+            "invariant 6: sort the list of src/{part}: {kinds:?}"
+        );
         for (name, text) in &all {
             if !implements.is_match(&code(text)) {
                 continue;
             }
             let path = Path::new(name);
             let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let folder = path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+            let folder = path
+                .parent()
+                .unwrap()
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
             // A detector of several files is a folder: `detect/x/mod.rs`.
             let is_listed = kinds.contains(&stem) || (stem == "mod" && kinds.contains(&folder));
-            assert!(is_listed, "invariant 6: {name} is not in the list {kinds:?}");
+            assert!(
+                is_listed,
+                "invariant 6: {name} is not in the list {kinds:?}"
+            );
         }
         for kind in &kinds {
             let flat = root().join(format!("src/{part}/{kind}.rs"));
             let folder = root().join(format!("src/{part}/{kind}/mod.rs"));
-            assert!(flat.exists() || folder.exists(), "invariant 6: `{kind}` has no file of its name");
+            assert!(
+                flat.exists() || folder.exists(),
+                "invariant 6: `{kind}` has no file of its name"
+            );
         }
     }
 }
@@ -226,5 +269,8 @@ fn no_lint_is_silenced_without_a_reason() {
             found.extend(matches(&name, &code(&text), &pattern));
         }
     }
-    assert_none(&found, "use #[expect(lint, reason = \"..\")], which says why and ends by itself");
+    assert_none(
+        &found,
+        "use #[expect(lint, reason = \"..\")], which says why and ends by itself",
+    );
 }

@@ -141,7 +141,11 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Runs a tool to its end; both outputs as text in the error where it failed.
-pub(crate) fn run(program: &str, arguments: &[&str], input: Option<&str>) -> Result<String, String> {
+pub(crate) fn run(
+    program: &str,
+    arguments: &[&str],
+    input: Option<&str>,
+) -> Result<String, String> {
     let output = output(program, arguments, input);
     let text = format!(
         "{}{}",
@@ -172,5 +176,7 @@ pub(crate) fn output(program: &str, arguments: &[&str], input: Option<&str>) -> 
         .current_dir(super::root())
         .stdin(stdin)
         .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}; `tests/install` installs what is missing"))
+        .unwrap_or_else(|error| {
+            panic!("{program}: {error}; `tests/install` installs what is missing")
+        })
 }

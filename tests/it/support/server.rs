@@ -34,7 +34,10 @@ impl Asked {
 
     /// A parameter in seconds since the epoch or as a plain number of seconds.
     pub(crate) fn seconds(&self, name: &str) -> f64 {
-        self.parameter(name).trim_end_matches('s').parse().unwrap_or(0.0)
+        self.parameter(name)
+            .trim_end_matches('s')
+            .parse()
+            .unwrap_or(0.0)
     }
 }
 
@@ -155,7 +158,12 @@ fn serve(mut stream: TcpStream, handler: &Handler, stopped: &AtomicBool) -> std:
     }
 }
 
-fn write_head(stream: &mut TcpStream, status: u16, kind: &str, length: usize) -> std::io::Result<()> {
+fn write_head(
+    stream: &mut TcpStream,
+    status: u16,
+    kind: &str,
+    length: usize,
+) -> std::io::Result<()> {
     let head = format!(
         "HTTP/1.1 {status} Status\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     );

@@ -35,16 +35,36 @@ pub(crate) const PASTS: &[(&str, &[Past])] = &[
     (
         "shop",
         &[
-            Past { metric: "shop_requests_per_second", path: "/cart", level: 100.0 },
-            Past { metric: "shop_requests_per_second", path: "/checkout", level: 40.0 },
-            Past { metric: "shop_requests_per_second", path: "/search", level: 400.0 },
+            Past {
+                metric: "shop_requests_per_second",
+                path: "/cart",
+                level: 100.0,
+            },
+            Past {
+                metric: "shop_requests_per_second",
+                path: "/checkout",
+                level: 40.0,
+            },
+            Past {
+                metric: "shop_requests_per_second",
+                path: "/search",
+                level: 400.0,
+            },
         ],
     ),
     (
         "twins",
         &[
-            Past { metric: "twins_queue_messages", path: "/in", level: 50.0 },
-            Past { metric: "twins_queue_messages", path: "/out", level: 70.0 },
+            Past {
+                metric: "twins_queue_messages",
+                path: "/in",
+                level: 50.0,
+            },
+            Past {
+                metric: "twins_queue_messages",
+                path: "/out",
+                level: 70.0,
+            },
         ],
     ),
 ];
@@ -61,7 +81,10 @@ impl Past {
     /// As an exposed line, with the value multiplied.
     pub(crate) fn line(&self, seconds: i64, factor: f64) -> String {
         let Self { metric, path, .. } = self;
-        format!("{metric}{{path=\"{path}\"}} {}\n", self.at(seconds) * factor)
+        format!(
+            "{metric}{{path=\"{path}\"}} {}\n",
+            self.at(seconds) * factor
+        )
     }
 }
 
@@ -88,7 +111,11 @@ impl Prometheus {
             fs::create_dir(path(name)).unwrap();
         }
         write_alerts(&path("alerts.yml"));
-        fs::write(path("prometheus.yml"), configuration(&alertmanager().address)).unwrap();
+        fs::write(
+            path("prometheus.yml"),
+            configuration(&alertmanager().address),
+        )
+        .unwrap();
         let history = path("history.om");
         fs::write(&history, open_metrics(now() / 1_000 - 2)).unwrap();
         create_blocks(&history, &path("data"));
@@ -102,7 +129,9 @@ impl Prometheus {
                 "--storage.tsdb.retention.time=30d".to_owned(),
             ],
         );
-        eventually("Prometheus is ready", 60, || http::get(&address, "/-/ready"));
+        eventually("Prometheus is ready", 60, || {
+            http::get(&address, "/-/ready")
+        });
         Self {
             server,
             folder,
@@ -134,7 +163,11 @@ impl Prometheus {
 
     fn add(&self, folder: &str, job: &str, instance: &str, address: &str) -> Scrape {
         let number = self.jobs.fetch_add(1, Ordering::SeqCst);
-        let file = self.folder.path().join(folder).join(format!("{number}.json"));
+        let file = self
+            .folder
+            .path()
+            .join(folder)
+            .join(format!("{number}.json"));
         let content = serde_json::json!([
             {"targets": [address], "labels": {"job": job, "instance": instance}}
         ]);
@@ -209,7 +242,9 @@ fn write_alerts(path: &Path) {
         let group = group.as_object_mut().unwrap();
         group.insert("interval".to_owned(), "1s".into());
         for rule in group.get_mut("rules").unwrap().as_array_mut().unwrap() {
-            rule.as_object_mut().unwrap().insert("for".to_owned(), "2s".into());
+            rule.as_object_mut()
+                .unwrap()
+                .insert("for".to_owned(), "2s".into());
         }
     }
     // JSON is YAML.
@@ -257,7 +292,14 @@ fn open_metrics(end: i64) -> String {
 
 fn create_blocks(history: &Path, data: &Path) {
     let (history, data) = (history.to_str().unwrap(), data.to_str().unwrap());
-    let arguments = ["tsdb", "create-blocks-from", "openmetrics", "-q", history, data];
+    let arguments = [
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        "-q",
+        history,
+        data,
+    ];
     run("promtool", &arguments, None).unwrap();
 }
 
@@ -275,7 +317,11 @@ pub(crate) fn alertmanager() -> &'static Plain {
     SHARED.get_or_init(|| {
         let folder = TempDir::new().unwrap();
         let config = folder.path().join("alertmanager.yml");
-        fs::write(&config, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n").unwrap();
+        fs::write(
+            &config,
+            "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n",
+        )
+        .unwrap();
         let address = format!("127.0.0.1:{}", free_port());
         let server = Guarded::start(
             "prometheus-alertmanager",
@@ -286,8 +332,14 @@ pub(crate) fn alertmanager() -> &'static Plain {
                 "--cluster.listen-address=".to_owned(),
             ],
         );
-        eventually("Alertmanager is ready", 60, || http::get(&address, "/-/ready"));
-        Plain { address, _server: server, _folder: folder }
+        eventually("Alertmanager is ready", 60, || {
+            http::get(&address, "/-/ready")
+        });
+        Plain {
+            address,
+            _server: server,
+            _folder: folder,
+        }
     })
 }
 
@@ -306,19 +358,34 @@ pub(crate) fn victoria_metrics() -> &'static Plain {
                 "-retentionPeriod=1".to_owned(),
             ],
         );
-        eventually("VictoriaMetrics is ready", 60, || http::get(&address, "/health"));
+        eventually("VictoriaMetrics is ready", 60, || {
+            http::get(&address, "/health")
+        });
         import(&address);
-        Plain { address, _server: server, _folder: folder }
+        Plain {
+            address,
+            _server: server,
+            _folder: folder,
+        }
     })
 }
 
 /// Imports the history up to now into VictoriaMetrics.
 fn import(address: &str) {
     let mut text = String::new();
-    for line in open_metrics(now() / 1_000).lines().filter(|line| !line.starts_with('#')) {
+    for line in open_metrics(now() / 1_000)
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+    {
         writeln!(text, "{line}000").unwrap(); // it wants milliseconds
     }
-    let reply = http::request("POST", address, "/api/v1/import/prometheus", &[], text.as_bytes());
+    let reply = http::request(
+        "POST",
+        address,
+        "/api/v1/import/prometheus",
+        &[],
+        text.as_bytes(),
+    );
     assert_eq!(reply.unwrap().status, 204);
     eventually("the import can be read", 30, || {
         http::get(address, "/internal/force_flush")?;
