@@ -6,6 +6,8 @@
 mod combine;
 mod dbscan;
 mod envelope;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod zscore;
 
