@@ -106,6 +106,6 @@ mod tests {
         let burst = tracked(noise(1_000).chain((0..10).map(|_| 1e6)));
         assert!(burst.level < 0.4, "{burst:?}");
         let shift = tracked(noise(1_000).chain(noise(600).map(|v| v + 20.0)));
-        assert!((shift.level - 20.0).abs() < 3.0, "{shift:?}");
+        assert!((shift.level - 20.0).abs() < 5.0, "{shift:?}");
     }
 }
