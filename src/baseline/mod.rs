@@ -5,6 +5,7 @@
 mod auto;
 pub mod rolling;
 pub mod seasonal;
+pub mod wide;
 
 use crate::series::{Grid, Millis, Past, Slot};
 
@@ -122,6 +123,7 @@ macro_rules! kinds {
 kinds! {
     rolling => Rolling,
     seasonal => Seasonal,
+    wide => Wide,
 }
 
 /// The least scale of a series whose values have this range and this smallest difference: a share of the

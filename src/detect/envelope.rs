@@ -17,7 +17,7 @@ const BLOCK: usize = 30;
 /// Level, moving mean, shift of the moving mean.
 const CHANNELS: usize = 3;
 /// The shortest half-life that keeps coarse series from wearing their envelope out between seasons.
-const FEWEST_STEPS: f64 = 7_000.0;
+const FEWEST_STEPS: f64 = 10_000.0;
 /// A series that never changed and now does has no width to measure the change by: it is worth this.
 const UNMEASURED: f32 = 1.5;
 
@@ -27,7 +27,7 @@ const UNMEASURED: f32 = 1.5;
 pub struct Settings {
     /// This far outside scores 1, as a share of the width of the envelope.
     pub novelty: f64,
-    /// The envelope loses half of its width in so long (and no fewer than 7,000 steps), if nothing renews
+    /// The envelope loses half of its width in so long (and no fewer than 10,000 steps), if nothing renews
     /// it.
     pub half_life: Span,
     /// No score before a series was seen for so long, nor for fewer than 200 steps.
@@ -37,8 +37,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            novelty: 0.05,
-            half_life: Span::days(24),
+            novelty: 0.08,
+            half_life: Span::days(48),
             warm_up: Span::days(1),
         }
     }

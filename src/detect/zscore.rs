@@ -66,7 +66,7 @@ struct Tail {
 }
 
 /// Steps between excursions that are taken for ordinary.
-const RARE: f32 = 1_000.0;
+const RARE: f32 = 2_000.0;
 /// What an excursion multiplies the reach by.
 const RISE: f32 = 1.3;
 /// Values beyond the reach that are no more steps apart than this are one excursion.

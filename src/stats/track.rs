@@ -46,7 +46,7 @@ pub struct Tracker {
 
 impl Tracker {
     /// Starts at a known level and scale.
-    pub fn new(level: f32, scale: f32) -> Self {
+    pub const fn new(level: f32, scale: f32) -> Self {
         Self {
             level,
             scale,
