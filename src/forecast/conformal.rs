@@ -92,12 +92,13 @@ impl Conformal {
     ) {
         self.keep(residual / scale);
         let size = (residual.abs() / self.usual[bin]).min(RECENT_BOUNDS.1 * 2.0);
-        let slower = OVERLAP_HALF / (OVERLAP_HALF + self.overlap);
-        self.recent += RECENT_WEIGHT * slower * (size - self.recent);
+        let slower = knob(5, OVERLAP_HALF) / (knob(5, OVERLAP_HALF) + self.overlap);
+        self.recent += RECENT_WEIGHT * knob(1, 1.0) * slower * (size - self.recent);
         if let Some(missed) = missed {
             for (aimed, missed) in self.aimed.iter_mut().zip(missed) {
                 let error = if missed { 1.0 } else { 0.0 };
-                *aimed = (*aimed + LEVEL_STEP * slower * (self.nominal - error)).clamp(0.0, 0.5);
+                *aimed = (*aimed + LEVEL_STEP * knob(4, 1.0) * slower * (self.nominal - error))
+                    .clamp(0.0, 0.5);
             }
         }
         self.ends = [
@@ -153,8 +154,24 @@ fn usual_sizes(past: &[(usize, f32)]) -> [f32; BINS] {
     };
     let mut usual = [overall; BINS];
     for bin in 0..BINS {
-        let size = (sums[bin] + BIN_PRIOR * overall) / (counts[bin] + BIN_PRIOR);
-        usual[bin] = size.max(overall * 1e-3);
+        let size = (sums[bin] + knob(2, BIN_PRIOR) * overall) / (counts[bin] + knob(2, BIN_PRIOR));
+        usual[bin] = overall * (size.max(overall * 1e-3) / overall).powf(knob(0, 1.0));
     }
     usual
+}
+
+#[allow(missing_docs)]
+pub(super) fn knob(i: usize, default: f32) -> f32 {
+    static K: std::sync::OnceLock<Vec<Option<f32>>> = std::sync::OnceLock::new();
+    K.get_or_init(|| {
+        std::env::var("KNOBS")
+            .unwrap_or_default()
+            .split(',')
+            .map(|x| x.parse().ok())
+            .collect()
+    })
+    .get(i)
+    .copied()
+    .flatten()
+    .unwrap_or(default)
 }
