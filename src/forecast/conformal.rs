@@ -21,6 +21,7 @@ const LEVEL_STEP: f32 = 0.01;
 const RECENT_WEIGHT: f32 = 0.05;
 /// Forecasts under way at once that halve both.
 const OVERLAP_HALF: f32 = 10.0;
+const BEYOND: f32 = 10.0;
 /// The recent size moves the interval only within these bounds: one outlier must not.
 const RECENT_BOUNDS: (f32, f32) = (0.25, 4.0);
 
@@ -101,10 +102,14 @@ impl Conformal {
                     .clamp(0.0, 0.5);
             }
         }
-        self.ends = [
-            quantile(&self.sorted, self.aimed[0]),
-            quantile(&self.sorted, 1.0 - self.aimed[1]),
-        ];
+        let few = (1.0 + self.overlap * knob(8, 0.5)) / self.sorted.len() as f32;
+        let wider = 1.0 + knob(7, 1.0) * few;
+        let end = |aimed: f32, level: f32| {
+            let beyond = 1.0 + BEYOND * (-aimed).max(0.0);
+            wider * beyond * quantile(&self.sorted, level)
+        };
+        let [below, above] = self.aimed;
+        self.ends = [end(below, below.max(0.0)), end(above, 1.0 - above.max(0.0))];
     }
 
     /// Bytes on the heap.
