@@ -58,8 +58,8 @@ impl fmt::Display for Span {
         }
         let mut rest = self.0;
         for (unit, length) in UNITS {
-            // Weeks and years read worse than days: nobody thinks of 21d as 3w.
-            if matches!(unit, "y" | "w") && rest % length != 0 {
+            // Several weeks read worse than days: nobody thinks of 21d as 3w.
+            if matches!(unit, "y" | "w") && self.0 != length {
                 continue;
             }
             if rest >= length {
@@ -101,8 +101,21 @@ impl FromStr for Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+        deserializer.deserialize_str(SpanVisitor)
+    }
+}
+
+struct SpanVisitor;
+
+impl de::Visitor<'_> for SpanVisitor {
+    type Value = Span;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration such as 30s, 5m or 21d")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -123,6 +136,7 @@ mod tests {
             ("1h30m", 5_400_000),
             ("21d", 1_814_400_000),
             ("150ms", 150),
+            ("1w", 604_800_000),
         ];
         for (text, millis) in cases {
             let span: Span = text.parse().unwrap();
