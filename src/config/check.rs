@@ -100,7 +100,10 @@ fn check_sources(sources: &[SourceFile], report: Report<'_>) {
             report(at.key("name"), "the name is empty".to_owned());
         }
         let before = sources.iter().take(index);
-        if let Some(first) = before.map(|s| &s.name).position(|name| *name == source.name) {
+        if let Some(first) = before
+            .map(|s| &s.name)
+            .position(|name| *name == source.name)
+        {
             let text = format!("{:?} is already the name of sources[{first}]", source.name);
             report(at.key("name"), text);
         }
@@ -129,7 +132,10 @@ fn check_unit_names(file: &ConfigFile, report: Report<'_>) {
             report(at.clone(), problem);
         }
         if let Some((list, index, _)) = seen.iter().find(|(_, _, other)| *other == name) {
-            report(at, format!("{name:?} is already the name of {list}[{index}]"));
+            report(
+                at,
+                format!("{name:?} is already the name of {list}[{index}]"),
+            );
         }
         seen.push((list, index, name));
     }

@@ -123,7 +123,12 @@ mod tests {
 
     #[test]
     fn sizes_read_as_they_are_written() {
-        for (text, bytes) in [("512MiB", 512 << 20), ("2GiB", 2 << 30), ("12B", 12), ("1KiB", 1024)] {
+        for (text, bytes) in [
+            ("512MiB", 512 << 20),
+            ("2GiB", 2 << 30),
+            ("12B", 12),
+            ("1KiB", 1024),
+        ] {
             assert_eq!(parse_bytes(text), Ok(bytes));
             assert_eq!(show_bytes(bytes), text);
         }

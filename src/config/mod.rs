@@ -187,13 +187,19 @@ pub fn parse(text: &str, env: Lookup<'_>) -> Result<Config, Problems> {
 
 fn read(text: &str, env: Lookup<'_>, problems: &mut Vec<Problem>) -> Option<Config> {
     if text.len() > MAX_FILE_BYTES {
-        let message = format!("the file has {} bytes; at most {MAX_FILE_BYTES} are allowed", text.len());
+        let message = format!(
+            "the file has {} bytes; at most {MAX_FILE_BYTES} are allowed",
+            text.len()
+        );
         problems.push(Problem::new(Path::default(), message));
         return None;
     }
     let mut tree = read_tree(text, problems)?;
     let from_env = env::fill(&mut tree, env, problems);
-    let unresolved: Vec<Path> = problems.iter().map(|problem| problem.path.clone()).collect();
+    let unresolved: Vec<Path> = problems
+        .iter()
+        .map(|problem| problem.path.clone())
+        .collect();
     let names = check::Names::of(&tree);
     let shape = shape::read::<ConfigFile>(tree.clone(), from_env, problems);
     let file = shape.value?;
@@ -252,7 +258,13 @@ fn depends_on_removed(path: &Path, removed: &shape::Removed) -> bool {
         return false;
     };
     let related = [
-        "alerting", "forecast", "history", "max_age", "offset", "seasonality", "step",
+        "alerting",
+        "forecast",
+        "history",
+        "max_age",
+        "offset",
+        "seasonality",
+        "step",
     ];
     let unit = Path::default().key(list).index(*index);
     let global = Path::default().key("global");

@@ -79,7 +79,10 @@ fn the_environment_fills_values() {
     let (_, text) = testdata("env.good.yml").remove(0);
     let config = parse(&text, &env).unwrap();
     assert_eq!(config.signals[0].max_series, 77);
-    assert_eq!(config.signals[0].query, "x{path=~\"/api/.*$\", cost=\"$5\"}");
+    assert_eq!(
+        config.signals[0].query,
+        "x{path=~\"/api/.*$\", cost=\"$5\"}"
+    );
     let SourceKind::Prometheus(settings) = &config.sources[0].kind;
     assert_eq!(format!("{}", settings.url), "http://prometheus:9090");
     assert!(!format!("{config:?}").contains("hunter2"));
@@ -93,7 +96,11 @@ fn a_configuration_without_a_file_is_checked_too() {
     let paths: Vec<String> = problems.iter().map(|p| p.path.to_string()).collect();
     assert_eq!(
         paths,
-        ["sources[0].prometheus.url", "signals[0].name", "signals[0].query"]
+        [
+            "sources[0].prometheus.url",
+            "signals[0].name",
+            "signals[0].query"
+        ]
     );
 }
 

@@ -38,7 +38,9 @@ fn distance(one: &str, other: &str) -> usize {
         let mut left = i + 1;
         for (cell, b) in row.iter_mut().skip(1).zip(&other) {
             let above = *cell;
-            left = (diagonal + usize::from(a != *b)).min(above + 1).min(left + 1);
+            left = (diagonal + usize::from(a != *b))
+                .min(above + 1)
+                .min(left + 1);
             diagonal = above;
             *cell = left;
         }
@@ -87,7 +89,10 @@ fn unknown(what: &str, word: &str, allowed: &[&str]) -> String {
     let mut sorted = allowed.to_vec();
     sorted.sort_unstable();
     let near = suggestion(word, sorted.iter().copied());
-    format!("unknown {what} {word:?}{near}; allowed: {}", sorted.join(", "))
+    format!(
+        "unknown {what} {word:?}{near}; allowed: {}",
+        sorted.join(", ")
+    )
 }
 
 /// The words between backticks.
@@ -103,7 +108,11 @@ fn plain(message: &str) -> String {
     let Some((found, expected)) = said.and_then(|said| said.rsplit_once(", expected ")) else {
         return message.to_owned();
     };
-    format!("expected {}, found {}", type_name(expected), found_name(found))
+    format!(
+        "expected {}, found {}",
+        type_name(expected),
+        found_name(found)
+    )
 }
 
 fn type_name(rust: &str) -> &str {
