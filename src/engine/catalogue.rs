@@ -55,10 +55,12 @@ pub struct UnitHandle {
 }
 
 impl UnitHandle {
-    /// The newest outcome, unless it is too old at `now`.
+    /// The newest outcome, unless it is too old at `now`, or so far ahead that the clock must have
+    /// been set back: absence over lies (invariant 8).
     pub fn fresh(&self, now: Millis) -> Option<Arc<Outcome>> {
         let newest = self.outcome.borrow().clone()?;
-        (now - newest.at <= self.max_age.as_millis()).then_some(newest)
+        let age = now.saturating_sub(newest.at).saturating_abs();
+        (age <= self.max_age.as_millis()).then_some(newest)
     }
 }
 
@@ -93,4 +95,30 @@ pub struct UnitReport {
     pub state_bytes: usize,
     /// What the source warned about last.
     pub warnings: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_served_until_max_age_and_not_from_the_future() {
+        let outcome = Outcome {
+            at: 1_000_000,
+            ..Outcome::default()
+        };
+        let (_sender, receiver) = watch::channel(Some(Arc::new(outcome)));
+        let unit = UnitHandle {
+            name: "requests".into(),
+            kind: "signal",
+            step: Span::minutes(1),
+            outcome: receiver,
+            max_age: Span::seconds(60),
+            report: Arc::default(),
+            trail: Arc::default(),
+        };
+        let served = |now| unit.fresh(now).is_some();
+        assert!(served(1_060_000) && served(940_000));
+        assert!(!served(1_060_001) && !served(939_999));
+    }
 }

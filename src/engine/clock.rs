@@ -1,7 +1,13 @@
 //! The time of day. The only place that reads it: everything else takes time as a parameter.
 
 use crate::series::Millis;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use tokio::time::Instant;
 
 /// Where the engine's time comes from.
@@ -18,6 +24,13 @@ pub enum Clock {
         start: Millis,
         /// Shown seconds per real second.
         speed: f64,
+    },
+    /// A clock that can be set while it runs, to see what happens then.
+    Settable {
+        /// The clock behind it.
+        behind: Box<Clock>,
+        /// Milliseconds it is ahead of that one.
+        ahead: Arc<AtomicI64>,
     },
 }
 
@@ -40,15 +53,22 @@ impl Clock {
                 start,
                 speed,
             } => start + (since.elapsed().as_secs_f64() * 1_000.0 * speed) as Millis,
+            Self::Settable { behind, ahead } => behind.now() + ahead.load(Ordering::Relaxed),
         }
     }
 
     /// How long to wait, in real time, until `time` is shown; zero where it is past.
     pub fn until(&self, time: Millis) -> Duration {
         let shown = u64::try_from(time - self.now()).unwrap_or(0);
+        Duration::from_secs_f64(shown as f64 / 1_000.0 / self.speed())
+    }
+
+    /// Shown seconds per real second.
+    pub fn speed(&self) -> f64 {
         match self {
-            Self::System => Duration::from_millis(shown),
-            Self::Scaled { speed, .. } => Duration::from_secs_f64(shown as f64 / 1_000.0 / speed),
+            Self::System => 1.0,
+            Self::Scaled { speed, .. } => *speed,
+            Self::Settable { behind, .. } => behind.speed(),
         }
     }
 }

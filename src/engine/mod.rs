@@ -3,12 +3,16 @@
 //! A unit's `evaluate` is synchronous and pure; the live loop, `backtest`, the tests and the benches
 //! all call it: what is measured offline is what runs.
 
+
 pub mod catalogue;
 pub mod clock;
 mod families;
 mod guard;
 pub mod outcome;
 pub mod panel;
+pub mod pool;
+pub mod run;
+pub mod schedule;
 pub mod settings;
 pub mod signal;
 pub mod trail;
@@ -17,5 +21,6 @@ pub use catalogue::{Catalogue, UnitHandle, UnitReport};
 pub use clock::Clock;
 pub use outcome::{Horizon, Mode, Outcome, SeriesOutcome};
 pub use panel::PanelUnit;
+pub use pool::Pool;
 pub use settings::{PanelSettings, SignalSettings};
 pub use signal::{SignalUnit, UnitOptions};

@@ -1,8 +1,28 @@
 //! The Prometheus text formats: escaping, encoding, content negotiation. Pure (invariant 1).
+//!
+//! The way of a value: a unit gives [`Chunk`]s, one per family. A chunk encodes its sample lines once
+//! per escaping scheme, on first use, and deflates them once. [`assemble`] puts the chunks of all units
+//! and our own metrics under one header per family, without copying the lines.
 
+mod assemble;
 mod chunk;
+mod encode;
+mod escape;
+mod format;
+mod gzip;
 mod labels;
 pub mod names;
+#[cfg(test)]
+mod strict;
+#[cfg(test)]
+mod tests;
+mod translate;
 
+pub use assemble::{Exposition, NameFilter, assemble};
 pub use chunk::{Chunk, Kind};
+pub use encode::{number, shortest};
+pub use escape::{Escaping, escape_family_name, escape_label_name};
+pub use format::{Format, negotiate, wants_gzip};
+pub use gzip::{Deflated, GzipStream};
 pub use labels::RenderedLabels;
+pub use translate::{OwnFamily, translate};

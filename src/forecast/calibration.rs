@@ -54,7 +54,7 @@ impl Walk<'_> {
                 .map(|(i, origin)| (origin.bin, choice.of(|member| errors[member][i])))
                 .filter(|(_, residual)| residual.is_finite())
                 .collect();
-            track.prepare(interval, &residuals);
+            track.prepare(interval, &residuals, self.horizons[h]);
             self.replay(&mut track, choice, h, &origins);
         }
         track

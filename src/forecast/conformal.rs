@@ -19,6 +19,8 @@ const BIN_PRIOR: f32 = 10.0;
 const LEVEL_STEP: f32 = 0.01;
 /// Weight of the newest residual in the recent size.
 const RECENT_WEIGHT: f32 = 0.05;
+/// Forecasts under way at once that halve both.
+const OVERLAP_HALF: f32 = 10.0;
 /// The recent size moves the interval only within these bounds: one outlier must not.
 const RECENT_BOUNDS: (f32, f32) = (0.25, 4.0);
 
@@ -27,6 +29,8 @@ const RECENT_BOUNDS: (f32, f32) = (0.25, 4.0);
 pub(super) struct Conformal {
     /// Nominal share of misses on each side.
     nominal: f32,
+    /// Forecasts under way at once: their errors come in runs of about this length.
+    overlap: f32,
     /// Usual residual size by part of the season.
     usual: [f32; BINS],
     /// Recent residual size relative to the usual one.
@@ -44,10 +48,11 @@ pub(super) struct Conformal {
 
 impl Conformal {
     /// No residuals yet; `interval` is the nominal coverage. `past` are (part of the season, residual).
-    pub(super) fn new(interval: f32, past: &[(usize, f32)]) -> Self {
+    pub(super) fn new(interval: f32, past: &[(usize, f32)], overlap: usize) -> Self {
         let nominal = (1.0 - interval) / 2.0;
         Self {
             nominal,
+            overlap: overlap as f32,
             usual: usual_sizes(past),
             recent: 1.0,
             ring: Vec::new(),
@@ -87,11 +92,12 @@ impl Conformal {
     ) {
         self.keep(residual / scale);
         let size = (residual.abs() / self.usual[bin]).min(RECENT_BOUNDS.1 * 2.0);
-        self.recent += RECENT_WEIGHT * (size - self.recent);
+        let slower = OVERLAP_HALF / (OVERLAP_HALF + self.overlap);
+        self.recent += RECENT_WEIGHT * slower * (size - self.recent);
         if let Some(missed) = missed {
             for (aimed, missed) in self.aimed.iter_mut().zip(missed) {
                 let error = if missed { 1.0 } else { 0.0 };
-                *aimed = (*aimed + LEVEL_STEP * (self.nominal - error)).clamp(0.0, 0.5);
+                *aimed = (*aimed + LEVEL_STEP * slower * (self.nominal - error)).clamp(0.0, 0.5);
             }
         }
         self.ends = [

@@ -7,11 +7,17 @@
 mod calibration;
 mod choice;
 mod conformal;
+mod ets;
 mod last_value;
+mod mstl_ets;
+mod profile;
 mod seasonal_naive;
 mod selection;
 mod settings;
+mod smoothing;
 mod track;
+#[cfg(test)]
+mod trial;
 mod wall;
 
 pub use selection::Forecasts;
@@ -113,7 +119,9 @@ macro_rules! kinds {
 }
 
 kinds! {
+    ets => Ets,
     last_value => LastValue,
+    mstl_ets => MstlEts,
     seasonal_naive => SeasonalNaive,
 }
 
@@ -129,5 +137,7 @@ fn auto() -> Vec<ModelSettings> {
     vec![
         ModelSettings::LastValue(last_value::Settings::default()),
         ModelSettings::SeasonalNaive(seasonal_naive::Settings::default()),
+        ModelSettings::Ets(ets::Settings::default()),
+        ModelSettings::MstlEts(mstl_ets::Settings::default()),
     ]
 }

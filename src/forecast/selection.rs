@@ -115,8 +115,10 @@ impl Forecasts {
             return;
         }
         self.wall.set_zone(past.zone);
-        self.calibrate(slot, past, calibration_steps(past.values.len()));
-        self.fit(slot, past);
+        let calibrated = calibration_steps(past.values.len());
+        self.calibrate(slot, past, calibrated);
+        // As much past as the calibrated fit saw, or the intervals would be those of another model.
+        self.fit(slot, &past.tail(past.values.len() - calibrated));
         self.now[slot] = past.end;
         self.publish(&[slot]);
     }

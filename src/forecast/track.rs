@@ -67,8 +67,9 @@ impl Track {
     }
 
     /// Sets up the interval from residuals by part of the season.
-    pub(super) fn prepare(&mut self, interval: f32, residuals: &[(usize, f32)]) {
-        self.conformal = Some(Conformal::new(interval, residuals));
+    pub(super) fn prepare(&mut self, interval: f32, residuals: &[(usize, f32)], steps: usize) {
+        let overlap = steps / self.stride;
+        self.conformal = Some(Conformal::new(interval, residuals, overlap));
     }
 
     /// What to publish for `expected` in a part of the season.

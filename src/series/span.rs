@@ -15,6 +15,8 @@ const UNITS: [(&str, Millis); 7] = [
     ("ms", 1),
 ];
 
+const DAY: Millis = 86_400_000;
+
 /// A span of time in the notation of Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(Millis);
@@ -52,16 +54,17 @@ impl Span {
 }
 
 impl fmt::Display for Span {
+    /// One spelling per length, since it becomes the value of labels: whole days from two on (`21d`),
+    /// hours below (`24h`), never weeks or years.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 {
             return f.write_str("0s");
         }
+        if self.0 >= 2 * DAY && self.0 % DAY == 0 {
+            return write!(f, "{}d", self.0 / DAY);
+        }
         let mut rest = self.0;
-        for (unit, length) in UNITS {
-            // Several weeks read worse than days: nobody thinks of 21d as 3w.
-            if matches!(unit, "y" | "w") && self.0 != length {
-                continue;
-            }
+        for (unit, length) in UNITS.into_iter().filter(|(_, length)| *length < DAY) {
             if rest >= length {
                 write!(f, "{}{unit}", rest / length)?;
                 rest %= length;
@@ -136,12 +139,19 @@ mod tests {
             ("1h30m", 5_400_000),
             ("21d", 1_814_400_000),
             ("150ms", 150),
-            ("1w", 604_800_000),
         ];
         for (text, millis) in cases {
             let span: Span = text.parse().unwrap();
             assert_eq!(span.as_millis(), millis);
             assert_eq!(span.to_string(), text);
+        }
+        for (text, shown) in [
+            ("1d", "24h"),
+            ("1w", "7d"),
+            ("36h", "36h"),
+            ("90m", "1h30m"),
+        ] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), shown);
         }
         for bad in ["", "5", "m", "5x", "1m1h", "1.5h", "-1m", "99999999999y"] {
             assert!(bad.parse::<Span>().is_err(), "{bad}");

@@ -6,7 +6,7 @@ mod engine;
 mod source;
 mod web;
 
-pub use engine::EngineEvents;
+pub use engine::{EngineEvents, Evaluated};
 pub use source::SourceEvents;
 pub use web::WebEvents;
 

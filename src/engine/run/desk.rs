@@ -1,0 +1,179 @@
+//! What a unit tells about itself: its outcome, its report, its metrics and log lines.
+
+use crate::{
+    engine::{
+        catalogue::UnitReport,
+        outcome::{Counts, Outcome},
+        schedule::Rebuild,
+        trail::Trail,
+    },
+    series::{Millis, Span},
+    source::{Matrix, SourceError},
+    telemetry::{EngineEvents, Evaluated},
+};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// What a unit tells about itself. One per unit; only the unit's task writes to it.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) name: Arc<str>,
+    pub(super) events: Arc<EngineEvents>,
+    pub(super) report: Arc<Mutex<UnitReport>>,
+    pub(super) trail: Arc<Trail>,
+    pub(super) outcome: watch::Sender<Option<Arc<Outcome>>>,
+    pub(super) max_age: Span,
+}
+
+impl Desk {
+    /// Changes the report.
+    pub(super) fn tell(&self, change: impl FnOnce(&mut UnitReport)) {
+        // A report is plain data: a panic while it was changed leaves nothing to repair.
+        let mut report = self
+            .report
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut report);
+    }
+
+    /// So much of the history was read and replayed, 0 to 1.
+    pub(super) fn backfilled(&self, ratio: f64, now: Millis) {
+        self.events.backfilled(&self.name, ratio);
+        let old = self.serves(now);
+        self.tell(|report| {
+            "backfilling".clone_into(&mut report.phase);
+            report.backfilled = Some(ratio);
+            report.silent_because = (!old).then(|| {
+                let percent = (ratio * 100.0).floor();
+                format!("reading its history, {percent} % done")
+            });
+        });
+    }
+
+    /// An answer came: what was left out of it, and what the source warned about.
+    pub(super) fn answered(&self, matrix: &Matrix) {
+        self.events.dropped(&self.name, matrix.dropped);
+        self.tell(|report| {
+            report.dropped = matrix.dropped;
+            report.warnings.clone_from(&matrix.warnings);
+        });
+    }
+
+    /// The source gave no answer.
+    pub(super) fn failed(&self, error: &SourceError, now: Millis) {
+        self.events.failed(&self.name, error.cause.as_str(), error);
+        self.troubled(error, now);
+    }
+
+    /// The unit panicked, or could not be built anew.
+    pub(super) fn panicked(&self, error: &dyn fmt::Display, now: Millis) {
+        self.events.panicked(&self.name, error);
+        self.troubled(&format!("panicked: {error}"), now);
+    }
+
+    /// The history is read afresh.
+    pub(super) fn rebuilds(&self, why: Rebuild) {
+        match why {
+            Rebuild::Gap(gap) => {
+                let gap = Span::millis(gap);
+                let why = format!("nothing was evaluated for {gap}");
+                self.events.restarted(&self.name, "gap", &why);
+            }
+            Rebuild::ClockBack(back) => {
+                let back = Span::millis(back);
+                let why = format!("the clock was set back by {back}");
+                self.events.restarted(&self.name, "clock_back", &why);
+                // What was published is of a time that has not come yet.
+                self.outcome.send_replace(None);
+            }
+        }
+        self.trail.clear();
+    }
+
+    /// The clock was set back a little; nothing is evaluated until it shows `reached` again.
+    pub(super) fn waits(&self, reached: Millis, now: Millis) {
+        let wait = Span::millis(reached - now);
+        self.tell(|report| {
+            "waiting".clone_into(&mut report.phase);
+            report.silent_because = Some(format!(
+                "the clock was set back; evaluations go on in {wait}, when it shows the time of the newest one"
+            ));
+        });
+    }
+
+    /// Grid times were evaluated live: `slots` of them, in `took`; `newest` becomes what readers see.
+    pub(super) fn publish(&self, newest: Arc<Outcome>, slots: u64, took: Duration) {
+        let counts = &newest.counts;
+        let at = newest.at as f64 / 1_000.0;
+        let duration = took.as_secs_f64();
+        let evaluated = Evaluated {
+            at,
+            duration,
+            series: counts.series,
+            active: counts.active,
+            warming: counts.warming,
+            state_bytes: counts.state_bytes,
+        };
+        self.events.evaluated(&self.name, slots, evaluated);
+        self.tell(|report| {
+            "running".clone_into(&mut report.phase);
+            report.silent_because = silence(counts);
+            report.last_evaluation = Some(at);
+            report.last_duration = Some(duration);
+            report.series = counts.series;
+            report.warming = counts.warming;
+            report.active = counts.active;
+            report.backfilled = None;
+            report.state_bytes = counts.state_bytes;
+        });
+        self.outcome.send_replace(Some(newest));
+    }
+
+    /// Counts what happened at one grid time that was evaluated live, not replayed.
+    pub(super) fn happened(&self, counts: &Counts) {
+        self.events.corrected(&self.name, counts.corrections);
+        self.events.verdicts(&self.name, counts.begun);
+        self.part_panics(counts);
+    }
+
+    /// Counts the panics that the unit caught itself.
+    pub(super) fn part_panics(&self, counts: &Counts) {
+        for (part, times) in &counts.panics {
+            self.events.part_panicked(&self.name, part, *times);
+        }
+    }
+
+    /// Says again, without evaluating, that the newest outcome is in force.
+    pub(super) fn republish(&self) {
+        self.outcome.send_modify(|_| {});
+    }
+
+    /// Whether readers still get an outcome.
+    pub(super) fn serves(&self, now: Millis) -> bool {
+        let newest = self.outcome.borrow().as_ref().map(|outcome| outcome.at);
+        newest.is_some_and(|at| (now - at).abs() <= self.max_age.as_millis())
+    }
+
+    fn troubled(&self, error: &dyn fmt::Display, now: Millis) {
+        let serves = self.serves(now);
+        self.tell(|report| {
+            "failing".clone_into(&mut report.phase);
+            let error = error.to_string();
+            report.silent_because = (!serves).then(|| error.clone());
+            report.last_error = Some((error, now as f64 / 1_000.0));
+        });
+    }
+}
+
+/// Why an outcome shows nothing, if it does.
+fn silence(counts: &Counts) -> Option<String> {
+    if counts.series == 0 {
+        return Some("the query answers with no series".into());
+    }
+    (counts.warming == counts.series)
+        .then(|| format!("all {} series are without enough history yet", counts.series))
+}

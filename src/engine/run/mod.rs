@@ -1,0 +1,84 @@
+//! The live loop: what asks the sources on aligned ticks, drives the units and hands on what they say.
+//!
+//! One task per unit ([`signal`], [`panel`]); it owns the unit's state, so there are no locks. The set
+//! of tasks is the [`Fleet`], which a reload changes without touching what did not change. What a unit
+//! says about itself goes over its [`desk`].
+
+mod backfill;
+mod desk;
+mod fleet;
+mod join;
+mod panel;
+mod signal;
+#[cfg(test)]
+mod tests;
+
+pub use fleet::{Fleet, FleetParts, FleetPlan, PanelPlan, SignalPlan};
+
+use super::outcome::{Mode, Outcome};
+use crate::{
+    series::{Grid, Millis},
+    source::Matrix,
+};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What the loop needs of a signal's unit. A seam, so that the loop is tested by itself.
+pub trait EvaluateSignal: Send + std::fmt::Debug {
+    /// The unit's grid.
+    fn grid(&self) -> Grid;
+    /// First grid time needed to start at `at`.
+    fn history_start(&self, at: Millis) -> Millis;
+    /// Takes in samples; those of grid times that were there before are corrections.
+    fn ingest(&mut self, matrix: &Matrix);
+    /// Rebuilds the state from what was ingested. Returns the grid time it stands at: the caller
+    /// must `advance` from the next one up to `at`.
+    fn restart(&mut self, at: Millis) -> Millis;
+    /// Evaluates one grid time, each after the other, none left out.
+    fn advance(&mut self, at: Millis, mode: Mode) -> Outcome;
+}
+
+/// What the loop needs of a panel's unit.
+pub trait EvaluatePanel: Send + std::fmt::Debug {
+    /// The bounded span its state depends on, in steps (invariant 3).
+    fn memory(&self) -> usize;
+    /// Evaluates one grid time; `inputs` are the outcomes of the signals that were in time.
+    fn advance(&mut self, at: Millis, inputs: &[Arc<Outcome>], mode: Mode) -> Outcome;
+}
+
+/// Makes a signal's unit without history; again after a panic.
+pub type MakeSignal = Arc<dyn Fn() -> Result<Box<dyn EvaluateSignal>, String> + Send + Sync>;
+/// Makes a panel's unit that knows nothing; again after a panic.
+pub type MakePanel = Arc<dyn Fn() -> Result<Box<dyn EvaluatePanel>, String> + Send + Sync>;
+
+/// Outcomes in flight from a signal to a panel. Live there is one a tick; a replay waits for room.
+const CHANNEL: usize = 64;
+
+/// One outcome on its way from a signal to a panel.
+#[derive(Debug)]
+struct Fed {
+    /// Which of the panel's signals.
+    input: usize,
+    outcome: Arc<Outcome>,
+    /// Whether it is newly evaluated, not replayed.
+    live: bool,
+}
+
+/// A panel that wants the outcomes of a signal.
+#[derive(Debug, Clone)]
+struct Listener {
+    input: usize,
+    /// How much of the replayed past it needs, in steps.
+    memory: usize,
+    sender: mpsc::Sender<Fed>,
+}
+
+impl Fed {
+    fn new(to: &Listener, outcome: &Arc<Outcome>, live: bool) -> Self {
+        Self {
+            input: to.input,
+            outcome: Arc::clone(outcome),
+            live,
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The task of one signal: read the history, replay it, then evaluate on aligned ticks.
+
+use super::{EvaluateSignal, Fed, Listener, MakeSignal, backfill::Pieces, desk::Desk};
+use crate::{
+    engine::{
+        clock::Clock,
+        outcome::{Mode, Outcome},
+        pool::{Panicked, Pool},
+        schedule::{ClockWatch, Rebuild, Schedule, Tick, Timing, Work},
+    },
+    series::Millis,
+    source::{Cause, Matrix, RangeRequest, Source, SourceError},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Grid times read again each time, because late samples change them.
+const REREAD: i64 = 3;
+/// A source has deadlines of its own; this one is for a source that breaks them. Shorter than any
+/// sensible `max_age`, so that the report says why before the series go absent.
+const LIVE_DEADLINE: Duration = Duration::from_secs(120);
+/// The same for a piece of history, which may be many requests.
+const BACKFILL_DEADLINE: Duration = Duration::from_secs(600);
+/// Pause after the first failure of a backfill; doubled with each further one. The source itself has
+/// tried several times already.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest such pause: a source that came back is noticed within this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest sleep: a clock that was set meanwhile is noticed within this.
+const LONGEST_SLEEP: Duration = Duration::from_secs(15);
+/// Work of one turn in the pool. Then others have theirs, and a shutdown is noticed.
+const TURN: Duration = Duration::from_millis(250);
+/// Most grid times of one turn: their outcomes are held at once.
+const TURN_SLOTS: usize = 64;
+/// Share of a backfill's progress that is reading; the rest is replaying.
+const READING: f64 = 0.7;
+/// What the trail keeps; older replayed outcomes need not be handed to it.
+const TRAIL: Millis = 86_400_000;
+/// Less drift of the clock than this is not worth a line in the log.
+const CLOCK_TOLERANCE: Millis = 2_000;
+
+/// The task of one signal.
+pub(super) struct SignalTask {
+    pub(super) desk: Desk,
+    pub(super) query: String,
+    pub(super) max_series: usize,
+    pub(super) timing: Timing,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) make: MakeSignal,
+    pub(super) clock: Clock,
+    pub(super) pool: Pool,
+    pub(super) listeners: Vec<Listener>,
+}
+
+/// Why a unit's state was given up.
+enum End {
+    Rebuild(Rebuild),
+    Panicked(String),
+}
+
+impl From<Panicked> for End {
+    fn from(panic: Panicked) -> Self {
+        Self::Panicked(panic.to_string())
+    }
+}
+
+type Unit = Box<dyn EvaluateSignal>;
+
+/// What one turn in the pool gave.
+struct Turn {
+    outcomes: Vec<Arc<Outcome>>,
+    took: Duration,
+}
+
+// === impl SignalTask ===
+
+impl SignalTask {
+    /// Runs until dropped. `first` is the unit to begin with; others are made after a panic.
+    pub(super) async fn run(self: Arc<Self>, mut first: Option<Unit>) {
+        let mut panics = 0;
+        loop {
+            let made = first.take().map_or_else(|| (self.make)(), Ok);
+            let end = match made {
+                Ok(unit) => self.live(unit, &mut panics).await,
+                Err(problem) => End::Panicked(problem),
+            };
+            match end {
+                End::Rebuild(why) => self.desk.rebuilds(why),
+                End::Panicked(error) => {
+                    self.desk.panicked(&error, self.clock.now());
+                    self.pause(panics).await;
+                    panics += 1;
+                    self.desk.events.restarted(&self.desk.name, "panic", &error);
+                }
+            }
+        }
+    }
+
+    /// From a unit without history until its state is given up.
+    async fn live(&self, unit: Unit, panics: &mut u32) -> End {
+        match self.backfill(unit).await {
+            Ok((unit, schedule)) => {
+                *panics = 0;
+                self.follow(unit, schedule).await
+            }
+            Err(panic) => panic.into(),
+        }
+    }
+
+    // --- History ---
+
+    /// Reads the history, rebuilds the state and replays up to now, where it publishes.
+    async fn backfill(&self, unit: Unit) -> Result<(Unit, Schedule), Panicked> {
+        let began = Instant::now();
+        let mut schedule = Schedule::new(&self.desk.name, self.timing);
+        let (unit, at) = self.read_history(unit, &schedule).await?;
+        let (unit, from) = self.pool.run(unit, move |unit| unit.restart(at)).await?;
+        let unit = self.replay(unit, from, at).await?;
+        schedule.start(self.clock.now(), at);
+        let series = self.desk.outcome.borrow().as_ref().map_or(0, |newest| newest.series.len());
+        let seconds = began.elapsed().as_secs_f64();
+        self.desk.events.running(&self.desk.name, series, seconds);
+        Ok((unit, schedule))
+    }
+
+    /// Reads the history in pieces; asks until it is answered. Returns the newest grid time read.
+    async fn read_history(
+        &self,
+        mut unit: Unit,
+        schedule: &Schedule,
+    ) -> Result<(Unit, Millis), Panicked> {
+        let mut end = schedule.newest(self.clock.now());
+        let mut pieces = Pieces::new(self.timing.grid, unit.history_start(end));
+        self.desk.backfilled(0.0, self.clock.now());
+        loop {
+            while let Some((from, to)) = pieces.next(end) {
+                let matrix = self.ask_until_answered(from, to).await;
+                pieces.done(to, matrix.series.len());
+                (unit, ()) = self.pool.run(unit, move |unit| unit.ingest(&matrix)).await?;
+                let share = READING * pieces.share(end);
+                self.desk.backfilled(share, self.clock.now());
+            }
+            // Reading may take long; what came meanwhile is read too, unless it is so little that
+            // the first tick bridges it.
+            let now = schedule.newest(self.clock.now());
+            if now - end <= schedule.bridge() / 2 {
+                return Ok((unit, end));
+            }
+            end = now;
+        }
+    }
+
+    async fn ask_until_answered(&self, from: Millis, to: Millis) -> Matrix {
+        let mut failures = 0;
+        loop {
+            match self.ask(from, to, BACKFILL_DEADLINE).await {
+                Ok(matrix) => return matrix,
+                Err(error) => self.desk.failed(&error, self.clock.now()),
+            }
+            self.pause(failures).await;
+            failures += 1;
+        }
+    }
+
+    /// Evaluates quietly from the grid time after `from` up to `at`, which is published.
+    async fn replay(&self, mut unit: Unit, from: Millis, at: Millis) -> Result<Unit, Panicked> {
+        let step = self.timing.grid.step();
+        let mut reached = from;
+        while reached < at {
+            let turn;
+            (unit, turn) = self.turn(unit, None, reached + step, at, Some(at)).await?;
+            reached += turn.outcomes.len() as Millis * step;
+            for outcome in &turn.outcomes {
+                let newest = outcome.at == at;
+                self.desk.part_panics(&outcome.counts);
+                if outcome.at > at - TRAIL {
+                    self.desk.trail.record(outcome);
+                }
+                if newest {
+                    self.desk.publish(Arc::clone(outcome), 1, turn.took);
+                }
+                self.feed_replayed(outcome, at, newest).await;
+            }
+            let share = (reached - from) as f64 / (at - from) as f64;
+            if reached < at {
+                let share = READING + (1.0 - READING) * share;
+                self.desk.backfilled(share, self.clock.now());
+            }
+        }
+        Ok(unit)
+    }
+
+    // --- Ticks ---
+
+    /// Evaluates on aligned ticks until the state must be given up.
+    async fn follow(&self, mut unit: Unit, mut schedule: Schedule) -> End {
+        let began = Instant::now();
+        let mut watch = ClockWatch::new(CLOCK_TOLERANCE);
+        loop {
+            let now = self.clock.now();
+            let steady = began.elapsed().as_secs_f64() * 1_000.0 * self.clock.speed();
+            if let Some(step) = watch.look(now, steady as Millis) {
+                self.desk.events.clock_set(&self.desk.name, step);
+            }
+            let Some(Tick { missed, work }) = schedule.due(now) else {
+                sleep(self.clock.until(schedule.next(now)).min(LONGEST_SLEEP)).await;
+                continue;
+            };
+            self.desk.events.missed(&self.desk.name, missed);
+            match work {
+                Work::Republish => self.desk.republish(),
+                Work::Wait { reached } => self.desk.waits(reached, now),
+                Work::Rebuild(why) => return End::Rebuild(why),
+                Work::Evaluate { from, to } => {
+                    unit = match self.catch_up(unit, &mut schedule, from, to).await {
+                        Ok(unit) => unit,
+                        Err(panic) => return panic.into(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Evaluates every grid time from `from` to `to`, in order, and publishes the newest. Where the
+    /// source fails, what was reached stays reached: the rest is due again at the next tick.
+    async fn catch_up(
+        &self,
+        mut unit: Unit,
+        schedule: &mut Schedule,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Unit, Panicked> {
+        let step = self.timing.grid.step();
+        let mut pieces = Pieces::new(self.timing.grid, from);
+        // The number of series is known: a gap of up to a day is one request.
+        pieces.expect(self.desk.outcome.borrow().as_ref().map_or(0, |newest| newest.series.len()));
+        while let Some((first, last)) = pieces.next(to) {
+            let start = first - (REREAD + 1) * step;
+            let mut answer = match self.ask(start, last, LIVE_DEADLINE).await {
+                Ok(matrix) => Some(matrix),
+                Err(error) => {
+                    self.desk.failed(&error, self.clock.now());
+                    return Ok(unit);
+                }
+            };
+            pieces.done(last, answer.as_ref().map_or(0, |matrix| matrix.series.len()));
+            let mut took = Duration::ZERO;
+            while schedule.reached() < last {
+                let next = schedule.reached() + step;
+                let turn;
+                // Only the newest of all is published: nobody looks at the ones between.
+                let publish = (last == to).then_some(to);
+                (unit, turn) = self.turn(unit, answer.take(), next, last, publish).await?;
+                took += turn.took;
+                for outcome in turn.outcomes {
+                    schedule.reach(outcome.at);
+                    self.evaluated(outcome, from, to, took);
+                }
+            }
+        }
+        Ok(unit)
+    }
+
+    /// One grid time was evaluated live.
+    fn evaluated(&self, outcome: Arc<Outcome>, from: Millis, to: Millis, took: Duration) {
+        self.desk.happened(&outcome.counts);
+        self.desk.trail.record(&outcome);
+        if outcome.at == to {
+            let slots = self.timing.grid.steps(to - from) as u64 + 1;
+            self.desk.publish(Arc::clone(&outcome), slots, took);
+        }
+        for listener in &self.listeners {
+            // A panel that is so far behind must not hold up the signal: it will call this input late.
+            let fed = Fed::new(listener, &outcome, true);
+            if listener.sender.try_send(fed).is_err() && !listener.sender.is_closed() {
+                let name = &self.desk.name;
+                self.desk.events.input_late(name, name, outcome.at);
+            }
+        }
+    }
+
+    async fn feed_replayed(&self, outcome: &Arc<Outcome>, at: Millis, live: bool) {
+        for listener in &self.listeners {
+            let memory = (listener.memory as Millis).saturating_mul(self.timing.grid.step());
+            if outcome.at > at.saturating_sub(memory) || live {
+                let fed = Fed::new(listener, outcome, live);
+                // Closed: the panel was removed.
+                drop(listener.sender.send(fed).await);
+            }
+        }
+    }
+
+    // --- Parts ---
+
+    /// One turn in the pool: takes in the answer, then evaluates from `from` on, `to` at most.
+    async fn turn(
+        &self,
+        unit: Unit,
+        answer: Option<Matrix>,
+        from: Millis,
+        to: Millis,
+        publish: Option<Millis>,
+    ) -> Result<(Unit, Turn), Panicked> {
+        let step = self.timing.grid.step();
+        if let Some(matrix) = &answer {
+            self.desk.answered(matrix);
+        }
+        let work = move |unit: &mut Unit| {
+            let began = Instant::now();
+            if let Some(matrix) = &answer {
+                unit.ingest(matrix);
+            }
+            let mut outcomes = Vec::new();
+            let mut at = from;
+            while at <= to && outcomes.len() < TURN_SLOTS {
+                let mode = if publish == Some(at) { Mode::Publish } else { Mode::Replay };
+                outcomes.push(Arc::new(unit.advance(at, mode)));
+                at += step;
+                if began.elapsed() >= TURN {
+                    break;
+                }
+            }
+            Turn {
+                outcomes,
+                took: began.elapsed(),
+            }
+        };
+        self.pool.run(unit, work).await
+    }
+
+    async fn ask(
+        &self,
+        start: Millis,
+        end: Millis,
+        deadline: Duration,
+    ) -> Result<Matrix, SourceError> {
+        let request = RangeRequest {
+            query: self.query.clone(),
+            start,
+            end,
+            step: self.timing.grid.step(),
+            max_series: self.max_series,
+        };
+        let answer = timeout(deadline, self.source.range(request)).await;
+        answer.unwrap_or_else(|_| {
+            Err(SourceError {
+                cause: Cause::Timeout,
+                message: format!(
+                    "source {:?} did not answer within {} s",
+                    self.source.name(),
+                    deadline.as_secs()
+                ),
+            })
+        })
+    }
+
+    /// Waits after a failure: longer each time, and not as long as the others do.
+    async fn pause(&self, failures: u32) {
+        let pause = FIRST_PAUSE
+            .saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX))
+            .min(LONGEST_PAUSE);
+        let share = (xxh3_64(self.desk.name.as_bytes()) % 1_000) as f64 / 1_000.0;
+        sleep(pause.mul_f64(0.75 + share / 4.0)).await;
+    }
+}

@@ -1,0 +1,162 @@
+//! The seasonal profile of a series, by MSTL on a coarse grid.
+
+use super::wall::{Wall, phase_of};
+use crate::series::Past;
+use augurs::{
+    Fit,
+    mstl::{MSTLModel, NaiveTrend},
+};
+
+/// Coarse steps in the shortest season, at most.
+const MOST_PER_SEASON: usize = 288;
+/// Coarse steps of a past, at most: MSTL takes about 3 ms for 2,000 of them.
+const MOST_COARSE: usize = 1_800;
+/// A season of fewer coarse steps than this has no shape.
+const LEAST_PER_SEASON: usize = 4;
+/// MSTL needs two whole cycles of every season.
+const LEAST_CYCLES: usize = 2;
+
+/// Expected departure from the level over the longest season.
+#[derive(Debug, Clone)]
+pub(super) struct Profile {
+    /// Native steps per coarse step.
+    coarse: usize,
+    /// By coarse step of the longest season, at the middle of that step.
+    values: Box<[f32]>,
+}
+
+impl Profile {
+    /// The departure at the wall-clock step `index`, by a straight line between the two nearest points.
+    pub(super) fn at(&self, index: i64) -> f32 {
+        let season = self.coarse * self.values.len();
+        let place = phase_of(index, season) as f32 / self.coarse as f32;
+        // The values stand for the middle of their steps.
+        let place = place + 0.5 / self.coarse as f32 - 0.5;
+        let below = place.floor();
+        let share = place - below;
+        let count = self.values.len();
+        let left = if below < 0.0 {
+            count - 1
+        } else {
+            below as usize
+        };
+        let right = if left + 1 == count { 0 } else { left + 1 };
+        self.values[left] + share * (self.values[right] - self.values[left])
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.values)
+    }
+}
+
+/// The newest seasonal cycle of a past; `None` where no season shows twice.
+pub(super) fn decompose(past: &Past<'_>, wall: &mut Wall) -> Option<Profile> {
+    let coarse = coarseness(past)?;
+    let (first, mut values) = average(past, coarse, wall);
+    let seasons = coarse_seasons(past, coarse, values.len());
+    let longest = *seasons.last()?;
+    fill(&mut values, longest, seasons[0])?;
+    let series: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
+    let fitted = MSTLModel::new(seasons, NaiveTrend::new())
+        .fit(&series)
+        .ok()?;
+    let mut profile = vec![0.0_f32; longest].into_boxed_slice();
+    for component in fitted.fit().seasonal() {
+        for (place, &value) in component.iter().enumerate().skip(series.len() - longest) {
+            profile[phase_of(first + place as i64, longest)] += value;
+        }
+    }
+    profile
+        .iter()
+        .all(|value| value.is_finite())
+        .then_some(Profile {
+            coarse,
+            values: profile,
+        })
+}
+
+/// Native steps per coarse step: a divisor of the shortest season, so that cycles stay whole.
+fn coarseness(past: &Past<'_>) -> Option<usize> {
+    let shortest = *past.seasons.first()?;
+    let least = shortest
+        .div_ceil(MOST_PER_SEASON)
+        .max(past.values.len().div_ceil(MOST_COARSE));
+    (least..=shortest / LEAST_PER_SEASON).find(|step| shortest % step == 0)
+}
+
+/// Means over coarse steps, and the number of the first of them; `NaN` where all values are missing.
+fn average(past: &Past<'_>, coarse: usize, wall: &mut Wall) -> (i64, Vec<f32>) {
+    let number = |index: i64| index.div_euclid(coarse as i64);
+    let first = number(wall.walk(past.time(0)));
+    let last = number(wall.walk(past.end)).max(first);
+    let mut sums = vec![(0.0_f64, 0_u32); (last - first + 1) as usize];
+    for (index, &value) in past.values.iter().enumerate() {
+        let place = number(wall.walk(past.time(index))) - first;
+        // A clock put back at the very end could point past it.
+        let Some(sum) = usize::try_from(place)
+            .ok()
+            .and_then(|place| sums.get_mut(place))
+        else {
+            continue;
+        };
+        if value.is_finite() {
+            sum.0 += f64::from(value);
+            sum.1 += 1;
+        }
+    }
+    let means = sums.iter().map(|&(sum, count)| {
+        if count == 0 {
+            f32::NAN
+        } else {
+            (sum / f64::from(count)) as f32
+        }
+    });
+    (first, means.collect())
+}
+
+/// Seasons in coarse steps, shortest first, that fit twice into `count`.
+fn coarse_seasons(past: &Past<'_>, coarse: usize, count: usize) -> Vec<usize> {
+    past.seasons
+        .iter()
+        .filter(|&&season| season % coarse == 0)
+        .map(|season| season / coarse)
+        .filter(|&season| season >= LEAST_PER_SEASON && season * LEAST_CYCLES <= count)
+        .collect()
+}
+
+/// Fills gaps: with the mean of the same phase of the longest season, else of the shortest, else of
+/// everything. `None` where less than half is known: filling would invent the series.
+fn fill(values: &mut [f32], longest: usize, shortest: usize) -> Option<()> {
+    let known = values.iter().filter(|value| value.is_finite()).count();
+    if known == values.len() {
+        return Some(());
+    }
+    if known * 2 < values.len() {
+        return None;
+    }
+    let fallbacks = [longest, shortest, 1].map(|season| phase_means(values, season));
+    for (place, value) in values.iter_mut().enumerate() {
+        if !value.is_finite() {
+            *value = fallbacks
+                .iter()
+                .map(|means| means[place % means.len()])
+                .find(|mean| mean.is_finite())?;
+        }
+    }
+    Some(())
+}
+
+fn phase_means(values: &[f32], season: usize) -> Vec<f32> {
+    let mut sums = vec![(0.0_f64, 0_u32); season];
+    for (place, &value) in values.iter().enumerate() {
+        if value.is_finite() {
+            let sum = &mut sums[place % season];
+            sum.0 += f64::from(value);
+            sum.1 += 1;
+        }
+    }
+    sums.iter()
+        .map(|&(sum, count)| (sum / f64::from(count)) as f32)
+        .collect()
+}

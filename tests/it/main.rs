@@ -1,0 +1,17 @@
+//! The one integration binary: the program as a whole, against the real servers of Debian's packages.
+//!
+//! Every helper is under `support`; a test that needs a server takes it from there, and one instance
+//! of each serves the whole run.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop, helpers outside `#[test]` too"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "tests print what they skipped and what they measured"
+)]
+
+mod artefacts;
+mod dashboards;
+mod support;
+mod tidy;

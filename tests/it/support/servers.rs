@@ -1,0 +1,398 @@
+//! The real servers: Prometheus with history behind it, Alertmanager, VictoriaMetrics. One of each serves
+//! the whole run, on loopback; their data goes with them.
+
+use super::{eventually, files, guard::Guarded, guard::free_port, guard::run, http, now, read};
+use serde_json::Value;
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tempfile::TempDir;
+
+/// Seconds between two samples of the history.
+pub(crate) const HISTORY_STEP: i64 = 2;
+/// Seconds of history.
+pub(crate) const HISTORY: i64 = 3 * 3_600;
+
+/// A series with a past: a daily season squeezed into ten minutes, and noise from a fixed seed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Past {
+    /// The metric's name.
+    pub(crate) metric: &'static str,
+    /// The value of the label `path`.
+    pub(crate) path: &'static str,
+    /// Its middle.
+    pub(crate) level: f64,
+}
+
+/// The series with a past, by the job that goes on exposing them.
+pub(crate) const PASTS: &[(&str, &[Past])] = &[
+    (
+        "shop",
+        &[
+            Past {
+                metric: "shop_requests_per_second",
+                path: "/cart",
+                level: 100.0,
+            },
+            Past {
+                metric: "shop_requests_per_second",
+                path: "/checkout",
+                level: 40.0,
+            },
+            Past {
+                metric: "shop_requests_per_second",
+                path: "/search",
+                level: 400.0,
+            },
+        ],
+    ),
+    (
+        "twins",
+        &[
+            Past {
+                metric: "twins_queue_messages",
+                path: "/in",
+                level: 50.0,
+            },
+            Past {
+                metric: "twins_queue_messages",
+                path: "/out",
+                level: 70.0,
+            },
+        ],
+    ),
+];
+
+impl Past {
+    /// The value at a time, in seconds since the epoch.
+    pub(crate) fn at(&self, seconds: i64) -> f64 {
+        let season = (seconds as f64 * std::f64::consts::TAU / 600.0).sin();
+        // The noise is a function of the time, so that live values and history are of one kind.
+        let mut generator = fastrand::Rng::with_seed(seconds as u64 ^ self.path.len() as u64);
+        self.level * (1.0 + 0.2 * season + 0.04 * (generator.f64() - 0.5))
+    }
+
+    /// As an exposed line, with the value multiplied.
+    pub(crate) fn line(&self, seconds: i64, factor: f64) -> String {
+        let Self { metric, path, .. } = self;
+        format!(
+            "{metric}{{path=\"{path}\"}} {}\n",
+            self.at(seconds) * factor
+        )
+    }
+}
+
+/// The running Prometheus.
+pub(crate) struct Prometheus {
+    server: Guarded,
+    folder: TempDir,
+    address: String,
+    jobs: AtomicUsize,
+}
+
+/// Prometheus, shared by the run. It scrapes what [`Prometheus::scrape`] adds, evaluates the shipped alerts
+/// (with short waits) and sends them to [`alertmanager`].
+pub(crate) fn prometheus() -> &'static Prometheus {
+    static SHARED: OnceLock<Prometheus> = OnceLock::new();
+    SHARED.get_or_init(Prometheus::start)
+}
+
+impl Prometheus {
+    fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["targets", "forethought", "data"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        write_alerts(&path("alerts.yml"));
+        fs::write(
+            path("prometheus.yml"),
+            configuration(&alertmanager().address),
+        )
+        .unwrap();
+        let history = path("history.om");
+        fs::write(&history, open_metrics(now() / 1_000 - 2)).unwrap();
+        create_blocks(&history, &path("data"));
+        let address = format!("127.0.0.1:{}", free_port());
+        let server = Guarded::start(
+            "prometheus",
+            &[
+                format!("--config.file={}", path("prometheus.yml").display()),
+                format!("--storage.tsdb.path={}", path("data").display()),
+                format!("--web.listen-address={address}"),
+                "--storage.tsdb.retention.time=30d".to_owned(),
+            ],
+        );
+        eventually("Prometheus is ready", 60, || {
+            http::get(&address, "/-/ready")
+        });
+        Self {
+            server,
+            folder,
+            address,
+            jobs: AtomicUsize::new(0),
+        }
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What it logged.
+    pub(crate) fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// Scrapes `address` every second as the job `job` until the answer is dropped. `instance` is the
+    /// label of that name, by default the address.
+    pub(crate) fn scrape(&self, job: &str, instance: &str, address: &str) -> Scrape {
+        self.add("targets", job, instance, address)
+    }
+
+    /// Scrapes a forethought, with `honor_labels`, every second until the answer is dropped.
+    pub(crate) fn scrape_forethought(&self, address: &str) -> Scrape {
+        self.add("forethought", "forethought", address, address)
+    }
+
+    fn add(&self, folder: &str, job: &str, instance: &str, address: &str) -> Scrape {
+        let number = self.jobs.fetch_add(1, Ordering::SeqCst);
+        let file = self
+            .folder
+            .path()
+            .join(folder)
+            .join(format!("{number}.json"));
+        let content = serde_json::json!([
+            {"targets": [address], "labels": {"job": job, "instance": instance}}
+        ]);
+        // Renamed into place, so that Prometheus never reads half a file.
+        let draft = file.with_extension("draft");
+        fs::write(&draft, content.to_string()).unwrap();
+        fs::rename(&draft, &file).unwrap();
+        Scrape { file }
+    }
+
+    /// The answer to an instant query: label sets and values.
+    pub(crate) fn query(&self, query: &str) -> Result<Vec<(Value, f64)>, String> {
+        instant(&self.address, query)
+    }
+
+    /// The value of an instant query that must give exactly one series.
+    pub(crate) fn value(&self, query: &str) -> Result<f64, String> {
+        match self.query(query)?.as_slice() {
+            [(_, value)] => Ok(*value),
+            other => Err(format!("{query}: {} series instead of one", other.len())),
+        }
+    }
+}
+
+/// A target of Prometheus; not scraped any more once this is dropped.
+#[derive(Debug)]
+pub(crate) struct Scrape {
+    file: PathBuf,
+}
+
+impl Drop for Scrape {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.file));
+    }
+}
+
+/// An instant query by the Prometheus API: label sets and values.
+pub(crate) fn instant(address: &str, query: &str) -> Result<Vec<(Value, f64)>, String> {
+    let path = format!("/api/v1/query?query={}", http::encode(query));
+    let answer = http::json(address, &path)?;
+    let result = answer.pointer("/data/result").and_then(Value::as_array);
+    let Some(result) = result else {
+        return Err(format!("{query}: {answer}"));
+    };
+    result
+        .iter()
+        .map(|series| {
+            let value = series.pointer("/value/1").and_then(Value::as_str);
+            let value = value.and_then(|text| text.parse().ok());
+            let labels = series.get("metric").cloned().unwrap_or_default();
+            Ok((labels, value.ok_or_else(|| format!("{query}: {series}"))?))
+        })
+        .collect()
+}
+
+/// The shipped alerts, evaluated every second. What they wait for is shortened from minutes to seconds,
+/// and nothing else: their expressions are the shipped ones.
+fn write_alerts(path: &Path) {
+    let mut groups = Vec::new();
+    for file in files("alerts", "yml") {
+        let text = read(&file);
+        let Ok(Value::Object(mut document)) = serde_yaml::from_str::<Value>(&text) else {
+            continue;
+        };
+        let Some(Value::Array(found)) = document.remove("groups") else {
+            continue; // a unit test or the example of Alertmanager
+        };
+        groups.extend(found);
+    }
+    assert!(!groups.is_empty(), "no alert is shipped");
+    for group in &mut groups {
+        let group = group.as_object_mut().unwrap();
+        group.insert("interval".to_owned(), "1s".into());
+        for rule in group.get_mut("rules").unwrap().as_array_mut().unwrap() {
+            rule.as_object_mut()
+                .unwrap()
+                .insert("for".to_owned(), "2s".into());
+        }
+    }
+    // JSON is YAML.
+    fs::write(path, serde_json::json!({ "groups": groups }).to_string()).unwrap();
+}
+
+fn configuration(alertmanager: &str) -> String {
+    format!(
+        r#"
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: [alerts.yml]
+alerting:
+  alertmanagers: [{{static_configs: [{{targets: ["{alertmanager}"]}}]}}]
+scrape_configs:
+  - job_name: targets
+    file_sd_configs: [{{files: [targets/*.json], refresh_interval: 1s}}]
+  - job_name: forethought
+    honor_labels: true
+    file_sd_configs: [{{files: [forethought/*.json], refresh_interval: 1s}}]
+"#
+    )
+}
+
+/// The history up to `end` in the OpenMetrics format.
+fn open_metrics(end: i64) -> String {
+    let mut text = String::new();
+    for (job, pasts) in PASTS {
+        let metric = pasts[0].metric;
+        writeln!(text, "# TYPE {metric} gauge").unwrap();
+        for past in *pasts {
+            for back in (0..HISTORY / HISTORY_STEP).rev() {
+                let at = end - back * HISTORY_STEP;
+                let (path, value) = (past.path, past.at(at));
+                writeln!(
+                    text,
+                    "{metric}{{path=\"{path}\",job=\"{job}\",instance=\"{job}\"}} {value} {at}"
+                )
+                .unwrap();
+            }
+        }
+    }
+    text.push_str("# EOF\n");
+    text
+}
+
+fn create_blocks(history: &Path, data: &Path) {
+    let (history, data) = (history.to_str().unwrap(), data.to_str().unwrap());
+    let arguments = [
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        "-q",
+        history,
+        data,
+    ];
+    run("promtool", &arguments, None).unwrap();
+}
+
+/// A running server with nothing more to it than its address.
+pub(crate) struct Plain {
+    /// `host:port`.
+    pub(crate) address: String,
+    _server: Guarded,
+    _folder: TempDir,
+}
+
+/// Alertmanager, shared by the run. It keeps what it is sent and notifies nobody.
+pub(crate) fn alertmanager() -> &'static Plain {
+    static SHARED: OnceLock<Plain> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let folder = TempDir::new().unwrap();
+        let config = folder.path().join("alertmanager.yml");
+        fs::write(
+            &config,
+            "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n",
+        )
+        .unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let server = Guarded::start(
+            "prometheus-alertmanager",
+            &[
+                format!("--config.file={}", config.display()),
+                format!("--storage.path={}", folder.path().display()),
+                format!("--web.listen-address={address}"),
+                "--cluster.listen-address=".to_owned(),
+            ],
+        );
+        eventually("Alertmanager is ready", 60, || {
+            http::get(&address, "/-/ready")
+        });
+        Plain {
+            address,
+            _server: server,
+            _folder: folder,
+        }
+    })
+}
+
+/// VictoriaMetrics with the history imported, shared by the run. Nothing goes on adding to it.
+pub(crate) fn victoria_metrics() -> &'static Plain {
+    static SHARED: OnceLock<Plain> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let folder = TempDir::new().unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let server = Guarded::start(
+            "victoria-metrics",
+            &[
+                format!("-storageDataPath={}", folder.path().join("data").display()),
+                format!("-httpListenAddr={address}"),
+                "-search.latencyOffset=1s".to_owned(),
+                "-retentionPeriod=1".to_owned(),
+            ],
+        );
+        eventually("VictoriaMetrics is ready", 60, || {
+            http::get(&address, "/health")
+        });
+        import(&address);
+        Plain {
+            address,
+            _server: server,
+            _folder: folder,
+        }
+    })
+}
+
+/// Imports the history up to now into VictoriaMetrics.
+fn import(address: &str) {
+    let mut text = String::new();
+    for line in open_metrics(now() / 1_000)
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+    {
+        writeln!(text, "{line}000").unwrap(); // it wants milliseconds
+    }
+    let reply = http::request(
+        "POST",
+        address,
+        "/api/v1/import/prometheus",
+        &[],
+        text.as_bytes(),
+    );
+    assert_eq!(reply.unwrap().status, 204);
+    eventually("the import can be read", 30, || {
+        http::get(address, "/internal/force_flush")?;
+        let metric = PASTS[0].1[0].metric;
+        match instant(address, &format!("count({metric})"))?.as_slice() {
+            [(_, 3.0)] => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+}
