@@ -3,7 +3,6 @@
 //! A unit's `evaluate` is synchronous and pure; the live loop, `backtest`, the tests and the benches
 //! all call it: what is measured offline is what runs.
 
-
 pub mod catalogue;
 pub mod clock;
 mod families;

@@ -64,7 +64,11 @@ impl Trail {
             return;
         };
         for series in &outcome.series {
-            let room = if series.active { SERIES + ACTIVE } else { SERIES };
+            let room = if series.active {
+                SERIES + ACTIVE
+            } else {
+                SERIES
+            };
             if kept.len() < room || kept.contains_key(&series.labels) {
                 let points = kept.entry(series.labels.clone()).or_default();
                 append(points, Point::of(outcome.at, series));
@@ -138,12 +142,10 @@ fn past_last(kept: &BTreeMap<Labels, VecDeque<Point>>, labels: &Labels) -> bool 
 }
 
 /// The active series after `from`: a walk over flags, as a replay records thousands of outcomes.
-fn record_active(
-    kept: &mut BTreeMap<Labels, VecDeque<Point>>,
-    outcome: &Outcome,
-    from: &Labels,
-) {
-    let rest = outcome.series.partition_point(|series| series.labels <= *from);
+fn record_active(kept: &mut BTreeMap<Labels, VecDeque<Point>>, outcome: &Outcome, from: &Labels) {
+    let rest = outcome
+        .series
+        .partition_point(|series| series.labels <= *from);
     for series in outcome.series[rest..].iter().filter(|series| series.active) {
         if kept.len() < SERIES + ACTIVE || kept.contains_key(&series.labels) {
             let points = kept.entry(series.labels.clone()).or_default();

@@ -1,7 +1,7 @@
 //! The running set of units: started, kept, replaced and stopped as the configuration says.
 
 use super::{
-    EvaluatePanel, EvaluateSignal, Fed, Listener, MakePanel, MakeSignal, desk::Desk, panel::PanelTask,
+    EvaluatePanel, EvaluateSignal, Listener, MakePanel, MakeSignal, desk::Desk, panel::PanelTask,
     signal::SignalTask,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         pool::Pool,
         schedule::Timing,
     },
-    series::{Grid, Millis, Span},
+    series::{Millis, Span},
     source::{Cause, Source},
     telemetry::EngineEvents,
 };
@@ -152,7 +152,11 @@ impl Fleet {
             let name = &panel.settings.name;
             claim(name)?;
             for input in &panel.settings.signals {
-                if !prepared.signals.iter().any(|(signal, _)| signal.settings.name == *input) {
+                if !prepared
+                    .signals
+                    .iter()
+                    .any(|(signal, _)| signal.settings.name == *input)
+                {
                     return Err(format!("panel {name:?}: there is no signal {input:?}"));
                 }
             }
@@ -169,7 +173,10 @@ impl Fleet {
         for signal in &plan.signals {
             let name = &signal.settings.name;
             let same = self.interval == plan.interval
-                && self.signals.get(name).is_some_and(|old| old.plan.same(signal));
+                && self
+                    .signals
+                    .get(name)
+                    .is_some_and(|old| old.plan.same(signal));
             if !same {
                 changed.insert(name.clone());
             }
@@ -179,7 +186,10 @@ impl Fleet {
             for PanelPlan { settings, .. } in &plan.panels {
                 let old = self.panels.get(&settings.name);
                 let same = old.is_some_and(|old| old.plan.settings == *settings)
-                    && !settings.signals.iter().any(|signal| changed.contains(signal));
+                    && !settings
+                        .signals
+                        .iter()
+                        .any(|signal| changed.contains(signal));
                 if !same {
                     changed.insert(settings.name.clone());
                     changed.extend(settings.signals.iter().cloned());
@@ -299,7 +309,8 @@ impl Fleet {
             task: running,
             plan,
         };
-        self.signals.insert(running.plan.settings.name.clone(), running);
+        self.signals
+            .insert(running.plan.settings.name.clone(), running);
     }
 
     fn start_panel(
@@ -317,12 +328,20 @@ impl Fleet {
             .iter()
             .filter_map(|name| signals.get(name))
             .collect();
-        let step = inputs.iter().map(|input| input.step).max().unwrap_or_default();
+        let step = inputs
+            .iter()
+            .map(|input| input.step)
+            .max()
+            .unwrap_or_default();
         let shape = Shape {
             name: &settings.name,
             kind: "panel",
             step,
-            max_age: inputs.iter().map(|input| input.max_age()).max().unwrap_or_default(),
+            max_age: inputs
+                .iter()
+                .map(|input| input.max_age())
+                .max()
+                .unwrap_or_default(),
         };
         let (desk, handle) = self.desk(&shape, former);
         let (sender, receiver) = mpsc::channel(super::CHANNEL);
@@ -337,7 +356,11 @@ impl Fleet {
         }
         let task = Arc::new(PanelTask {
             desk,
-            inputs: settings.signals.iter().map(|name| name.as_str().into()).collect(),
+            inputs: settings
+                .signals
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
             grace: grace(&inputs, self.interval),
             memory,
             make: Arc::clone(&plan.make),
@@ -354,7 +377,8 @@ impl Fleet {
             task: running,
             plan,
         };
-        self.panels.insert(running.plan.settings.name.clone(), running);
+        self.panels
+            .insert(running.plan.settings.name.clone(), running);
     }
 
     /// What a unit writes to, and what readers see of it. A unit that succeeds an old one begins with
