@@ -95,7 +95,9 @@ fn expand(text: &str, env: Lookup<'_>) -> Result<Expanded, Vec<String>> {
 
 fn variable(name: &str, env: Lookup<'_>) -> Result<String, String> {
     let letter = |c: char| c == '_' || c.is_ascii_alphanumeric();
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(letter)
+    if name.is_empty()
+        || name.starts_with(|c: char| c.is_ascii_digit())
+        || !name.chars().all(letter)
     {
         return Err(format!(
             "`${{{name}}}` does not name an environment variable (letters, digits, _); write $${{{name}}} for the literal text"
@@ -129,7 +131,10 @@ mod tests {
         check("a{b=~\"c$\"}", Ok("a{b=~\"c$\"}"));
         check("$${HOST} $$ $", Ok("${HOST} $ $"));
         check("${NOPE}", Err("NOPE is not set"));
-        check("label_replace(x, \"a\", \"${1}\", \"b\", \"c\")", Err("$${1}"));
+        check(
+            "label_replace(x, \"a\", \"${1}\", \"b\", \"c\")",
+            Err("$${1}"),
+        );
         check("${HOST", Err("without `}`"));
     }
 

@@ -17,25 +17,8 @@ const NO_RULE: &str = "invalid promql query";
 
 /// Ways to complete the beginning of a query, apart from closing what is open.
 const COMPLETIONS: [&str; 19] = [
-    "",
-    "x",
-    "[1m]",
-    "1m",
-    "1m]",
-    "]",
-    "\"s\"",
-    "=\"s\"",
-    "=\"s\"}",
-    "\"s\"}",
-    "x=\"s\"}",
-    "}",
-    "(x)",
-    "(x)(x)",
-    "(x) x",
-    ")(x)",
-    "x)(x)",
-    "x) x",
-    ") x",
+    "", "x", "[1m]", "1m", "1m]", "]", "\"s\"", "=\"s\"", "=\"s\"}", "\"s\"}", "x=\"s\"}", "}",
+    "(x)", "(x)(x)", "(x) x", ")(x)", "x)(x)", "x) x", ") x",
 ];
 
 /// Why a query is refused.
@@ -250,7 +233,13 @@ fn closers(text: &str) -> Option<String> {
 
 /// Errors about types and arguments come after the grammar; errors about characters before it.
 fn is_of_types(error: &str) -> bool {
-    let of_the_lexer = ["unexpected", "unterminated", "unclosed", "unknown escape", "too many left"];
+    let of_the_lexer = [
+        "unexpected",
+        "unterminated",
+        "unclosed",
+        "unknown escape",
+        "too many left",
+    ];
     error != NO_RULE && !of_the_lexer.iter().any(|start| error.starts_with(start))
 }
 

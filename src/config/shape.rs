@@ -298,13 +298,22 @@ mod tests {
             "items[3].size: expected a whole number of 0 or more, found -1",
         ];
         assert_eq!(problems, expected);
-        let names: Vec<_> = reading.value.unwrap().items.into_iter().map(|i| i.name).collect();
+        let names: Vec<_> = reading
+            .value
+            .unwrap()
+            .items
+            .into_iter()
+            .map(|i| i.name)
+            .collect();
         assert_eq!(names, ["b", "d"]);
     }
 
     #[test]
     fn text_of_the_environment_may_be_a_number_and_is_never_shown() {
-        let (reading, problems) = run("items: [{name: '5', size: '5'}]", &["items[0].name", "items[0].size"]);
+        let (reading, problems) = run(
+            "items: [{name: '5', size: '5'}]",
+            &["items[0].name", "items[0].size"],
+        );
         assert_eq!(problems, [""; 0]);
         assert_eq!(reading.value.unwrap().items[0].size, 5);
         let (_, problems) = run("items: [{name: a, size: hunter2}]", &["items[0].size"]);

@@ -24,7 +24,9 @@ fn distance(one: &str, other: &str) -> usize {
         let mut left = i + 1;
         for (cell, b) in row.iter_mut().skip(1).zip(&other) {
             let above = *cell;
-            left = (diagonal + usize::from(a != *b)).min(above + 1).min(left + 1);
+            left = (diagonal + usize::from(a != *b))
+                .min(above + 1)
+                .min(left + 1);
             diagonal = above;
             *cell = left;
         }
@@ -73,9 +75,12 @@ fn unknown(what: &str, word: &str, allowed: &[&str]) -> String {
     let mut sorted = allowed.to_vec();
     sorted.sort_unstable();
     let near = suggestion(word, sorted.iter().copied());
-    format!("unknown {what} {word:?}{near} allowed: {}", sorted.join(", "))
-        .replacen("? allowed", "? Allowed", usize::from(!near.is_empty()))
-        .replacen("\" allowed", "\"; allowed", 1)
+    format!(
+        "unknown {what} {word:?}{near} allowed: {}",
+        sorted.join(", ")
+    )
+    .replacen("? allowed", "? Allowed", usize::from(!near.is_empty()))
+    .replacen("\" allowed", "\"; allowed", 1)
 }
 
 /// The words between backticks.
@@ -91,7 +96,11 @@ fn plain(message: &str) -> String {
     let Some((found, expected)) = said.and_then(|said| said.rsplit_once(", expected ")) else {
         return message.to_owned();
     };
-    format!("expected {}, found {}", type_name(expected), found_name(found))
+    format!(
+        "expected {}, found {}",
+        type_name(expected),
+        found_name(found)
+    )
 }
 
 fn type_name(rust: &str) -> &str {

@@ -87,6 +87,11 @@ impl Fleet {
         }
     }
 
+    /// What readers see.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.parts.catalogue)
+    }
+
     /// Builds the units that are new or changed. Starts and stops nothing.
     ///
     /// A signal stays untouched where its settings, its source and the interval are the same, and no

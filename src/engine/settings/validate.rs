@@ -161,7 +161,8 @@ impl SignalSettings {
             add(found, "max_series", text);
         }
         if self.class == Class::Wide && self.forecast.models != Models::Auto {
-            let text = "a signal of class wide has no forecasts; leave models out, or use class deep";
+            let text =
+                "a signal of class wide has no forecasts; leave models out, or use class deep";
             add(found, "forecast.models", text);
         }
     }
@@ -265,11 +266,7 @@ fn check_detectors(detectors: &[detect::Settings], found: &mut Problems) -> Vec<
     kinds
 }
 
-fn check_alerting(
-    alerting: &detect::AlertingSettings,
-    epoch: Option<Span>,
-    found: &mut Problems,
-) {
+fn check_alerting(alerting: &detect::AlertingSettings, epoch: Option<Span>, found: &mut Problems) {
     nest(found, "alerting", alerting.validate());
     // A restart re-derives verdicts from one epoch before: what lasts longer would be forgotten.
     let Some(longest) = epoch else { return };
@@ -317,11 +314,13 @@ fn add(found: &mut Problems, path: &str, text: impl Into<String>) {
 
 /// Adds `problems` of what is under `key`.
 fn nest(found: &mut Problems, key: &str, problems: Problems) {
-    let nested = problems.into_iter().map(|(path, text)| match path.as_str() {
-        "" => (key.to_owned(), text),
-        path if path.starts_with('[') => (format!("{key}{path}"), text),
-        path => (format!("{key}.{path}"), text),
-    });
+    let nested = problems
+        .into_iter()
+        .map(|(path, text)| match path.as_str() {
+            "" => (key.to_owned(), text),
+            path if path.starts_with('[') => (format!("{key}{path}"), text),
+            path => (format!("{key}.{path}"), text),
+        });
     found.extend(nested);
 }
 
@@ -334,7 +333,9 @@ mod tests {
         let mut signal = SignalSettings::new("x", "x");
         change(&mut signal);
         let found = signal.validate().into_iter();
-        found.map(|(path, text)| format!("{path}: {text}")).collect()
+        found
+            .map(|(path, text)| format!("{path}: {text}"))
+            .collect()
     }
 
     #[track_caller]
@@ -354,35 +355,77 @@ mod tests {
 
     #[test]
     fn every_limit_is_kept() {
-        check(|s| s.step = Span::millis(0), &["step: 0s is not allowed; allowed: 1s to 1d"]);
         check(
-            |s| s.step = Span::millis(i64::MAX),
-            &["step: "],
+            |s| s.step = Span::millis(0),
+            &["step: 0s is not allowed; allowed: 1s to 1d"],
         );
+        check(|s| s.step = Span::millis(i64::MAX), &["step: "]);
         check(
             |s| {
                 s.history = Span::minutes(63);
                 s.forecast.horizons.clear();
             },
-            &["history: 1h3m is not allowed with a step of 1m; allowed: 2h8m to", "alerting.refractory"],
+            &[
+                "history: 1h3m is not allowed with a step of 1m; allowed: 2h8m to",
+                "alerting.refractory",
+            ],
         );
-        check(|s| s.history = Span::seconds(21 * 86_400 + 1), &["history: 21d1s is not a whole number"]);
-        check(|s| s.forecast.horizons = vec![Span::days(7), Span::days(8)], &["forecast.horizons[1]: 8d is too long; at", "forecast.horizons[1]: 8d is too long for"]);
-        check(|s| s.offset = Span::days(1), &["offset: 1d is not allowed"]);
-        check(|s| s.max_age = Some(Span::seconds(90)), &["max_age: 1m30s is not allowed"]);
-        check(|s| s.max_series = 0, &["max_series: 0 is not allowed; allowed: 1 to 1000000"]);
-        check(|s| s.timezone = Some("Mars/X".into()), &["timezone: unknown time zone"]);
-        check(|s| s.range.min = Some(f64::NAN), &["range.min: is not a finite"]);
         check(
-            |s| s.range = ValueRange { min: Some(1.0), max: Some(1.0) },
+            |s| s.history = Span::seconds(21 * 86_400 + 1),
+            &["history: 21d1s is not a whole number"],
+        );
+        check(
+            |s| s.forecast.horizons = vec![Span::days(7), Span::days(8)],
+            &[
+                "forecast.horizons[1]: 8d is too long; at",
+                "forecast.horizons[1]: 8d is too long for",
+            ],
+        );
+        check(|s| s.offset = Span::days(1), &["offset: 1d is not allowed"]);
+        check(
+            |s| s.max_age = Some(Span::seconds(90)),
+            &["max_age: 1m30s is not allowed"],
+        );
+        check(
+            |s| s.max_series = 0,
+            &["max_series: 0 is not allowed; allowed: 1 to 1000000"],
+        );
+        check(
+            |s| s.timezone = Some("Mars/X".into()),
+            &["timezone: unknown time zone"],
+        );
+        check(
+            |s| s.range.min = Some(f64::NAN),
+            &["range.min: is not a finite"],
+        );
+        check(
+            |s| {
+                s.range = ValueRange {
+                    min: Some(1.0),
+                    max: Some(1.0),
+                }
+            },
             &["range.max: 1 is not above"],
         );
-        check(|s| s.detectors = Some(vec![]), &["detectors: an empty list; allowed: "]);
-        check(|s| s.alerting.refractory = Span::days(2), &["alerting.refractory: 2d is too long; allowed: up to 1d"]);
+        check(
+            |s| s.detectors = Some(vec![]),
+            &["detectors: an empty list; allowed: "],
+        );
+        check(
+            |s| s.alerting.refractory = Span::days(2),
+            &["alerting.refractory: 2d is too long; allowed: up to 1d"],
+        );
         let day = Span::days(1);
         check(
-            |s| s.seasonality = Seasonality::Given(vec![day, Span::days(11), day, Span::seconds(330)]),
-            &["seasonality[1]: 11d", "seasonality[2]: 1d is listed twice", "seasonality[3]: 5m30s is not a whole"],
+            |s| {
+                s.seasonality =
+                    Seasonality::Given(vec![day, Span::days(11), day, Span::seconds(330)])
+            },
+            &[
+                "seasonality[1]: 11d",
+                "seasonality[2]: 1d is listed twice",
+                "seasonality[3]: 5m30s is not a whole",
+            ],
         );
     }
 
