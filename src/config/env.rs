@@ -10,7 +10,7 @@ use serde_yaml::Value;
 pub type Lookup<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// Puts the environment into every scalar value of `root`. Gives back the paths that took one in.
-pub fn fill(root: &mut Value, env: Lookup<'_>, problems: &mut Vec<Problem>) -> Vec<Path> {
+pub(super) fn fill(root: &mut Value, env: Lookup<'_>, problems: &mut Vec<Problem>) -> Vec<Path> {
     let mut filled = Vec::new();
     visit(root, &Path::default(), env, problems, &mut filled);
     filled

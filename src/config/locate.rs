@@ -10,12 +10,12 @@ use std::fmt;
 
 /// Line and column of the value at `path`, both from 1, or of the nearest place around it that is in
 /// the text; `None` where the text is not YAML at all.
-pub fn value(text: &str, path: &Path) -> Option<(usize, usize)> {
+pub(super) fn value(text: &str, path: &Path) -> Option<(usize, usize)> {
     find(text, path, false)
 }
 
 /// Like [`value`], but of the key that leads there.
-pub fn key(text: &str, path: &Path) -> Option<(usize, usize)> {
+pub(super) fn key(text: &str, path: &Path) -> Option<(usize, usize)> {
     find(text, path, true)
 }
 

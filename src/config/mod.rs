@@ -1,12 +1,303 @@
 //! The configuration file: read whole, checked whole, every problem reported at once.
+//!
+//! [`parse`] is the way in. It reads YAML, puts the environment in ([`env`]), fits the result to the
+//! settings structs that live beside the code they set ([`shape`]), then checks what needs the whole
+//! file ([`check`]). It does no IO: not even the environment is read here.
 
+mod check;
 mod env;
 mod locate;
+mod memory;
 mod path;
 mod problem;
-mod promql;
+pub mod promql;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod wording;
 
+pub use env::Lookup;
+pub use memory::{Memory, UnitMemory, parse_bytes, show_bytes};
 pub use path::{Path, Step};
 pub use problem::{Problem, Problems};
+pub use wording::suggestion;
+
+use crate::{
+    engine::{PanelSettings, SignalSettings},
+    series::Span,
+    source::prometheus,
+};
+use serde::Deserialize;
+use serde_yaml::Value;
+use std::collections::BTreeMap;
+
+/// Longer files are refused: a thousand signals fit into a third of it.
+pub const MAX_FILE_BYTES: usize = 1 << 20;
+
+/// A whole configuration. Made by [`parse`], so everything in it is sound.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What holds for all signals.
+    pub global: Global,
+    /// Where samples come from.
+    pub sources: Vec<SourceSettings>,
+    /// What is watched and predicted.
+    pub signals: Vec<SignalSettings>,
+    /// Signals looked at side by side.
+    pub panels: Vec<PanelSettings>,
+}
+
+/// What holds for all signals.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Global {
+    /// How often every signal is evaluated. It must divide the signal's step, or the other way round.
+    pub evaluation_interval: Span,
+    /// Labels for what leaves by other ways than a scrape (remote write, Alertmanager).
+    pub external_labels: BTreeMap<String, String>,
+}
+
+impl Default for Global {
+    /// Half the usual scrape interval of a minute: a new sample is seen soon after it is there.
+    fn default() -> Self {
+        Self {
+            evaluation_interval: Span::seconds(30),
+            external_labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// One source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceSettings {
+    /// The name that signals refer to.
+    pub name: String,
+    /// What it is.
+    pub kind: SourceKind,
+}
+
+/// What a source is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SourceKind {
+    /// A Prometheus-compatible HTTP API, which answers PromQL.
+    Prometheus(prometheus::Settings),
+}
+
+impl Config {
+    /// The configuration of one signal from one source, for use without a file; checked like a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, with paths as if it were a file.
+    pub fn single(url: &str, name: &str, query: &str) -> Result<Self, Problems> {
+        let file = ConfigFile {
+            global: Global::default(),
+            sources: vec![SourceFile {
+                name: "main".to_owned(),
+                prometheus: Some(prometheus::Settings::new(url)),
+            }],
+            signals: vec![SignalSettings::new(name, query)],
+            panels: Vec::new(),
+        };
+        let mut problems = Vec::new();
+        check::file(&file, &mut |path, message| {
+            problems.push(Problem::new(path, message));
+        });
+        if problems.is_empty() {
+            Ok(file.into_config())
+        } else {
+            Err(Problems::new(problems))
+        }
+    }
+
+    /// The source of `signal`: the one it names, or the only one.
+    pub fn source_of(&self, signal: &SignalSettings) -> Option<&SourceSettings> {
+        match &signal.source {
+            Some(name) => self.sources.iter().find(|source| source.name == *name),
+            None => self.sources.first(),
+        }
+    }
+
+    /// Makes relative file names relative to `directory`, that of the configuration file.
+    pub fn set_directory(&mut self, directory: &std::path::Path) {
+        for source in &mut self.sources {
+            match &mut source.kind {
+                SourceKind::Prometheus(settings) => settings.set_directory(directory),
+            }
+        }
+    }
+}
+
+/// The file as written. Its top level has one key for each kind of source, as `serde(flatten)` would
+/// let unknown keys through.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    #[serde(default)]
+    global: Global,
+    // That one is there at all is checked later, to be reported together with the rest.
+    #[serde(default)]
+    sources: Vec<SourceFile>,
+    #[serde(default)]
+    signals: Vec<SignalSettings>,
+    #[serde(default)]
+    panels: Vec<PanelSettings>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceFile {
+    name: String,
+    #[serde(default)]
+    prometheus: Option<prometheus::Settings>,
+}
+
+impl ConfigFile {
+    fn into_config(self) -> Config {
+        let sources = self.sources.into_iter().filter_map(|source| {
+            Some(SourceSettings {
+                name: source.name,
+                kind: SourceKind::Prometheus(source.prometheus?),
+            })
+        });
+        Config {
+            global: self.global,
+            sources: sources.collect(),
+            signals: self.signals,
+            panels: self.panels,
+        }
+    }
+}
+
+/// Reads a configuration file. `env` looks up the variables of `${NAME}` placeholders.
+///
+/// # Errors
+/// Everything that is wrong with it, each with its path, its line and column where something of it is
+/// in the text, and what is allowed.
+pub fn parse(text: &str, env: Lookup<'_>) -> Result<Config, Problems> {
+    let mut problems = Vec::new();
+    let config = read(text, env, &mut problems);
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => {
+            locate_all(text, &mut problems);
+            Err(Problems::new(problems))
+        }
+    }
+}
+
+fn read(text: &str, env: Lookup<'_>, problems: &mut Vec<Problem>) -> Option<Config> {
+    if text.len() > MAX_FILE_BYTES {
+        let message = format!(
+            "the file has {} bytes; at most {MAX_FILE_BYTES} are allowed",
+            text.len()
+        );
+        problems.push(Problem::new(Path::default(), message));
+        return None;
+    }
+    let mut tree = read_tree(text, problems)?;
+    let from_env = env::fill(&mut tree, env, problems);
+    let unresolved: Vec<Path> = problems
+        .iter()
+        .map(|problem| problem.path.clone())
+        .collect();
+    let names = check::Names::of(&tree);
+    let shape = shape::read::<ConfigFile>(tree.clone(), from_env, problems);
+    let file = shape.value?;
+    check::file_with(&file, &names, &mut |path, message| {
+        let path = shape.removed.original(&path);
+        let said = shape.removed.touches(&path) || unresolved.contains(&path);
+        if !said && !depends_on_removed(&path, &shape.removed) {
+            let message = if is_default(&path, &tree) {
+                format!("{message}; this is the default, set the key to change it")
+            } else {
+                message
+            };
+            problems.push(Problem::new(path, message));
+        }
+    });
+    problems.is_empty().then(|| file.into_config())
+}
+
+fn read_tree(text: &str, problems: &mut Vec<Problem>) -> Option<Value> {
+    let mut read = serde_yaml::from_str::<Value>(text);
+    if let Ok(tree) = &mut read
+        && let Err(error) = tree.apply_merge()
+    {
+        read = Err(error);
+    }
+    match read {
+        Ok(tree) if tree.is_null() => {
+            let message = "the file is empty; it needs at least the keys sources and signals";
+            problems.push(Problem::new(Path::default(), message));
+            None
+        }
+        Ok(tree) => Some(tree),
+        Err(error) => {
+            let mut problem = Problem::new(Path::default(), yaml_message(&error));
+            if let Some(place) = error.location() {
+                problem.line = Some(place.line());
+                problem.column = Some(place.column());
+            }
+            problems.push(problem);
+            None
+        }
+    }
+}
+
+/// The library ends its messages with the place, which is told apart here.
+fn yaml_message(error: &serde_yaml::Error) -> String {
+    let text = error.to_string();
+    let message = text.split(" at line ").next().unwrap_or_default();
+    format!("not YAML: {message}")
+}
+
+/// The spans of a signal are checked against each other: where one could not be read, the rest is only
+/// compared with its default.
+fn depends_on_removed(path: &Path, removed: &shape::Removed) -> bool {
+    let [Step::Key(list), Step::Index(index), Step::Key(key), ..] = path.steps() else {
+        return false;
+    };
+    let related = [
+        "alerting",
+        "forecast",
+        "history",
+        "max_age",
+        "offset",
+        "seasonality",
+        "step",
+    ];
+    let unit = Path::default().key(list).index(*index);
+    let global = Path::default().key("global");
+    related.contains(&key.as_str())
+        && (related.iter().any(|key| removed.touches(&unit.key(key)))
+            || removed.touches(&global.key("evaluation_interval")))
+}
+
+/// Whether the file says nothing at `path`, which is a key with a default.
+fn is_default(path: &Path, tree: &Value) -> bool {
+    let has_default = match path.steps() {
+        [Step::Key(list), Step::Index(_), Step::Key(key), ..] => {
+            list == "signals" && !["query", "source"].contains(&key.as_str())
+        }
+        _ => false,
+    };
+    has_default && path.get(tree).is_none()
+}
+
+/// Finds line and column of each problem that has none yet.
+fn locate_all(text: &str, problems: &mut [Problem]) {
+    if text.len() > MAX_FILE_BYTES {
+        return;
+    }
+    for problem in problems.iter_mut().filter(|problem| problem.line.is_none()) {
+        let found = if problem.message.starts_with("unknown key") {
+            locate::key(text, &problem.path)
+        } else {
+            locate::value(text, &problem.path)
+        };
+        if let Some((line, column)) = found {
+            problem.line = Some(line);
+            problem.column = Some(column);
+        }
+    }
+}

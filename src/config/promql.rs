@@ -263,8 +263,16 @@ fn first_with(error: &str, query: &str) -> Option<usize> {
         .map(|(at, _)| at)
 }
 
+/// The parser's words, with the names of types that a person knows.
 fn first_line(error: &str) -> String {
-    error.lines().next().unwrap_or_default().to_owned()
+    let line = error.lines().next().unwrap_or_default();
+    line.replace(
+        "expected type matrix",
+        "expected a range vector such as x[5m]",
+    )
+    .replace("expected type vector", "expected an instant vector")
+    .replace("got matrix", "got a range vector")
+    .replace("got vector", "got an instant vector")
 }
 
 /// `at` as line and column in characters, both from 1.

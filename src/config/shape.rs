@@ -16,11 +16,11 @@ const MAX_PROBLEMS: usize = 100;
 
 /// What was taken out of the tree, so that places in the rest can still be named as in the file.
 #[derive(Debug, Default)]
-pub struct Removed(Vec<Path>);
+pub(super) struct Removed(Vec<Path>);
 
 impl Removed {
     /// The place in the file of what is now at `path` in the tree.
-    pub fn original(&self, path: &Path) -> Path {
+    pub(super) fn original(&self, path: &Path) -> Path {
         let mut original = Path::default();
         for step in path.steps() {
             original = match step {
@@ -51,7 +51,7 @@ impl Removed {
 
     /// Whether something at, in or around `path` was taken out: what is wrong with the rest of it may
     /// only be wrong for that reason.
-    pub fn touches(&self, path: &Path) -> bool {
+    pub(super) fn touches(&self, path: &Path) -> bool {
         self.0
             .iter()
             .any(|gone| gone.holds(path) || path.holds(gone))
@@ -65,16 +65,16 @@ impl Removed {
 
 /// What could be read.
 #[derive(Debug)]
-pub struct Reading<T> {
+pub(super) struct Reading<T> {
     /// The value, without what was wrong; `None` where too much was.
-    pub value: Option<T>,
+    pub(super) value: Option<T>,
     /// What was left out of it.
-    pub removed: Removed,
+    pub(super) removed: Removed,
 }
 
 /// Reads `tree`, adding what does not fit to `problems`. `from_env` are the places that the environment
-/// filled: text there may stand for a number.
-pub fn read<T: DeserializeOwned>(
+/// filled: text there may stand for a number. Of places that already have a problem nothing more is said.
+pub(super) fn read<T: DeserializeOwned>(
     tree: Value,
     from_env: Vec<Path>,
     problems: &mut Vec<Problem>,
@@ -83,6 +83,10 @@ pub fn read<T: DeserializeOwned>(
         tree,
         secret: from_env.clone(),
         from_env,
+        known: problems
+            .iter()
+            .map(|problem| problem.path.clone())
+            .collect(),
         emptied: Vec::new(),
         removed: Removed::default(),
         problems,
@@ -100,6 +104,8 @@ struct Reader<'p> {
     from_env: Vec<Path>,
     /// Values that no message may show.
     secret: Vec<Path>,
+    /// Places whose problem was reported before.
+    known: Vec<Path>,
     /// Keys without a value that were tried as empty mappings.
     emptied: Vec<Path>,
     removed: Removed,
@@ -160,6 +166,9 @@ impl Reader<'_> {
             && self.removed.contains(&original.key(key))
         {
             return self.take_out(at); // its value was wrong: that was already said
+        }
+        if self.known.contains(&original) {
+            return self.take_out(at);
         }
         let emptied = |value: &Value| value.as_mapping().is_some_and(|map| map.is_empty());
         if complaint == Complaint::Value
@@ -289,10 +298,10 @@ mod tests {
         let text = "items:\n- {nam: a}\n- {name: b, size: x, kinds: [{plian: {}}, {plain: {deep: 1}}]}\n- {name: [], size: 2}\n- {name: d, size: -1}";
         let (reading, problems) = run(text, &[]);
         let expected = [
-            "items[0].nam: unknown key \"nam\"; did you mean name? Allowed: kinds, name, size",
+            "items[0].nam: unknown key \"nam\" (did you mean name?); allowed: kinds, name, size",
             "items[0]: the key name is required",
             "items[1].size: expected a whole number of 0 or more, found \"x\"",
-            "items[1].kinds[0].plian: unknown value \"plian\"; allowed: plain",
+            "items[1].kinds[0].plian: unknown value \"plian\" (did you mean plain?); allowed: plain",
             "items[1].kinds[1].plain.deep: unknown key \"deep\"; allowed: depth",
             "items[2].name: expected text, found a list",
             "items[3].size: expected a whole number of 0 or more, found -1",

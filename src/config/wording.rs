@@ -1,18 +1,32 @@
 //! The words of a problem: what serde says, said for the person who wrote the file.
 
 /// The closest of `allowed` to `word`, if one is close enough to be a slip of the pen.
-pub fn nearest<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+fn nearest<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let best = allowed
         .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
+        .map(|candidate| (slips(word, candidate), candidate))
         .min()?;
-    // A third of the letters may be wrong, and always one.
-    (best.0 <= (word.chars().count() / 3).max(1)).then_some(best.1)
+    // A third of the letters may be wrong, and always one; but one of two is another word.
+    let letters = word.chars().count();
+    (letters > 2 && best.0 <= (letters / 3).max(1)).then_some(best.1)
 }
 
-/// `; did you mean ...?`, or nothing.
+/// ` (did you mean ...?)`, or nothing.
 pub fn suggestion<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(word, allowed).map_or_else(String::new, |near| format!("; did you mean {near}?"))
+    nearest(word, allowed).map_or_else(String::new, |near| format!(" (did you mean {near}?)"))
+}
+
+/// Slips of the pen between two words: letters in another order are one.
+fn slips(word: &str, other: &str) -> usize {
+    let sorted = |word: &str| {
+        let mut letters: Vec<char> = word.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    if sorted(word) == sorted(other) {
+        return usize::from(word != other);
+    }
+    distance(word, other)
 }
 
 /// Edits between two words (Levenshtein).
@@ -39,7 +53,7 @@ fn distance(one: &str, other: &str) -> usize {
 
 /// What kind of thing serde complains about.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Complaint {
+pub(super) enum Complaint {
     /// A key that is not known.
     UnknownKey,
     /// A required key that is not there.
@@ -49,7 +63,7 @@ pub enum Complaint {
 }
 
 /// Sorts serde's message into a [`Complaint`] and says it in our words.
-pub fn reword(message: &str) -> (Complaint, String) {
+pub(super) fn reword(message: &str) -> (Complaint, String) {
     let quoted = backticked(message);
     let (first, rest) = match quoted.split_first() {
         Some((first, rest)) => (*first, rest),
@@ -76,11 +90,9 @@ fn unknown(what: &str, word: &str, allowed: &[&str]) -> String {
     sorted.sort_unstable();
     let near = suggestion(word, sorted.iter().copied());
     format!(
-        "unknown {what} {word:?}{near} allowed: {}",
+        "unknown {what} {word:?}{near}; allowed: {}",
         sorted.join(", ")
     )
-    .replacen("? allowed", "? Allowed", usize::from(!near.is_empty()))
-    .replacen("\" allowed", "\"; allowed", 1)
 }
 
 /// The words between backticks.
@@ -146,6 +158,8 @@ mod tests {
         assert_eq!(nearest("treshold", allowed), Some("threshold"));
         assert_eq!(nearest("windows", allowed), Some("window"));
         assert_eq!(nearest("colour", allowed), None);
+        assert_eq!(nearest("mian", ["main"]), Some("main"));
+        assert_eq!(nearest("b", ["a"]), None);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "ab"), 2);
     }
@@ -158,12 +172,12 @@ mod tests {
     #[test]
     fn rewords() {
         check(
-            "unknown field `stpe`, expected one of `step`, `name`",
-            "unknown key \"stpe\"; allowed: name, step",
+            "unknown field `xyzq`, expected one of `step`, `name`",
+            "unknown key \"xyzq\"; allowed: name, step",
         );
         check(
             "unknown field `ste`, expected `step` or `name`",
-            "unknown key \"ste\"; did you mean step? Allowed: name, step",
+            "unknown key \"ste\" (did you mean step?); allowed: name, step",
         );
         check(
             "unknown field `x`, there are no fields",

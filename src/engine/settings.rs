@@ -171,6 +171,20 @@ impl SignalSettings {
         }
     }
 
+    /// Why [`size_class`](Self::size_class) is what it is, in a few words.
+    pub fn size_class_reason(&self) -> String {
+        match self.class {
+            Class::Deep | Class::Wide => "set".to_owned(),
+            Class::Auto => {
+                let relation = match self.size_class() {
+                    SizeClass::Deep => "at most",
+                    SizeClass::Wide => "over",
+                };
+                format!("max_series {} is {relation} {DEEP_SERIES}", self.max_series)
+            }
+        }
+    }
+
     /// Bytes one series takes at most with its whole history read: window, baseline, detectors,
     /// forecasts, labels.
     pub fn bytes_per_series(&self) -> usize {

@@ -1,5 +1,11 @@
 //! Where samples come from. An adapter: it does IO, and knows nothing of what is done with the samples.
 
+pub mod file;
+pub mod prometheus;
+mod secret;
+
+pub use secret::Secret;
+
 use crate::series::{Labels, Millis};
 use std::{future::Future, pin::Pin};
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What is wrong: path of the key below the signal or panel, and a sentence with what is allowed.
-pub type Problems = Vec<(String, String)>;
+type Problems = Vec<(String, String)>;
 
 /// Prometheus evaluates at whole seconds in practice, and nothing is scraped more often.
 const LEAST_STEP: Span = Span::seconds(1);

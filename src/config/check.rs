@@ -1,0 +1,233 @@
+//! What can only be checked with the whole file in view: names, references, and what must fit together.
+
+use super::{ConfigFile, Path, SourceFile, promql, wording};
+use crate::{
+    engine::{PanelSettings, SignalSettings, settings::is_label_name},
+    expo,
+    series::Span,
+};
+use serde_yaml::Value;
+
+/// Takes a problem: where, and what.
+pub(super) type Report<'r> = &'r mut dyn FnMut(Path, String);
+
+/// Evaluations more often than this only load the source.
+const LEAST_INTERVAL: Span = Span::seconds(1);
+
+/// Evaluations less often than this leave gaps in what Prometheus scrapes (it forgets after 5 min).
+const LONGEST_INTERVAL: Span = Span::minutes(5);
+
+/// The names given in the file, also of what could not be read: a reference to those is no mistake.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    sources: Vec<String>,
+    signals: Vec<String>,
+}
+
+impl Names {
+    /// The names in the tree of a file.
+    pub(super) fn of(tree: &Value) -> Self {
+        let list = |key: &str| {
+            let items = tree.get(key).and_then(Value::as_sequence);
+            let names = items.into_iter().flatten().map(|item| item.get("name"));
+            let text = |name: &Value| name.as_str().map(str::to_owned);
+            names.filter_map(|name| name.and_then(text)).collect()
+        };
+        Self {
+            sources: list("sources"),
+            signals: list("signals"),
+        }
+    }
+
+    fn in_file(file: &ConfigFile) -> Self {
+        Self {
+            sources: file.sources.iter().map(|s| s.name.clone()).collect(),
+            signals: file.signals.iter().map(|s| s.name.clone()).collect(),
+        }
+    }
+}
+
+/// Checks a file of which everything could be read.
+pub(super) fn file(file: &ConfigFile, report: Report<'_>) {
+    file_with(file, &Names::in_file(file), report);
+}
+
+/// Checks what could be read of a file; `names` are all the names in it.
+pub(super) fn file_with(file: &ConfigFile, names: &Names, report: Report<'_>) {
+    check_global(file, report);
+    check_sources(&file.sources, report);
+    check_unit_names(file, report);
+    if file.signals.is_empty() {
+        let text = "there is no signal, so nothing to do; add one with a name and a query";
+        report(Path::default().key("signals"), text.to_owned());
+    }
+    for (index, signal) in file.signals.iter().enumerate() {
+        let at = Path::default().key("signals").index(index);
+        check_signal(file, names, signal, &at, report);
+    }
+    for (index, panel) in file.panels.iter().enumerate() {
+        let at = Path::default().key("panels").index(index);
+        check_panel(file, names, panel, &at, report);
+    }
+}
+
+fn check_global(file: &ConfigFile, report: Report<'_>) {
+    let at = Path::default().key("global");
+    let interval = file.global.evaluation_interval;
+    if interval < LEAST_INTERVAL || interval > LONGEST_INTERVAL {
+        let text =
+            format!("{interval} is not allowed; allowed: {LEAST_INTERVAL} to {LONGEST_INTERVAL}");
+        report(at.key("evaluation_interval"), text);
+    }
+    for label in file.global.external_labels.keys() {
+        if !is_label_name(label) || label.starts_with("__") {
+            let text =
+                format!("{label:?} is not a label name (letters, digits, _; not __ in front)");
+            report(at.key("external_labels").key(label), text);
+        }
+    }
+}
+
+fn check_sources(sources: &[SourceFile], report: Report<'_>) {
+    let list = Path::default().key("sources");
+    if sources.is_empty() {
+        let text = "there is no source; add one such as {name: main, prometheus: {url: http://prometheus:9090}}";
+        report(list.clone(), text.to_owned());
+    }
+    for (index, source) in sources.iter().enumerate() {
+        let at = list.index(index);
+        if source.name.trim().is_empty() {
+            report(at.key("name"), "the name is empty".to_owned());
+        }
+        let before = sources.iter().take(index);
+        if let Some(first) = before
+            .map(|s| &s.name)
+            .position(|name| *name == source.name)
+        {
+            let text = format!("{:?} is already the name of sources[{first}]", source.name);
+            report(at.key("name"), text);
+        }
+        let Some(prometheus) = &source.prometheus else {
+            let text = "the key prometheus is required: it says what the source is";
+            report(at.key("prometheus"), text.to_owned());
+            continue;
+        };
+        for (path, text) in prometheus.validate() {
+            report(at.key("prometheus").join(&parse_path(&path)), text);
+        }
+    }
+}
+
+/// Signals and panels share the label `signal`, so no two of them may have the same name.
+fn check_unit_names(file: &ConfigFile, report: Report<'_>) {
+    let signals = file.signals.iter().map(|signal| &signal.name).enumerate();
+    let panels = file.panels.iter().map(|panel| &panel.name).enumerate();
+    let units = signals
+        .map(|(index, name)| ("signals", index, name))
+        .chain(panels.map(|(index, name)| ("panels", index, name)));
+    let mut seen: Vec<(&str, usize, &String)> = Vec::new();
+    for (list, index, name) in units {
+        let at = Path::default().key(list).index(index).key("name");
+        if let Some(problem) = expo::names::refuse_signal_name(name) {
+            report(at.clone(), problem);
+        }
+        if let Some((list, index, _)) = seen.iter().find(|(_, _, other)| *other == name) {
+            report(
+                at,
+                format!("{name:?} is already the name of {list}[{index}]"),
+            );
+        }
+        seen.push((list, index, name));
+    }
+}
+
+fn check_signal(
+    file: &ConfigFile,
+    names: &Names,
+    signal: &SignalSettings,
+    at: &Path,
+    report: Report<'_>,
+) {
+    check_source_of(names, signal, at, report);
+    if let Err(refusal) = promql::check(&signal.query) {
+        let place = refusal.at.map(|byte| {
+            let (line, column) = promql::line_and_column(&signal.query, byte);
+            format!(" (line {line}, column {column} of the query)")
+        });
+        let text = format!("{}{}", refusal.message, place.unwrap_or_default());
+        report(at.key("query"), text);
+    }
+    let found = signal.validate();
+    let step_is_sound = found.iter().all(|(path, _)| path != "step");
+    for (path, text) in found {
+        report(at.join(&parse_path(&path)), text);
+    }
+    let (step, interval) = (signal.step, file.global.evaluation_interval);
+    if step_is_sound && !divides(step, interval) && interval.as_millis() > 0 {
+        let text = format!(
+            "{step} and global.evaluation_interval, which is {interval}, do not fit: one must divide the other"
+        );
+        report(at.key("step"), text);
+    }
+}
+
+/// Whether one is a whole multiple of the other; both are positive.
+fn divides(one: Span, other: Span) -> bool {
+    let (one, other) = (one.as_millis(), other.as_millis());
+    one.checked_rem(other) == Some(0) || other.checked_rem(one) == Some(0)
+}
+
+fn check_source_of(names: &Names, signal: &SignalSettings, at: &Path, report: Report<'_>) {
+    let known = names.sources.join(", ");
+    match &signal.source {
+        Some(source) if !names.sources.contains(source) => {
+            let near = wording::suggestion(source, names.sources.iter().map(String::as_str));
+            let text = format!("there is no source {source:?}{near}; sources: {known}");
+            report(at.key("source"), text);
+        }
+        None if names.sources.len() > 1 => {
+            let text = format!("the key source is required where there are several: {known}");
+            report(at.key("source"), text);
+        }
+        _ => {}
+    }
+}
+
+fn check_panel(
+    file: &ConfigFile,
+    names: &Names,
+    panel: &PanelSettings,
+    at: &Path,
+    report: Report<'_>,
+) {
+    for (index, name) in panel.signals.iter().enumerate() {
+        if !names.signals.contains(name) {
+            let near = wording::suggestion(name, names.signals.iter().map(String::as_str));
+            let known = names.signals.join(", ");
+            let text = format!("there is no signal {name:?}{near}; signals: {known}");
+            report(at.key("signals").index(index), text);
+        }
+    }
+    let is_member = |signal: &&SignalSettings| panel.signals.contains(&signal.name);
+    let members: Vec<&SignalSettings> = file.signals.iter().filter(is_member).collect();
+    if let Some(first) = members.first()
+        && let Some(other) = members.iter().find(|signal| signal.step != first.step)
+    {
+        let text = format!(
+            "the signals of a panel must have one step, but {} has {} and {} has {}",
+            first.name, first.step, other.name, other.step
+        );
+        report(at.key("signals"), text);
+    }
+    let epoch = members.iter().filter_map(|signal| signal.epoch()).min();
+    for (path, text) in panel.validate(epoch) {
+        report(at.join(&parse_path(&path)), text);
+    }
+}
+
+fn parse_path(text: &str) -> Path {
+    match text.parse() {
+        Ok(path) => path,
+        Err(never) => match never {},
+    }
+}

@@ -1,0 +1,493 @@
+//! One HTTP exchange with a source: connect, send, read, each within its deadline.
+
+use super::{
+    auth::{Credentials, hide},
+    body::{self, Bounds, Coding},
+    failure::{Again, Failure, short},
+    retry::retry_after,
+    seconds,
+    settings::Settings,
+    tls::{TlsFiles, client_config},
+};
+use crate::{engine::clock::Clock, series::Span, source::Cause};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    body::Incoming,
+    header::{
+        ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER,
+    },
+};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, Error as ClientError, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::pki_types::ServerName;
+use serde::Deserialize;
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout, timeout_at};
+use tower_service::Service;
+
+type HttpClient = Client<Patient<HttpsConnector<HttpConnector>>, Full<Bytes>>;
+
+/// Kept open between ticks of a minute, closed before most servers do (Prometheus: 5 minutes).
+const IDLE_CONNECTION: Duration = Duration::from_secs(120);
+/// Enough of a failed answer to hold its error text.
+const ERROR_BODY: usize = 65_536;
+/// How much of a foreign text an error shows.
+pub(super) const SHOWN: usize = 200;
+
+/// The HTTP side of a source.
+pub(super) struct Caller {
+    base: String,
+    /// How long the source itself should try, as the API's `timeout`.
+    pub(super) timeout: String,
+    settings: Settings,
+    credentials: Credentials,
+    /// The client, and the stamp of the TLS files it was made from.
+    client: Mutex<(u64, HttpClient)>,
+    /// Whether the source refused POST and took GET.
+    get_only: AtomicBool,
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Caller {
+    /// A caller of the source of `settings`, which are valid. Reads the files they name.
+    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
+        let base = settings.url.base()?;
+        let files = TlsFiles::read(&settings.tls_config)?;
+        let client = http_client(settings, &files)?;
+        Ok(Self {
+            base,
+            timeout: seconds(settings.timeout.as_millis()),
+            settings: settings.clone(),
+            credentials: Credentials::new(settings)?,
+            client: Mutex::new((files.stamp(), client)),
+            get_only: AtomicBool::new(false),
+        })
+    }
+
+    /// The URL of the source, as it may be shown.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends `form` to `path` and gives the body of a good answer.
+    pub(super) async fn exchange(&self, path: &str, form: &str) -> Result<Vec<u8>, Failure> {
+        if self.get_only.load(Ordering::Relaxed) {
+            return self
+                .once(Method::GET, path, form)
+                .await
+                .map_err(Refusal::into_failure);
+        }
+        match self.once(Method::POST, path, form).await {
+            Err(Refusal::Method(_)) => {}
+            other => return other.map_err(Refusal::into_failure),
+        }
+        let second = self.once(Method::GET, path, form).await;
+        if !matches!(second, Err(Refusal::Method(_))) {
+            self.get_only.store(true, Ordering::Relaxed);
+        }
+        second.map_err(Refusal::into_failure)
+    }
+
+    async fn once(&self, method: Method, path: &str, form: &str) -> Result<Vec<u8>, Refusal> {
+        let place = format!("{method} {}{path}", self.base);
+        let headers = self
+            .credentials
+            .headers()
+            .await
+            .map_err(|failure| named(failure, &place))?;
+        let answer = self.send(method, path, form, headers.clone()).await;
+        let answer = match answer {
+            Ok((status, body)) if status.is_success() => return Ok(body),
+            Ok((status, body)) => Err((status, body)),
+            Err(failure) => Ok(failure),
+        };
+        let refusal = match answer {
+            Ok(failure) => Refusal::Other(failure),
+            Err((status, body)) => refusal(status, &body),
+        };
+        Err(refusal.map(|failure| {
+            let mut failure = named(failure, &place);
+            failure.error.message = hide(failure.error.message, &headers);
+            failure
+        }))
+    }
+
+    /// The status and the body; a failed status comes with the beginning of its body.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        form: &str,
+        headers: HeaderMap,
+    ) -> Result<(StatusAndHeaders, Vec<u8>), Failure> {
+        let deadline = Instant::now() + self.settings.timeout.to_std();
+        let request = request(method, &format!("{}{path}", self.base), form, headers)?;
+        let client = self.client().await?;
+        let answer = timeout_at(deadline, client.request(request)).await;
+        let answer = answer
+            .map_err(|_| no_answer(self.settings.timeout))?
+            .map_err(|error| unreachable_source(&error))?;
+        let status = StatusAndHeaders::of(&answer);
+        let coding = coding(answer.headers())?;
+        let bounds = Bounds {
+            bytes: self.settings.max_response_bytes,
+            idle: self.settings.idle_timeout,
+            deadline,
+            timeout: self.settings.timeout,
+        };
+        if status.is_success() {
+            let body = body::read(answer.into_body(), coding, bounds).await?;
+            return Ok((status, body));
+        }
+        let bytes = ERROR_BODY.min(bounds.bytes);
+        let bounds = Bounds { bytes, ..bounds };
+        // The status says enough where its body cannot be read.
+        let body = body::read(answer.into_body(), coding, bounds).await;
+        Ok((status, body.unwrap_or_default()))
+    }
+
+    /// The client; made anew where a TLS file changed.
+    async fn client(&self) -> Result<HttpClient, Failure> {
+        let tls = &self.settings.tls_config;
+        if tls.ca_file.is_none() && tls.cert_file.is_none() {
+            return Ok(self.current(None));
+        }
+        let settings = tls.clone();
+        let files = tokio::task::spawn_blocking(move || TlsFiles::read(&settings)).await;
+        let files = files.map_err(|error| Failure::own(error.to_string()))?;
+        let files = files.map_err(Failure::own)?;
+        let stamp = files.stamp();
+        let current = self.client.lock().unwrap_or_else(PoisonError::into_inner).0;
+        if stamp == current {
+            return Ok(self.current(None));
+        }
+        let client = http_client(&self.settings, &files).map_err(Failure::own)?;
+        Ok(self.current(Some((stamp, client))))
+    }
+
+    fn current(&self, new: Option<(u64, HttpClient)>) -> HttpClient {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(new) = new {
+            *client = new;
+        }
+        client.1.clone()
+    }
+}
+
+fn named(mut failure: Failure, place: &str) -> Failure {
+    failure.error.message = format!("{place}: {}", failure.error.message);
+    failure
+}
+
+fn request(
+    method: Method,
+    url: &str,
+    form: &str,
+    headers: HeaderMap,
+) -> Result<Request<Full<Bytes>>, Failure> {
+    let get = method == Method::GET;
+    let url = if get {
+        format!("{url}?{form}")
+    } else {
+        url.to_owned()
+    };
+    let body = if get {
+        Bytes::new()
+    } else {
+        Bytes::from(form.to_owned())
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(url)
+        .body(Full::new(body));
+    let mut request = request.map_err(|error| Failure::own(error.to_string()))?;
+    *request.headers_mut() = headers;
+    let own = request.headers_mut();
+    own.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    own.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    if !get {
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        own.insert(CONTENT_TYPE, form);
+    }
+    Ok(request)
+}
+
+fn no_answer(timeout: Span) -> Failure {
+    Failure::late(format!("no answer within {timeout} (timeout)"))
+}
+
+fn coding(headers: &HeaderMap) -> Result<Coding, Failure> {
+    let value = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    match value {
+        None | Some(b"" | b"identity") => Ok(Coding::Identity),
+        Some(b"gzip" | b"x-gzip") => Ok(Coding::Gzip),
+        Some(other) => {
+            let other = String::from_utf8_lossy(other);
+            let other = short(&other, 40);
+            Err(Failure::garbled(format!(
+                "the answer is compressed as {other}, only gzip was asked for"
+            )))
+        }
+    }
+}
+
+// === connecting ===
+
+fn http_client(settings: &Settings, files: &TlsFiles) -> Result<HttpClient, String> {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    let tls = client_config(&settings.tls_config, files)?;
+    let mut builder = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http();
+    if let Some(name) = &settings.tls_config.server_name {
+        let name = ServerName::try_from(name.clone());
+        let name = name.map_err(|error| format!("tls_config.server_name: {error}"))?;
+        builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    let connector = if settings.enable_http2 {
+        builder.enable_all_versions().wrap_connector(http)
+    } else {
+        builder.enable_http1().wrap_connector(http)
+    };
+    let patient = Patient {
+        inner: connector,
+        limit: settings.connect_timeout,
+    };
+    let mut client = Client::builder(TokioExecutor::new());
+    client.pool_timer(TokioTimer::new());
+    client.pool_idle_timeout(IDLE_CONNECTION);
+    Ok(client.build(patient))
+}
+
+/// A connector with one deadline for name look-up, connection and TLS handshake together; the ones
+/// below it know none for the handshake.
+#[derive(Clone)]
+struct Patient<C> {
+    inner: C,
+    limit: Span,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no connection within {0} (connect_timeout)")]
+struct ConnectTimeout(Span);
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl<C> Service<Uri> for Patient<C>
+where
+    C: Service<Uri, Error = BoxError>,
+    C::Future: Send + 'static,
+    C::Response: 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let (connecting, limit) = (self.inner.call(to), self.limit);
+        Box::pin(async move {
+            let connected = timeout(limit.to_std(), connecting).await;
+            connected.map_err(|_| ConnectTimeout(limit))?
+        })
+    }
+}
+
+/// What a client error means: the innermost causes say what a person can act on.
+fn unreachable_source(error: &ClientError) -> Failure {
+    let mut texts: Vec<String> = Vec::new();
+    let mut certificate = false;
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if cause.is::<ConnectTimeout>() {
+            return Failure {
+                narrow: false,
+                ..Failure::late(cause.to_string())
+            };
+        }
+        certificate |= is_certificate(cause);
+        let text = cause.to_string();
+        if !texts.iter().any(|outer| outer.contains(&text)) {
+            texts.push(text);
+        }
+        next = cause.source();
+    }
+    if texts.is_empty() {
+        texts.push(error.to_string());
+    }
+    let advice = if certificate {
+        "; check tls_config"
+    } else {
+        ""
+    };
+    let mut failure = Failure::lost(Cause::Connect, format!("{}{advice}", texts.join(": ")));
+    if certificate {
+        failure.again = Again::Never;
+    }
+    failure
+}
+
+fn is_certificate(cause: &(dyn Error + 'static)) -> bool {
+    let inner = cause
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    let tls = cause
+        .downcast_ref::<rustls::Error>()
+        .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+// === failed statuses ===
+
+/// What is needed of the head of an answer.
+struct StatusAndHeaders {
+    status: StatusCode,
+    location: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl StatusAndHeaders {
+    fn of(answer: &Response<Incoming>) -> Self {
+        let text = |name| {
+            answer
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
+        Self {
+            status: answer.status(),
+            location: text(LOCATION).map(|to| short(to, SHOWN)),
+            retry_after: text(RETRY_AFTER).and_then(|text| retry_after(text, Clock::System.now())),
+        }
+    }
+
+    fn is_success(&self) -> bool {
+        self.status.is_success()
+    }
+}
+
+/// A request that was refused, perhaps only for its method.
+enum Refusal {
+    Method(Failure),
+    Other(Failure),
+}
+
+impl Refusal {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Method(failure) | Self::Other(failure) => failure,
+        }
+    }
+
+    fn map(self, change: impl FnOnce(Failure) -> Failure) -> Self {
+        match self {
+            Self::Method(failure) => Self::Method(change(failure)),
+            Self::Other(failure) => Self::Other(change(failure)),
+        }
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
+/// The error form of the API.
+#[derive(Deserialize)]
+struct ApiError {
+    #[serde(rename = "errorType", default)]
+    kind: String,
+    error: String,
+}
+
+/// Texts of the limits of Prometheus, VictoriaMetrics and Mimir that a shorter range may respect.
+const LIMITS: [&str; 6] = [
+    "too many samples",
+    "maximum resolution",
+    "too many points",
+    "-search.max",
+    "err-mimir-max",
+    "query timed out",
+];
+
+fn refusal(head: StatusAndHeaders, body: &[u8]) -> Refusal {
+    let status = head.status;
+    let api = serde_json::from_slice::<ApiError>(body).ok();
+    let said = match &api {
+        Some(error) => short(&error.error, 4 * SHOWN),
+        None => std::str::from_utf8(body).map_or_else(|_| String::new(), |text| short(text, SHOWN)),
+    };
+    let separator = if said.is_empty() { "" } else { ": " };
+    let message = format!("{status}{separator}{said}{}", advice(&head));
+    let lower = said.to_lowercase();
+    let narrow = LIMITS.iter().any(|limit| lower.contains(limit));
+    let failure = match status.as_u16() {
+        // Errors of the query itself: `bad_data` and `execution`.
+        400 | 422 if api.is_some() => Failure::refused(Cause::Query, message),
+        429 => Failure::lost(Cause::Status, message),
+        503 | 504 if api.as_ref().is_some_and(|error| error.kind == "timeout") => {
+            Failure::late(message)
+        }
+        500.. => Failure::lost(Cause::Status, message),
+        _ => Failure::refused(Cause::Status, message),
+    };
+    let again = match (failure.again, head.retry_after) {
+        (Again::Backoff, Some(pause)) => Again::After(pause),
+        (again, _) => again,
+    };
+    let narrow = narrow || failure.narrow;
+    let failure = Failure {
+        again,
+        narrow,
+        ..failure
+    };
+    if matches!(
+        status,
+        StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+    ) {
+        return Refusal::Method(Failure {
+            again: Again::Never,
+            ..failure
+        });
+    }
+    Refusal::Other(failure)
+}
+
+fn advice(head: &StatusAndHeaders) -> String {
+    match (head.status.as_u16(), &head.location) {
+        (300..=399, Some(to)) => format!("; it points to {to}: give the final url"),
+        (401, _) => String::from("; check basic_auth, authorization or bearer_token"),
+        (403, _) => String::from("; check credentials and headers such as X-Scope-OrgID"),
+        (404, _) => String::from("; check the path prefix of url"),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,164 @@
+//! Puts the answers of several requests together and keeps to the limit on series.
+
+use super::decode::Decoded;
+use crate::{
+    series::Labels,
+    source::{Matrix, SeriesSamples},
+};
+use std::{cmp::Ordering, collections::BTreeSet};
+
+/// How many left-out series are named.
+const NAMED: usize = 3;
+
+/// The answer so far.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    max_series: usize,
+    series: Vec<SeriesSamples>,
+    dropped: BTreeSet<u64>,
+    examples: Vec<Labels>,
+    warnings: Vec<String>,
+    rejected: usize,
+}
+
+impl Gathered {
+    /// Nothing yet; at most `max_series` series will be kept.
+    pub(super) fn new(max_series: usize) -> Self {
+        Self {
+            max_series,
+            series: Vec::new(),
+            dropped: BTreeSet::new(),
+            examples: Vec::new(),
+            warnings: Vec::new(),
+            rejected: 0,
+        }
+    }
+
+    /// Adds an answer whose samples are all later than those before.
+    pub(super) fn add(&mut self, decoded: Decoded) {
+        self.rejected += decoded.rejected;
+        for warning in decoded.warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+        let before = std::mem::take(&mut self.series);
+        self.series = merge(before, decoded.series);
+        self.cut();
+    }
+
+    /// Some of the series left out, by labels.
+    pub(super) fn examples(&self) -> String {
+        let names: Vec<String> = self.examples.iter().map(Labels::to_string).collect();
+        names.join(" ")
+    }
+
+    /// The whole answer.
+    pub(super) fn finish(self) -> Matrix {
+        Matrix {
+            series: self.series,
+            warnings: self.warnings,
+            dropped: self.dropped.len(),
+            rejected: self.rejected,
+        }
+    }
+
+    /// Keeps the series with the smallest fingerprints: every replica keeps the same ones, whatever
+    /// the order they came in. One that is over the limit now stays so when more come.
+    fn cut(&mut self) {
+        if self.series.len() <= self.max_series {
+            return;
+        }
+        let mut prints: Vec<u64> = self.series.iter().map(fingerprint).collect();
+        let (_, &mut limit, _) = prints.select_nth_unstable(self.max_series);
+        let (dropped, examples) = (&mut self.dropped, &mut self.examples);
+        self.series.retain(|series| {
+            let print = fingerprint(series);
+            let keep = print < limit;
+            if !keep && dropped.insert(print) && examples.len() < NAMED {
+                examples.push(series.labels.clone());
+            }
+            keep
+        });
+    }
+}
+
+fn fingerprint(series: &SeriesSamples) -> u64 {
+    series.labels.fingerprint()
+}
+
+/// Merges two answers sorted by labels; samples of `later` follow those of `earlier`.
+fn merge(earlier: Vec<SeriesSamples>, later: Vec<SeriesSamples>) -> Vec<SeriesSamples> {
+    if earlier.is_empty() {
+        return later;
+    }
+    let mut merged = Vec::with_capacity(earlier.len().max(later.len()));
+    let (mut earlier, mut later) = (earlier.into_iter().peekable(), later.into_iter().peekable());
+    while let (Some(one), Some(other)) = (earlier.peek(), later.peek()) {
+        match one.labels.cmp(&other.labels) {
+            Ordering::Less => merged.extend(earlier.next()),
+            Ordering::Greater => merged.extend(later.next()),
+            Ordering::Equal => merged.extend(earlier.next().map(|mut series| {
+                let more = later.next().map(|later| later.samples);
+                series.samples.extend(more.unwrap_or_default());
+                series
+            })),
+        }
+    }
+    merged.extend(earlier);
+    merged.extend(later);
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(name: usize, times: &[i64]) -> SeriesSamples {
+        SeriesSamples {
+            labels: Labels::new([("a", format!("{name:03}"))]).unwrap(),
+            samples: times.iter().map(|&at| (at, 1.0)).collect(),
+        }
+    }
+
+    fn answer(names: impl Iterator<Item = usize>, at: i64) -> Decoded {
+        Decoded {
+            series: names.map(|name| series(name, &[at])).collect(),
+            warnings: vec![String::from("w")],
+            rejected: 1,
+        }
+    }
+
+    #[test]
+    fn series_that_come_and_go_are_joined_by_their_labels() {
+        let mut all = Gathered::new(10);
+        all.add(answer([1, 3].into_iter(), 1));
+        all.add(answer([2, 3].into_iter(), 2));
+        let matrix = all.finish();
+        let expected = [series(1, &[1]), series(2, &[2]), series(3, &[1, 2])];
+        assert_eq!(matrix.series, expected);
+        assert_eq!((matrix.rejected, matrix.dropped), (2, 0));
+        assert_eq!(matrix.warnings, ["w"]);
+    }
+
+    #[test]
+    fn the_same_series_are_kept_however_the_answer_is_cut() {
+        let mut once = Gathered::new(7);
+        once.add(answer(0..100, 1));
+        let mut often = Gathered::new(7);
+        for start in [50, 0, 25, 75] {
+            often.add(answer(start..start + 25, 1));
+        }
+        // A dropped series that comes again is not counted again.
+        often.add(answer(0..100, 2));
+        assert_eq!(once.examples().matches("a=").count(), NAMED);
+        let (once, often) = (once.finish(), often.finish());
+        let names = |matrix: &Matrix| -> Vec<Labels> {
+            let all = matrix.series.iter();
+            all.map(|series| series.labels.clone()).collect()
+        };
+        assert_eq!(names(&once), names(&often));
+        assert_eq!((once.dropped, often.dropped), (93, 93));
+        assert_eq!(once.series.len(), 7);
+    }
+}

@@ -1,0 +1,95 @@
+//! How much a query would give: for `check --against-source`.
+
+use super::PrometheusSource;
+use crate::{
+    series::{Grid, Millis, Span},
+    source::{Cause, Matrix, RangeRequest, Source, SourceError},
+};
+
+/// History is looked at in about so many places: at 21 days, one every hour.
+const PLACES: usize = 500;
+
+/// What a query would give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe {
+    /// Series it has now.
+    pub series: usize,
+    /// The oldest time with a sample, to about a 500th of the history asked for; `None` where there
+    /// was none.
+    pub oldest: Option<Millis>,
+}
+
+impl PrometheusSource {
+    /// Asks how many series `query` has at `now` and how far back, at most `history`, it reaches. The
+    /// source counts: only numbers travel.
+    ///
+    /// # Errors
+    /// As [`Source::range`], and where `step` is not positive.
+    pub async fn probe(
+        &self,
+        query: &str,
+        now: Millis,
+        history: Span,
+        step: Span,
+    ) -> Result<Probe, SourceError> {
+        let grid = Grid::new(step.as_millis()).ok_or_else(|| SourceError {
+            cause: Cause::Query,
+            message: String::from("step must be longer than 0s"),
+        })?;
+        // The line ends keep a comment in the query from swallowing the bracket.
+        let count = format!("count(\n{query}\n)");
+        match self.probe_as(&count, now, history, grid).await {
+            // Not a vector (a scalar cannot be counted), or wrong in itself: the query says which.
+            Err(error) if error.cause == Cause::Query => {
+                let probe = self.probe_as(query, now, history, grid).await?;
+                let series = probe.series.min(1);
+                Ok(Probe { series, ..probe })
+            }
+            other => other,
+        }
+    }
+
+    async fn probe_as(
+        &self,
+        query: &str,
+        now: Millis,
+        history: Span,
+        grid: Grid,
+    ) -> Result<Probe, SourceError> {
+        let at = grid.floor(now);
+        let newest = self.instant(query, at, 1).await?;
+        let coarse = grid.steps_up(history.as_millis()).div_ceil(PLACES).max(1);
+        let step = grid.step() * coarse as Millis;
+        let end = at.div_euclid(step) * step;
+        let start = (at - history.as_millis()).div_euclid(step) * step + step;
+        let request = RangeRequest {
+            query: query.to_owned(),
+            start: start.min(end),
+            end,
+            step,
+            max_series: 1,
+        };
+        let past = self.range(request).await?;
+        let oldest = [first(&past), first(&newest)];
+        Ok(Probe {
+            series: last(&newest),
+            oldest: oldest.into_iter().flatten().min(),
+        })
+    }
+}
+
+fn first(matrix: &Matrix) -> Option<Millis> {
+    let firsts = matrix
+        .series
+        .iter()
+        .filter_map(|series| series.samples.first());
+    firsts.map(|sample| sample.0).min()
+}
+
+fn last(matrix: &Matrix) -> usize {
+    let newest = matrix
+        .series
+        .first()
+        .and_then(|series| series.samples.last());
+    newest.map_or(0, |sample| sample.1.max(0.0) as usize)
+}
