@@ -63,10 +63,15 @@ pub(crate) fn read(text: &str, open_metrics: bool, utf8: bool) -> Read {
         .iter()
         .find(|family| family.samples.is_empty());
     assert_eq!(empty, None, "a header without samples");
-    let sorted: Vec<&str> = read
+    // Sorted by the name people write in queries, which has the suffix.
+    let sorted: Vec<String> = read
         .families
         .iter()
-        .map(|family| family.name.as_str())
+        .map(|family| match family.kind.as_str() {
+            "counter" if open_metrics => format!("{}_total", family.name),
+            "info" => format!("{}_info", family.name),
+            _ => family.name.clone(),
+        })
         .collect();
     assert!(sorted.is_sorted(), "{sorted:?}");
     read
