@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod clock;
+mod demand;
 mod families;
 mod guard;
 pub mod outcome;
@@ -19,6 +20,7 @@ pub mod trail;
 
 pub use catalogue::{Catalogue, UnitHandle, UnitReport};
 pub use clock::Clock;
+pub use demand::Demand;
 pub use outcome::{Horizon, Mode, Outcome, SeriesOutcome};
 pub use panel::PanelUnit;
 pub use pool::Pool;

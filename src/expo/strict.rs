@@ -221,7 +221,7 @@ impl Cursor<'_> {
         while let Some((at, letter)) = letters.next() {
             match letter {
                 '"' => {
-                    self.0 = &self.0[at + 1..];
+                    self.0 = self.0.split_at(at + 1).1;
                     return out;
                 }
                 '\\' => out.push(unescaped(letters.next().map(|(_, next)| next), quotes)),
