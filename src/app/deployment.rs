@@ -120,8 +120,7 @@ impl Deployment {
 
     async fn built(&self) -> Result<Built, String> {
         let loaded = load::load(&self.options).await?;
-        let (plan, sources) =
-            wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
+        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
         Ok(Built {
             prepared: self.fleet.prepare(plan)?,
             loaded,
@@ -136,7 +135,11 @@ impl Deployment {
             prepared,
         } = built;
         self.fleet.commit(prepared).await;
-        for gone in self.sources.keys().filter(|name| !sources.contains_key(*name)) {
+        for gone in self
+            .sources
+            .keys()
+            .filter(|name| !sources.contains_key(*name))
+        {
             self.telemetry.source.forget(gone);
         }
         self.sources = sources;

@@ -1,11 +1,6 @@
 //! What a process is made of.
 
-use crate::{
-    config::Config,
-    engine::Clock,
-    source::Source,
-    web,
-};
+use crate::{config::Config, engine::Clock, source::Source, web};
 use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},

@@ -52,9 +52,8 @@ pub(super) fn plan(
     let panels = config.panels.iter().map(|settings| {
         let grid = panel_grid(settings, config)?;
         let (own, options) = (settings.clone(), unit_options.clone());
-        let make = Arc::new(move || {
-            PanelUnit::new(&own, &options, grid).map(|unit| Box::new(unit) as _)
-        });
+        let make =
+            Arc::new(move || PanelUnit::new(&own, &options, grid).map(|unit| Box::new(unit) as _));
         Ok(PanelPlan {
             settings: settings.clone(),
             make,
@@ -76,8 +75,7 @@ fn sources(config: &Config, running: &Sources, telemetry: &Telemetry) -> Result<
             Some((old, source)) if old == settings => Arc::clone(source),
             _ => match &settings.kind {
                 SourceKind::Prometheus(kind) => {
-                    let built =
-                        PrometheusSource::build(name, kind, Arc::clone(&telemetry.source));
+                    let built = PrometheusSource::build(name, kind, Arc::clone(&telemetry.source));
                     Arc::new(built.map_err(|problem| format!("source {name:?}: {problem}"))?)
                 }
             },
@@ -114,11 +112,17 @@ fn source_of(
 /// The grid that the signals of a panel share.
 fn panel_grid(panel: &PanelSettings, config: &Config) -> Result<Grid, String> {
     let step = |name: &String| config.signals.iter().find(|signal| signal.name == *name);
-    let mut steps = panel.signals.iter().filter_map(step).map(|signal| signal.step);
+    let mut steps = panel
+        .signals
+        .iter()
+        .filter_map(step)
+        .map(|signal| signal.step);
     let first = steps.next().unwrap_or_default();
     if steps.any(|step| step != first) {
         let name = &panel.name;
-        return Err(format!("panel {name:?}: its signals must have the same step"));
+        return Err(format!(
+            "panel {name:?}: its signals must have the same step"
+        ));
     }
     let grid = Grid::new(first.as_millis());
     grid.ok_or_else(|| {

@@ -181,6 +181,7 @@ mod tests {
             active: active.contains(&index),
             severity: 0,
             direction: 0,
+            began: false,
         };
         Outcome {
             at,
