@@ -5,6 +5,7 @@
 
 pub mod catalogue;
 pub mod clock;
+mod demand;
 mod families;
 mod guard;
 pub mod outcome;
@@ -18,6 +19,7 @@ pub mod trail;
 
 pub use catalogue::{Catalogue, UnitHandle, UnitReport};
 pub use clock::Clock;
+pub use demand::Demand;
 pub use outcome::{Horizon, Mode, Outcome, SeriesOutcome};
 pub use panel::PanelUnit;
 pub use pool::Pool;

@@ -5,7 +5,7 @@ use crate::series::{Labels, Millis};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
 };
 
 /// Grid times kept per series: a day at one minute.
@@ -87,6 +87,19 @@ impl Trail {
         if let Ok(mut kept) = self.kept.lock() {
             kept.clear();
         }
+    }
+
+    /// The labels of the kept series, sorted.
+    pub fn labels(&self) -> Vec<Labels> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.keys().cloned().collect()
+    }
+
+    /// The points of one series, oldest first; none where it is not kept.
+    pub fn points(&self, labels: &Labels) -> Vec<TrailPoint> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let points = kept.get(labels);
+        points.map_or_else(Vec::new, |points| points.iter().map(Point::shown).collect())
     }
 
     /// The kept series, sorted by labels, oldest point first.

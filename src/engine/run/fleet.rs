@@ -1,25 +1,24 @@
 //! The running set of units: started, kept, replaced and stopped as the configuration says.
 
 use super::{
-    EvaluatePanel, EvaluateSignal, Fed, Listener, MakePanel, MakeSignal, desk::Desk,
+    EvaluatePanel, EvaluateSignal, FleetPlan, Listener, PanelPlan, SignalPlan, desk::Desk,
     panel::PanelTask, signal::SignalTask,
 };
 use crate::{
     engine::{
-        PanelSettings, SignalSettings,
+        SignalSettings,
         catalogue::{Catalogue, UnitHandle, UnitReport},
         clock::Clock,
         outcome::Outcome,
         pool::Pool,
         schedule::Timing,
     },
-    series::{Grid, Millis, Span},
-    source::{Cause, Source},
+    series::{Millis, Span},
+    source::Cause,
     telemetry::EngineEvents,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -48,39 +47,6 @@ pub struct FleetParts {
     pub tracker: TaskTracker,
     /// Ends every task.
     pub stop: CancellationToken,
-}
-
-/// One signal that is to run.
-#[derive(Clone)]
-pub struct SignalPlan {
-    /// Its settings.
-    pub settings: SignalSettings,
-    /// Where its samples come from; another source is another `Arc`.
-    pub source: Arc<dyn Source>,
-    /// A hash of what `make` depends on beside the settings, such as model files.
-    pub revision: u64,
-    /// Makes its unit.
-    pub make: MakeSignal,
-}
-
-/// One panel that is to run.
-#[derive(Clone)]
-pub struct PanelPlan {
-    /// Its settings.
-    pub settings: PanelSettings,
-    /// Makes its unit.
-    pub make: MakePanel,
-}
-
-/// Everything that is to run.
-#[derive(Debug, Clone)]
-pub struct FleetPlan {
-    /// Evaluation interval.
-    pub interval: Span,
-    /// The signals.
-    pub signals: Vec<SignalPlan>,
-    /// The panels.
-    pub panels: Vec<PanelPlan>,
 }
 
 /// A plan whose new units are built; nothing runs yet.
@@ -119,6 +85,11 @@ impl Fleet {
             signals: BTreeMap::new(),
             panels: BTreeMap::new(),
         }
+    }
+
+    /// What readers see.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.parts.catalogue)
     }
 
     /// Builds the units that are new or changed. Starts and stops nothing.
@@ -460,14 +431,6 @@ struct Shape<'a> {
     max_age: Span,
 }
 
-impl SignalPlan {
-    fn same(&self, other: &Self) -> bool {
-        self.settings == other.settings
-            && self.revision == other.revision
-            && Arc::ptr_eq(&self.source, &other.source)
-    }
-}
-
 fn keep<P>(
     from: &mut BTreeMap<String, Running<P>>,
     to: &mut BTreeMap<String, Running<P>>,
@@ -484,21 +447,4 @@ fn grace(inputs: &[&SignalSettings], interval: Span) -> Millis {
     let offsets = inputs.iter().map(|input| input.offset.as_millis());
     let apart = offsets.clone().max().unwrap_or(0) - offsets.min().unwrap_or(0);
     apart + interval.as_millis()
-}
-
-impl fmt::Debug for SignalPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignalPlan")
-            .field("settings", &self.settings)
-            .field("source", &self.source)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for PanelPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PanelPlan")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
-    }
 }
