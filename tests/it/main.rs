@@ -13,5 +13,6 @@
 
 mod artefacts;
 mod dashboards;
+mod servers;
 mod support;
 mod tidy;
