@@ -14,5 +14,6 @@
 mod artefacts;
 mod dashboards;
 mod servers;
+mod sources;
 mod support;
 mod tidy;

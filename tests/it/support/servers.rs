@@ -260,8 +260,10 @@ scrape_configs:
     )
 }
 
-/// The history up to `end` in the OpenMetrics format.
+/// The history up to about `end` in the OpenMetrics format, at multiples of [`HISTORY_STEP`], so that a
+/// range query on that grid gives [`Past::at`] exactly.
 fn open_metrics(end: i64) -> String {
+    let end = end - end % HISTORY_STEP;
     let mut text = String::new();
     for (job, pasts) in PASTS {
         let metric = pasts[0].metric;
