@@ -103,7 +103,9 @@ fn plain(points: Points) -> Points {
 fn not_finite(points: Points) -> Points {
     let words = ["NaN", "+Inf", "-Inf"].into_iter().cycle();
     let turned = points.into_iter().zip(words);
-    turned.map(|((at, _), word)| (at, word.to_owned())).collect()
+    turned
+        .map(|((at, _), word)| (at, word.to_owned()))
+        .collect()
 }
 
 fn disordered(mut points: Points) -> Points {

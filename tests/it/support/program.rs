@@ -118,7 +118,9 @@ impl Exposition {
         self.lines(name, words)
             .map(|line| {
                 let value = line.rsplit(' ').next().unwrap_or("");
-                value.parse().unwrap_or_else(|_| panic!("not a sample: {line}"))
+                value
+                    .parse()
+                    .unwrap_or_else(|_| panic!("not a sample: {line}"))
             })
             .collect()
     }
@@ -127,7 +129,10 @@ impl Exposition {
     pub(crate) fn value(&self, name: &str, words: &[&str]) -> Result<f64, String> {
         match self.values(name, words).as_slice() {
             [value] => Ok(*value),
-            other => Err(format!("{name} {words:?}: {} series instead of one", other.len())),
+            other => Err(format!(
+                "{name} {words:?}: {} series instead of one",
+                other.len()
+            )),
         }
     }
 
@@ -146,7 +151,12 @@ impl Exposition {
 
     /// The names of all families, from their `# TYPE` lines.
     pub(crate) fn families(&self) -> Vec<&str> {
-        let of = |line: &'_ str| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::len);
+        let of = |line: &'_ str| {
+            line.strip_prefix("# TYPE ")?
+                .split(' ')
+                .next()
+                .map(str::len)
+        };
         let start = "# TYPE ".len();
         self.text
             .lines()

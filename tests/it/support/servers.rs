@@ -87,6 +87,12 @@ impl Past {
     }
 }
 
+/// When the history ends, in seconds since the epoch: the start of the run, the same for every server.
+pub(crate) fn history_end() -> i64 {
+    static END: OnceLock<i64> = OnceLock::new();
+    *END.get_or_init(|| now() / 1_000 / HISTORY_STEP * HISTORY_STEP - HISTORY_STEP)
+}
+
 /// The running Prometheus.
 pub(crate) struct Prometheus {
     server: Guarded,
@@ -180,7 +186,7 @@ fn prepare(folder: &Path) {
     let config = configuration(&alertmanager().address);
     fs::write(folder.join("prometheus.yml"), config).unwrap();
     let history = folder.join("history.om");
-    fs::write(&history, open_metrics(now() / 1_000 - 2)).unwrap();
+    fs::write(&history, open_metrics()).unwrap();
     create_blocks(&history, &folder.join("data"));
 }
 
@@ -260,10 +266,10 @@ scrape_configs:
     )
 }
 
-/// The history up to about `end` in the OpenMetrics format, at multiples of [`HISTORY_STEP`], so that a
-/// range query on that grid gives [`Past::at`] exactly.
-fn open_metrics(end: i64) -> String {
-    let end = end - end % HISTORY_STEP;
+/// The history in the OpenMetrics format, at multiples of [`HISTORY_STEP`], so that a range query on that
+/// grid gives [`Past::at`] exactly.
+fn open_metrics() -> String {
+    let end = history_end();
     let mut text = String::new();
     for (job, pasts) in PASTS {
         let metric = pasts[0].metric;
@@ -357,10 +363,7 @@ pub(crate) fn victoria_metrics() -> &'static Plain {
 /// Imports the history up to now into VictoriaMetrics.
 fn import(address: &str) {
     let mut text = String::new();
-    for line in open_metrics(now() / 1_000)
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-    {
+    for line in open_metrics().lines().filter(|line| !line.starts_with('#')) {
         writeln!(text, "{line}000").unwrap(); // it wants milliseconds
     }
     let reply = http::request(
