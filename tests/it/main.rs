@@ -13,5 +13,7 @@
 
 mod artefacts;
 mod dashboards;
+mod servers;
+mod sources;
 mod support;
 mod tidy;
