@@ -13,5 +13,6 @@
 
 mod artefacts;
 mod dashboards;
+mod page;
 mod support;
 mod tidy;
