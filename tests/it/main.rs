@@ -13,6 +13,7 @@
 
 mod artefacts;
 mod dashboards;
+mod page;
 mod servers;
 mod sources;
 mod support;
