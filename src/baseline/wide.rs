@@ -12,6 +12,7 @@ use crate::{
     series::{Grid, Millis, Past, Slot, Span},
     stats::{
         clock::LocalTime,
+        robust,
         track::{Gains, Tracker},
     },
 };
@@ -163,8 +164,7 @@ impl State {
             } else {
                 part_gain
             };
-            self.levels[phase.part] +=
-                gain * (value - self.levels[phase.part]).clamp(-limit, limit);
+            self.levels[phase.part] += gain * robust::clip(value - self.levels[phase.part], limit);
         }
         self.previous = value;
     }

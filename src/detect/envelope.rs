@@ -118,6 +118,10 @@ impl State {
 #[derive(Debug, Clone, Copy)]
 struct Recent {
     values: [f32; BLOCK],
+    /// Sum and number of the values that are there, kept up with each value, summed anew at each block:
+    /// rounding cannot pile up.
+    sum: f32,
+    count: f32,
     /// The moving mean at the ends of the two blocks before.
     means: [f32; 2],
 }
@@ -125,28 +129,39 @@ struct Recent {
 impl Recent {
     const EMPTY: Self = Self {
         values: [f32::NAN; BLOCK],
+        sum: 0.0,
+        count: 0.0,
         means: [f32::NAN; 2],
     };
 
     /// Puts a value at its place in the block; gives the moving mean, and that of one to two blocks ago.
     fn take(&mut self, place: usize, value: f32) -> (f32, f32) {
         if place == 0 {
+            (self.sum, self.count) = (0.0, 0.0);
+            for &value in &self.values {
+                if value.is_finite() {
+                    self.sum += value;
+                    self.count += 1.0;
+                }
+            }
             self.means = [self.mean(), self.means[0]];
         }
-        self.values[place] = value;
+        let oldest = std::mem::replace(&mut self.values[place], value);
+        if value.is_finite() {
+            self.sum += value;
+            self.count += 1.0;
+        }
+        if oldest.is_finite() {
+            self.sum -= oldest;
+            self.count -= 1.0;
+        }
         (self.mean(), self.means[1])
     }
 
     /// `NaN` unless two thirds of the values are there.
     fn mean(&self) -> f32 {
-        let (mut sum, mut count) = (0.0_f32, 0.0_f32);
-        for &value in &self.values {
-            let there = value.is_finite();
-            sum += if there { value } else { 0.0 };
-            count += if there { 1.0 } else { 0.0 };
-        }
-        if count * 1.5 >= BLOCK as f32 {
-            sum / count
+        if self.count * 1.5 >= BLOCK as f32 {
+            self.sum / self.count
         } else {
             f32::NAN
         }
@@ -183,7 +198,8 @@ impl Channel {
         let outside = (reading - self.known.high).max(self.known.low - reading);
         self.known.low += 0.5 * loss * width;
         self.known.high -= 0.5 * loss * width;
-        if !(width >= 0.0) {
+        if width.is_nan() || width < 0.0 {
+            // Nothing is known yet.
             f32::NAN
         } else if outside <= 0.0 {
             0.0

@@ -13,6 +13,12 @@ pub fn mad_consistency() -> f32 {
     (1.0 / normal_quantile(0.75)) as f32
 }
 
+/// `value` within `-limit ..= limit`. Unlike `clamp` it does not panic where the limit is `NaN` (values near
+/// the end of what `f32` holds can make it that).
+pub fn clip(value: f32, limit: f32) -> f32 {
+    value.max(-limit).min(limit)
+}
+
 /// The finite values of `values`.
 pub fn finite(values: &[f32]) -> Vec<f32> {
     values.iter().copied().filter(|v| v.is_finite()).collect()
