@@ -96,7 +96,7 @@ fn decompose(past: &Past<'_>, local: &LocalTime) -> Vec<Profile> {
                 let time = local.read(past.time(skipped + block * width));
                 values[time.div_euclid(step).rem_euclid(period as i64) as usize] = value;
             }
-            Profile::new(period as i64 * step, values)
+            Profile::new(period as i64 * step, past.grid.step(), values)
         })
         .collect()
 }
@@ -125,4 +125,65 @@ fn fill(values: &mut [f64]) -> bool {
     let end = values[last];
     values[last + 1..].fill(end);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::Zone;
+
+    #[derive(serde::Deserialize)]
+    struct Reference {
+        values: Vec<f32>,
+        #[serde(rename = "24")]
+        day: Vec<f32>,
+        #[serde(rename = "168")]
+        week: Vec<f32>,
+    }
+
+    const HOUR: i64 = 3_600_000;
+
+    fn profiles(values: &[f32]) -> Vec<Profile> {
+        let past = Past {
+            end: (values.len() as i64 - 1) * HOUR,
+            grid: Grid::new(HOUR).unwrap(),
+            values,
+            seasons: &[24, 168],
+            zone: &Zone::default(),
+        };
+        decompose(&past, &LocalTime::default())
+    }
+
+    /// Root of the mean square of the differences.
+    fn difference(profile: &Profile, theirs: &[f32]) -> f32 {
+        let squares = theirs
+            .iter()
+            .enumerate()
+            .map(|(hour, theirs)| (profile.at(hour as i64 * HOUR).0 - theirs).powi(2));
+        (squares.sum::<f32>() / theirs.len() as f32).sqrt()
+    }
+
+    #[test]
+    fn agrees_with_statsmodels_and_survives_gaps() {
+        // Made by `tests/fixtures/stats/make.py`.
+        let text = include_str!("../../tests/fixtures/stats/mstl.json");
+        let reference: Reference = serde_json::from_str(text).unwrap();
+        let ours = profiles(&reference.values);
+        assert_eq!(ours.len(), 2);
+        let errors = [
+            difference(&ours[0], &reference.day),
+            difference(&ours[1], &reference.week),
+        ];
+        assert!(errors.iter().all(|&error| error < 0.25), "{errors:?}");
+        let mut gappy = reference.values;
+        gappy[300..310].fill(f32::NAN);
+        let gappy = profiles(&gappy);
+        let errors = [
+            difference(&gappy[0], &reference.day),
+            difference(&gappy[1], &reference.week),
+        ];
+        assert!(errors.iter().all(|&error| error < 1.0), "{errors:?}");
+        assert!(profiles(&[f32::NAN; 500]).is_empty());
+        assert!(profiles(&[1.0; 30]).is_empty());
+    }
 }

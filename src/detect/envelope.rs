@@ -40,7 +40,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            novelty: 0.08,
+            novelty: 0.04,
             half_life: Span::days(48),
             warm_up: Span::days(1),
         }

@@ -298,6 +298,27 @@ mod tests {
             .collect()
     }
 
+    #[derive(serde::Deserialize)]
+    struct Reference {
+        values: Vec<f32>,
+        acf: Vec<f32>,
+    }
+
+    #[test]
+    fn correlations_agree_with_statsmodels() {
+        // Made by `tests/fixtures/stats/make.py`.
+        let text = include_str!("../../tests/fixtures/stats/acf.json");
+        let reference: Reference = serde_json::from_str(text).unwrap();
+        let ours = correlations(&reference.values, 100);
+        for (lag, (ours, theirs)) in ours.iter().zip(&reference.acf).enumerate() {
+            // Ours leaves up to seven pairs out at the end.
+            assert!(
+                (ours - theirs).abs() < 0.02,
+                "lag {lag}: {ours}, not {theirs}"
+            );
+        }
+    }
+
     #[test]
     fn finds_a_day_in_noise_as_large_as_the_day() {
         for seed in 0..5 {
