@@ -2,6 +2,7 @@
 
 use super::outcome::Outcome;
 use crate::expo::Escaping;
+use rayon::prelude::*;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The encodings asked for so far. A scraper asks for the same one every time: what was asked for
@@ -23,15 +24,16 @@ impl Demand {
     }
 
     /// Encodes the chunks of an outcome for what readers asked for. Takes as long as their first read
-    /// would: call it where computing is done.
+    /// would: call it where computing is done, whose threads share the work.
     pub fn warm(&self, outcome: &Outcome) {
         let asked = self.asked.load(Ordering::Relaxed);
         for (place, scheme) in Escaping::ALL.into_iter().enumerate() {
             if asked & 1 << place != 0 {
                 let gzip = asked & 1 << (place + 4) != 0;
-                for chunk in &outcome.chunks {
-                    chunk.warm(scheme, gzip);
-                }
+                outcome
+                    .chunks
+                    .par_iter()
+                    .for_each(|chunk| chunk.warm(scheme, gzip));
             }
         }
     }
