@@ -38,3 +38,32 @@ impl Demand {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expo::{Chunk, Kind, RenderedLabels};
+    use std::sync::Arc;
+
+    #[test]
+    fn only_what_was_asked_for_is_made_ready() {
+        let outcome = || {
+            let labels = Arc::new(RenderedLabels::new([("k8s.pod", "a")]));
+            let chunk = Chunk::new("x".into(), "Help.".into(), Kind::Gauge, vec![(labels, 1.0)]);
+            Outcome {
+                chunks: vec![chunk],
+                ..Outcome::default()
+            }
+        };
+        let demand = Demand::default();
+        let ready = |outcome: &Outcome| {
+            demand.warm(outcome);
+            Escaping::ALL.map(|scheme| outcome.chunks[0].is_warm(scheme))
+        };
+        assert_eq!(ready(&outcome()), [(false, false); 4]);
+        demand.note(Escaping::Underscores, true);
+        demand.note(Escaping::Values, false);
+        let (none, body, both) = ((false, false), (true, false), (true, true));
+        assert_eq!(ready(&outcome()), [none, both, none, body]);
+    }
+}
