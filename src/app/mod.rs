@@ -20,7 +20,7 @@ pub mod signals;
 mod tests;
 mod wiring;
 
-pub use options::{AppError, AppOptions, ConfigSource};
+pub use options::{AppError, AppOptions, ConfigSource, Environment};
 
 use crate::{
     engine::{

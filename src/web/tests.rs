@@ -55,6 +55,7 @@ fn series(pod: &str, score: f32, severity: u8) -> SeriesOutcome {
         active: severity > 0,
         severity,
         direction: i8::from(severity > 0),
+        began: false,
     }
 }
 
