@@ -90,10 +90,7 @@ impl World {
     async fn run(&mut self, options: AppOptions) -> Running {
         let app = App::build(options).await.unwrap();
         let (address, (stop, stopped)) = (app.addr(), oneshot::channel());
-        self.tasks.spawn(app.run(async move {
-            drop(stopped.await);
-            "the test is over"
-        }));
+        self.tasks.spawn(app.run(stopped));
         Running {
             address,
             stop: Some(stop),
