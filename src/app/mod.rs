@@ -20,7 +20,7 @@ pub mod signals;
 mod tests;
 mod wiring;
 
-pub use options::{AppError, AppOptions, ConfigSource};
+pub use options::{AppError, AppOptions, ConfigSource, Environment};
 
 use crate::{
     engine::{
@@ -30,7 +30,7 @@ use crate::{
     telemetry::Telemetry,
     web::{self, Lifecycle},
 };
-use deployment::Deployment;
+use deployment::{Built, Deployment};
 use std::{
     net::SocketAddr,
     sync::{
@@ -59,6 +59,7 @@ pub struct App {
     options: AppOptions,
     telemetry: Telemetry,
     deployment: Deployment,
+    first: Built,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     tracker: TaskTracker,
@@ -86,7 +87,8 @@ impl App {
             tracker: tracker.clone(),
             stop: stop.clone(),
         };
-        let deployment = Deployment::build(&options, Fleet::new(parts), telemetry.clone()).await?;
+        let (deployment, first) =
+            Deployment::build(&options, Fleet::new(parts), telemetry.clone()).await?;
         let mut listeners = Vec::new();
         for &address in &options.listen {
             let bound = TcpListener::bind(address).await;
@@ -100,6 +102,7 @@ impl App {
             options,
             telemetry,
             deployment,
+            first,
             listeners,
             tracker,
             stop,
@@ -132,11 +135,12 @@ impl App {
     ///
     /// Work in the compute pool cannot be interrupted. It is not waited for beyond the grace period;
     /// end the runtime with `shutdown_background`, see [`signals::block_on`].
-    pub async fn run(self, shutdown: impl Future<Output = &'static str>) {
+    pub async fn run(self, shutdown: impl Future) {
         let Self {
             options,
             telemetry,
             mut deployment,
+            first,
             listeners,
             tracker,
             stop,
@@ -160,7 +164,7 @@ impl App {
             let serve = web::serve(listener, Arc::clone(&state), stop.clone());
             drop(tracker.spawn(serve));
         }
-        deployment.start().await;
+        deployment.put_in_force(first).await;
         drop(tracker.spawn(become_ready(
             deployment.catalogue(),
             Arc::clone(&ready),
@@ -185,7 +189,7 @@ async fn steer(
     deployment: &mut Deployment,
     lifecycle: &mut mpsc::Receiver<Lifecycle>,
     options: &AppOptions,
-    shutdown: impl Future<Output = &'static str>,
+    shutdown: impl Future,
 ) -> &'static str {
     tokio::pin!(shutdown);
     let mut hangup = signals::Hangup::listen();
@@ -194,7 +198,7 @@ async fn steer(
     loop {
         tokio::select! {
             biased;
-            why = &mut shutdown => return why,
+            _ = &mut shutdown => return "told to",
             asked = lifecycle.recv() => match asked {
                 Some(Lifecycle::Reload(answer)) => {
                     let result = deployment.reload().await;

@@ -6,6 +6,7 @@ mod app;
 mod engine;
 mod process;
 mod source;
+mod unit_labels;
 mod web;
 
 pub use app::{AppEvents, REVISION, VERSION};

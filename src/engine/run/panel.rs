@@ -130,7 +130,6 @@ impl PanelTask {
             (outcomes, began.elapsed())
         };
         let (unit, (outcomes, took)) = self.pool.run(unit, work).await?;
-        let slots = outcomes.len() as u64;
         for (outcome, live) in &outcomes {
             self.desk.trail.record(outcome);
             if *live {
@@ -140,7 +139,7 @@ impl PanelTask {
             }
         }
         if let Some((newest, true)) = outcomes.last() {
-            self.desk.publish(Arc::clone(newest), slots, took);
+            self.desk.publish(Arc::clone(newest), took);
         }
         Ok(unit)
     }
