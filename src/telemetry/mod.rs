@@ -3,6 +3,7 @@
 //! A log line and its counter are one thing: adapters call one method here for both.
 
 mod engine;
+pub mod log;
 mod source;
 mod web;
 
