@@ -1,1 +1,235 @@
 //! The process as a value: build, address, run, stop.
+//!
+//! [`App::build`] reads files, binds listeners and builds every source and unit, but starts nothing;
+//! [`App::run`] starts everything and returns when it has stopped. There are no globals: tests run
+//! several of them in one process.
+//!
+//! | file | what |
+//! |---|---|
+//! | `options.rs` | what a process is made of |
+//! | `load.rs` | the configuration and the model files, read whole |
+//! | `wiring.rs` | from a configuration to sources and units |
+//! | `deployment.rs` | the configuration in force, and how another takes its place |
+//! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
+
+mod deployment;
+mod load;
+mod options;
+pub mod signals;
+#[cfg(test)]
+mod tests;
+mod wiring;
+
+pub use options::{AppError, AppOptions, ConfigSource};
+
+use crate::{
+    engine::{
+        Catalogue, Pool,
+        run::{Fleet, FleetParts},
+    },
+    telemetry::Telemetry,
+    web::{self, Lifecycle},
+};
+use deployment::Deployment;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The process is ready after this long even where a unit has no outcome yet: one dead source must
+/// not keep all other series from being scraped for good. Shorter than the 10 minutes after which
+/// Kubernetes gives up on a rollout, long enough for a broken configuration to hold one up.
+const READY_WITHIN: Duration = Duration::from_secs(300);
+/// Requests of people waiting to be carried out.
+const LIFECYCLE: usize = 8;
+
+/// A process that was built and does not run yet.
+#[derive(Debug)]
+pub struct App {
+    options: AppOptions,
+    telemetry: Telemetry,
+    deployment: Deployment,
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+// === impl App ===
+
+impl App {
+    /// Checks the options, reads the configuration, binds the addresses, and builds every source and
+    /// unit. Starts nothing.
+    ///
+    /// # Errors
+    /// What a person can change: everything that is wrong with the configuration, an address that is
+    /// in use, a model file that cannot be read, too little memory allowed.
+    pub async fn build(options: AppOptions) -> Result<Self, AppError> {
+        options.validate()?;
+        let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+        let telemetry = Telemetry::default();
+        let parts = FleetParts {
+            catalogue: Arc::new(Catalogue::default()),
+            pool: Pool::new(options.threads).map_err(AppError::Start)?,
+            clock: options.clock.clone(),
+            events: Arc::clone(&telemetry.engine),
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        };
+        let deployment = Deployment::build(&options, Fleet::new(parts), telemetry.clone()).await?;
+        let mut listeners = Vec::new();
+        for &address in &options.listen {
+            let bound = TcpListener::bind(address).await;
+            listeners.push(bound.map_err(|error| AppError::Listen { address, error })?);
+        }
+        let addresses = listeners.iter().map(TcpListener::local_addr);
+        Ok(Self {
+            addresses: addresses
+                .collect::<Result<_, _>>()
+                .map_err(|error| AppError::Start(error.to_string()))?,
+            options,
+            telemetry,
+            deployment,
+            listeners,
+            tracker,
+            stop,
+        })
+    }
+
+    /// The first address that is listened on, with its real port.
+    pub fn addr(&self) -> SocketAddr {
+        // `validate` refuses options without an address.
+        self.addresses[0]
+    }
+
+    /// Every address that is listened on.
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What readers see: for a program that has the process inside itself.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.deployment.catalogue()
+    }
+
+    /// Our own metrics.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Runs until `shutdown` is over or somebody asks to quit, then stops everything: units at once,
+    /// requests under way get a grace period.
+    ///
+    /// Work in the compute pool cannot be interrupted. It is not waited for beyond the grace period;
+    /// end the runtime with `shutdown_background`, see [`signals::block_on`].
+    pub async fn run(self, shutdown: impl Future<Output = &'static str>) {
+        let Self {
+            options,
+            telemetry,
+            mut deployment,
+            listeners,
+            tracker,
+            stop,
+            ..
+        } = self;
+        let ready = Arc::new(AtomicBool::new(false));
+        let (sender, mut lifecycle) = mpsc::channel(LIFECYCLE);
+        let state = Arc::new(web::State {
+            catalogue: deployment.catalogue(),
+            telemetry: telemetry.clone(),
+            clock: options.clock.clone(),
+            ready: Arc::clone(&ready),
+            lifecycle: options.lifecycle.then(|| sender.clone()),
+            config: deployment.report(),
+            settings: options.web.clone(),
+        });
+        for listener in listeners {
+            if let Ok(address) = listener.local_addr() {
+                telemetry.app.listening(&address);
+            }
+            let serve = web::serve(listener, Arc::clone(&state), stop.clone());
+            drop(tracker.spawn(serve));
+        }
+        deployment.start().await;
+        drop(tracker.spawn(become_ready(
+            deployment.catalogue(),
+            Arc::clone(&ready),
+            telemetry.clone(),
+            stop.clone(),
+        )));
+        let why = steer(&mut deployment, &mut lifecycle, &options, shutdown).await;
+        telemetry.app.stopping(why);
+        if ready.swap(false, Ordering::AcqRel) {
+            telemetry.app.ready(false);
+        }
+        stop.cancel();
+        tracker.close();
+        if timeout(options.grace, tracker.wait()).await.is_err() {
+            telemetry.app.drained_late(options.grace.as_secs_f64());
+        }
+    }
+}
+
+/// Reloads when asked or when the file changed, until it is time to stop: returns why.
+async fn steer(
+    deployment: &mut Deployment,
+    lifecycle: &mut mpsc::Receiver<Lifecycle>,
+    options: &AppOptions,
+    shutdown: impl Future<Output = &'static str>,
+) -> &'static str {
+    tokio::pin!(shutdown);
+    let mut hangup = signals::Hangup::listen();
+    let mut poll = interval(options.poll_interval);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            why = &mut shutdown => return why,
+            asked = lifecycle.recv() => match asked {
+                Some(Lifecycle::Reload(answer)) => {
+                    let result = deployment.reload().await;
+                    // Nobody waits for the answer any more: the reload happened all the same.
+                    drop(answer.send(result));
+                }
+                Some(Lifecycle::Quit) => return "asked to quit",
+                // Cannot be: `run` keeps a sender.
+                None => return "nobody can ask any more",
+            },
+            () = hangup.heard() => drop(deployment.reload().await),
+            _ = poll.tick() => deployment.reload_if_changed().await,
+        }
+    }
+}
+
+/// Waits for the first outcome of every unit that runs at the start, and not for ever.
+async fn become_ready(
+    catalogue: Arc<Catalogue>,
+    ready: Arc<AtomicBool>,
+    telemetry: Telemetry,
+    stop: CancellationToken,
+) {
+    let all = async {
+        for unit in catalogue.units().iter() {
+            let mut outcome = unit.outcome.clone();
+            // The unit was removed: nothing more will come of it.
+            drop(outcome.wait_for(Option::is_some).await.map(drop));
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = timeout(READY_WITHIN, all) => {
+            ready.store(true, Ordering::Release);
+            telemetry.app.ready(true);
+        }
+    }
+}

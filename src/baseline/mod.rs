@@ -2,10 +2,12 @@
 //!
 //! Pure: no IO, no clock (invariant 1). State is columnar: one instance owns every series of a shard.
 
-mod seasonal;
+mod auto;
+pub mod rolling;
+pub mod seasonal;
+pub mod wide;
 
 use crate::series::{Grid, Millis, Past, Slot};
-use seasonal::Seasonal;
 
 /// What is expected of one series at one grid time, before its value is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,7 +18,8 @@ pub struct Band {
     pub lower: f32,
     /// Upper bound of what is ordinary.
     pub upper: f32,
-    /// Size of ordinary noise (one standard deviation or its robust equal); never zero or negative.
+    /// Size of ordinary noise (one standard deviation or its robust equal); never zero or negative, `NaN`
+    /// for a series that was always zero: nothing is known of its noise.
     pub scale: f32,
 }
 
@@ -28,6 +31,16 @@ impl Band {
         upper: f32::NAN,
         scale: f32::NAN,
     };
+
+    /// A band of `width` scales on either side.
+    fn around(expected: f32, scale: f32, width: f32) -> Self {
+        Self {
+            expected,
+            lower: expected - width * scale,
+            upper: expected + width * scale,
+            scale,
+        }
+    }
 
     /// Whether there is an opinion.
     pub fn is_known(&self) -> bool {
@@ -56,23 +69,102 @@ pub trait Baseline: Send + std::fmt::Debug {
     fn heap_bytes(&self) -> usize;
 }
 
-/// Which baseline a signal has.
-#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Settings {
-    /// Seasonal where a season is known, rolling otherwise.
-    #[default]
-    Auto,
+/// What is wrong with settings: path of the field below them, and a sentence with what is allowed.
+pub type Problems = Vec<(String, String)>;
+
+/// The one list of baselines that are set by a map, sorted: it makes the settings, their names, checks
+/// and constructors.
+macro_rules! kinds {
+    ($($module:ident => $variant:ident),+ $(,)?) => {
+        /// Which baseline a signal has: the word `auto`, or a map with a single key, its kind.
+        #[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Settings {
+            /// Seasonal where a season is known, rolling otherwise.
+            #[default]
+            Auto,
+            $(
+                #[doc = concat!("`", stringify!($module), "`")]
+                $variant($module::Settings),
+            )+
+        }
+
+        /// The names of the baselines, sorted.
+        pub const KINDS: &[&str] = &["auto", $(stringify!($module)),+];
+
+        impl Settings {
+            /// Its name in configuration.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    Self::Auto => "auto",
+                    $(Self::$variant(_) => stringify!($module),)+
+                }
+            }
+
+            /// Problems by field; empty where all is well.
+            pub fn validate(&self) -> Problems {
+                match self {
+                    Self::Auto => Vec::new(),
+                    $(Self::$variant(settings) => settings.validate(),)+
+                }
+            }
+
+            /// The baseline.
+            pub fn build(&self, grid: Grid) -> Box<dyn Baseline> {
+                match self {
+                    Self::Auto => Box::new(auto::Auto::new(grid)),
+                    $(Self::$variant(settings) => settings.build(grid),)+
+                }
+            }
+        }
+    };
 }
 
-impl Settings {
-    /// Problems by field; empty where all is well.
-    pub fn validate(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
+kinds! {
+    rolling => Rolling,
+    seasonal => Seasonal,
+    wide => Wide,
+}
 
-    /// The baseline.
-    pub fn build(&self, grid: Grid) -> Box<dyn Baseline> {
-        Box::new(Seasonal::new(grid))
+/// The least scale of a series whose values have this range and this smallest difference: a share of the
+/// range, since what nobody would see in a chart is no anomaly; a part of a quantum, since counts jump by
+/// whole ones. A series that never moved is measured by its level; `NaN` where that is zero too: nothing
+/// is known of its scale.
+fn scale_floor(range: f32, quantum: f32, values: &[f32], share: f32) -> f32 {
+    let floor = (share * range).max(QUANTUM_SHARE * quantum);
+    if floor > 0.0 {
+        return floor;
     }
+    let level = values.iter().copied().find(|value| value.is_finite());
+    let floor = CONSTANT_SHARE * level.unwrap_or(0.0).abs();
+    if floor > 0.0 { floor } else { f32::NAN }
+}
+
+/// A count that is always 0 or 1 has at least this scale.
+const QUANTUM_SHARE: f32 = 0.5;
+/// Share of the level of a series that never moved which counts as its noise.
+const CONSTANT_SHARE: f32 = 0.01;
+
+fn positive(field: &str, value: f64) -> Problems {
+    if value.is_finite() && value > 0.0 {
+        return Vec::new();
+    }
+    vec![(
+        field.into(),
+        format!("{value} is not allowed; allowed: greater than 0"),
+    )]
+}
+
+fn band_width(value: f64) -> Problems {
+    positive("width", value)
+}
+
+fn share(field: &str, value: f64) -> Problems {
+    if (0.0..1.0).contains(&value) {
+        return Vec::new();
+    }
+    vec![(
+        field.into(),
+        format!("{value} is not allowed; allowed: 0 up to (not including) 1"),
+    )]
 }

@@ -286,10 +286,10 @@ impl Workload {
     fn node_memory(&self, node: usize, at: Millis) -> Option<f64> {
         self.scraped(node, at)?;
         let busy = self.load(CATALOG, at) / SERVICES[CATALOG].peak;
-        let caches = 0.05 * noise::wander(self.seed(8, node), at, 30 * HOUR);
+        let caches = 0.03 * noise::wander(self.seed(8, node), at, 30 * HOUR);
         let noise = 0.004 * noise::ordinary(self.seed(9, node), at);
         Some(
-            (NODES[node].1 + 0.07 * busy + caches + 0.33 * self.leaked(node, at) + noise)
+            (NODES[node].1 + 0.07 * busy + caches + 0.38 * self.leaked(node, at) + noise)
                 .clamp(0.05, 0.99),
         )
     }

@@ -1,12 +1,25 @@
-//! How far a value is outside everything seen so far.
+//! How far a value, its moving mean, or the shift of that mean is outside everything seen so far.
 //!
-//! *When*: never-seen extremes of any shape of series, and level shifts. *Cost*: about ten nanoseconds
-//! and a few floats a series. *Reference*: a decaying minimum and maximum; the novelty of a value is its
-//! distance outside, relative to the width.
+//! *When*: never-seen extremes of any shape of series, and level shifts. *Cost*: about 15 ns a value and
+//! some 200 bytes a series, whatever its history. *Reference*: a decaying minimum and maximum; the novelty
+//! of a value is its distance outside, relative to the width. Measured on the Numenta benchmark it is
+//! worth more than most published detectors, since it is calibrated to each series by construction.
+//!
+//! Values enter the envelope one to two blocks of 30 steps later: so what is new stays new for long enough
+//! to be confirmed, and is ordinary afterwards (a level shift is reported once).
 
 use super::{Batch, Detector, MAX_SCORE, Problems, Scope, positive};
 use crate::series::{Grid, Slot, Span};
 use serde::Deserialize;
+
+/// Steps of the moving mean, and of a block.
+const BLOCK: usize = 30;
+/// Level, moving mean, shift of the moving mean.
+const CHANNELS: usize = 3;
+/// The shortest half-life that keeps coarse series from wearing their envelope out between seasons.
+const FEWEST_STEPS: f64 = 10_000.0;
+/// A series that never changed and now does has no width to measure the change by: it is worth this.
+const UNMEASURED: f32 = 1.5;
 
 /// Settings of the detector.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -14,18 +27,19 @@ use serde::Deserialize;
 pub struct Settings {
     /// This far outside scores 1, as a share of the width of the envelope.
     pub novelty: f64,
-    /// The envelope has lost half of what it knew after so long.
+    /// The envelope loses half of its width in so long (and no fewer than 10,000 steps), if nothing renews
+    /// it.
     pub half_life: Span,
-    /// No score before a series was seen for so many steps.
-    pub warm_up: usize,
+    /// No score before a series was seen for so long, nor for fewer than 200 steps.
+    pub warm_up: Span,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            novelty: 0.03,
-            half_life: Span::days(24),
-            warm_up: 128,
+            novelty: 0.08,
+            half_life: Span::days(48),
+            warm_up: Span::days(1),
         }
     }
 }
@@ -40,12 +54,15 @@ impl Settings {
 
     /// The detector.
     pub fn build(&self, grid: Grid) -> Box<dyn Detector> {
-        let steps = self.half_life.as_millis() as f64 / grid.step() as f64;
+        let steps = (self.half_life.as_millis() as f64 / grid.step() as f64).max(FEWEST_STEPS);
+        let warm_up = grid.steps_up(self.warm_up.as_millis()).max(200);
         Box::new(Envelope {
             novelty: self.novelty as f32,
-            loss: (1.0 - 0.5_f64.powf(1.0 / steps.max(1.0))) as f32,
-            warm_up: u32::try_from(self.warm_up).unwrap_or(u32::MAX),
-            memory: (8.0 * steps) as usize,
+            loss: (1.0 - 0.5_f64.powf(1.0 / steps)) as f32,
+            warm_up: u32::try_from(warm_up).unwrap_or(u32::MAX),
+            // After eight half-lives less than half a percent is left of a width.
+            memory: (8.0 * steps) as usize + 2 * BLOCK,
+            grid,
             states: Vec::new(),
         })
     }
@@ -57,33 +74,144 @@ struct Envelope {
     loss: f32,
     warm_up: u32,
     memory: usize,
+    grid: Grid,
     states: Vec<State>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+/// One series.
+#[derive(Debug, Clone, Copy)]
 struct State {
-    low: f32,
-    high: f32,
+    recent: Recent,
+    channels: [Channel; CHANNELS],
     seen: u32,
 }
 
 impl State {
-    /// The distance outside relative to the width, before taking the value in.
-    fn step(&mut self, value: f32, loss: f32) -> f32 {
-        if self.seen == 0 {
-            (self.low, self.high) = (value, value);
+    const NEW: Self = Self {
+        recent: Recent::EMPTY,
+        channels: [Channel::EMPTY; CHANNELS],
+        seen: 0,
+    };
+
+    /// The greatest novelty of the channels, before taking the value in.
+    fn step(&mut self, place: usize, value: f32, loss: f32) -> f32 {
+        let (mean, before) = self.recent.take(place, value);
+        if place == 0 {
+            for channel in &mut self.channels {
+                channel.turn();
+            }
         }
-        let outside = (value - self.high).max(self.low - value).max(0.0);
-        let width = self.high - self.low;
-        let novelty = if width > 0.0 {
-            outside / width
+        self.seen = self.seen.saturating_add(1);
+        let readings = [value, mean, mean - before];
+        let mut novelty = f32::NAN;
+        for (channel, reading) in self.channels.iter_mut().zip(readings) {
+            if reading.is_finite() {
+                // `max` takes the other one where one is NaN.
+                novelty = channel.step(reading, loss).max(novelty);
+            }
+        }
+        novelty
+    }
+}
+
+/// The newest values, for the moving mean.
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    values: [f32; BLOCK],
+    /// The moving mean at the ends of the two blocks before.
+    means: [f32; 2],
+}
+
+impl Recent {
+    const EMPTY: Self = Self {
+        values: [f32::NAN; BLOCK],
+        means: [f32::NAN; 2],
+    };
+
+    /// Puts a value at its place in the block; gives the moving mean, and that of one to two blocks ago.
+    fn take(&mut self, place: usize, value: f32) -> (f32, f32) {
+        if place == 0 {
+            self.means = [self.mean(), self.means[0]];
+        }
+        self.values[place] = value;
+        (self.mean(), self.means[1])
+    }
+
+    /// `NaN` unless two thirds of the values are there.
+    fn mean(&self) -> f32 {
+        let (mut sum, mut count) = (0.0_f32, 0.0_f32);
+        for &value in &self.values {
+            let there = value.is_finite();
+            sum += if there { value } else { 0.0 };
+            count += if there { 1.0 } else { 0.0 };
+        }
+        if count * 1.5 >= BLOCK as f32 {
+            sum / count
         } else {
             f32::NAN
-        };
-        self.low = (self.low + loss * width).min(value);
-        self.high = (self.high - loss * width).max(value);
-        self.seen = self.seen.saturating_add(1);
-        novelty
+        }
+    }
+}
+
+/// The envelope of one reading.
+#[derive(Debug, Clone, Copy)]
+struct Channel {
+    /// What is known: all blocks but the running one and the one before.
+    known: Range,
+    /// The running block and the one before.
+    waiting: [Range; 2],
+}
+
+impl Channel {
+    const EMPTY: Self = Self {
+        known: Range::EMPTY,
+        waiting: [Range::EMPTY; 2],
+    };
+
+    /// A block ends: the one before it becomes known.
+    fn turn(&mut self) {
+        self.known = self.known.join(self.waiting[1]);
+        self.waiting = [Range::EMPTY, self.waiting[0]];
+    }
+
+    fn step(&mut self, reading: f32, loss: f32) -> f32 {
+        self.waiting[0] = self.waiting[0].join(Range {
+            low: reading,
+            high: reading,
+        });
+        let width = self.known.high - self.known.low;
+        let outside = (reading - self.known.high).max(self.known.low - reading);
+        self.known.low += 0.5 * loss * width;
+        self.known.high -= 0.5 * loss * width;
+        if !(width >= 0.0) {
+            f32::NAN
+        } else if outside <= 0.0 {
+            0.0
+        } else if width > 0.0 {
+            outside / width
+        } else {
+            f32::INFINITY
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    low: f32,
+    high: f32,
+}
+
+impl Range {
+    const EMPTY: Self = Self {
+        low: f32::INFINITY,
+        high: f32::NEG_INFINITY,
+    };
+
+    fn join(self, other: Self) -> Self {
+        Self {
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+        }
     }
 }
 
@@ -101,25 +229,24 @@ impl Detector for Envelope {
     }
 
     fn grow(&mut self, slots: usize) {
-        self.states
-            .resize(slots.max(self.states.len()), State::default());
+        self.states.resize(slots.max(self.states.len()), State::NEW);
     }
 
     fn reset(&mut self, slot: Slot) {
-        self.states[slot] = State::default();
+        self.states[slot] = State::NEW;
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
+        let place = self.grid.index(batch.at).rem_euclid(BLOCK as i64) as usize;
         for (index, &slot) in batch.slots.iter().enumerate() {
-            out[index] = f32::NAN;
-            if !batch.values[index].is_finite() {
-                continue;
-            }
             let state = &mut self.states[slot];
-            let novelty = state.step(batch.values[index], self.loss);
-            if state.seen > self.warm_up {
-                out[index] = (novelty / self.novelty).min(MAX_SCORE);
-            }
+            let novelty = state.step(place, batch.values[index], self.loss);
+            let known = state.seen > self.warm_up && batch.values[index].is_finite();
+            out[index] = match novelty {
+                _ if !known => f32::NAN,
+                f32::INFINITY => UNMEASURED,
+                novelty => (novelty / self.novelty).min(MAX_SCORE),
+            };
         }
     }
 

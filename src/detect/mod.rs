@@ -4,10 +4,12 @@
 //! (invariant 6). State is columnar: one instance owns every series of its shard or unit.
 
 mod combine;
-mod dbscan;
-mod envelope;
+pub mod dbscan;
+pub mod envelope;
+#[cfg(test)]
+mod tests;
 mod verdict;
-mod zscore;
+pub mod zscore;
 
 pub use combine::{Combine, Weights};
 pub use verdict::{AlertingSettings, SeverityThresholds, Side, Verdict, Verdicts};

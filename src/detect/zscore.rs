@@ -43,6 +43,7 @@ impl Settings {
         Box::new(Zscore {
             threshold: self.threshold as f32,
             min_scale: self.min_scale as f32,
+            tails: Vec::new(),
         })
     }
 }
@@ -51,6 +52,40 @@ impl Settings {
 struct Zscore {
     threshold: f32,
     min_scale: f32,
+    tails: Vec<Tail>,
+}
+
+/// How far the noise of one series reaches now and then: a heavy-tailed series is used to values that
+/// would be a sensation elsewhere. Rises by [`RISE`] with every excursion beyond it, falls a little with
+/// every step: it settles where excursions are about [`RARE`] steps apart.
+#[derive(Debug, Clone, Copy)]
+struct Tail {
+    reach: f32,
+    /// Steps since the last value beyond the reach: values near each other are one excursion.
+    quiet: u32,
+}
+
+/// Steps between excursions that are taken for ordinary.
+const RARE: f32 = 2_000.0;
+/// What an excursion multiplies the reach by.
+const RISE: f32 = 1.3;
+/// Values beyond the reach that are no more steps apart than this are one excursion.
+const EXCURSION: u32 = 30;
+/// The threshold is at least this many times the reach.
+const MARGIN: f32 = 1.5;
+
+impl Tail {
+    fn take(&mut self, z: f32, least: f32) {
+        if z > self.reach {
+            if self.quiet >= EXCURSION {
+                self.reach = (self.reach * RISE).min(z);
+            }
+            self.quiet = 0;
+        } else {
+            self.quiet = self.quiet.saturating_add(1);
+            self.reach = (self.reach * (1.0 - (RISE - 1.0) / RARE)).max(least);
+        }
+    }
 }
 
 impl Detector for Zscore {
@@ -63,26 +98,41 @@ impl Detector for Zscore {
     }
 
     fn memory(&self) -> usize {
-        0
+        // A reach of a hundred thresholds has worn off by then.
+        (RARE / (RISE - 1.0) * 100.0_f32.ln()) as usize
     }
 
-    fn grow(&mut self, _slots: usize) {}
+    fn grow(&mut self, slots: usize) {
+        let tail = Tail {
+            reach: self.threshold / MARGIN,
+            quiet: EXCURSION,
+        };
+        self.tails.resize(slots.max(self.tails.len()), tail);
+    }
 
-    fn reset(&mut self, _slot: Slot) {}
+    fn reset(&mut self, slot: Slot) {
+        self.tails[slot] = Tail {
+            reach: self.threshold / MARGIN,
+            quiet: EXCURSION,
+        };
+    }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
-        for ((score, &value), band) in out.iter_mut().zip(batch.values).zip(batch.bands) {
-            let scale = band.scale.max(self.min_scale);
-            let z = (value - band.expected).abs() / scale;
-            *score = if z.is_nan() {
-                f32::NAN
-            } else {
-                (z / self.threshold).min(MAX_SCORE)
-            };
+        let least = self.threshold / MARGIN;
+        for (index, &slot) in batch.slots.iter().enumerate() {
+            let band = batch.bands[index];
+            let z = (batch.values[index] - band.expected).abs() / band.scale.max(self.min_scale);
+            out[index] = f32::NAN;
+            if z.is_nan() {
+                continue;
+            }
+            let tail = &mut self.tails[slot];
+            out[index] = (z / (MARGIN * tail.reach)).min(MAX_SCORE);
+            tail.take(z, least);
         }
     }
 
     fn heap_bytes(&self) -> usize {
-        0
+        self.tails.capacity() * size_of::<Tail>()
     }
 }

@@ -1,6 +1,6 @@
 //! The units that are running, as readers see them. Replaced whole on reload.
 
-use super::{outcome::Outcome, trail::Trail};
+use super::{demand::Demand, outcome::Outcome, trail::Trail};
 use crate::series::{Millis, Span};
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -11,9 +11,15 @@ use tokio::sync::watch;
 #[derive(Debug, Default)]
 pub struct Catalogue {
     units: ArcSwap<Vec<Arc<UnitHandle>>>,
+    demand: Demand,
 }
 
 impl Catalogue {
+    /// Which encodings readers ask for.
+    pub fn demand(&self) -> &Demand {
+        &self.demand
+    }
+
     /// The units, sorted by name.
     pub fn units(&self) -> Arc<Vec<Arc<UnitHandle>>> {
         self.units.load_full()

@@ -3,9 +3,9 @@
 //! A unit's `evaluate` is synchronous and pure; the live loop, `backtest`, the tests and the benches
 //! all call it: what is measured offline is what runs.
 
-
 pub mod catalogue;
 pub mod clock;
+mod demand;
 mod families;
 mod guard;
 pub mod outcome;
@@ -19,6 +19,7 @@ pub mod trail;
 
 pub use catalogue::{Catalogue, UnitHandle, UnitReport};
 pub use clock::Clock;
+pub use demand::Demand;
 pub use outcome::{Horizon, Mode, Outcome, SeriesOutcome};
 pub use panel::PanelUnit;
 pub use pool::Pool;

@@ -45,6 +45,8 @@ pub struct SeriesOutcome {
     pub severity: u8,
     /// -1 below, 0 as expected, 1 above.
     pub direction: i8,
+    /// Whether the verdict began at this time.
+    pub began: bool,
 }
 
 /// What one evaluation of one unit produced.

@@ -297,6 +297,7 @@ impl PanelUnit {
                 active: verdicts[row].active,
                 severity: verdicts[row].severity,
                 direction: verdicts[row].direction,
+                began: verdicts[row].began,
             });
         let chunks = match mode {
             Mode::Publish => self.chunks(joined, scores, verdicts),
@@ -411,6 +412,7 @@ mod tests {
                 active: false,
                 severity: 0,
                 direction: 0,
+                began: false,
             });
         Arc::new(Outcome {
             unit: name.into(),

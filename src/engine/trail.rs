@@ -5,7 +5,7 @@ use crate::series::{Labels, Millis};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
 };
 
 /// Grid times kept per series: a day at one minute.
@@ -64,7 +64,11 @@ impl Trail {
             return;
         };
         for series in &outcome.series {
-            let room = if series.active { SERIES + ACTIVE } else { SERIES };
+            let room = if series.active {
+                SERIES + ACTIVE
+            } else {
+                SERIES
+            };
             if kept.len() < room || kept.contains_key(&series.labels) {
                 let points = kept.entry(series.labels.clone()).or_default();
                 append(points, Point::of(outcome.at, series));
@@ -83,6 +87,19 @@ impl Trail {
         if let Ok(mut kept) = self.kept.lock() {
             kept.clear();
         }
+    }
+
+    /// The labels of the kept series, sorted.
+    pub fn labels(&self) -> Vec<Labels> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.keys().cloned().collect()
+    }
+
+    /// The points of one series, oldest first; none where it is not kept.
+    pub fn points(&self, labels: &Labels) -> Vec<TrailPoint> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let points = kept.get(labels);
+        points.map_or_else(Vec::new, |points| points.iter().map(Point::shown).collect())
     }
 
     /// The kept series, sorted by labels, oldest point first.
@@ -138,12 +155,10 @@ fn past_last(kept: &BTreeMap<Labels, VecDeque<Point>>, labels: &Labels) -> bool 
 }
 
 /// The active series after `from`: a walk over flags, as a replay records thousands of outcomes.
-fn record_active(
-    kept: &mut BTreeMap<Labels, VecDeque<Point>>,
-    outcome: &Outcome,
-    from: &Labels,
-) {
-    let rest = outcome.series.partition_point(|series| series.labels <= *from);
+fn record_active(kept: &mut BTreeMap<Labels, VecDeque<Point>>, outcome: &Outcome, from: &Labels) {
+    let rest = outcome
+        .series
+        .partition_point(|series| series.labels <= *from);
     for series in outcome.series[rest..].iter().filter(|series| series.active) {
         if kept.len() < SERIES + ACTIVE || kept.contains_key(&series.labels) {
             let points = kept.entry(series.labels.clone()).or_default();
@@ -166,6 +181,7 @@ mod tests {
             active: active.contains(&index),
             severity: 0,
             direction: 0,
+            began: false,
         };
         Outcome {
             at,

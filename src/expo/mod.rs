@@ -13,7 +13,7 @@ mod gzip;
 mod labels;
 pub mod names;
 #[cfg(test)]
-mod strict;
+pub(crate) mod strict;
 #[cfg(test)]
 mod tests;
 mod translate;

@@ -63,10 +63,15 @@ pub(crate) fn read(text: &str, open_metrics: bool, utf8: bool) -> Read {
         .iter()
         .find(|family| family.samples.is_empty());
     assert_eq!(empty, None, "a header without samples");
-    let sorted: Vec<&str> = read
+    // Sorted by the name people write in queries, which has the suffix.
+    let sorted: Vec<String> = read
         .families
         .iter()
-        .map(|family| family.name.as_str())
+        .map(|family| match family.kind.as_str() {
+            "counter" if open_metrics => format!("{}_total", family.name),
+            "info" => format!("{}_info", family.name),
+            _ => family.name.clone(),
+        })
         .collect();
     assert!(sorted.is_sorted(), "{sorted:?}");
     read
@@ -216,7 +221,7 @@ impl Cursor<'_> {
         while let Some((at, letter)) = letters.next() {
             match letter {
                 '"' => {
-                    self.0 = &self.0[at + 1..];
+                    self.0 = self.0.split_at(at + 1).1;
                     return out;
                 }
                 '\\' => out.push(unescaped(letters.next().map(|(_, next)| next), quotes)),

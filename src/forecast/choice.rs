@@ -44,16 +44,22 @@ pub(super) fn choose(errors: &[Vec<f32>], interval: f32) -> Option<Choice> {
         .collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
     let &(best, least) = ranked.first()?;
-    if let Some(&(second, _)) = ranked.get(1) {
-        let mean = errors[best]
-            .iter()
-            .zip(&errors[second])
-            .map(|(a, b)| 0.5 * (a + b));
-        if loss(mean, interval).is_some_and(|(_, loss)| loss < MEAN_MUST_GAIN * least) {
-            return Some(Choice::Mean(best.min(second), best.max(second)));
+    let mut choice = (
+        Choice::One(best),
+        super::conformal::knob(6, 0.98) as f64 * least,
+    );
+    for (place, &(one, _)) in ranked.iter().enumerate() {
+        for &(other, _) in &ranked[..place] {
+            let mean = errors[one]
+                .iter()
+                .zip(&errors[other])
+                .map(|(a, b)| 0.5 * (a + b));
+            if let Some((_, loss)) = loss(mean, interval).filter(|(_, loss)| *loss < choice.1) {
+                choice = (Choice::Mean(one.min(other), one.max(other)), loss);
+            }
         }
     }
-    Some(Choice::One(best))
+    Some(choice.0)
 }
 
 /// How many residuals there are, and their mean absolute size plus the mean pinball loss of a fixed

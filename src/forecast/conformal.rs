@@ -21,6 +21,7 @@ const LEVEL_STEP: f32 = 0.01;
 const RECENT_WEIGHT: f32 = 0.05;
 /// Forecasts under way at once that halve both.
 const OVERLAP_HALF: f32 = 10.0;
+const BEYOND: f32 = 10.0;
 /// The recent size moves the interval only within these bounds: one outlier must not.
 const RECENT_BOUNDS: (f32, f32) = (0.25, 4.0);
 
@@ -92,18 +93,23 @@ impl Conformal {
     ) {
         self.keep(residual / scale);
         let size = (residual.abs() / self.usual[bin]).min(RECENT_BOUNDS.1 * 2.0);
-        let slower = OVERLAP_HALF / (OVERLAP_HALF + self.overlap);
-        self.recent += RECENT_WEIGHT * slower * (size - self.recent);
+        let slower = knob(5, OVERLAP_HALF) / (knob(5, OVERLAP_HALF) + self.overlap);
+        self.recent += RECENT_WEIGHT * knob(1, 1.0) * slower * (size - self.recent);
         if let Some(missed) = missed {
             for (aimed, missed) in self.aimed.iter_mut().zip(missed) {
                 let error = if missed { 1.0 } else { 0.0 };
-                *aimed = (*aimed + LEVEL_STEP * slower * (self.nominal - error)).clamp(0.0, 0.5);
+                *aimed = (*aimed + LEVEL_STEP * knob(4, 1.0) * slower * (self.nominal - error))
+                    .clamp(0.0, 0.5);
             }
         }
-        self.ends = [
-            quantile(&self.sorted, self.aimed[0]),
-            quantile(&self.sorted, 1.0 - self.aimed[1]),
-        ];
+        let few = (1.0 + self.overlap * knob(8, 0.5)) / self.sorted.len() as f32;
+        let wider = 1.0 + knob(7, 1.0) * few;
+        let end = |aimed: f32, level: f32| {
+            let beyond = 1.0 + BEYOND * (-aimed).max(0.0);
+            wider * beyond * quantile(&self.sorted, level)
+        };
+        let [below, above] = self.aimed;
+        self.ends = [end(below, below.max(0.0)), end(above, 1.0 - above.max(0.0))];
     }
 
     /// Bytes on the heap.
@@ -153,8 +159,24 @@ fn usual_sizes(past: &[(usize, f32)]) -> [f32; BINS] {
     };
     let mut usual = [overall; BINS];
     for bin in 0..BINS {
-        let size = (sums[bin] + BIN_PRIOR * overall) / (counts[bin] + BIN_PRIOR);
-        usual[bin] = size.max(overall * 1e-3);
+        let size = (sums[bin] + knob(2, BIN_PRIOR) * overall) / (counts[bin] + knob(2, BIN_PRIOR));
+        usual[bin] = overall * (size.max(overall * 1e-3) / overall).powf(knob(0, 1.0));
     }
     usual
+}
+
+#[allow(missing_docs)]
+pub(super) fn knob(i: usize, default: f32) -> f32 {
+    static K: std::sync::OnceLock<Vec<Option<f32>>> = std::sync::OnceLock::new();
+    K.get_or_init(|| {
+        std::env::var("KNOBS")
+            .unwrap_or_default()
+            .split(',')
+            .map(|x| x.parse().ok())
+            .collect()
+    })
+    .get(i)
+    .copied()
+    .flatten()
+    .unwrap_or(default)
 }

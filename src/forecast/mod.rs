@@ -11,6 +11,7 @@ mod ets;
 mod last_value;
 mod mstl_ets;
 mod profile;
+mod seasonal_mean;
 mod seasonal_naive;
 mod selection;
 mod settings;
@@ -122,6 +123,7 @@ kinds! {
     ets => Ets,
     last_value => LastValue,
     mstl_ets => MstlEts,
+    seasonal_mean => SeasonalMean,
     seasonal_naive => SeasonalNaive,
 }
 
@@ -136,6 +138,7 @@ impl ModelSettings {
 fn auto() -> Vec<ModelSettings> {
     vec![
         ModelSettings::LastValue(last_value::Settings::default()),
+        ModelSettings::SeasonalMean(seasonal_mean::Settings::default()),
         ModelSettings::SeasonalNaive(seasonal_naive::Settings::default()),
         ModelSettings::Ets(ets::Settings::default()),
         ModelSettings::MstlEts(mstl_ets::Settings::default()),

@@ -298,7 +298,7 @@ impl Forecasts {
 /// How many of the newest values of a past calibrate.
 fn calibration_steps(past: usize) -> usize {
     if past >= 128 {
-        past / 2
+        (past as f32 * super::conformal::knob(3, 0.5)) as usize
     } else {
         past - (past / 4).max(10)
     }

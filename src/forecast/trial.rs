@@ -36,6 +36,8 @@ struct Tally {
     baseline_covered: usize,
     baseline_score: f64,
     error: f64,
+    width: f64,
+    baseline_width: f64,
     baseline_error: f64,
     models: BTreeMap<&'static str, usize>,
 }
@@ -266,6 +268,8 @@ fn judge(trace: &Trace, series: &Values) -> Vec<Tally> {
             tally.score += score(actual, own.lower, own.upper);
             tally.baseline_covered += usize::from((low..=high).contains(&actual));
             tally.baseline_score += score(actual, low, high);
+            tally.width += f64::from(own.upper - own.lower);
+            tally.baseline_width += f64::from(high - low);
             tally.error += f64::from((actual - own.expected).abs());
             tally.baseline_error += f64::from((actual - naive).abs());
             *tally
@@ -330,11 +334,7 @@ fn intervals_cover_what_they_promise_on_every_trace() {
             );
             if std::env::var_os("FORETHOUGHT_TRIAL_SERIES").is_some() {
                 for tally in &tallies {
-                    println!(
-                        "    {:.3} {:.3}",
-                        tally.covered as f64 / tally.origins as f64,
-                        tally.score / tally.baseline_score
-                    );
+                    println!("    {:.3} {:.3} err {:.3} width {:.3} {:?}", tally.covered as f64 / tally.origins as f64, tally.score / tally.baseline_score, tally.error/tally.baseline_error, tally.width/tally.baseline_width, tally.models);
                 }
             }
             if origins < 500 || !(0.88..=0.92).contains(&coverage) || relative > 1.0 {

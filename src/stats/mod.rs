@@ -1,4 +1,8 @@
 //! Statistics the rest is built of. Pure (invariant 1).
 
+pub mod clock;
+pub mod ordered;
+pub mod profile;
 pub mod robust;
 pub mod season;
+pub mod track;

@@ -2,21 +2,27 @@
 //!
 //! A log line and its counter are one thing: adapters call one method here for both.
 
+mod app;
 mod engine;
 pub mod log;
+mod process;
 mod source;
 mod web;
 
+pub use app::{AppEvents, REVISION, VERSION};
 pub use engine::{EngineEvents, Evaluated};
 pub use source::SourceEvents;
 pub use web::WebEvents;
 
-use prometheus_client::registry::Registry;
+use process::Process;
+use prometheus_client::{encoding::text, registry::Registry};
 use std::sync::Arc;
 
 /// Every event of the program, and the registry that shows their counters. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
+    /// What the process as a whole counts.
+    pub app: Arc<AppEvents>,
     /// What the engine counts.
     pub engine: Arc<EngineEvents>,
     /// What the sources count.
@@ -24,19 +30,26 @@ pub struct Telemetry {
     /// What the server counts.
     pub web: Arc<WebEvents>,
     registry: Arc<Registry>,
+    /// `process_*` bear no prefix of ours: every dashboard knows them by these names.
+    process: Arc<Registry>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("forethought");
+        let app = Arc::new(AppEvents::register(&mut registry));
         let engine = Arc::new(EngineEvents::register(&mut registry));
         let source = Arc::new(SourceEvents::register(&mut registry));
         let web = Arc::new(WebEvents::register(&mut registry));
+        let mut process = Registry::default();
+        process.register_collector(Box::new(Process));
         Self {
+            app,
             engine,
             source,
             web,
             registry: Arc::new(registry),
+            process: Arc::new(process),
         }
     }
 }
@@ -47,8 +60,65 @@ impl Telemetry {
     /// # Errors
     /// Never, as writing into a string cannot fail; the encoder's signature has it.
     pub fn open_metrics(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
-        Ok(text)
+        let mut out = String::new();
+        text::encode_registry(&mut out, &self.registry)?;
+        text::encode_registry(&mut out, &self.process)?;
+        text::encode_eof(&mut out)?;
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_shows_itself_under_the_usual_names() {
+        let telemetry = Telemetry::default();
+        telemetry.app.loaded(u64::MAX, 1.5, 1, 0);
+        let shown = telemetry.open_metrics().unwrap();
+        let value = |name: &str| {
+            let line = shown.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|value| value.trim().parse::<f64>().ok())
+        };
+        for name in [
+            "process_resident_memory_bytes",
+            "process_start_time_seconds",
+            "process_open_fds",
+            "process_threads",
+        ] {
+            assert!(value(name) > Some(0.0), "{name} in {shown}");
+        }
+        assert_eq!(
+            value("forethought_config_last_reload_successful"),
+            Some(1.0)
+        );
+        assert_eq!(
+            value("forethought_config_last_reload_success_timestamp_seconds"),
+            Some(1.5)
+        );
+        assert_eq!(
+            value("forethought_config_hash"),
+            Some((1_u64 << 52) as f64 - 1.0)
+        );
+        assert!(shown.contains("forethought_build_info{version="));
+        assert!(shown.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn two_in_one_process_do_not_mix() {
+        let (one, other) = (Telemetry::default(), Telemetry::default());
+        one.app.ready(true);
+        assert!(
+            one.open_metrics()
+                .unwrap()
+                .contains("forethought_ready 1\n")
+        );
+        assert!(
+            other
+                .open_metrics()
+                .unwrap()
+                .contains("forethought_ready 0\n")
+        );
     }
 }

@@ -13,5 +13,8 @@
 
 mod artefacts;
 mod dashboards;
+mod page;
+mod servers;
+mod sources;
 mod support;
 mod tidy;

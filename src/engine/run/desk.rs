@@ -174,6 +174,10 @@ fn silence(counts: &Counts) -> Option<String> {
     if counts.series == 0 {
         return Some("the query answers with no series".into());
     }
-    (counts.warming == counts.series)
-        .then(|| format!("all {} series are without enough history yet", counts.series))
+    (counts.warming == counts.series).then(|| {
+        format!(
+            "all {} series are without enough history yet",
+            counts.series
+        )
+    })
 }

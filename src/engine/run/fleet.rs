@@ -1,25 +1,24 @@
 //! The running set of units: started, kept, replaced and stopped as the configuration says.
 
 use super::{
-    EvaluatePanel, EvaluateSignal, Fed, Listener, MakePanel, MakeSignal, desk::Desk, panel::PanelTask,
-    signal::SignalTask,
+    EvaluatePanel, EvaluateSignal, FleetPlan, Listener, PanelPlan, SignalPlan, desk::Desk,
+    panel::PanelTask, signal::SignalTask,
 };
 use crate::{
     engine::{
-        PanelSettings, SignalSettings,
+        SignalSettings,
         catalogue::{Catalogue, UnitHandle, UnitReport},
         clock::Clock,
         outcome::Outcome,
         pool::Pool,
         schedule::Timing,
     },
-    series::{Grid, Millis, Span},
-    source::{Cause, Source},
+    series::{Millis, Span},
+    source::Cause,
     telemetry::EngineEvents,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -48,39 +47,6 @@ pub struct FleetParts {
     pub tracker: TaskTracker,
     /// Ends every task.
     pub stop: CancellationToken,
-}
-
-/// One signal that is to run.
-#[derive(Clone)]
-pub struct SignalPlan {
-    /// Its settings.
-    pub settings: SignalSettings,
-    /// Where its samples come from; another source is another `Arc`.
-    pub source: Arc<dyn Source>,
-    /// A hash of what `make` depends on beside the settings, such as model files.
-    pub revision: u64,
-    /// Makes its unit.
-    pub make: MakeSignal,
-}
-
-/// One panel that is to run.
-#[derive(Clone)]
-pub struct PanelPlan {
-    /// Its settings.
-    pub settings: PanelSettings,
-    /// Makes its unit.
-    pub make: MakePanel,
-}
-
-/// Everything that is to run.
-#[derive(Debug, Clone)]
-pub struct FleetPlan {
-    /// Evaluation interval.
-    pub interval: Span,
-    /// The signals.
-    pub signals: Vec<SignalPlan>,
-    /// The panels.
-    pub panels: Vec<PanelPlan>,
 }
 
 /// A plan whose new units are built; nothing runs yet.
@@ -121,6 +87,11 @@ impl Fleet {
         }
     }
 
+    /// What readers see.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.parts.catalogue)
+    }
+
     /// Builds the units that are new or changed. Starts and stops nothing.
     ///
     /// A signal stays untouched where its settings, its source and the interval are the same, and no
@@ -152,7 +123,11 @@ impl Fleet {
             let name = &panel.settings.name;
             claim(name)?;
             for input in &panel.settings.signals {
-                if !prepared.signals.iter().any(|(signal, _)| signal.settings.name == *input) {
+                if !prepared
+                    .signals
+                    .iter()
+                    .any(|(signal, _)| signal.settings.name == *input)
+                {
                     return Err(format!("panel {name:?}: there is no signal {input:?}"));
                 }
             }
@@ -169,7 +144,10 @@ impl Fleet {
         for signal in &plan.signals {
             let name = &signal.settings.name;
             let same = self.interval == plan.interval
-                && self.signals.get(name).is_some_and(|old| old.plan.same(signal));
+                && self
+                    .signals
+                    .get(name)
+                    .is_some_and(|old| old.plan.same(signal));
             if !same {
                 changed.insert(name.clone());
             }
@@ -179,7 +157,10 @@ impl Fleet {
             for PanelPlan { settings, .. } in &plan.panels {
                 let old = self.panels.get(&settings.name);
                 let same = old.is_some_and(|old| old.plan.settings == *settings)
-                    && !settings.signals.iter().any(|signal| changed.contains(signal));
+                    && !settings
+                        .signals
+                        .iter()
+                        .any(|signal| changed.contains(signal));
                 if !same {
                     changed.insert(settings.name.clone());
                     changed.extend(settings.signals.iter().cloned());
@@ -299,7 +280,8 @@ impl Fleet {
             task: running,
             plan,
         };
-        self.signals.insert(running.plan.settings.name.clone(), running);
+        self.signals
+            .insert(running.plan.settings.name.clone(), running);
     }
 
     fn start_panel(
@@ -317,12 +299,20 @@ impl Fleet {
             .iter()
             .filter_map(|name| signals.get(name))
             .collect();
-        let step = inputs.iter().map(|input| input.step).max().unwrap_or_default();
+        let step = inputs
+            .iter()
+            .map(|input| input.step)
+            .max()
+            .unwrap_or_default();
         let shape = Shape {
             name: &settings.name,
             kind: "panel",
             step,
-            max_age: inputs.iter().map(|input| input.max_age()).max().unwrap_or_default(),
+            max_age: inputs
+                .iter()
+                .map(|input| input.max_age())
+                .max()
+                .unwrap_or_default(),
         };
         let (desk, handle) = self.desk(&shape, former);
         let (sender, receiver) = mpsc::channel(super::CHANNEL);
@@ -337,7 +327,11 @@ impl Fleet {
         }
         let task = Arc::new(PanelTask {
             desk,
-            inputs: settings.signals.iter().map(|name| name.as_str().into()).collect(),
+            inputs: settings
+                .signals
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
             grace: grace(&inputs, self.interval),
             memory,
             make: Arc::clone(&plan.make),
@@ -354,7 +348,8 @@ impl Fleet {
             task: running,
             plan,
         };
-        self.panels.insert(running.plan.settings.name.clone(), running);
+        self.panels
+            .insert(running.plan.settings.name.clone(), running);
     }
 
     /// What a unit writes to, and what readers see of it. A unit that succeeds an old one begins with
@@ -436,14 +431,6 @@ struct Shape<'a> {
     max_age: Span,
 }
 
-impl SignalPlan {
-    fn same(&self, other: &Self) -> bool {
-        self.settings == other.settings
-            && self.revision == other.revision
-            && Arc::ptr_eq(&self.source, &other.source)
-    }
-}
-
 fn keep<P>(
     from: &mut BTreeMap<String, Running<P>>,
     to: &mut BTreeMap<String, Running<P>>,
@@ -460,21 +447,4 @@ fn grace(inputs: &[&SignalSettings], interval: Span) -> Millis {
     let offsets = inputs.iter().map(|input| input.offset.as_millis());
     let apart = offsets.clone().max().unwrap_or(0) - offsets.min().unwrap_or(0);
     apart + interval.as_millis()
-}
-
-impl fmt::Debug for SignalPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignalPlan")
-            .field("settings", &self.settings)
-            .field("source", &self.source)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for PanelPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PanelPlan")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
-    }
 }

@@ -9,13 +9,19 @@ mod desk;
 mod fleet;
 mod join;
 mod panel;
+mod plan;
 mod signal;
 #[cfg(test)]
 mod tests;
 
-pub use fleet::{Fleet, FleetParts, FleetPlan, PanelPlan, SignalPlan};
+pub use fleet::{Fleet, FleetParts, Prepared};
+pub use plan::{FleetPlan, PanelPlan, SignalPlan};
 
-use super::outcome::{Mode, Outcome};
+use super::{
+    outcome::{Mode, Outcome},
+    panel::PanelUnit,
+    signal::SignalUnit,
+};
 use crate::{
     series::{Grid, Millis},
     source::Matrix,
@@ -44,6 +50,38 @@ pub trait EvaluatePanel: Send + std::fmt::Debug {
     fn memory(&self) -> usize;
     /// Evaluates one grid time; `inputs` are the outcomes of the signals that were in time.
     fn advance(&mut self, at: Millis, inputs: &[Arc<Outcome>], mode: Mode) -> Outcome;
+}
+
+impl EvaluateSignal for SignalUnit {
+    fn grid(&self) -> Grid {
+        self.grid()
+    }
+
+    fn history_start(&self, at: Millis) -> Millis {
+        self.history_start(at)
+    }
+
+    fn ingest(&mut self, matrix: &Matrix) {
+        self.ingest(matrix);
+    }
+
+    fn restart(&mut self, at: Millis) -> Millis {
+        self.restart(at)
+    }
+
+    fn advance(&mut self, at: Millis, mode: Mode) -> Outcome {
+        self.advance(at, mode)
+    }
+}
+
+impl EvaluatePanel for PanelUnit {
+    fn memory(&self) -> usize {
+        self.memory()
+    }
+
+    fn advance(&mut self, at: Millis, inputs: &[Arc<Outcome>], mode: Mode) -> Outcome {
+        self.advance(at, inputs, mode)
+    }
 }
 
 /// Makes a signal's unit without history; again after a panic.

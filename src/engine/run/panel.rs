@@ -97,7 +97,9 @@ impl PanelTask {
     /// Up to a turn's worth of grid times that can be evaluated.
     fn ready(&self, join: &mut Join, began: Instant) -> Vec<Ready> {
         let now = self.steady(began);
-        std::iter::from_fn(|| join.next(now)).take(TURN_SLOTS).collect()
+        std::iter::from_fn(|| join.next(now))
+            .take(TURN_SLOTS)
+            .collect()
     }
 
     fn take(&self, fed: Fed, join: &mut Join, began: Instant) {
@@ -116,7 +118,10 @@ impl PanelTask {
             let evaluate = |(index, ready): (usize, &Ready)| {
                 let newest = index == last && ready.live;
                 let mode = if newest { Mode::Publish } else { Mode::Replay };
-                (Arc::new(unit.advance(ready.at, &ready.inputs, mode)), ready.live)
+                (
+                    Arc::new(unit.advance(ready.at, &ready.inputs, mode)),
+                    ready.live,
+                )
             };
             let outcomes: Vec<(Arc<Outcome>, bool)> =
                 ready.iter().enumerate().map(evaluate).collect();

@@ -118,7 +118,12 @@ impl SignalTask {
         let (unit, from) = self.pool.run(unit, move |unit| unit.restart(at)).await?;
         let unit = self.replay(unit, from, at).await?;
         schedule.start(self.clock.now(), at);
-        let series = self.desk.outcome.borrow().as_ref().map_or(0, |newest| newest.series.len());
+        let series = self
+            .desk
+            .outcome
+            .borrow()
+            .as_ref()
+            .map_or(0, |newest| newest.series.len());
         let seconds = began.elapsed().as_secs_f64();
         self.desk.events.running(&self.desk.name, series, seconds);
         Ok((unit, schedule))
@@ -137,7 +142,10 @@ impl SignalTask {
             while let Some((from, to)) = pieces.next(end) {
                 let matrix = self.ask_until_answered(from, to).await;
                 pieces.done(to, matrix.series.len());
-                (unit, ()) = self.pool.run(unit, move |unit| unit.ingest(&matrix)).await?;
+                (unit, ()) = self
+                    .pool
+                    .run(unit, move |unit| unit.ingest(&matrix))
+                    .await?;
                 let share = READING * pieces.share(end);
                 self.desk.backfilled(share, self.clock.now());
             }
@@ -234,7 +242,13 @@ impl SignalTask {
         let step = self.timing.grid.step();
         let mut pieces = Pieces::new(self.timing.grid, from);
         // The number of series is known: a gap of up to a day is one request.
-        pieces.expect(self.desk.outcome.borrow().as_ref().map_or(0, |newest| newest.series.len()));
+        pieces.expect(
+            self.desk
+                .outcome
+                .borrow()
+                .as_ref()
+                .map_or(0, |newest| newest.series.len()),
+        );
         while let Some((first, last)) = pieces.next(to) {
             let start = first - (REREAD + 1) * step;
             let mut answer = match self.ask(start, last, LIVE_DEADLINE).await {
@@ -244,7 +258,10 @@ impl SignalTask {
                     return Ok(unit);
                 }
             };
-            pieces.done(last, answer.as_ref().map_or(0, |matrix| matrix.series.len()));
+            pieces.done(
+                last,
+                answer.as_ref().map_or(0, |matrix| matrix.series.len()),
+            );
             let mut took = Duration::ZERO;
             while schedule.reached() < last {
                 let next = schedule.reached() + step;
@@ -314,7 +331,11 @@ impl SignalTask {
             let mut outcomes = Vec::new();
             let mut at = from;
             while at <= to && outcomes.len() < TURN_SLOTS {
-                let mode = if publish == Some(at) { Mode::Publish } else { Mode::Replay };
+                let mode = if publish == Some(at) {
+                    Mode::Publish
+                } else {
+                    Mode::Replay
+                };
                 outcomes.push(Arc::new(unit.advance(at, mode)));
                 at += step;
                 if began.elapsed() >= TURN {

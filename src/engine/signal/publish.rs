@@ -356,6 +356,7 @@ impl Row<'_> {
             active: verdict.active,
             severity: verdict.severity,
             direction: verdict.direction,
+            began: verdict.began,
         }
     }
 }

@@ -87,7 +87,7 @@ fn over(bounds: &Bounds) -> Failure {
 
 enum Sink {
     Plain(Capped),
-    Gzip(MultiGzDecoder<Capped>),
+    Gzip(Box<MultiGzDecoder<Capped>>),
 }
 
 impl Sink {
@@ -99,7 +99,7 @@ impl Sink {
         };
         match coding {
             Coding::Identity => Self::Plain(capped),
-            Coding::Gzip => Self::Gzip(MultiGzDecoder::new(capped)),
+            Coding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(capped))),
         }
     }
 

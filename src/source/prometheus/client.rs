@@ -355,13 +355,13 @@ fn unreachable_source(error: &ClientError) -> Failure {
     failure
 }
 
+/// Whether the certificate was refused. TLS errors come wrapped in IO errors, which do not show them
+/// as their source.
 fn is_certificate(cause: &(dyn Error + 'static)) -> bool {
-    let inner = cause
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref);
-    let tls = cause
-        .downcast_ref::<rustls::Error>()
-        .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
+    if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+        return error.get_ref().is_some_and(|inner| is_certificate(inner));
+    }
+    let tls = cause.downcast_ref::<rustls::Error>();
     matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 

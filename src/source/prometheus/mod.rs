@@ -185,6 +185,31 @@ impl PrometheusSource {
     }
 }
 
+/// Decodes the bodies of answers, as a source does with those it fetches. Remembers labels, so the second
+/// answer with the same series is decoded faster.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    interner: Interner,
+}
+
+impl Decoder {
+    /// The answer to `request` in `body`, the JSON of `/api/v1/query_range`.
+    ///
+    /// # Errors
+    /// It is not such an answer, or the source refused the query.
+    pub fn range(&self, body: &[u8], request: &RangeRequest) -> Result<Matrix, SourceError> {
+        let expected = Expected {
+            query: request.query.clone(),
+            grid: Some(checked(request)?),
+            max_samples: usize::MAX,
+        };
+        let decoded = decode(body, &expected, &self.interner);
+        let mut gathered = Gathered::new(request.max_series);
+        gathered.add(decoded.map_err(|failure| failure.error)?);
+        Ok(gathered.finish())
+    }
+}
+
 impl Source for PrometheusSource {
     fn name(&self) -> &str {
         &self.inner.name

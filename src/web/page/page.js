@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 // The landing page: reads the outcomes from the API beside it and draws them. It never computes a
 // score or a forecast of its own, and asks no other host.
 "use strict";
@@ -40,6 +41,7 @@ function short(value) {
   return (digits && Number.isInteger(scaled) ? scaled.toFixed(0) : text).replace("-", "−") + unit;
 }
 
+const score = (value) => (value === null || value >= 99.5 ? short(value) : value.toFixed(2));
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const clockSeconds = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
@@ -91,11 +93,12 @@ async function poll() {
     const overview = await ask("api/v1/signals");
     state.now = overview.now;
     showSignals(overview.signals);
+    state.reached = Date.now();
+    showSummary();
     for (const section of state.sections.values()) {
       if (section.wanted()) await section.refresh();
     }
     if (state.polls++ % 10 === 0) showAbout(await ask("api/v1/status"));
-    state.reached = Date.now();
     $("banner").hidden = true;
   } catch (problem) {
     showBanner(problem);
@@ -325,9 +328,9 @@ class Card {
     if (!point) return;
     const over = point[SCORE] !== null && point[SCORE] > 1 ? "over" : "";
     const bounds = point[LOWER] === null ? "–" : `${short(point[LOWER])} to ${short(point[UPPER])}`;
-    const parts = [[at === null ? "now" : when(point[AT]), short(point[VALUE]), "first"], ["expected", short(point[EXPECTED]), ""], ["range", bounds, ""], ["score", short(point[SCORE]), over]];
+    const parts = [[at === null ? "now" : when(point[AT]), short(point[VALUE]), "first"], ["expected", short(point[EXPECTED]), ""], ["range", bounds, ""], ["score", score(point[SCORE]), over]];
     const scoreOnly = this.plot && this.plot.scoresOnly;
-    const shown = scoreOnly ? [[parts[0][0], short(point[SCORE]), `first ${over}`], ["threshold", "1", ""]] : parts;
+    const shown = scoreOnly ? [[parts[0][0], score(point[SCORE]), `first ${over}`], ["threshold", "1", ""]] : parts;
     this.values.replaceChildren(...shown.map(([name, value, kind]) =>
       element("div", { class: kind.includes("first") ? "first" : null }, element("dt", {}, name), element("dd", { class: kind.includes("over") ? "over" : null }, value))));
     if (this.plot) this.plot.point_at(this.chart, at === null ? null : point);
@@ -352,7 +355,7 @@ class Card {
     const name = `${this.section.name} of ${this.title.textContent}`;
     if (!newest) return `${name}: no values yet`;
     const runs = this.plot.runs(ACTIVE);
-    const now = this.plot.scoresOnly ? `score ${short(newest[SCORE])}, anomalous above 1`
+    const now = this.plot.scoresOnly ? `score ${score(newest[SCORE])}, anomalous above 1`
       : `${short(newest[VALUE])}, expected ${short(newest[EXPECTED])}, ordinary from ${short(newest[LOWER])} to ${short(newest[UPPER])}`;
     const latest = runs.length ? `, the latest from ${when(runs[runs.length - 1].from)} to ${when(runs[runs.length - 1].to)}` : "";
     const ahead = series.forecasts.filter((one) => one.expected !== null).map((one) => `in ${one.horizon} ${short(one.expected)}, between ${short(one.lower)} and ${short(one.upper)}`);
@@ -367,7 +370,7 @@ class Card {
     const row = (cells, name) => element("tr", {}, ...cells.map((cell, index) => element(index === 0 || name === "th" ? "th" : "td", { scope: name === "th" ? "col" : index === 0 ? "row" : null }, cell)));
     const ahead = this.series.forecasts.map((one) => row([`in ${one.horizon}`, "–", short(one.expected), short(one.lower), short(one.upper), "–"])).reverse();
     const past = this.points.slice(-20).reverse().map((point) =>
-      row([when(point[AT]), ...[VALUE, EXPECTED, LOWER, UPPER].map((column) => short(point[column])), (point[ACTIVE] ? "anomalous " : "") + short(point[SCORE])]));
+      row([when(point[AT]), ...[VALUE, EXPECTED, LOWER, UPPER].map((column) => short(point[column])), (point[ACTIVE] ? "anomalous " : "") + score(point[SCORE])]));
     this.table.replaceChildren(element("caption", {}, `{${labels}}`),
       element("thead", {}, row(["time", "actual", "expected", "lower", "upper", "score"], "th")), element("tbody", {}, ...ahead, ...past));
   }
@@ -393,7 +396,7 @@ class Plot {
     this.start = this.end - state.hours * HOUR;
     this.shown = points.filter((point) => point[AT] >= this.start);
     this.ahead = forecasts.filter((one) => one.expected !== null);
-    const future = this.ahead.length ? Math.min(44 * this.ahead.length + 14, width * 0.36) : 0;
+    const future = this.ahead.length ? Math.min(39 * this.ahead.length + 6, width * 0.36) : 0;
     this.now = width - PAD.right - future;
     this.floor = height - PAD.bottom;
     [this.least, this.most] = this.domain();
@@ -448,8 +451,8 @@ class Plot {
 
   /** Round local times that leave room for their labels. */
   times() {
-    const room = (this.now - PAD.left) / 58;
-    const spacing = [0.25, 0.5, 1, 2, 3, 4, 6, 12].find((hours) => state.hours / hours <= room) ?? 24;
+    const room = (this.now - PAD.left) / 50;
+    const spacing = [0.25, 0.5, 1, 2, 3, 4, 6, 8, 12].find((hours) => state.hours / hours <= room) ?? 24;
     const zone = new Date(this.end).getTimezoneOffset() * 60000;
     const first = Math.ceil((this.start - zone) / (spacing * HOUR)) * spacing * HOUR + zone;
     const times = [];
@@ -633,3 +636,6 @@ function chooseHours() {
 chooseHours();
 document.addEventListener("visibilitychange", () => poll());
 poll();
+=======
+"use strict";
+>>>>>>> a831957 (Serve metrics, page, API and lifecycle, with limits on everything a reader can do slowly)

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::Mutex,
     thread,
@@ -13,18 +13,24 @@ use std::{
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-/// Runs its arguments and kills them when its standard input ends, which is when the test process is
-/// gone, even where that was killed itself. A guard in the test process could not do that.
+/// Runs its arguments, kills them and removes their folder when its standard input ends, which is when the
+/// test process is gone, even where that was killed itself. A guard in the test process could not do that,
+/// and what is shared by the run is in a `static`, which is never dropped.
 const SCRIPT: &str = r#"
 exec 3<&0
 "$@" </dev/null 3<&- &
 child=$!
-echo "$child" >"$FORETHOUGHT_TEST_PID"
-(cat <&3 >/dev/null; kill -KILL "$child" 2>/dev/null) >/dev/null 2>&1 &
-watcher=$!
+echo "$child" >"$FORETHOUGHT_TEST_FOLDER/pid"
+(
+  cat <&3
+  # The number of a process that has ended may be another one's by now.
+  [ -e "$FORETHOUGHT_TEST_FOLDER/ended" ] || kill -KILL "$child"
+  sleep 0.2
+  rm -rf "$FORETHOUGHT_TEST_FOLDER"
+) >/dev/null 2>&1 &
 wait "$child"
 code=$?
-kill "$watcher" 2>/dev/null
+: >"$FORETHOUGHT_TEST_FOLDER/ended"
 exit "$code"
 "#;
 
@@ -38,15 +44,17 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    /// Starts `program`; its output goes to files, see [`Guarded::log`].
-    pub(crate) fn start(program: &str, arguments: &[String]) -> Self {
+    /// Starts `program` with arguments made of its own folder, which goes when it does. Its output goes
+    /// to files there, see [`Guarded::log`].
+    pub(crate) fn start(program: &str, arguments: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let folder = TempDir::new().unwrap();
+        let arguments = arguments(folder.path());
         let pid_file = folder.path().join("pid");
         let file = |name: &str| File::create(folder.path().join(name)).unwrap();
         let shell = Command::new("sh")
             .args(["-c", SCRIPT, "guard", program])
             .args(arguments)
-            .env("FORETHOUGHT_TEST_PID", &pid_file)
+            .env("FORETHOUGHT_TEST_FOLDER", folder.path())
             .stdin(Stdio::piped())
             .stdout(file("stdout"))
             .stderr(file("stderr"))

@@ -1,8 +1,10 @@
 //! What the tests stand on: processes that never outlive the run, HTTP, waiting with a deadline, and
 //! the real servers.
 
+pub(crate) mod fake;
 pub(crate) mod guard;
 pub(crate) mod http;
+pub(crate) mod program;
 pub(crate) mod server;
 pub(crate) mod servers;
 

@@ -48,6 +48,8 @@ pub(crate) enum Answer {
     Whole(u16, &'static str, String),
     /// As `Whole`, but the connection breaks in the middle of the body.
     Half(String),
+    /// A body that never ends, of spaces: they may stand before any JSON document.
+    Endless,
     /// Nothing, and the connection stays open.
     Hang,
     /// The connection is closed without an answer.
@@ -147,6 +149,14 @@ fn serve(mut stream: TcpStream, handler: &Handler, stopped: &AtomicBool) -> std:
         Answer::Half(body) => {
             write_head(&mut stream, 200, "application/json", body.len())?;
             stream.write_all(body.as_bytes().get(..body.len() / 2).unwrap_or_default())
+        }
+        Answer::Endless => {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n";
+            stream.write_all(head.as_bytes())?;
+            while !stopped.load(Ordering::SeqCst) {
+                stream.write_all(&[b' '; 65_536])?;
+            }
+            Ok(())
         }
         Answer::Hang => {
             while !stopped.load(Ordering::SeqCst) {

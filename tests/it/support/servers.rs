@@ -12,7 +12,6 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tempfile::TempDir;
 
 /// Seconds between two samples of the history.
 pub(crate) const HISTORY_STEP: i64 = 2;
@@ -88,10 +87,15 @@ impl Past {
     }
 }
 
+/// When the history ends, in seconds since the epoch: the start of the run, the same for every server.
+pub(crate) fn history_end() -> i64 {
+    static END: OnceLock<i64> = OnceLock::new();
+    *END.get_or_init(|| now() / 1_000 / HISTORY_STEP * HISTORY_STEP - HISTORY_STEP)
+}
+
 /// The running Prometheus.
 pub(crate) struct Prometheus {
     server: Guarded,
-    folder: TempDir,
     address: String,
     jobs: AtomicUsize,
 }
@@ -105,36 +109,21 @@ pub(crate) fn prometheus() -> &'static Prometheus {
 
 impl Prometheus {
     fn start() -> Self {
-        let folder = TempDir::new().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        for name in ["targets", "forethought", "data"] {
-            fs::create_dir(path(name)).unwrap();
-        }
-        write_alerts(&path("alerts.yml"));
-        fs::write(
-            path("prometheus.yml"),
-            configuration(&alertmanager().address),
-        )
-        .unwrap();
-        let history = path("history.om");
-        fs::write(&history, open_metrics(now() / 1_000 - 2)).unwrap();
-        create_blocks(&history, &path("data"));
         let address = format!("127.0.0.1:{}", free_port());
-        let server = Guarded::start(
-            "prometheus",
-            &[
-                format!("--config.file={}", path("prometheus.yml").display()),
-                format!("--storage.tsdb.path={}", path("data").display()),
+        let server = Guarded::start("prometheus", |folder| {
+            prepare(folder);
+            vec![
+                format!("--config.file={}/prometheus.yml", folder.display()),
+                format!("--storage.tsdb.path={}/data", folder.display()),
                 format!("--web.listen-address={address}"),
                 "--storage.tsdb.retention.time=30d".to_owned(),
-            ],
-        );
+            ]
+        });
         eventually("Prometheus is ready", 60, || {
             http::get(&address, "/-/ready")
         });
         Self {
             server,
-            folder,
             address,
             jobs: AtomicUsize::new(0),
         }
@@ -163,11 +152,7 @@ impl Prometheus {
 
     fn add(&self, folder: &str, job: &str, instance: &str, address: &str) -> Scrape {
         let number = self.jobs.fetch_add(1, Ordering::SeqCst);
-        let file = self
-            .folder
-            .path()
-            .join(folder)
-            .join(format!("{number}.json"));
+        let file = self.server.path(folder).join(format!("{number}.json"));
         let content = serde_json::json!([
             {"targets": [address], "labels": {"job": job, "instance": instance}}
         ]);
@@ -190,6 +175,19 @@ impl Prometheus {
             other => Err(format!("{query}: {} series instead of one", other.len())),
         }
     }
+}
+
+/// What Prometheus needs before it starts: its configuration, the alerts, the past.
+fn prepare(folder: &Path) {
+    for name in ["targets", "forethought", "data"] {
+        fs::create_dir(folder.join(name)).unwrap();
+    }
+    write_alerts(&folder.join("alerts.yml"));
+    let config = configuration(&alertmanager().address);
+    fs::write(folder.join("prometheus.yml"), config).unwrap();
+    let history = folder.join("history.om");
+    fs::write(&history, open_metrics()).unwrap();
+    create_blocks(&history, &folder.join("data"));
 }
 
 /// A target of Prometheus; not scraped any more once this is dropped.
@@ -268,8 +266,10 @@ scrape_configs:
     )
 }
 
-/// The history up to `end` in the OpenMetrics format.
-fn open_metrics(end: i64) -> String {
+/// The history in the OpenMetrics format, at multiples of [`HISTORY_STEP`], so that a range query on that
+/// grid gives [`Past::at`] exactly.
+fn open_metrics() -> String {
+    let end = history_end();
     let mut text = String::new();
     for (job, pasts) in PASTS {
         let metric = pasts[0].metric;
@@ -308,37 +308,30 @@ pub(crate) struct Plain {
     /// `host:port`.
     pub(crate) address: String,
     _server: Guarded,
-    _folder: TempDir,
 }
 
 /// Alertmanager, shared by the run. It keeps what it is sent and notifies nobody.
 pub(crate) fn alertmanager() -> &'static Plain {
     static SHARED: OnceLock<Plain> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let folder = TempDir::new().unwrap();
-        let config = folder.path().join("alertmanager.yml");
-        fs::write(
-            &config,
-            "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n",
-        )
-        .unwrap();
         let address = format!("127.0.0.1:{}", free_port());
-        let server = Guarded::start(
-            "prometheus-alertmanager",
-            &[
+        let server = Guarded::start("prometheus-alertmanager", |folder| {
+            let config = folder.join("alertmanager.yml");
+            let nobody = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n";
+            fs::write(&config, nobody).unwrap();
+            vec![
                 format!("--config.file={}", config.display()),
-                format!("--storage.path={}", folder.path().display()),
+                format!("--storage.path={}/data", folder.display()),
                 format!("--web.listen-address={address}"),
                 "--cluster.listen-address=".to_owned(),
-            ],
-        );
+            ]
+        });
         eventually("Alertmanager is ready", 60, || {
             http::get(&address, "/-/ready")
         });
         Plain {
             address,
             _server: server,
-            _folder: folder,
         }
     })
 }
@@ -347,17 +340,15 @@ pub(crate) fn alertmanager() -> &'static Plain {
 pub(crate) fn victoria_metrics() -> &'static Plain {
     static SHARED: OnceLock<Plain> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let folder = TempDir::new().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
-        let server = Guarded::start(
-            "victoria-metrics",
-            &[
-                format!("-storageDataPath={}", folder.path().join("data").display()),
+        let server = Guarded::start("victoria-metrics", |folder| {
+            vec![
+                format!("-storageDataPath={}/data", folder.display()),
                 format!("-httpListenAddr={address}"),
                 "-search.latencyOffset=1s".to_owned(),
                 "-retentionPeriod=1".to_owned(),
-            ],
-        );
+            ]
+        });
         eventually("VictoriaMetrics is ready", 60, || {
             http::get(&address, "/health")
         });
@@ -365,7 +356,6 @@ pub(crate) fn victoria_metrics() -> &'static Plain {
         Plain {
             address,
             _server: server,
-            _folder: folder,
         }
     })
 }
@@ -373,10 +363,7 @@ pub(crate) fn victoria_metrics() -> &'static Plain {
 /// Imports the history up to now into VictoriaMetrics.
 fn import(address: &str) {
     let mut text = String::new();
-    for line in open_metrics(now() / 1_000)
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-    {
+    for line in open_metrics().lines().filter(|line| !line.starts_with('#')) {
         writeln!(text, "{line}000").unwrap(); // it wants milliseconds
     }
     let reply = http::request(

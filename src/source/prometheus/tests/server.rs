@@ -52,8 +52,10 @@ pub(super) enum Part {
     Repeat(Bytes, usize),
     /// Nothing more comes, ever.
     Hang,
-    /// The connection is cut.
+    /// The connection is cut, once what came before is on its way.
     Cut,
+    /// The connection is cut.
+    CutNow,
 }
 
 /// What a server answers.
@@ -223,7 +225,7 @@ impl Body for Script {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let bytes = match self.parts.pop_front() {
             None => return Poll::Ready(None),
@@ -235,9 +237,17 @@ impl Body for Script {
                 }
                 bytes
             }
-            Some(Part::Cut) => return Poll::Ready(Some(Err(io::Error::other("cut")))),
+            Some(Part::Cut) => {
+                self.parts.push_front(Part::CutNow);
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Some(Part::CutNow) => return Poll::Ready(Some(Err(io::Error::other("cut")))),
             // Nobody wakes it: that is the point.
-            Some(Part::Hang) => return Poll::Pending,
+            Some(Part::Hang) => {
+                self.parts.push_front(Part::Hang);
+                return Poll::Pending;
+            }
         };
         *self.sent.lock().unwrap() += bytes.len();
         Poll::Ready(Some(Ok(Frame::data(bytes))))

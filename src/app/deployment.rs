@@ -1,0 +1,156 @@
+//! The configuration in force, and how another takes its place: everything is read, checked and built
+//! before anything is stopped, and where one of these fails nothing changes.
+
+use super::{
+    load::{self, Loaded},
+    options::{AppError, AppOptions, ConfigSource},
+    wiring::{self, Sources},
+};
+use crate::{
+    engine::{
+        Catalogue,
+        run::{Fleet, Prepared},
+    },
+    forecast::ModelFiles,
+    telemetry::Telemetry,
+    web::ConfigReport,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The configuration in force and what runs because of it.
+#[derive(Debug)]
+pub(super) struct Deployment {
+    options: AppOptions,
+    telemetry: Telemetry,
+    fleet: Fleet,
+    sources: Sources,
+    models: ModelFiles,
+    /// Built, and started by [`Deployment::start`].
+    first: Option<Built>,
+    /// Of the newest content that was tried, well or not: the poll tries each content once.
+    tried: Option<u64>,
+    report: Arc<Mutex<ConfigReport>>,
+}
+
+/// Everything a configuration needs, ready to start.
+#[derive(Debug)]
+struct Built {
+    loaded: Loaded,
+    sources: Sources,
+    prepared: Prepared,
+}
+
+// === impl Deployment ===
+
+impl Deployment {
+    /// Reads, checks and builds the first configuration. Starts nothing.
+    pub(super) async fn build(
+        options: &AppOptions,
+        fleet: Fleet,
+        telemetry: Telemetry,
+    ) -> Result<Self, AppError> {
+        let file = match &options.config {
+            ConfigSource::File(path) => Some(path.display().to_string()),
+            ConfigSource::Literal(_) => None,
+        };
+        let report = ConfigReport {
+            file,
+            ..ConfigReport::default()
+        };
+        let mut deployment = Self {
+            options: options.clone(),
+            telemetry,
+            fleet,
+            sources: Sources::new(),
+            models: ModelFiles::new(),
+            first: None,
+            tried: None,
+            report: Arc::new(Mutex::new(report)),
+        };
+        let first = deployment.built().await.map_err(AppError::Config)?;
+        deployment.tried = Some(first.loaded.hash);
+        deployment.first = Some(first);
+        Ok(deployment)
+    }
+
+    /// What readers see.
+    pub(super) fn catalogue(&self) -> Arc<Catalogue> {
+        self.fleet.catalogue()
+    }
+
+    /// What became of the configuration, for the status page.
+    pub(super) fn report(&self) -> Arc<Mutex<ConfigReport>> {
+        Arc::clone(&self.report)
+    }
+
+    /// Starts what was built first.
+    pub(super) async fn start(&mut self) {
+        if let Some(first) = self.first.take() {
+            self.put_in_force(first).await;
+        }
+    }
+
+    /// Reads the configuration again and puts it in force, or says why not.
+    pub(super) async fn reload(&mut self) -> Result<(), String> {
+        let peeked = load::peek(&self.options, &self.models).await;
+        self.tried = peeked.or(self.tried);
+        match self.built().await {
+            Ok(built) => {
+                self.put_in_force(built).await;
+                Ok(())
+            }
+            Err(problem) => {
+                self.telemetry.app.load_failed(&problem);
+                let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+                report.last_reload_successful = false;
+                report.last_error = Some(problem.clone());
+                Err(problem)
+            }
+        }
+    }
+
+    /// Reloads where the content of the file, or of a model file, is not that of the last attempt.
+    pub(super) async fn reload_if_changed(&mut self) {
+        let now = load::peek(&self.options, &self.models).await;
+        if now.is_some() && now != self.tried {
+            // What went wrong was logged, counted and reported.
+            drop(self.reload().await);
+        }
+    }
+
+    async fn built(&self) -> Result<Built, String> {
+        let loaded = load::load(&self.options).await?;
+        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
+        Ok(Built {
+            prepared: self.fleet.prepare(plan)?,
+            loaded,
+            sources,
+        })
+    }
+
+    async fn put_in_force(&mut self, built: Built) {
+        let Built {
+            loaded,
+            sources,
+            prepared,
+        } = built;
+        self.fleet.commit(prepared).await;
+        for gone in self
+            .sources
+            .keys()
+            .filter(|name| !sources.contains_key(*name))
+        {
+            self.telemetry.source.forget(gone);
+        }
+        self.sources = sources;
+        self.models = loaded.models;
+        self.tried = Some(loaded.hash);
+        let at = self.options.clock.now() as f64 / 1_000.0;
+        let (signals, panels) = (loaded.config.signals.len(), loaded.config.panels.len());
+        self.telemetry.app.loaded(loaded.hash, at, signals, panels);
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.last_reload_successful = true;
+        report.last_reload_success = Some(at);
+        report.last_error = None;
+    }
+}

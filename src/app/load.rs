@@ -1,0 +1,116 @@
+//! The configuration and the files it names, read whole, before anything is built from them.
+
+use super::options::{AppOptions, ConfigSource};
+use crate::{
+    config::{self, Config, Memory},
+    forecast::ModelFiles,
+};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+use tokio::fs;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+/// Model files larger than this are refused: nobody means a model of half a gigabyte.
+const MOST_MODEL_BYTES: u64 = 512 << 20;
+
+/// A configuration with the content of the files it names.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) config: Config,
+    pub(super) models: ModelFiles,
+    /// Of the configuration and of every model file.
+    pub(super) hash: u64,
+}
+
+/// Reads, checks, and reads what it names.
+pub(super) async fn load(options: &AppOptions) -> Result<Loaded, String> {
+    let (config, text_hash) = match &options.config {
+        ConfigSource::Literal(config) => {
+            let config = (**config).clone();
+            let hash = xxh3_64(format!("{config:?}").as_bytes());
+            (config, hash)
+        }
+        ConfigSource::File(path) => {
+            let text = read_text(path).await?;
+            (parse(path, &text, options)?, xxh3_64(text.as_bytes()))
+        }
+    };
+    if let Some(limit) = options.memory_limit {
+        Memory::of(&config).check(limit)?;
+    }
+    let models = read_models(&config).await?;
+    Ok(Loaded {
+        hash: hash_of(text_hash, &models),
+        config,
+        models,
+    })
+}
+
+/// The hash that [`load`] would give if all went well, without building anything; `None` where there is
+/// no file, or where it cannot be read right now (it may be about to be replaced).
+pub(super) async fn peek(options: &AppOptions, models: &ModelFiles) -> Option<u64> {
+    let ConfigSource::File(path) = &options.config else {
+        return None;
+    };
+    let text = read_text(path).await.ok()?;
+    let mut now = ModelFiles::new();
+    for path in models.keys() {
+        now.insert(path.clone(), read_model(path).await.ok()?);
+    }
+    Some(hash_of(xxh3_64(text.as_bytes()), &now))
+}
+
+/// A hash of the model files among `paths`.
+pub(super) fn revision(paths: &[impl AsRef<Path>], models: &ModelFiles) -> u64 {
+    let mut hash = Xxh3::new();
+    for path in paths {
+        if let Some(bytes) = models.get(path.as_ref()) {
+            hash.update(&xxh3_64(bytes).to_le_bytes());
+        }
+    }
+    hash.digest()
+}
+
+fn hash_of(text: u64, models: &ModelFiles) -> u64 {
+    let paths: Vec<&Path> = models.keys().map(AsRef::as_ref).collect();
+    text ^ revision(&paths, models).rotate_left(1)
+}
+
+async fn read_text(path: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(path).await;
+    text.map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn parse(path: &Path, text: &str, options: &AppOptions) -> Result<Config, String> {
+    let mut config = config::parse(text, &*options.env).map_err(|problems| {
+        let lines = problems.render(&path.display().to_string());
+        lines.trim_end().to_owned()
+    })?;
+    // Relative names are relative to the file that has them, wherever we were started.
+    config.set_directory(path.parent().unwrap_or(Path::new("")));
+    Ok(config)
+}
+
+async fn read_models(config: &Config) -> Result<ModelFiles, String> {
+    let paths: BTreeSet<_> = config
+        .signals
+        .iter()
+        .flat_map(|signal| signal.forecast.model_paths())
+        .collect();
+    let mut models = ModelFiles::new();
+    for path in paths {
+        let bytes = read_model(&path).await?;
+        models.insert(path, bytes);
+    }
+    Ok(models)
+}
+
+async fn read_model(path: &Path) -> Result<Arc<[u8]>, String> {
+    let named = |error: &dyn std::fmt::Display| format!("model {}: {error}", path.display());
+    let about = fs::metadata(path).await.map_err(|error| named(&error))?;
+    if about.len() > MOST_MODEL_BYTES {
+        let limit = MOST_MODEL_BYTES >> 20;
+        return Err(named(&format!("larger than {limit} MiB, which is refused")));
+    }
+    let bytes = fs::read(path).await.map_err(|error| named(&error))?;
+    Ok(bytes.into())
+}

@@ -1,0 +1,155 @@
+//! What a process is made of.
+
+use crate::{config::Config, engine::Clock, source::Source, web};
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+/// The default port; see `README.md` for how it was chosen.
+const PORT: u16 = 10_057;
+/// How often the content of the configuration file is looked at. A `ConfigMap` takes up to a minute to
+/// arrive anyhow, and its file is swapped by a symbolic link that a file watch does not see.
+const POLL: Duration = Duration::from_secs(15);
+/// How long requests under way may take at the end; Kubernetes gives 30 s in all.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub enum ConfigSource {
+    /// A file, which can be reloaded.
+    File(PathBuf),
+    /// A value, which stays as it is.
+    Literal(Box<Config>),
+}
+
+/// What a process is made of. The options are what needs a restart; the rest is in the configuration.
+#[derive(Clone)]
+pub struct AppOptions {
+    /// Where the configuration comes from.
+    pub config: ConfigSource,
+    /// Addresses to listen on; port 0 for any free one.
+    pub listen: Vec<SocketAddr>,
+    /// Paths and limits of the server.
+    pub web: web::Settings,
+    /// Whether `/-/reload` and `/-/quit` are allowed.
+    pub lifecycle: bool,
+    /// Value of the label `forethought_replica` of everything published.
+    pub replica: Option<String>,
+    /// The time.
+    pub clock: Clock,
+    /// Bytes that the series may take in all; a configuration that may need more is refused.
+    pub memory_limit: Option<usize>,
+    /// How often the content of the configuration file is looked at.
+    pub poll_interval: Duration,
+    /// How long requests under way may take at the end.
+    pub grace: Duration,
+    /// Threads to compute with; one per processor where left out.
+    pub threads: Option<NonZeroUsize>,
+    /// Sources inside this process, beside those of the configuration. A signal uses one by its name,
+    /// or the first where the configuration has no sources at all.
+    pub sources: Vec<Arc<dyn Source>>,
+    /// Looks up `${NAME}` of the configuration file.
+    pub env: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+}
+
+/// Why a process could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Options or configuration; usage, not failure: exit code 2.
+    #[error("{0}")]
+    Config(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}; choose another with --web.listen-address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        #[source]
+        error: io::Error,
+    },
+    /// The machine refused something.
+    #[error("{0}")]
+    Start(String),
+}
+
+// === impl AppOptions ===
+
+impl AppOptions {
+    /// The options of `forethought run` without flags.
+    pub fn new(config: ConfigSource) -> Self {
+        Self {
+            config,
+            listen: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))],
+            web: web::Settings::default(),
+            lifecycle: false,
+            replica: None,
+            clock: Clock::System,
+            memory_limit: None,
+            poll_interval: POLL,
+            grace: GRACE,
+            threads: None,
+            sources: Vec::new(),
+            env: Arc::new(environment),
+        }
+    }
+
+    /// Checks the options; no IO.
+    ///
+    /// # Errors
+    /// Every flag that is wrong, a line each.
+    pub fn validate(&self) -> Result<(), AppError> {
+        let mut problems: Vec<String> = self
+            .web
+            .validate()
+            .into_iter()
+            .map(|(flag, problem)| format!("--{flag}: {problem}"))
+            .collect();
+        if self.listen.is_empty() {
+            problems.push("--web.listen-address: at least one address is needed".into());
+        }
+        if self.poll_interval.is_zero() {
+            problems.push("the poll interval of the configuration must be positive".into());
+        }
+        if self.replica.as_ref().is_some_and(String::is_empty) {
+            problems.push("--replica: must not be empty; leave it out for no label".into());
+        }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(AppError::Config(problems.join("\n")))
+        }
+    }
+}
+
+impl fmt::Debug for AppOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppOptions")
+            .field("config", &self.config)
+            .field("listen", &self.listen)
+            .field("replica", &self.replica)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AppError {
+    /// The exit code of a command that ended with this: 2 for usage or configuration, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 2,
+            Self::Listen { .. } | Self::Start(_) => 1,
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads variables for `${NAME}` in the configuration file"
+)]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,132 @@
+//! From a configuration to sources and units. Builds, but starts nothing.
+
+use super::{
+    load::{Loaded, revision},
+    options::AppOptions,
+};
+use crate::{
+    config::{Config, SourceKind, SourceSettings},
+    engine::{
+        PanelSettings, PanelUnit, SignalSettings, SignalUnit, UnitOptions,
+        run::{FleetPlan, PanelPlan, SignalPlan},
+    },
+    series::{Grid, Span},
+    source::{Source, prometheus::PrometheusSource},
+    telemetry::Telemetry,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The sources of a configuration by name, each with the settings it was built from.
+pub(super) type Sources = BTreeMap<String, (SourceSettings, Arc<dyn Source>)>;
+
+/// What is to run for `loaded`. A source whose settings are those of one in `running` is that one: its
+/// connections and its circuit breaker stay.
+pub(super) fn plan(
+    loaded: &Loaded,
+    running: &Sources,
+    options: &AppOptions,
+    telemetry: &Telemetry,
+) -> Result<(FleetPlan, Sources), String> {
+    let Loaded { config, models, .. } = loaded;
+    let sources = sources(config, running, telemetry)?;
+    let unit_options = UnitOptions {
+        replica: options.replica.clone(),
+    };
+    let mut signals = Vec::new();
+    for settings in &config.signals {
+        let source = source_of(settings, config, &sources, options)?;
+        let make = {
+            let (settings, options, models) =
+                (settings.clone(), unit_options.clone(), models.clone());
+            Arc::new(move || {
+                SignalUnit::new(&settings, &options, &models).map(|unit| Box::new(unit) as _)
+            })
+        };
+        signals.push(SignalPlan {
+            revision: revision(&settings.forecast.model_paths(), models),
+            settings: settings.clone(),
+            source,
+            make,
+        });
+    }
+    let panels = config.panels.iter().map(|settings| {
+        let grid = panel_grid(settings, config)?;
+        let (own, options) = (settings.clone(), unit_options.clone());
+        let make =
+            Arc::new(move || PanelUnit::new(&own, &options, grid).map(|unit| Box::new(unit) as _));
+        Ok(PanelPlan {
+            settings: settings.clone(),
+            make,
+        })
+    });
+    let plan = FleetPlan {
+        interval: config.global.evaluation_interval,
+        signals,
+        panels: panels.collect::<Result<_, String>>()?,
+    };
+    Ok((plan, sources))
+}
+
+fn sources(config: &Config, running: &Sources, telemetry: &Telemetry) -> Result<Sources, String> {
+    let mut sources = Sources::new();
+    for settings in &config.sources {
+        let name = &settings.name;
+        let source: Arc<dyn Source> = match running.get(name) {
+            Some((old, source)) if old == settings => Arc::clone(source),
+            _ => match &settings.kind {
+                SourceKind::Prometheus(kind) => {
+                    let built = PrometheusSource::build(name, kind, Arc::clone(&telemetry.source));
+                    Arc::new(built.map_err(|problem| format!("source {name:?}: {problem}"))?)
+                }
+            },
+        };
+        sources.insert(name.clone(), (settings.clone(), source));
+    }
+    Ok(sources)
+}
+
+/// The source of a signal: of the configuration, or inside the process.
+fn source_of(
+    signal: &SignalSettings,
+    config: &Config,
+    sources: &Sources,
+    options: &AppOptions,
+) -> Result<Arc<dyn Source>, String> {
+    let configured = config
+        .source_of(signal)
+        .and_then(|settings| sources.get(&settings.name))
+        .map(|(_, source)| source);
+    let inside = || match &signal.source {
+        Some(name) => options.sources.iter().find(|source| source.name() == name),
+        None => options.sources.first(),
+    };
+    configured
+        .or_else(inside)
+        .map(Arc::clone)
+        .ok_or_else(|| match &signal.source {
+            Some(name) => format!("signal {:?}: there is no source {name:?}", signal.name),
+            None => format!("signal {:?}: there is no source", signal.name),
+        })
+}
+
+/// The grid that the signals of a panel share.
+fn panel_grid(panel: &PanelSettings, config: &Config) -> Result<Grid, String> {
+    let step = |name: &String| config.signals.iter().find(|signal| signal.name == *name);
+    let mut steps = panel
+        .signals
+        .iter()
+        .filter_map(step)
+        .map(|signal| signal.step);
+    let first = steps.next().unwrap_or_default();
+    if steps.any(|step| step != first) {
+        let name = &panel.name;
+        return Err(format!(
+            "panel {name:?}: its signals must have the same step"
+        ));
+    }
+    let grid = Grid::new(first.as_millis());
+    grid.ok_or_else(|| {
+        let zero = Span::default();
+        format!("panel {:?}: the step of its signals is {zero}", panel.name)
+    })
+}

@@ -1,0 +1,4 @@
+//! Tests of several parts together.
+
+mod nab;
+mod walk;

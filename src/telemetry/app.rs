@@ -1,0 +1,120 @@
+//! What the process as a whole counts and logs: build, readiness, configuration.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use std::{fmt, sync::atomic::AtomicU64};
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The revision it was built from; set `FORETHOUGHT_REVISION` when building.
+pub const REVISION: &str = match option_env!("FORETHOUGHT_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+/// A gauge holds whole numbers exactly up to here.
+const EXACT_BITS: u32 = 52;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+    revision: &'static str,
+}
+
+/// What the process as a whole counts and logs.
+#[derive(Debug, Default)]
+pub struct AppEvents {
+    reloaded: Gauge,
+    reloaded_at: Gauge<f64, AtomicU64>,
+    hash: Gauge<f64, AtomicU64>,
+    reload_failures: Counter,
+    ready: Gauge,
+}
+
+impl AppEvents {
+    /// Registers the metrics, each at zero.
+    pub fn register(registry: &mut Registry) -> Self {
+        let events = Self::default();
+        let build = Family::<Build, Gauge>::default();
+        let labels = Build {
+            version: VERSION,
+            revision: REVISION,
+        };
+        build.get_or_create_owned(&labels).set(1);
+        registry.register(
+            "build_info",
+            "Always 1; what this program was built from",
+            build,
+        );
+        registry.register(
+            "config_last_reload_successful",
+            "Whether the newest attempt to load the configuration worked",
+            events.reloaded.clone(),
+        );
+        registry.register(
+            "config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded",
+            events.reloaded_at.clone(),
+        );
+        registry.register(
+            "config_hash",
+            "Hash of the configuration in force; replicas must agree",
+            events.hash.clone(),
+        );
+        registry.register(
+            "config_reload_failures",
+            "Attempts to load the configuration that failed",
+            events.reload_failures.clone(),
+        );
+        registry.register(
+            "ready",
+            "Whether every signal and panel has had its first outcome, or long enough to get it",
+            events.ready.clone(),
+        );
+        events
+    }
+
+    /// A configuration is in force since `at`, seconds since the epoch.
+    pub fn loaded(&self, hash: u64, at: f64, signals: usize, panels: usize) {
+        self.reloaded.set(1);
+        self.reloaded_at.set(at);
+        self.hash.set((hash >> (u64::BITS - EXACT_BITS)) as f64);
+        tracing::info!(signals, panels, "configuration in force");
+    }
+
+    /// A configuration could not be loaded; the former one stays.
+    pub fn load_failed(&self, error: &dyn fmt::Display) {
+        self.reloaded.set(0);
+        self.reload_failures.inc();
+        tracing::error!(%error, "configuration not loaded, the former one stays in force");
+    }
+
+    /// The process became ready, or is about to stop.
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(i64::from(ready));
+        tracing::info!(ready, "readiness changed");
+    }
+
+    /// The process stops.
+    pub fn stopping(&self, why: &str) {
+        tracing::info!(why, "stopping");
+    }
+
+    /// Tasks were still at work when the grace period was over.
+    pub fn drained_late(&self, seconds: f64) {
+        tracing::warn!(seconds, "still at work after the grace period, leaving");
+    }
+
+    /// A server stopped by itself.
+    pub fn server_failed(&self, address: &dyn fmt::Display, error: &dyn fmt::Display) {
+        tracing::error!(%address, %error, "the server stopped");
+    }
+
+    /// A server listens.
+    pub fn listening(&self, address: &dyn fmt::Display) {
+        tracing::info!(%address, "listening");
+    }
+}

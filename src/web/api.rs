@@ -1,0 +1,327 @@
+//! The JSON that the page reads.
+
+use super::{
+    ConfigReport, Server, State,
+    query::Query,
+    reply::{self, Reply},
+};
+use crate::{
+    engine::{
+        Outcome, SeriesOutcome, UnitHandle, UnitReport,
+        trail::{Trail, TrailPoint},
+    },
+    series::{Labels, Millis},
+};
+use hyper::StatusCode;
+use serde::{Serialize, Serializer};
+use std::{
+    cmp::Reverse,
+    sync::{Arc, PoisonError, atomic::Ordering},
+};
+
+/// Series of a signal in one answer, unless asked otherwise.
+const SERIES: usize = 50;
+/// Most that can be asked for: no more have a recorded past.
+const MOST_SERIES: usize = 200;
+
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    uptime_seconds: f64,
+    ready: bool,
+    config: ConfigReport,
+    units: Vec<UnitReport>,
+}
+
+pub(super) fn status(server: &Server, gzip: bool) -> Reply {
+    let state = &server.state;
+    let config = state.config.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = state.clock.now();
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: server.started.elapsed().as_secs_f64(),
+        ready: state.ready.load(Ordering::Acquire),
+        config: config.clone(),
+        units: state
+            .catalogue
+            .units()
+            .iter()
+            .map(|unit| report(unit, now))
+            .collect(),
+    };
+    drop(config);
+    reply::json(StatusCode::OK, &status, gzip)
+}
+
+/// The report of a unit as it is at `now`: what is too old is not told as if it were so.
+fn report(unit: &UnitHandle, now: Millis) -> UnitReport {
+    let mut report = unit
+        .report
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    report.name = unit.name.to_string();
+    report.kind = unit.kind.to_string();
+    if unit.fresh(now).is_none() {
+        report.active = 0;
+        let old = unit.outcome.borrow().as_ref().map(|outcome| outcome.at);
+        if report.silent_because.is_none() {
+            report.silent_because = Some(match old {
+                Some(_) => format!(
+                    "the newest evaluation is older than max_age ({})",
+                    unit.max_age
+                ),
+                None => "not evaluated yet".to_string(),
+            });
+        }
+    }
+    report
+}
+
+#[derive(Serialize)]
+struct Signals {
+    now: Millis,
+    signals: Vec<Signal>,
+}
+
+#[derive(Serialize)]
+struct Signal {
+    name: Arc<str>,
+    kind: &'static str,
+    step_ms: Millis,
+    series: usize,
+    active: usize,
+    phase: String,
+    silent_because: Option<String>,
+}
+
+pub(super) fn signals(state: &State, gzip: bool) -> Reply {
+    let now = state.clock.now();
+    let signal = |unit: &Arc<UnitHandle>| {
+        let report = report(unit, now);
+        Signal {
+            name: Arc::clone(&unit.name),
+            kind: unit.kind,
+            step_ms: unit.step.as_millis(),
+            series: report.series,
+            active: report.active,
+            phase: report.phase,
+            silent_because: report.silent_because,
+        }
+    };
+    let signals = state.catalogue.units().iter().map(signal).collect();
+    reply::json(StatusCode::OK, &Signals { now, signals }, gzip)
+}
+
+#[derive(Serialize)]
+struct SeriesList {
+    now: Millis,
+    signal: Arc<str>,
+    step_ms: Millis,
+    series: Vec<Series>,
+}
+
+#[derive(Serialize)]
+struct Series {
+    #[serde(serialize_with = "as_map")]
+    labels: Labels,
+    active: bool,
+    severity: &'static str,
+    direction: i8,
+    score: Option<f32>,
+    points: Vec<Point>,
+    forecasts: Vec<Forecast>,
+}
+
+/// Time, value, expected, lower, upper, score, active.
+type Point = (
+    Millis,
+    Option<f32>,
+    Option<f32>,
+    Option<f32>,
+    Option<f32>,
+    Option<f32>,
+    u8,
+);
+
+#[derive(Serialize)]
+struct Forecast {
+    horizon: String,
+    at: Millis,
+    expected: f32,
+    lower: Option<f32>,
+    upper: Option<f32>,
+}
+
+pub(super) async fn series(server: &Arc<Server>, query: &Query, gzip: bool) -> Reply {
+    let (unit, limit) = match asked(&server.state, query) {
+        Ok(asked) => asked,
+        Err((status, sentence)) => return reply::json_error(status, &sentence),
+    };
+    let Ok(_permit) = server.queries.acquire().await else {
+        return reply::busy("forethought is stopping");
+    };
+    let now = server.state.clock.now();
+    // Megabytes of JSON: not on the threads that serve.
+    let work = move || reply::json(StatusCode::OK, &list(&unit, limit, now), gzip);
+    match tokio::task::spawn_blocking(work).await {
+        Ok(reply) => reply,
+        Err(error) => reply::json_error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+type Refusal = (StatusCode, String);
+
+fn asked(state: &State, query: &Query) -> Result<(Arc<UnitHandle>, usize), Refusal> {
+    let bad = |sentence: String| (StatusCode::BAD_REQUEST, sentence);
+    let limit = limit(query).map_err(bad)?;
+    let units = state.catalogue.units();
+    let names: Vec<&str> = units.iter().map(|unit| unit.name.as_ref()).collect();
+    let names = names.join(", ");
+    let Some(name) = query.one("signal").map_err(bad)? else {
+        return Err(bad(format!(
+            "parameter \"signal\" is missing; there are: {names}"
+        )));
+    };
+    let found = units.iter().find(|unit| *unit.name == *name);
+    let unit = found.ok_or_else(|| {
+        let sentence = format!("no signal or panel is called {name:?}; there are: {names}");
+        (StatusCode::NOT_FOUND, sentence)
+    })?;
+    Ok((Arc::clone(unit), limit))
+}
+
+fn limit(query: &Query) -> Result<usize, String> {
+    let Some(text) = query.one("limit")? else {
+        return Ok(SERIES);
+    };
+    let limit: Option<usize> = text.parse().ok();
+    limit
+        .filter(|limit| (1..=MOST_SERIES).contains(limit))
+        .ok_or_else(|| {
+            format!(
+                "parameter \"limit\" must be a whole number from 1 to {MOST_SERIES}, got {text:?}"
+            )
+        })
+}
+
+fn list(unit: &UnitHandle, limit: usize, now: Millis) -> SeriesList {
+    let series = match unit.fresh(now) {
+        Some(outcome) => of_outcome(&outcome, &unit.trail, limit),
+        None => of_trail(&unit.trail, limit),
+    };
+    SeriesList {
+        now,
+        signal: Arc::clone(&unit.name),
+        step_ms: unit.step.as_millis(),
+        series,
+    }
+}
+
+/// The series of the newest outcome, active ones first, the most severe first among them.
+fn of_outcome(outcome: &Outcome, trail: &Trail, limit: usize) -> Vec<Series> {
+    let mut order: Vec<usize> = (0..outcome.series.len()).collect();
+    order.sort_by_key(|&index| {
+        let series = &outcome.series[index];
+        (!series.active, Reverse(series.severity))
+    });
+    order.truncate(limit);
+    order
+        .into_iter()
+        .map(|index| {
+            let series = &outcome.series[index];
+            Series {
+                labels: series.labels.clone(),
+                active: series.active,
+                severity: severity(series.severity),
+                direction: series.direction,
+                score: known(series.score),
+                points: points(trail, series, outcome.at),
+                forecasts: forecasts(outcome, index),
+            }
+        })
+        .collect()
+}
+
+/// Only the past: without a fresh outcome there is no verdict and no forecast to tell.
+fn of_trail(trail: &Trail, limit: usize) -> Vec<Series> {
+    trail
+        .labels()
+        .into_iter()
+        .take(limit)
+        .map(|labels| Series {
+            points: trail.points(&labels).iter().map(point).collect(),
+            labels,
+            active: false,
+            severity: severity(0),
+            direction: 0,
+            score: None,
+            forecasts: Vec::new(),
+        })
+        .collect()
+}
+
+/// The recorded past; of a series that is not recorded, the newest time only.
+fn points(trail: &Trail, series: &SeriesOutcome, at: Millis) -> Vec<Point> {
+    let recorded = trail.points(&series.labels);
+    if !recorded.is_empty() {
+        return recorded.iter().map(point).collect();
+    }
+    vec![(
+        at,
+        known(series.value),
+        known(series.band.expected),
+        known(series.band.lower),
+        known(series.band.upper),
+        known(series.score),
+        u8::from(series.active),
+    )]
+}
+
+fn point(point: &TrailPoint) -> Point {
+    (
+        point.at,
+        point.value,
+        point.expected,
+        point.lower,
+        point.upper,
+        point.score,
+        u8::from(point.active),
+    )
+}
+
+fn forecasts(outcome: &Outcome, index: usize) -> Vec<Forecast> {
+    let count = outcome.horizons.len();
+    let own = outcome.forecasts.get(index * count..(index + 1) * count);
+    outcome
+        .horizons
+        .iter()
+        .zip(own.unwrap_or_default())
+        .filter(|(_, interval)| interval.expected.is_finite())
+        .map(|(horizon, interval)| Forecast {
+            horizon: horizon.span.to_string(),
+            at: outcome.at + horizon.span.as_millis(),
+            expected: interval.expected,
+            lower: known(interval.lower),
+            upper: known(interval.upper),
+        })
+        .collect()
+}
+
+fn known(value: f32) -> Option<f32> {
+    value.is_finite().then_some(value)
+}
+
+fn severity(level: u8) -> &'static str {
+    match level {
+        0 => "none",
+        1 => "info",
+        2 => "warning",
+        3 => "critical",
+        _ => "emergency",
+    }
+}
+
+fn as_map<S: Serializer>(labels: &Labels, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(labels.iter())
+}

@@ -1,0 +1,126 @@
+//! Answers, and the headers all of them carry.
+
+use super::body::Parts;
+use crate::expo::GzipStream;
+use bytes::Bytes;
+use hyper::{
+    Response, StatusCode,
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
+        CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use serde::Serialize;
+
+/// An answer.
+pub(super) type Reply = Response<Parts>;
+
+/// Nothing from elsewhere, nothing inline, not in a frame.
+const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
+/// Below this gzip does not pay.
+const WORTH_GZIP: usize = 1_024;
+
+/// An answer of these parts.
+pub(super) fn parts(status: StatusCode, content_type: &str, parts: Vec<Bytes>) -> Reply {
+    let body = Parts::new(parts);
+    let length = body.len();
+    let mut reply = Response::new(body);
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_LENGTH, length.into());
+    if let Ok(value) = HeaderValue::from_str(content_type) {
+        headers.insert(CONTENT_TYPE, value);
+    }
+    for (name, value) in [
+        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    reply
+}
+
+/// A sentence, with a line feed so that it reads well in a terminal.
+pub(super) fn text(status: StatusCode, sentence: &str) -> Reply {
+    let line = format!("{sentence}\n");
+    parts(status, "text/plain; charset=utf-8", vec![line.into()])
+}
+
+/// A file that is part of the program.
+pub(super) fn asset(content_type: &str, content: &'static str) -> Reply {
+    parts(
+        StatusCode::OK,
+        content_type,
+        vec![Bytes::from_static(content.as_bytes())],
+    )
+}
+
+/// JSON, deflated where the reader allows it and it is worth it.
+pub(super) fn json(status: StatusCode, value: &impl Serialize, gzip: bool) -> Reply {
+    let bytes = match serde_json::to_vec(value) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let sentence = format!("the answer cannot be written as JSON: {error}");
+            return text(StatusCode::INTERNAL_SERVER_ERROR, &sentence);
+        }
+    };
+    let packed = gzip && bytes.len() >= WORTH_GZIP;
+    let all = if packed {
+        let mut stream = GzipStream::default();
+        stream.push_plain(&bytes);
+        stream.finish()
+    } else {
+        vec![bytes.into()]
+    };
+    encoded(parts(status, "application/json", all), packed)
+}
+
+/// An error of the API.
+pub(super) fn json_error(status: StatusCode, sentence: &str) -> Reply {
+    json(status, &serde_json::json!({ "error": sentence }), false)
+}
+
+/// Says how the body is encoded, and that this depends on the request.
+pub(super) fn encoded(mut reply: Reply, gzip: bool) -> Reply {
+    let headers = reply.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    reply
+}
+
+/// 405 with what is allowed.
+pub(super) fn not_allowed(allowed: &'static str) -> Reply {
+    let sentence = format!("this path answers to {allowed} only");
+    let reply = text(StatusCode::METHOD_NOT_ALLOWED, &sentence);
+    with(reply, ALLOW, HeaderValue::from_static(allowed))
+}
+
+/// 503 for a reader who may try again soon.
+pub(super) fn busy(sentence: &str) -> Reply {
+    let reply = text(StatusCode::SERVICE_UNAVAILABLE, sentence);
+    with(reply, RETRY_AFTER, HeaderValue::from_static("1"))
+}
+
+/// Where the page is.
+pub(super) fn redirect(path: &str) -> Reply {
+    let reply = text(StatusCode::FOUND, &format!("the page is at {path}"));
+    match HeaderValue::from_str(path) {
+        Ok(path) => with(reply, LOCATION, path),
+        Err(_) => reply,
+    }
+}
+
+/// The same answer without its body, as HEAD wants it; `Content-Length` stays.
+pub(super) fn head_only(reply: Reply) -> Reply {
+    reply.map(|_| Parts::default())
+}
+
+fn with(mut reply: Reply, name: HeaderName, value: HeaderValue) -> Reply {
+    reply.headers_mut().insert(name, value);
+    reply
+}

@@ -1,0 +1,242 @@
+//! Which path is what, and who may ask how.
+
+use super::{
+    Server, api, control, metrics,
+    query::Query,
+    reply::{self, Reply},
+};
+use hyper::{
+    HeaderMap, Method, Request, StatusCode,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderName},
+    http::request,
+};
+use std::sync::Arc;
+
+const READING: &str = "GET, HEAD";
+const COMMANDING: &str = "POST, PUT";
+
+/// What a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Metrics,
+    Page,
+    Style,
+    Script,
+    Icon,
+    Healthy,
+    Ready,
+    Reload,
+    Quit,
+    Status,
+    Signals,
+    Series,
+    /// The path without the slash behind the prefix, or without the prefix.
+    Elsewhere,
+    Unknown,
+}
+
+impl Route {
+    fn of(path: &str, prefix: &str, telemetry_path: &str) -> Self {
+        let Some(path) = path.strip_prefix(prefix) else {
+            return if path == "/" {
+                Self::Elsewhere
+            } else {
+                Self::Unknown
+            };
+        };
+        match path {
+            _ if path == telemetry_path => Self::Metrics,
+            "" => Self::Elsewhere,
+            "/" => Self::Page,
+            "/page.css" => Self::Style,
+            "/page.js" => Self::Script,
+            "/favicon.ico" => Self::Icon,
+            "/-/healthy" => Self::Healthy,
+            "/-/ready" => Self::Ready,
+            "/-/reload" => Self::Reload,
+            "/-/quit" => Self::Quit,
+            "/api/v1/status" => Self::Status,
+            "/api/v1/signals" => Self::Signals,
+            "/api/v1/series" => Self::Series,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Its name in our own metrics: few, whatever paths people try.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Page | Self::Style | Self::Script | Self::Icon | Self::Elsewhere => "page",
+            Self::Healthy => "healthy",
+            Self::Ready => "ready",
+            Self::Reload => "reload",
+            Self::Quit => "quit",
+            Self::Status => "status",
+            Self::Signals => "signals",
+            Self::Series => "series",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn allowed(self) -> &'static str {
+        match self {
+            Self::Reload | Self::Quit => COMMANDING,
+            _ => READING,
+        }
+    }
+
+    fn parameters(self) -> &'static [&'static str] {
+        match self {
+            Self::Metrics => &["name[]"],
+            Self::Series => &["limit", "signal"],
+            _ => &[],
+        }
+    }
+
+    fn is_api(self) -> bool {
+        matches!(self, Self::Status | Self::Signals | Self::Series)
+    }
+}
+
+/// Answers one request, and counts it.
+pub(super) async fn answer<B>(server: Arc<Server>, request: Request<B>) -> Reply {
+    // No route reads a body; hyper throws away what comes of it.
+    let (head, _body) = request.into_parts();
+    let settings = &server.state.settings;
+    let route = Route::of(
+        head.uri.path(),
+        &settings.route_prefix,
+        &settings.telemetry_path,
+    );
+    let events = Arc::clone(&server.state.telemetry.web);
+    let running = events.begin(route.name());
+    let reply = respond(&server, route, &head).await;
+    running.finish(reply.status().as_u16());
+    if head.method == Method::HEAD {
+        return reply::head_only(reply);
+    }
+    reply
+}
+
+async fn respond(server: &Arc<Server>, route: Route, head: &request::Parts) -> Reply {
+    if route == Route::Unknown {
+        return unknown(server, head.uri.path());
+    }
+    let allowed = route.allowed();
+    if !allowed.split(", ").any(|method| head.method == method) {
+        return reply::not_allowed(allowed);
+    }
+    if let Some(refused) = refuse_body(server, &head.headers) {
+        return refused;
+    }
+    let query = match Query::parse(head.uri.query(), route.parameters()) {
+        Ok(query) => query,
+        Err(sentence) if route.is_api() => {
+            return reply::json_error(StatusCode::BAD_REQUEST, &sentence);
+        }
+        Err(sentence) => return reply::text(StatusCode::BAD_REQUEST, &sentence),
+    };
+    dispatch(server, route, &query, &Wishes::of(&head.headers)).await
+}
+
+async fn dispatch(server: &Arc<Server>, route: Route, query: &Query, wishes: &Wishes) -> Reply {
+    match route {
+        Route::Metrics => metrics::answer(server, query, wishes).await,
+        Route::Page => reply::asset("text/html; charset=utf-8", include_str!("page/index.html")),
+        Route::Style => reply::asset("text/css; charset=utf-8", include_str!("page/page.css")),
+        Route::Script => reply::asset(
+            "text/javascript; charset=utf-8",
+            include_str!("page/page.js"),
+        ),
+        Route::Icon => reply::parts(StatusCode::NO_CONTENT, "image/x-icon", Vec::new()),
+        Route::Elsewhere => reply::redirect(&format!("{}/", server.state.settings.route_prefix)),
+        Route::Healthy => reply::text(StatusCode::OK, "forethought is healthy"),
+        Route::Ready => control::ready(&server.state),
+        Route::Reload => control::reload(&server.state).await,
+        Route::Quit => control::quit(&server.state).await,
+        Route::Status => api::status(server, wishes.gzip),
+        Route::Signals => api::signals(&server.state, wishes.gzip),
+        Route::Series => api::series(server, query, wishes.gzip).await,
+        Route::Unknown => unknown(server, ""),
+    }
+}
+
+/// What the reader would like.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// `Accept`, all of it.
+    pub(super) accept: Option<String>,
+    /// Whether gzip is fine.
+    pub(super) gzip: bool,
+}
+
+impl Wishes {
+    fn of(headers: &HeaderMap) -> Self {
+        Self {
+            accept: joined(headers, &ACCEPT),
+            gzip: crate::expo::wants_gzip(joined(headers, &ACCEPT_ENCODING).as_deref()),
+        }
+    }
+}
+
+/// A header that may come in several lines, which mean the same as one with commas.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines: Vec<&str> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .collect();
+    (!lines.is_empty()).then(|| lines.join(","))
+}
+
+fn refuse_body(server: &Server, headers: &HeaderMap) -> Option<Reply> {
+    let limit = server.state.settings.limits.body;
+    let announced: u64 = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+    (announced > limit).then(|| {
+        let sentence =
+            format!("a request's body may have at most {limit} bytes; no path here needs one");
+        reply::text(StatusCode::PAYLOAD_TOO_LARGE, &sentence)
+    })
+}
+
+fn unknown(server: &Server, path: &str) -> Reply {
+    let settings = &server.state.settings;
+    let prefix = &settings.route_prefix;
+    let metrics = &settings.telemetry_path;
+    let sentence = format!(
+        "nothing is at {path:?}; there are {prefix}/ (the page), {prefix}{metrics}, {prefix}/-/healthy, {prefix}/-/ready, \
+         {prefix}/-/reload, {prefix}/-/quit, {prefix}/api/v1/status, {prefix}/api/v1/signals and {prefix}/api/v1/series"
+    );
+    reply::text(StatusCode::NOT_FOUND, &sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_found_behind_the_prefix() {
+        let cases = [
+            ("/", "", Route::Page),
+            ("", "", Route::Elsewhere),
+            ("/metrics", "", Route::Metrics),
+            ("/metrics/", "", Route::Unknown),
+            ("/x/metrics", "/x", Route::Metrics),
+            ("/metrics", "/x", Route::Unknown),
+            ("/x", "/x", Route::Elsewhere),
+            ("/x/", "/x", Route::Page),
+            ("/", "/x", Route::Elsewhere),
+            ("/xmetrics", "/x", Route::Unknown),
+            ("/-/reload", "", Route::Reload),
+            ("/api/v1/series", "", Route::Series),
+            ("/page/../metrics", "", Route::Unknown),
+        ];
+        for (path, prefix, route) in cases {
+            assert_eq!(
+                Route::of(path, prefix, "/metrics"),
+                route,
+                "{prefix} {path}"
+            );
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The landing page in a real browser, on the real engine with the synthetic workload behind it.
+
+mod browser;
+
+use browser::Browser;
+use serde_json::{Value, json};
+use std::{path::PathBuf, thread, time::Duration};
+
+const PROBE: &str = include_str!("page/probe.js");
+
+struct Site {
+    url: String,
+}
+impl Site {
+    fn start() -> Self {
+        Self {
+            url: "http://127.0.0.1:8123/".to_owned(),
+        }
+    }
+}
+
+#[test]
+fn the_page_draws_reads_and_updates() {
+    let site = Site::start();
+    let mut browser = Browser::start();
+    browser.size(1_280, 900);
+    browser.prefer("light", false);
+    open(&mut browser, &site.url);
+
+    charts_are_really_drawn(&mut browser);
+    it_updates_by_itself(&mut browser);
+    it_fits(&mut browser);
+    it_can_be_read_in_light_and_dark(&mut browser);
+    it_can_be_read_with_the_keyboard(&mut browser);
+    it_has_words_for_everything(&mut browser);
+    it_keeps_still_when_asked(&mut browser);
+
+    let strangers: Vec<String> = browser.requests();
+    let strangers: Vec<&String> = strangers
+        .iter()
+        .filter(|url| !url.starts_with(&site.url) && !url.starts_with("data:"))
+        .collect();
+    assert!(strangers.is_empty(), "asked somebody else: {strangers:?}");
+    let complaints = browser.complaints();
+    assert!(
+        complaints.is_empty(),
+        "the browser complained: {complaints:#?}"
+    );
+}
+
+/// Opens the page and waits until every signal has its series and one chart at least is drawn.
+fn open(browser: &mut Browser, url: &str) {
+    browser.open(url);
+    browser.evaluate(PROBE);
+    browser.wait(
+        "the charts",
+        "document.querySelectorAll('.card').length >= 30 && \
+         [...document.querySelectorAll('svg.chart')].some((svg) => svg.querySelector('.actual'))",
+    );
+}
+
+fn charts_are_really_drawn(browser: &mut Browser) {
+    browser.wait(
+        "a forecast in every chart of a signal",
+        "probe.charts().filter((chart) => chart.forecasts === 3).length >= 25",
+    );
+    let charts = probe(browser, "charts()");
+    let charts = charts.as_array().unwrap();
+    for chart in charts {
+        let whole = &chart["title"];
+        let count = |name: &str| chart[name].as_f64().unwrap();
+        assert!(
+            chart["finite"] == true && chart["inside"] == true,
+            "{whole}: {chart}"
+        );
+        assert!(count("actual") >= 100.0, "{whole}: {chart}");
+        assert!(count("width") > 200.0 && count("height") > 100.0, "{whole}");
+        if chart["signal"] != "node_health" {
+            assert!(
+                count("expected") >= 100.0 && count("band") >= 200.0,
+                "{whole}: {chart}"
+            );
+            assert!(chart["closed"] == true, "{whole}: the band is an area");
+            assert_eq!(count("bars"), count("forecasts"), "{whole}");
+        }
+    }
+    let total = |name: &str| {
+        charts
+            .iter()
+            .map(|chart| chart[name].as_f64().unwrap())
+            .sum::<f64>()
+    };
+    assert!(total("regions") >= 3.0, "the last day had incidents");
+    assert!(
+        total("marks") >= 3.0,
+        "anomalies have a shape, not only a colour"
+    );
+    // Not two pictures of the same thing.
+    let mut shapes: Vec<&str> = charts
+        .iter()
+        .map(|chart| chart["shapes"].as_str().unwrap())
+        .collect();
+    shapes.sort_unstable();
+    shapes.dedup();
+    assert_eq!(shapes.len(), charts.len());
+}
+
+fn it_updates_by_itself(browser: &mut Browser) {
+    browser.evaluate("globalThis.before = { ...probe.charts()[0], time: document.querySelector('time').textContent }");
+    browser.wait(
+        "a new outcome to be drawn",
+        "document.querySelector('time').textContent !== before.time && \
+         probe.charts().some((chart) => chart.title === before.title && chart.signal === before.signal && \
+         chart.shapes !== before.shapes && chart.values !== before.values)",
+    );
+    browser.evaluate("document.querySelector('input[name=range][value=\"3\"]').click()");
+    let hours = probe(browser, "charts()[0].label");
+    assert!(hours.as_str().unwrap().contains("over 3 hours"), "{hours}");
+    browser.evaluate("document.querySelector('input[name=range][value=\"24\"]').click()");
+}
+
+fn it_fits(browser: &mut Browser) {
+    for (width, columns) in [(360, 1), (768, 1), (1_280, 2), (1_920, 3)] {
+        browser.size(width, 900);
+        browser.wait("the charts to take the new width", "probe.charts().every((chart) => chart.width === Math.round(document.querySelector('svg.chart').clientWidth))");
+        assert_eq!(probe(browser, "sticking()"), json!([]), "at {width}");
+        assert_eq!(probe(browser, "overlaps()"), json!([]), "at {width}");
+        let tops = "new Set([...document.querySelector('.cards').children].slice(0, 4).map((card) => card.getBoundingClientRect().left)).size";
+        assert_eq!(browser.evaluate(tops), json!(columns), "columns at {width}");
+        keep(browser, &format!("light-{width}"));
+    }
+    browser.size(1_280, 900);
+}
+
+fn it_can_be_read_in_light_and_dark(browser: &mut Browser) {
+    let mut papers = Vec::new();
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme, true);
+        assert_eq!(probe(browser, "faint()"), json!([]), "in {scheme}");
+        papers.push(browser.evaluate("getComputedStyle(document.body).backgroundColor"));
+        keep(browser, scheme);
+    }
+    assert_ne!(papers[0], papers[1]);
+    browser.prefer("light", false);
+}
+
+fn it_can_be_read_with_the_keyboard(browser: &mut Browser) {
+    browser.evaluate("document.activeElement.blur(); scrollTo(0, 0)");
+    let mut visited = Vec::new();
+    for _ in 0..40 {
+        browser.press("Tab");
+        let focused = probe(browser, "focused()");
+        let card = focused["kind"] == "card";
+        assert!(
+            card || focused["tag"] != "BODY",
+            "the focus got lost: {visited:?}"
+        );
+        visited.push(focused.clone());
+        if card {
+            break;
+        }
+    }
+    let last = visited.last().unwrap();
+    assert_eq!(
+        (&last["kind"], &last["outline"]),
+        (&json!("card"), &json!("solid")),
+        "{visited:?}"
+    );
+    let values = "document.activeElement.querySelector('.values').textContent";
+    let newest = browser.evaluate(values);
+    browser.press("Home");
+    let oldest = browser.evaluate(values);
+    assert_ne!(newest, oldest);
+    browser.press("ArrowRight");
+    assert_ne!(browser.evaluate(values), oldest);
+    assert_eq!(
+        browser
+            .evaluate("document.activeElement.querySelector('.cursor').getAttribute('visibility')"),
+        "visible"
+    );
+    assert_eq!(
+        browser
+            .evaluate("document.activeElement.querySelector('.values').getAttribute('aria-live')"),
+        "polite"
+    );
+    browser.press("Escape");
+    let again = browser.evaluate(values);
+    assert!(again.as_str().unwrap().starts_with("now"), "{again}");
+    // On to the table of the same card, which opens with the keyboard too.
+    browser.press("Tab");
+    assert_eq!(probe(browser, "focused()")["tag"], "SUMMARY");
+    browser.press("Enter");
+    browser.wait(
+        "the table",
+        "document.activeElement.closest('.card').querySelectorAll('tbody tr').length >= 20",
+    );
+    assert_eq!(probe(browser, "sticking()"), json!([]));
+    browser.press("Enter");
+}
+
+fn it_has_words_for_everything(browser: &mut Browser) {
+    for chart in probe(browser, "charts()").as_array().unwrap() {
+        let label = chart["label"].as_str().unwrap();
+        assert_eq!(chart["role"], "img");
+        assert!(label.contains(chart["title"].as_str().unwrap()), "{label}");
+        assert!(
+            label.contains("anomalous period") && label.contains("Now"),
+            "{label}"
+        );
+        assert!(
+            !label.contains("NaN") && !label.contains("undefined"),
+            "{label}"
+        );
+        if chart["active"] == true {
+            let badge = chart["badge"].as_str().unwrap();
+            assert!(
+                ["info", "warning", "critical", "emergency"]
+                    .iter()
+                    .any(|word| badge.contains(word)),
+                "{badge}"
+            );
+        }
+    }
+    let unnamed = "[...document.querySelectorAll('a, button, input, summary, section, nav, article')].filter((node) => \
+        !node.textContent.trim() && !node.getAttribute('aria-label') && !node.labels?.[0]?.textContent.trim()).map((node) => node.outerHTML)";
+    assert_eq!(browser.evaluate(unnamed), json!([]));
+    let dangling = "[...document.querySelectorAll('[aria-labelledby], [aria-describedby]')].flatMap((node) => \
+        [node.getAttribute('aria-labelledby'), node.getAttribute('aria-describedby')]).filter((id) => id && !document.getElementById(id))";
+    assert_eq!(browser.evaluate(dangling), json!([]));
+    let twice = "(() => { const ids = [...document.querySelectorAll('[id]')].map((node) => node.id); return ids.filter((id, index) => ids.indexOf(id) !== index); })()";
+    assert_eq!(browser.evaluate(twice), json!([]));
+}
+
+fn it_keeps_still_when_asked(browser: &mut Browser) {
+    let moving = "[...document.querySelectorAll('*')].filter((node) => { const style = getComputedStyle(node); \
+        return style.animationName !== 'none' || style.scrollBehavior === 'smooth' || \
+        (parseFloat(style.transitionDuration) > 0 && style.transitionProperty !== 'none'); }).length";
+    browser.prefer("light", true);
+    assert_eq!(browser.evaluate(moving), json!(0));
+    browser.prefer("light", false);
+    assert_ne!(
+        browser.evaluate(moving),
+        json!(0),
+        "the question above can be answered with no"
+    );
+}
+
+fn probe(browser: &mut Browser, what: &str) -> Value {
+    browser.evaluate(&format!("probe.{what}"))
+}
+
+/// Keeps a picture of the page beside the build, to look at.
+fn keep(browser: &mut Browser, name: &str) {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(folder.join(format!("page-{name}.png")), browser.picture()).unwrap();
+}
