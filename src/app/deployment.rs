@@ -25,16 +25,14 @@ pub(super) struct Deployment {
     fleet: Fleet,
     sources: Sources,
     models: ModelFiles,
-    /// Built, and started by [`Deployment::start`].
-    first: Option<Built>,
     /// Of the newest content that was tried, well or not: the poll tries each content once.
     tried: Option<u64>,
     report: Arc<Mutex<ConfigReport>>,
 }
 
-/// Everything a configuration needs, ready to start.
+/// Everything a configuration needs, ready for [`Deployment::put_in_force`].
 #[derive(Debug)]
-struct Built {
+pub(super) struct Built {
     loaded: Loaded,
     sources: Sources,
     prepared: Prepared,
@@ -48,7 +46,7 @@ impl Deployment {
         options: &AppOptions,
         fleet: Fleet,
         telemetry: Telemetry,
-    ) -> Result<Self, AppError> {
+    ) -> Result<(Self, Built), AppError> {
         let file = match &options.config {
             ConfigSource::File(path) => Some(path.display().to_string()),
             ConfigSource::Literal(_) => None,
@@ -63,14 +61,12 @@ impl Deployment {
             fleet,
             sources: Sources::new(),
             models: ModelFiles::new(),
-            first: None,
             tried: None,
             report: Arc::new(Mutex::new(report)),
         };
         let first = deployment.built().await.map_err(AppError::Config)?;
         deployment.tried = Some(first.loaded.hash);
-        deployment.first = Some(first);
-        Ok(deployment)
+        Ok((deployment, first))
     }
 
     /// What readers see.
@@ -81,13 +77,6 @@ impl Deployment {
     /// What became of the configuration, for the status page.
     pub(super) fn report(&self) -> Arc<Mutex<ConfigReport>> {
         Arc::clone(&self.report)
-    }
-
-    /// Starts what was built first.
-    pub(super) async fn start(&mut self) {
-        if let Some(first) = self.first.take() {
-            self.put_in_force(first).await;
-        }
     }
 
     /// Reads the configuration again and puts it in force, or says why not.
@@ -128,7 +117,8 @@ impl Deployment {
         })
     }
 
-    async fn put_in_force(&mut self, built: Built) {
+    /// Starts what is new or changed, stops what is gone or changed.
+    pub(super) async fn put_in_force(&mut self, built: Built) {
         let Built {
             loaded,
             sources,

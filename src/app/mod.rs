@@ -30,7 +30,7 @@ use crate::{
     telemetry::Telemetry,
     web::{self, Lifecycle},
 };
-use deployment::Deployment;
+use deployment::{Built, Deployment};
 use std::{
     net::SocketAddr,
     sync::{
@@ -59,6 +59,7 @@ pub struct App {
     options: AppOptions,
     telemetry: Telemetry,
     deployment: Deployment,
+    first: Built,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     tracker: TaskTracker,
@@ -86,7 +87,8 @@ impl App {
             tracker: tracker.clone(),
             stop: stop.clone(),
         };
-        let deployment = Deployment::build(&options, Fleet::new(parts), telemetry.clone()).await?;
+        let (deployment, first) =
+            Deployment::build(&options, Fleet::new(parts), telemetry.clone()).await?;
         let mut listeners = Vec::new();
         for &address in &options.listen {
             let bound = TcpListener::bind(address).await;
@@ -100,6 +102,7 @@ impl App {
             options,
             telemetry,
             deployment,
+            first,
             listeners,
             tracker,
             stop,
@@ -137,6 +140,7 @@ impl App {
             options,
             telemetry,
             mut deployment,
+            first,
             listeners,
             tracker,
             stop,
@@ -160,7 +164,7 @@ impl App {
             let serve = web::serve(listener, Arc::clone(&state), stop.clone());
             drop(tracker.spawn(serve));
         }
-        deployment.start().await;
+        deployment.put_in_force(first).await;
         drop(tracker.spawn(become_ready(
             deployment.catalogue(),
             Arc::clone(&ready),

@@ -1,1 +1,281 @@
+//! The process in process: over a synthetic Prometheus, on free ports, reloaded in every way.
 
+use super::{App, AppError, AppOptions, ConfigSource};
+use crate::{
+    demo::{Generated, generated, server},
+    engine::Clock,
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// A Wednesday at noon.
+const START: i64 = 28_333_380 * 60_000;
+/// Enough for a backfill on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A synthetic Prometheus with a clock, a folder with a configuration file, and what runs.
+struct World {
+    folder: TempDir,
+    prometheus: SocketAddr,
+    clock: Clock,
+    tasks: JoinSet<()>,
+}
+
+/// A running process.
+struct Running {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = Clock::scaled(START, 60.0);
+        let listener = TcpListener::bind(ANY_PORT).await.unwrap();
+        let prometheus = listener.local_addr().unwrap();
+        let data = Arc::new(Generated::new(3, 1));
+        let mut tasks = JoinSet::new();
+        let serve = server::serve(listener, data, clock.clone(), CancellationToken::new());
+        tasks.spawn(serve);
+        Self {
+            folder: TempDir::new().unwrap(),
+            prometheus,
+            clock,
+            tasks,
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("forethought.yml")
+    }
+
+    /// Writes a configuration of these signals, each with a `max_series`.
+    fn write(&self, signals: &[(&str, usize)]) {
+        let query = generated::NAME;
+        let mut text = format!(
+            "global: {{evaluation_interval: 1m}}\nsources: [{{name: main, prometheus: {{url: 'http://{}'}}}}]\nsignals:\n",
+            self.prometheus
+        );
+        for (name, max_series) in signals {
+            text += &format!(
+                "- {{name: {name}, query: '{query}', step: 1m, history: 1d, max_series: {max_series}, forecast: {{horizons: [15m]}}}}\n"
+            );
+        }
+        std::fs::write(self.file(), text).unwrap();
+    }
+
+    fn options(&self) -> AppOptions {
+        AppOptions {
+            listen: vec![ANY_PORT],
+            clock: self.clock.clone(),
+            lifecycle: true,
+            poll_interval: Duration::from_secs(3_600),
+            ..AppOptions::new(ConfigSource::File(self.file()))
+        }
+    }
+
+    async fn run(&mut self, options: AppOptions) -> Running {
+        let app = App::build(options).await.unwrap();
+        let (address, (stop, stopped)) = (app.addr(), oneshot::channel());
+        self.tasks.spawn(app.run(async move {
+            drop(stopped.await);
+            "the test is over"
+        }));
+        Running {
+            address,
+            stop: Some(stop),
+        }
+    }
+}
+
+impl Running {
+    async fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer)
+    }
+
+    async fn metrics(&self) -> String {
+        self.ask("GET", "/metrics").await.1
+    }
+
+    /// Asks until the metrics contain `line`.
+    async fn shows(&self, line: &str) {
+        let all = async {
+            while !self.metrics().await.contains(line) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let shown = timeout(PATIENCE, all).await;
+        assert!(shown.is_ok(), "no {line} in\n{}", self.metrics().await);
+    }
+
+    async fn is_ready(&self) {
+        let all = async {
+            while self.ask("GET", "/-/ready").await.0 != 200 {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, all).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_backfills_serves_reloads_and_quits() {
+    let mut world = World::new().await;
+    world.write(&[("kept", 10), ("dropped", 10)]);
+    let running = world.run(world.options()).await;
+    assert_eq!(running.ask("GET", "/-/healthy").await.0, 200);
+    running.is_ready().await;
+    let before = running.metrics().await;
+    for line in [
+        "predicted_kept{",
+        "predicted_dropped{",
+        "forethought_ready 1",
+        "forethought_config_last_reload_successful 1",
+        "forethought_signal_series{signal=\"kept\"} 3",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(before.contains(line), "no {line} in\n{before}");
+    }
+
+    std::fs::write(world.file(), "signals: 7\n").unwrap();
+    let (status, answer) = running.ask("POST", "/-/reload").await;
+    assert_eq!(status, 500, "{answer}");
+    assert!(
+        answer.contains("forethought.yml:1"),
+        "names the place: {answer}"
+    );
+    let broken = running.metrics().await;
+    assert!(broken.contains("forethought_config_last_reload_successful 0"));
+    assert!(broken.contains("predicted_kept{") && broken.contains("predicted_dropped{"));
+
+    world.write(&[("kept", 10), ("added", 1)]);
+    let (status, answer) = running.ask("POST", "/-/reload").await;
+    assert_eq!(status, 200, "{answer}");
+    let after = running.metrics().await;
+    assert!(after.contains("forethought_config_last_reload_successful 1"));
+    assert!(after.contains("predicted_kept{"), "untouched");
+    assert!(
+        !after.contains("dropped"),
+        "gone at once, with its own metrics"
+    );
+    running.shows("predicted_added{").await;
+    running
+        .shows("forethought_signal_series_dropped{signal=\"added\"} 2")
+        .await;
+
+    assert_eq!(running.ask("POST", "/-/quit").await.0, 200);
+    let ended = async { while TcpStream::connect(running.address).await.is_ok() {} };
+    timeout(PATIENCE, ended).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_noticed_and_a_broken_one_tried_once() {
+    let mut world = World::new().await;
+    world.write(&[("first", 10)]);
+    let mut options = world.options();
+    options.poll_interval = Duration::from_millis(20);
+    let running = world.run(options).await;
+    running.is_ready().await;
+    std::fs::write(world.file(), "broken").unwrap();
+    running
+        .shows("forethought_config_reload_failures_total 1")
+        .await;
+    sleep(Duration::from_millis(200)).await;
+    running
+        .shows("forethought_config_reload_failures_total 1")
+        .await;
+    world.write(&[("second", 10)]);
+    running.shows("predicted_second{").await;
+    assert!(!running.metrics().await.contains("predicted_first"));
+    let status = running.ask("GET", "/api/v1/status").await.1;
+    assert!(
+        status.contains("\"last_reload_successful\":true"),
+        "{status}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_in_one_process_do_not_mix() {
+    let mut world = World::new().await;
+    world.write(&[("requests", 10)]);
+    let mut options = world.options();
+    options.replica = Some("a".into());
+    let mut one = world.run(options.clone()).await;
+    options.replica = Some("b".into());
+    let other = world.run(options).await;
+    one.is_ready().await;
+    other.is_ready().await;
+    for (running, own, foreign) in [(&one, "a", "b"), (&other, "b", "a")] {
+        let shown = running.metrics().await;
+        assert!(
+            shown.contains(&format!("forethought_replica=\"{own}\"")),
+            "{shown}"
+        );
+        assert!(!shown.contains(&format!("forethought_replica=\"{foreign}\"")));
+    }
+    drop(one.stop.take());
+    let ended = async { while TcpStream::connect(one.address).await.is_ok() {} };
+    timeout(PATIENCE, ended).await.unwrap();
+    other.shows("predicted_requests{").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_built_says_what_to_change() {
+    let world = World::new().await;
+    let fails = async |options: AppOptions| App::build(options).await.unwrap_err();
+    let error = fails(world.options()).await;
+    assert!(error.to_string().contains("forethought.yml"), "{error}");
+    assert_eq!(error.exit_code(), 2);
+
+    world.write(&[("requests", 10), ("requests", 10)]);
+    let error = fails(world.options()).await;
+    assert!(
+        matches!(error, AppError::Config(_)) && error.to_string().contains(".yml:5"),
+        "{error}"
+    );
+
+    world.write(&[("requests", 5_000)]);
+    let mut options = world.options();
+    options.memory_limit = Some(1 << 20);
+    let error = fails(options).await;
+    assert!(
+        error.to_string().contains("--storage.memory-limit"),
+        "{error}"
+    );
+
+    let taken = TcpListener::bind(ANY_PORT).await.unwrap();
+    let mut options = world.options();
+    options.listen = vec![taken.local_addr().unwrap()];
+    let error = fails(options).await;
+    assert!(
+        error.to_string().contains("--web.listen-address"),
+        "{error}"
+    );
+    assert_eq!(error.exit_code(), 1);
+
+    let mut options = world.options();
+    (options.listen, options.replica) = (vec![], Some(String::new()));
+    let error = fails(options).await;
+    assert_eq!(error.to_string().lines().count(), 2, "all at once: {error}");
+}

@@ -191,6 +191,7 @@ fn outcome(unit: &Arc<str>, at: Millis, value: f32) -> Outcome {
             active: false,
             severity: 0,
             direction: 0,
+            began: false,
         }],
         counts: Counts {
             series: 1,
