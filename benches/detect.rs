@@ -213,6 +213,17 @@ fn all(c: &mut Criterion) {
                 bencher.iter(|| rebuild(&mut shard, &values));
             },
         );
+        let (seasons, zone) = (season::detect(&values, grid()), Zone::default());
+        let past = Past {
+            end: values.len() as Millis * MINUTE,
+            grid: grid(),
+            values: &values,
+            seasons: &seasons,
+            zone: &zone,
+        };
+        group.bench_function(format!("fit of 18 days at a minute, {name}"), |bencher| {
+            bencher.iter(|| shard.baseline.fit(0, &past));
+        });
         group.bench_function(format!("season detection, {name}"), |bencher| {
             bencher.iter(|| season::detect(black_box(&values), grid()));
         });

@@ -109,12 +109,31 @@ impl Deployment {
 
     async fn built(&self) -> Result<Built, String> {
         let loaded = load::load(&self.options).await?;
-        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
-        Ok(Built {
-            prepared: self.fleet.prepare(plan)?,
-            loaded,
-            sources,
-        })
+        match self.build_from(&loaded) {
+            Ok((sources, prepared)) => Ok(Built {
+                loaded,
+                sources,
+                prepared,
+            }),
+            Err(problem) => {
+                // A source announces itself when it is built, but these will not be asked anything.
+                let named = loaded.config.sources.iter().map(|source| &source.name);
+                self.forget_all_but(&self.sources, named);
+                Err(problem)
+            }
+        }
+    }
+
+    fn build_from(&self, loaded: &Loaded) -> Result<(Sources, Prepared), String> {
+        let (plan, sources) = wiring::plan(loaded, &self.sources, &self.options, &self.telemetry)?;
+        Ok((sources, self.fleet.prepare(plan)?))
+    }
+
+    /// The metrics of those `named` that are not among `kept` disappear.
+    fn forget_all_but<'a>(&self, kept: &Sources, named: impl Iterator<Item = &'a String>) {
+        for gone in named.filter(|name| !kept.contains_key(*name)) {
+            self.telemetry.source.forget(gone);
+        }
     }
 
     /// Starts what is new or changed, stops what is gone or changed.
@@ -125,13 +144,7 @@ impl Deployment {
             prepared,
         } = built;
         self.fleet.commit(prepared).await;
-        for gone in self
-            .sources
-            .keys()
-            .filter(|name| !sources.contains_key(*name))
-        {
-            self.telemetry.source.forget(gone);
-        }
+        self.forget_all_but(&sources, self.sources.keys());
         self.sources = sources;
         self.models = loaded.models;
         self.tried = Some(loaded.hash);

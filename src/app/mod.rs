@@ -21,7 +21,7 @@ mod tests;
 mod wiring;
 
 pub(crate) use load::{Loaded, load};
-pub use options::{AppError, AppOptions, ConfigSource};
+pub use options::{AppError, AppOptions, ConfigSource, Environment};
 
 use crate::{
     engine::{
@@ -136,7 +136,7 @@ impl App {
     ///
     /// Work in the compute pool cannot be interrupted. It is not waited for beyond the grace period;
     /// end the runtime with `shutdown_background`, see [`signals::block_on`].
-    pub async fn run(self, shutdown: impl Future<Output = &'static str>) {
+    pub async fn run(self, shutdown: impl Future) {
         let Self {
             options,
             telemetry,
@@ -190,7 +190,7 @@ async fn steer(
     deployment: &mut Deployment,
     lifecycle: &mut mpsc::Receiver<Lifecycle>,
     options: &AppOptions,
-    shutdown: impl Future<Output = &'static str>,
+    shutdown: impl Future,
 ) -> &'static str {
     tokio::pin!(shutdown);
     let mut hangup = signals::Hangup::listen();
@@ -199,7 +199,7 @@ async fn steer(
     loop {
         tokio::select! {
             biased;
-            why = &mut shutdown => return why,
+            _ = &mut shutdown => return "told to",
             asked = lifecycle.recv() => match asked {
                 Some(Lifecycle::Reload(answer)) => {
                     let result = deployment.reload().await;

@@ -27,6 +27,9 @@ pub enum ConfigSource {
     Literal(Box<Config>),
 }
 
+/// Looks up a variable.
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What a process is made of. The options are what needs a restart; the rest is in the configuration.
 #[derive(Clone)]
 pub struct AppOptions {
@@ -54,7 +57,7 @@ pub struct AppOptions {
     /// or the first where the configuration has no sources at all.
     pub sources: Vec<Arc<dyn Source>>,
     /// Looks up `${NAME}` of the configuration file.
-    pub env: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub env: Environment,
 }
 
 /// Why a process could not be built.

@@ -90,10 +90,7 @@ impl World {
     async fn run(&mut self, options: AppOptions) -> Running {
         let app = App::build(options).await.unwrap();
         let (address, (stop, stopped)) = (app.addr(), oneshot::channel());
-        self.tasks.spawn(app.run(async move {
-            drop(stopped.await);
-            "the test is over"
-        }));
+        self.tasks.spawn(app.run(stopped));
         Running {
             address,
             stop: Some(stop),
@@ -142,14 +139,14 @@ impl Running {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_backfills_serves_reloads_and_quits() {
     let mut world = World::new().await;
-    world.write(&[("kept", 10), ("dropped", 10)]);
+    world.write(&[("kept", 10), ("removed", 10)]);
     let running = world.run(world.options()).await;
     assert_eq!(running.ask("GET", "/-/healthy").await.0, 200);
     running.is_ready().await;
     let before = running.metrics().await;
     for line in [
         "predicted_kept{",
-        "predicted_dropped{",
+        "predicted_removed{",
         "forethought_ready 1",
         "forethought_config_last_reload_successful 1",
         "forethought_signal_series{signal=\"kept\"} 3",
@@ -167,7 +164,7 @@ async fn a_process_backfills_serves_reloads_and_quits() {
     );
     let broken = running.metrics().await;
     assert!(broken.contains("forethought_config_last_reload_successful 0"));
-    assert!(broken.contains("predicted_kept{") && broken.contains("predicted_dropped{"));
+    assert!(broken.contains("predicted_kept{") && broken.contains("predicted_removed{"));
 
     world.write(&[("kept", 10), ("added", 1)]);
     let (status, answer) = running.ask("POST", "/-/reload").await;
@@ -176,7 +173,7 @@ async fn a_process_backfills_serves_reloads_and_quits() {
     assert!(after.contains("forethought_config_last_reload_successful 1"));
     assert!(after.contains("predicted_kept{"), "untouched");
     assert!(
-        !after.contains("dropped"),
+        !after.contains("removed"),
         "gone at once, with its own metrics"
     );
     running.shows("predicted_added{").await;

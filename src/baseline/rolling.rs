@@ -89,7 +89,8 @@ pub(super) struct Windows {
     stride: i64,
     capacity: usize,
     held: Vec<Ordered>,
-    floors: Vec<f32>,
+    /// `None` before the first fit; `NaN` where nothing is known of the scale.
+    floors: Vec<Option<f32>>,
 }
 
 impl Windows {
@@ -108,21 +109,20 @@ impl Windows {
     pub(super) fn grow(&mut self, slots: usize) {
         self.held
             .resize_with(slots.max(self.held.len()), Ordered::default);
-        self.floors.resize(slots.max(self.floors.len()), f32::NAN);
+        self.floors.resize(slots.max(self.floors.len()), None);
     }
 
     pub(super) fn evict(&mut self, slot: Slot) {
         self.held[slot] = Ordered::default();
-        self.floors[slot] = f32::NAN;
+        self.floors[slot] = None;
     }
 
     /// Empties a window and takes the floor of its scale from the past.
     pub(super) fn fit(&mut self, slot: Slot, past: &Past<'_>, share: f32) {
         self.held[slot].clear();
-        self.floors[slot] = robust::range_and_quantum(past.values)
-            .map_or(f32::NAN, |(range, quantum)| {
-                super::scale_floor(range, quantum, past.values, share)
-            });
+        let known = robust::range_and_quantum(past.values);
+        self.floors[slot] =
+            known.map(|(range, quantum)| super::scale_floor(range, quantum, past.values, share));
     }
 
     pub(super) fn take(&mut self, slot: Slot, at: Millis, value: f32) {
@@ -134,14 +134,14 @@ impl Windows {
     /// The window and the floor of its scale, once there is enough in it.
     pub(super) fn known(&self, slot: Slot) -> Option<(&Ordered, f32)> {
         let held = &self.held[slot];
-        let floor = self.floors[slot];
-        (held.sorted().len() >= FEWEST && !self.floors[slot].is_nan()).then_some((held, floor))
+        let floor = self.floors[slot]?;
+        (held.sorted().len() >= FEWEST).then_some((held, floor))
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
         let held: usize = self.held.iter().map(Ordered::heap_bytes).sum();
         held + self.held.capacity() * size_of::<Ordered>()
-            + self.floors.capacity() * size_of::<f32>()
+            + self.floors.capacity() * size_of::<Option<f32>>()
     }
 }
 
@@ -182,7 +182,11 @@ impl Rolling {
         } else {
             deviation
         };
-        Band::around(center, scale.max(floor), self.settings.width as f32)
+        Band::around(
+            center,
+            super::at_least(scale, floor),
+            self.settings.width as f32,
+        )
     }
 
     pub(super) fn take(&mut self, slot: Slot, at: Millis, value: f32) {

@@ -67,8 +67,17 @@ impl Settings {
     }
 }
 
+/// What is learnt of a past.
+#[derive(Debug)]
+pub(super) struct Learnt {
+    /// Shortest season first.
+    pub(super) profiles: Vec<Profile>,
+    /// The values less all profiles.
+    pub(super) rest: Vec<f32>,
+}
+
 /// How the profiles of a past are learnt.
-pub(super) type Learn = fn(&Past<'_>, &LocalTime) -> Vec<Profile>;
+pub(super) type Learn = fn(&Past<'_>, &LocalTime) -> Learnt;
 
 /// Profiles beside a tracked level: what [`Settings`] builds, and others with another way to learn.
 #[derive(Debug)]
@@ -140,7 +149,7 @@ impl Seasonal {
         let (shape, change) = state.shape(local);
         let noise = state.tracker.scale * state.spread(local) * state.inflation;
         let timing = TIMING * change;
-        let scale = (noise * noise + timing * timing).sqrt().max(state.floor);
+        let scale = super::at_least((noise * noise + timing * timing).sqrt(), state.floor);
         Band::around(state.tracker.level + shape, scale, self.width)
     }
 
@@ -156,12 +165,7 @@ impl Seasonal {
     }
 
     fn learn(&self, past: &Past<'_>) -> Option<State> {
-        let profiles = (self.learn)(past, &self.local);
-        let mut rest = Vec::with_capacity(past.values.len());
-        for (index, &value) in past.values.iter().enumerate() {
-            let local = self.local.read(past.time(index));
-            rest.push(value - shape(&profiles, local).0);
-        }
+        let Learnt { profiles, rest } = (self.learn)(past, &self.local);
         let scale = robust::rough_scale(&rest)?;
         let (range, quantum) = robust::range_and_quantum(past.values)?;
         let floor = super::scale_floor(range, quantum, past.values, self.floor);
@@ -231,7 +235,7 @@ impl Baseline for Seasonal {
 }
 
 /// Medians by place, one season after the other, each on what the shorter ones leave.
-pub(super) fn learn(past: &Past<'_>, local: &LocalTime) -> Vec<Profile> {
+pub(super) fn learn(past: &Past<'_>, local: &LocalTime) -> Learnt {
     let times: Vec<Millis> = (0..past.values.len())
         .map(|index| local.read(past.time(index)))
         .collect();
@@ -247,7 +251,7 @@ pub(super) fn learn(past: &Past<'_>, local: &LocalTime) -> Vec<Profile> {
         }
         profiles.push(profile);
     }
-    profiles
+    Learnt { profiles, rest }
 }
 
 /// How noisy each part of the day is, by the mean size of changes of what the profiles leave.
@@ -271,7 +275,7 @@ fn spreads(
     }
     let mut all: Vec<f32> = parts.iter().flatten().copied().collect();
     let typical = robust::median_of(&mut all);
-    if !(typical > 0.0) {
+    if typical.is_nan() || typical <= 0.0 {
         return spreads;
     }
     for (spread, changes) in spreads.iter_mut().zip(&mut parts) {

@@ -1,42 +1,19 @@
 //! What the engine counts and logs.
 
+use super::unit_labels::{
+    Unit, UnitCause, UnitDirection, UnitKind, caused, directed, kind, of, touch,
+};
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    hash::Hash,
     sync::{Mutex, atomic::AtomicU64},
 };
 
 type FloatGauge = Gauge<f64, AtomicU64>;
-
-/// The label of everything that belongs to one signal or panel.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Unit {
-    signal: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct UnitCause {
-    signal: String,
-    cause: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct UnitKind {
-    signal: String,
-    kind: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct UnitDirection {
-    signal: String,
-    direction: String,
-}
 
 /// What one evaluation left behind, for the gauges.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -269,13 +246,15 @@ impl EngineEvents {
         tracing::info!(signal = unit, series, seconds, "running");
     }
 
-    /// So many grid times were evaluated, the newest with this result.
-    pub fn evaluated(&self, unit: &str, slots: u64, newest: Evaluated) {
+    /// One grid time was evaluated, live.
+    pub fn counted(&self, unit: &str) {
+        self.evaluations.get_or_create_owned(&of(unit)).inc();
+    }
+
+    /// The newest grid time was evaluated with this result.
+    pub fn evaluated(&self, unit: &str, newest: Evaluated) {
         let unit_label = of(unit);
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.evaluations
-            .get_or_create_owned(&unit_label)
-            .inc_by(slots);
         self.evaluated
             .get_or_create_owned(&unit_label)
             .set(newest.at);
@@ -293,7 +272,6 @@ impl EngineEvents {
         }
         tracing::debug!(
             signal = unit,
-            slots,
             series = newest.series,
             active = newest.active,
             seconds = newest.duration,
@@ -414,41 +392,6 @@ impl fmt::Debug for EngineEvents {
     }
 }
 
-fn touch<S, M>(family: &Family<S, M>, labels: &S)
-where
-    S: Clone + Hash + Eq,
-    M: Default + Clone,
-{
-    drop(family.get_or_create_owned(labels));
-}
-
-fn of(unit: &str) -> Unit {
-    Unit {
-        signal: unit.to_owned(),
-    }
-}
-
-fn caused(unit: &str, cause: &str) -> UnitCause {
-    UnitCause {
-        signal: unit.to_owned(),
-        cause: cause.to_owned(),
-    }
-}
-
-fn kind(unit: &str, kind: &str) -> UnitKind {
-    UnitKind {
-        signal: unit.to_owned(),
-        kind: kind.to_owned(),
-    }
-}
-
-fn directed(unit: &str, direction: &str) -> UnitDirection {
-    UnitDirection {
-        signal: unit.to_owned(),
-        direction: direction.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -462,7 +405,8 @@ mod tests {
 
     fn exercise(events: &EngineEvents, unit: &str) {
         events.begin(unit, ["connect", "timeout"]);
-        events.evaluated(unit, 3, Evaluated::default());
+        events.counted(unit);
+        events.evaluated(unit, Evaluated::default());
         events.failed(unit, "status", &"answered 500");
         events.part_panicked(unit, "zscore", 2);
         events.panicked(unit, &"on purpose");

@@ -7,6 +7,7 @@ mod engine;
 pub mod log;
 mod process;
 mod source;
+mod unit_labels;
 mod web;
 
 pub use app::{AppEvents, REVISION, VERSION};

@@ -3,6 +3,7 @@
 use crate::{
     engine::{
         catalogue::UnitReport,
+        demand::Demand,
         outcome::{Counts, Outcome},
         schedule::Rebuild,
         trail::Trail,
@@ -27,6 +28,8 @@ pub(super) struct Desk {
     pub(super) trail: Arc<Trail>,
     pub(super) outcome: watch::Sender<Option<Arc<Outcome>>>,
     pub(super) max_age: Span,
+    /// What readers ask for, made ready before they do.
+    pub(super) demand: Arc<Demand>,
 }
 
 impl Desk {
@@ -105,8 +108,8 @@ impl Desk {
         });
     }
 
-    /// Grid times were evaluated live: `slots` of them, in `took`; `newest` becomes what readers see.
-    pub(super) fn publish(&self, newest: Arc<Outcome>, slots: u64, took: Duration) {
+    /// `newest` becomes what readers see; it took `took`, with the grid times evaluated before it.
+    pub(super) fn publish(&self, newest: Arc<Outcome>, took: Duration) {
         let counts = &newest.counts;
         let at = newest.at as f64 / 1_000.0;
         let duration = took.as_secs_f64();
@@ -118,7 +121,7 @@ impl Desk {
             warming: counts.warming,
             state_bytes: counts.state_bytes,
         };
-        self.events.evaluated(&self.name, slots, evaluated);
+        self.events.evaluated(&self.name, evaluated);
         self.tell(|report| {
             "running".clone_into(&mut report.phase);
             report.silent_because = silence(counts);
@@ -135,6 +138,7 @@ impl Desk {
 
     /// Counts what happened at one grid time that was evaluated live, not replayed.
     pub(super) fn happened(&self, counts: &Counts) {
+        self.events.counted(&self.name);
         self.events.corrected(&self.name, counts.corrections);
         self.events.verdicts(&self.name, counts.begun);
         self.part_panics(counts);

@@ -112,23 +112,24 @@ impl PanelTask {
     }
 
     async fn evaluate(&self, unit: Unit, ready: Vec<Ready>) -> Result<Unit, Panicked> {
+        let demand = Arc::clone(&self.desk.demand);
         let work = move |unit: &mut Unit| {
             let began = Instant::now();
             let last = ready.len() - 1;
             let evaluate = |(index, ready): (usize, &Ready)| {
                 let newest = index == last && ready.live;
                 let mode = if newest { Mode::Publish } else { Mode::Replay };
-                (
-                    Arc::new(unit.advance(ready.at, &ready.inputs, mode)),
-                    ready.live,
-                )
+                let outcome = unit.advance(ready.at, &ready.inputs, mode);
+                if newest {
+                    demand.warm(&outcome);
+                }
+                (Arc::new(outcome), ready.live)
             };
             let outcomes: Vec<(Arc<Outcome>, bool)> =
                 ready.iter().enumerate().map(evaluate).collect();
             (outcomes, began.elapsed())
         };
         let (unit, (outcomes, took)) = self.pool.run(unit, work).await?;
-        let slots = outcomes.len() as u64;
         for (outcome, live) in &outcomes {
             self.desk.trail.record(outcome);
             if *live {
@@ -138,7 +139,7 @@ impl PanelTask {
             }
         }
         if let Some((newest, true)) = outcomes.last() {
-            self.desk.publish(Arc::clone(newest), slots, took);
+            self.desk.publish(Arc::clone(newest), took);
         }
         Ok(unit)
     }

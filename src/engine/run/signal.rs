@@ -186,7 +186,7 @@ impl SignalTask {
                     self.desk.trail.record(outcome);
                 }
                 if newest {
-                    self.desk.publish(Arc::clone(outcome), 1, turn.took);
+                    self.desk.publish(Arc::clone(outcome), turn.took);
                 }
                 self.feed_replayed(outcome, at, newest).await;
             }
@@ -272,7 +272,7 @@ impl SignalTask {
                 took += turn.took;
                 for outcome in turn.outcomes {
                     schedule.reach(outcome.at);
-                    self.evaluated(outcome, from, to, took);
+                    self.evaluated(outcome, to, took);
                 }
             }
         }
@@ -280,12 +280,11 @@ impl SignalTask {
     }
 
     /// One grid time was evaluated live.
-    fn evaluated(&self, outcome: Arc<Outcome>, from: Millis, to: Millis, took: Duration) {
+    fn evaluated(&self, outcome: Arc<Outcome>, to: Millis, took: Duration) {
         self.desk.happened(&outcome.counts);
         self.desk.trail.record(&outcome);
         if outcome.at == to {
-            let slots = self.timing.grid.steps(to - from) as u64 + 1;
-            self.desk.publish(Arc::clone(&outcome), slots, took);
+            self.desk.publish(Arc::clone(&outcome), took);
         }
         for listener in &self.listeners {
             // A panel that is so far behind must not hold up the signal: it will call this input late.
@@ -323,6 +322,7 @@ impl SignalTask {
         if let Some(matrix) = &answer {
             self.desk.answered(matrix);
         }
+        let demand = Arc::clone(&self.desk.demand);
         let work = move |unit: &mut Unit| {
             let began = Instant::now();
             if let Some(matrix) = &answer {
@@ -336,7 +336,11 @@ impl SignalTask {
                 } else {
                     Mode::Replay
                 };
-                outcomes.push(Arc::new(unit.advance(at, mode)));
+                let outcome = unit.advance(at, mode);
+                if mode == Mode::Publish {
+                    demand.warm(&outcome);
+                }
+                outcomes.push(Arc::new(outcome));
                 at += step;
                 if began.elapsed() >= TURN {
                     break;

@@ -60,7 +60,7 @@ async fn unchanged_goes_on_changed_starts_again_removed_disappears() {
         (Some(START), None)
     );
     assert_eq!(evaluations(&world, "removed"), None);
-    assert_eq!(evaluations(&world, "changed"), Some(2.0), "counts on");
+    assert_eq!(evaluations(&world, "changed"), Some(1.0), "counts on");
     world.source.be(Manner::Answer);
     world.pass(11.0).await;
     assert_eq!(world.served("changed"), world.served("kept"));
