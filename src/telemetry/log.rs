@@ -37,7 +37,9 @@ impl FromStr for Format {
         match text {
             "logfmt" => Ok(Self::Logfmt),
             "json" => Ok(Self::Json),
-            _ => Err(format!("{text:?} is not a log format; allowed: logfmt, json")),
+            _ => Err(format!(
+                "{text:?} is not a log format; allowed: logfmt, json"
+            )),
         }
     }
 }
@@ -128,7 +130,11 @@ where
         let mut fields = Fields::new(&mut writer);
         event.record(&mut fields);
         fields.result?;
-        for span in context.event_scope().into_iter().flat_map(|s| s.from_root()) {
+        for span in context
+            .event_scope()
+            .into_iter()
+            .flat_map(|s| s.from_root())
+        {
             let extensions = span.extensions();
             if let Some(fields) = extensions.get::<FormattedFields<N>>()
                 && !fields.is_empty()
@@ -290,6 +296,11 @@ mod tests {
         assert_eq!(level("warn"), Ok(Level::WARN));
         assert!(level("loud").unwrap_err().contains("allowed: debug, info"));
         assert_eq!("json".parse(), Ok(Format::Json));
-        assert!("xml".parse::<Format>().unwrap_err().contains("logfmt, json"));
+        assert!(
+            "xml"
+                .parse::<Format>()
+                .unwrap_err()
+                .contains("logfmt, json")
+        );
     }
 }

@@ -381,7 +381,10 @@ mod tests {
                 "forecast.horizons[1]: 8d is too long for",
             ],
         );
-        check(|s| s.offset = Span::days(1), &["offset: 24h is not allowed"]);
+        check(
+            |s| s.offset = Span::days(1),
+            &["offset: 24h is not allowed"],
+        );
         check(
             |s| s.max_age = Some(Span::seconds(90)),
             &["max_age: 1m30s is not allowed"],
