@@ -3,6 +3,7 @@
 
 use super::{
     choice::{Choice, choose},
+    conformal::Mode,
     track::Track,
     wall::Wall,
 };
@@ -54,8 +55,20 @@ impl Walk<'_> {
                 .map(|(i, origin)| (origin.bin, choice.of(|member| errors[member][i])))
                 .filter(|(_, residual)| residual.is_finite())
                 .collect();
-            track.prepare(interval, &residuals, self.horizons[h]);
-            self.replay(&mut track, choice, h, &origins);
+            let mut best: Option<Track> = None;
+            for mode in Mode::ALL {
+                let mut tried = track.clone();
+                tried.prepare(interval, &residuals, self.horizons[h], mode);
+                self.replay(&mut tried, choice, h, &origins);
+                if best.as_ref().is_none_or(|best| {
+                    tried.score() < super::conformal::knob(1, 0.99) * best.score()
+                }) {
+                    best = Some(tried);
+                }
+            }
+            if let Some(best) = best {
+                track = best;
+            }
         }
         track
     }

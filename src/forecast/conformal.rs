@@ -21,9 +21,41 @@ const LEVEL_STEP: f32 = 0.01;
 const RECENT_WEIGHT: f32 = 0.05;
 /// Forecasts under way at once that halve both.
 const OVERLAP_HALF: f32 = 10.0;
+const HAIR: f32 = 1e-3;
 const BEYOND: f32 = 10.0;
 /// The recent size moves the interval only within these bounds: one outlier must not.
 const RECENT_BOUNDS: (f32, f32) = (0.25, 4.0);
+
+/// What the scale of residuals follows, besides their overall size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mode {
+    /// The time of the season.
+    pub(super) seasonal: bool,
+    /// Their recent size.
+    pub(super) recent: bool,
+}
+
+impl Mode {
+    /// All, the plainest first: it is kept unless another does better.
+    pub(super) const ALL: [Self; 4] = [
+        Self {
+            seasonal: false,
+            recent: false,
+        },
+        Self {
+            seasonal: true,
+            recent: false,
+        },
+        Self {
+            seasonal: false,
+            recent: true,
+        },
+        Self {
+            seasonal: true,
+            recent: true,
+        },
+    ];
+}
 
 /// Intervals of one series at one horizon.
 #[derive(Debug, Clone)]
@@ -32,6 +64,7 @@ pub(super) struct Conformal {
     nominal: f32,
     /// Forecasts under way at once: their errors come in runs of about this length.
     overlap: f32,
+    mode: Mode,
     /// Usual residual size by part of the season.
     usual: [f32; BINS],
     /// Recent residual size relative to the usual one.
@@ -49,12 +82,13 @@ pub(super) struct Conformal {
 
 impl Conformal {
     /// No residuals yet; `interval` is the nominal coverage. `past` are (part of the season, residual).
-    pub(super) fn new(interval: f32, past: &[(usize, f32)], overlap: usize) -> Self {
+    pub(super) fn new(interval: f32, past: &[(usize, f32)], overlap: usize, mode: Mode) -> Self {
         let nominal = (1.0 - interval) / 2.0;
         Self {
             nominal,
             overlap: overlap as f32,
-            usual: usual_sizes(past),
+            mode,
+            usual: usual_sizes(past, mode.seasonal),
             recent: 1.0,
             ring: Vec::new(),
             next: 0,
@@ -75,9 +109,11 @@ impl Conformal {
         (self.ring.len() >= LEAST_RESIDUALS).then(|| {
             // An interval always holds its own forecast, however skewed the residuals are.
             let [below, above] = self.ends;
+            // Wider than rounding: many series rest at one value, which must not fall outside by a hair.
+            let hair = scale * HAIR + expected.abs() * (4.0 * f32::EPSILON);
             (
-                expected + scale * below.min(0.0),
-                expected + scale * above.max(0.0),
+                expected + scale * below.min(0.0) - hair,
+                expected + scale * above.max(0.0) + hair,
             )
         })
     }
@@ -94,7 +130,9 @@ impl Conformal {
         self.keep(residual / scale);
         let size = (residual.abs() / self.usual[bin]).min(RECENT_BOUNDS.1 * 2.0);
         let slower = knob(5, OVERLAP_HALF) / (knob(5, OVERLAP_HALF) + self.overlap);
-        self.recent += RECENT_WEIGHT * knob(1, 1.0) * slower * (size - self.recent);
+        if self.mode.recent {
+            self.recent += RECENT_WEIGHT * slower * (size - self.recent);
+        }
         if let Some(missed) = missed {
             for (aimed, missed) in self.aimed.iter_mut().zip(missed) {
                 let error = if missed { 1.0 } else { 0.0 };
@@ -143,7 +181,7 @@ fn quantile(sorted: &[f32], level: f32) -> f32 {
 }
 
 /// Mean absolute residual by part of the season, drawn towards the overall mean where a part has few.
-fn usual_sizes(past: &[(usize, f32)]) -> [f32; BINS] {
+fn usual_sizes(past: &[(usize, f32)], seasonal: bool) -> [f32; BINS] {
     let mut sums = [0.0_f32; BINS];
     let mut counts = [0.0_f32; BINS];
     for &(bin, residual) in past {
@@ -158,6 +196,9 @@ fn usual_sizes(past: &[(usize, f32)]) -> [f32; BINS] {
         f32::MIN_POSITIVE.sqrt()
     };
     let mut usual = [overall; BINS];
+    if !seasonal {
+        return usual;
+    }
     for bin in 0..BINS {
         let size = (sums[bin] + knob(2, BIN_PRIOR) * overall) / (counts[bin] + knob(2, BIN_PRIOR));
         usual[bin] = overall * (size.max(overall * 1e-3) / overall).powf(knob(0, 1.0));

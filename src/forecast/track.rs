@@ -4,7 +4,7 @@
 use super::{
     Interval, Trust,
     choice::Choice,
-    conformal::{BINS, Conformal},
+    conformal::{BINS, Conformal, Mode},
     wall::phase_of,
 };
 use std::collections::VecDeque;
@@ -49,6 +49,8 @@ struct Sums {
     compared: [f32; 2],
     covered: f32,
     judged: f32,
+    /// Winkler's interval scores and their number, unweighted.
+    scores: (f32, u32),
 }
 
 impl Track {
@@ -67,9 +69,15 @@ impl Track {
     }
 
     /// Sets up the interval from residuals by part of the season.
-    pub(super) fn prepare(&mut self, interval: f32, residuals: &[(usize, f32)], steps: usize) {
+    pub(super) fn prepare(
+        &mut self,
+        interval: f32,
+        residuals: &[(usize, f32)],
+        steps: usize,
+        mode: Mode,
+    ) {
         let overlap = steps / self.stride;
-        self.conformal = Some(Conformal::new(interval, residuals, overlap));
+        self.conformal = Some(Conformal::new(interval, residuals, overlap, mode));
     }
 
     /// What to publish for `expected` in a part of the season.
@@ -130,6 +138,16 @@ impl Track {
         self.sums.add(due, actual, missed);
     }
 
+    /// Mean interval score so far; infinite where none was judged.
+    pub(super) fn score(&self) -> f32 {
+        let (sum, count) = self.sums.scores;
+        if count == 0 {
+            f32::INFINITY
+        } else {
+            sum / count as f32
+        }
+    }
+
     /// How well the resolved forecasts did.
     pub(super) fn trust(&self) -> Option<Trust> {
         let sums = &self.sums;
@@ -161,6 +179,9 @@ impl Sums {
             let covered = if missed == [false; 2] { 1.0 } else { 0.0 };
             self.covered = keep * self.covered + covered;
             self.judged = keep * self.judged + 1.0;
+            let outside = (due.lower - actual).max(actual - due.upper).max(0.0);
+            self.scores.0 += due.upper - due.lower + 20.0 * outside;
+            self.scores.1 += 1;
         }
     }
 }

@@ -334,7 +334,14 @@ fn intervals_cover_what_they_promise_on_every_trace() {
             );
             if std::env::var_os("FORETHOUGHT_TRIAL_SERIES").is_some() {
                 for tally in &tallies {
-                    println!("    {:.3} {:.3} err {:.3} width {:.3} {:?}", tally.covered as f64 / tally.origins as f64, tally.score / tally.baseline_score, tally.error/tally.baseline_error, tally.width/tally.baseline_width, tally.models);
+                    println!(
+                        "    {:.3} {:.3} err {:.3} width {:.3} {:?}",
+                        tally.covered as f64 / tally.origins as f64,
+                        tally.score / tally.baseline_score,
+                        tally.error / tally.baseline_error,
+                        tally.width / tally.baseline_width,
+                        tally.models
+                    );
                 }
             }
             if origins < 500 || !(0.88..=0.92).contains(&coverage) || relative > 1.0 {
