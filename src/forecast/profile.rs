@@ -44,6 +44,15 @@ impl Profile {
         self.values[left] + share * (self.values[right] - self.values[left])
     }
 
+    /// Moves the point of the wall-clock step `index` by what a native value was beside it.
+    pub(super) fn learn(&mut self, index: i64, error: f32) {
+        if error.is_finite() {
+            let season = self.coarse * self.values.len();
+            let weight = super::conformal::knob(10, 0.1) / self.coarse as f32;
+            self.values[phase_of(index, season) / self.coarse] += weight * error;
+        }
+    }
+
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.values)

@@ -117,8 +117,9 @@ impl Forecasts {
         self.wall.set_zone(past.zone);
         let calibrated = calibration_steps(past.values.len());
         self.calibrate(slot, past, calibrated);
-        // As much past as the calibrated fit saw, or the intervals would be those of another model.
-        self.fit(slot, &past.tail(past.values.len() - calibrated));
+        if super::conformal::knob(11, 0.0) > 0.0 {
+            self.fit(slot, &past.tail(past.values.len() - calibrated));
+        }
         self.now[slot] = past.end;
         self.publish(&[slot]);
     }
