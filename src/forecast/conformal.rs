@@ -66,7 +66,7 @@ pub(super) struct Conformal {
     overlap: f32,
     mode: Mode,
     /// Usual residual size by part of the season.
-    usual: [f32; BINS],
+    usual: Sizes,
     /// Recent residual size relative to the usual one.
     recent: f32,
     /// Newest normalised residuals, in a ring.
@@ -83,12 +83,12 @@ pub(super) struct Conformal {
 impl Conformal {
     /// No residuals yet; `interval` is the nominal coverage. `past` are (part of the season, residual).
     pub(super) fn new(interval: f32, past: &[(usize, f32)], overlap: usize, mode: Mode) -> Self {
-        let nominal = (1.0 - interval) / 2.0;
+        let nominal = (1.0 - interval) / 2.0 * knob(13, 1.0);
         Self {
             nominal,
             overlap: overlap as f32,
             mode,
-            usual: usual_sizes(past, mode.seasonal),
+            usual: Sizes::new(past, mode.seasonal, overlap as f32),
             recent: 1.0,
             ring: Vec::new(),
             next: 0,
@@ -101,7 +101,7 @@ impl Conformal {
     /// Residual size to expect in a part of the season. Never zero.
     pub(super) fn scale(&self, bin: usize) -> f32 {
         let (least, most) = RECENT_BOUNDS;
-        self.usual[bin] * self.recent.clamp(least, most)
+        self.usual.at(bin) * self.recent.clamp(least, most)
     }
 
     /// Lower and upper end around `expected`; `None` before there are enough residuals.
@@ -128,8 +128,9 @@ impl Conformal {
         missed: Option<[bool; 2]>,
     ) {
         self.keep(residual / scale);
-        let size = (residual.abs() / self.usual[bin]).min(RECENT_BOUNDS.1 * 2.0);
+        let size = (residual.abs() / self.usual.at(bin)).min(RECENT_BOUNDS.1 * 2.0);
         let slower = knob(5, OVERLAP_HALF) / (knob(5, OVERLAP_HALF) + self.overlap);
+        self.usual.learn(bin, residual.abs());
         if self.mode.recent {
             self.recent += RECENT_WEIGHT * slower * (size - self.recent);
         }
@@ -137,7 +138,7 @@ impl Conformal {
             for (aimed, missed) in self.aimed.iter_mut().zip(missed) {
                 let error = if missed { 1.0 } else { 0.0 };
                 *aimed = (*aimed + LEVEL_STEP * knob(4, 1.0) * slower * (self.nominal - error))
-                    .clamp(0.0, 0.5);
+                    .clamp(0.0, knob(12, 10.0) * self.nominal);
             }
         }
         let few = (1.0 + self.overlap * knob(8, 0.5)) / self.sorted.len() as f32;
@@ -181,29 +182,55 @@ fn quantile(sorted: &[f32], level: f32) -> f32 {
 }
 
 /// Mean absolute residual by part of the season, drawn towards the overall mean where a part has few.
-fn usual_sizes(past: &[(usize, f32)], seasonal: bool) -> [f32; BINS] {
-    let mut sums = [0.0_f32; BINS];
-    let mut counts = [0.0_f32; BINS];
-    for &(bin, residual) in past {
-        sums[bin] += residual.abs();
-        counts[bin] += 1.0;
+#[derive(Debug, Clone)]
+struct Sizes {
+    overall: f32,
+    sums: [f32; BINS],
+    counts: [f32; BINS],
+    seasonal: bool,
+    prior: f32,
+}
+
+impl Sizes {
+    fn new(past: &[(usize, f32)], seasonal: bool, overlap: f32) -> Self {
+        let sum: f32 = past.iter().map(|(_, residual)| residual.abs()).sum();
+        let overall = sum / (past.len() as f32).max(1.0);
+        // Where nothing ever erred any positive size will do: the ends are multiples of zero residuals.
+        let overall = if overall > 0.0 {
+            overall
+        } else {
+            f32::MIN_POSITIVE.sqrt()
+        };
+        let mut sizes = Self {
+            overall,
+            sums: [0.0; BINS],
+            counts: [0.0; BINS],
+            seasonal,
+            prior: knob(2, 10.0) * (1.0 + overlap * knob(15, 0.0)),
+        };
+        if knob(14, 0.0) == 0.0 {
+            for &(bin, residual) in past {
+                sizes.sums[bin] += residual.abs();
+                sizes.counts[bin] += 1.0;
+            }
+        }
+        sizes
     }
-    let overall = sums.iter().sum::<f32>() / counts.iter().sum::<f32>().max(1.0);
-    // Where nothing ever erred any positive size will do: the ends are multiples of zero residuals.
-    let overall = if overall > 0.0 {
-        overall
-    } else {
-        f32::MIN_POSITIVE.sqrt()
-    };
-    let mut usual = [overall; BINS];
-    if !seasonal {
-        return usual;
+
+    fn at(&self, bin: usize) -> f32 {
+        if !self.seasonal {
+            return self.overall;
+        }
+        let size = (self.sums[bin] + self.prior * self.overall) / (self.counts[bin] + self.prior);
+        size.max(self.overall * 1e-3)
     }
-    for bin in 0..BINS {
-        let size = (sums[bin] + knob(2, BIN_PRIOR) * overall) / (counts[bin] + knob(2, BIN_PRIOR));
-        usual[bin] = overall * (size.max(overall * 1e-3) / overall).powf(knob(0, 1.0));
+
+    fn learn(&mut self, bin: usize, size: f32) {
+        if knob(14, 0.0) != 0.0 {
+            self.sums[bin] += size;
+            self.counts[bin] += 1.0;
+        }
     }
-    usual
 }
 
 #[allow(missing_docs)]
