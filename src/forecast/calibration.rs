@@ -3,7 +3,7 @@
 
 use super::{
     choice::{Choice, choose},
-    conformal::Mode,
+    conformal::{Mode, Seen},
     track::Track,
     wall::Wall,
 };
@@ -49,11 +49,16 @@ impl Walk<'_> {
         let errors = self.errors(h, &origins);
         track.choice = choose(&errors, interval);
         if let Some(choice) = track.choice {
-            let residuals: Vec<(usize, f32)> = origins
+            let count = self.horizons.len();
+            let residuals: Vec<Seen> = origins
                 .iter()
                 .enumerate()
-                .map(|(i, origin)| (origin.bin, choice.of(|member| errors[member][i])))
-                .filter(|(_, residual)| residual.is_finite())
+                .map(|(i, origin)| Seen {
+                    bin: origin.bin,
+                    expected: choice.of(|member| origin.points[member * count + h]),
+                    residual: choice.of(|member| errors[member][i]),
+                })
+                .filter(|seen| seen.residual.is_finite())
                 .collect();
             let mut best: Option<Track> = None;
             for mode in Mode::ALL {

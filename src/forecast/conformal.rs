@@ -31,30 +31,60 @@ const RECENT_BOUNDS: (f32, f32) = (0.25, 4.0);
 pub(super) struct Mode {
     /// The time of the season.
     pub(super) seasonal: bool,
+    /// How far the forecast is above the floor of the series: busy is noisy.
+    pub(super) level: bool,
     /// Their recent size.
     pub(super) recent: bool,
 }
 
 impl Mode {
     /// All, the plainest first: it is kept unless another does better.
-    pub(super) const ALL: [Self; 4] = [
-        Self {
-            seasonal: false,
-            recent: false,
-        },
-        Self {
-            seasonal: true,
-            recent: false,
-        },
-        Self {
-            seasonal: false,
-            recent: true,
-        },
-        Self {
-            seasonal: true,
-            recent: true,
-        },
+    pub(super) const ALL: [Self; 6] = [
+        Self::of(false, false, false),
+        Self::of(true, false, false),
+        Self::of(false, true, false),
+        Self::of(false, false, true),
+        Self::of(true, false, true),
+        Self::of(false, true, true),
     ];
+
+    const fn of(seasonal: bool, level: bool, recent: bool) -> Self {
+        Self {
+            seasonal,
+            level,
+            recent,
+        }
+    }
+}
+
+/// A forecast and what came of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// Part of the season.
+    pub(super) bin: usize,
+    pub(super) expected: f32,
+    pub(super) residual: f32,
+}
+
+/// Where a series is when idle, and how far above that it usually is.
+#[derive(Debug, Clone, Copy)]
+struct Floor {
+    low: f32,
+    span: f32,
+}
+
+impl Floor {
+    fn of(past: &[Seen]) -> Option<Self> {
+        let actual = |seen: &Seen| seen.expected + seen.residual;
+        let low = past.iter().map(actual).fold(f32::INFINITY, f32::min);
+        let span = past.iter().map(|seen| actual(seen) - low).sum::<f32>() / past.len() as f32;
+        (span > 0.0).then_some(Self { low, span })
+    }
+
+    /// How busy a forecast is, relative to what is usual.
+    fn factor(self, expected: f32) -> f32 {
+        ((expected - self.low) / self.span).clamp(0.2, 5.0)
+    }
 }
 
 /// Intervals of one series at one horizon.
@@ -65,6 +95,7 @@ pub(super) struct Conformal {
     /// Forecasts under way at once: their errors come in runs of about this length.
     overlap: f32,
     mode: Mode,
+    floor: Option<Floor>,
     /// Usual residual size by part of the season.
     usual: Sizes,
     /// Recent residual size relative to the usual one.
@@ -81,14 +112,16 @@ pub(super) struct Conformal {
 }
 
 impl Conformal {
-    /// No residuals yet; `interval` is the nominal coverage. `past` are (part of the season, residual).
-    pub(super) fn new(interval: f32, past: &[(usize, f32)], overlap: usize, mode: Mode) -> Self {
+    /// No residuals yet; `interval` is the nominal coverage, `past` what sizes are learnt from.
+    pub(super) fn new(interval: f32, past: &[Seen], overlap: usize, mode: Mode) -> Self {
         let nominal = (1.0 - interval) / 2.0 * knob(13, 1.0);
+        let floor = if mode.level { Floor::of(past) } else { None };
         Self {
             nominal,
+            floor,
             overlap: overlap as f32,
             mode,
-            usual: Sizes::new(past, mode.seasonal, overlap as f32),
+            usual: Sizes::new(past, mode.seasonal, overlap as f32, floor),
             recent: 1.0,
             ring: Vec::new(),
             next: 0,
@@ -99,9 +132,10 @@ impl Conformal {
     }
 
     /// Residual size to expect in a part of the season. Never zero.
-    pub(super) fn scale(&self, bin: usize) -> f32 {
+    pub(super) fn scale(&self, bin: usize, expected: f32) -> f32 {
         let (least, most) = RECENT_BOUNDS;
-        self.usual.at(bin) * self.recent.clamp(least, most)
+        let busy = self.floor.map_or(1.0, |floor| floor.factor(expected));
+        self.usual.at(bin) * busy * self.recent.clamp(least, most)
     }
 
     /// Lower and upper end around `expected`; `None` before there are enough residuals.
@@ -120,17 +154,18 @@ impl Conformal {
 
     /// Takes in a resolved forecast: its residual, the scale it was given, and where an interval was
     /// given, whether the actual value was below or above it.
-    pub(super) fn observe(
-        &mut self,
-        bin: usize,
-        residual: f32,
-        scale: f32,
-        missed: Option<[bool; 2]>,
-    ) {
+    pub(super) fn observe(&mut self, seen: Seen, scale: f32, missed: Option<[bool; 2]>) {
+        let Seen {
+            bin,
+            expected,
+            residual,
+        } = seen;
         self.keep(residual / scale);
-        let size = (residual.abs() / self.usual.at(bin)).min(RECENT_BOUNDS.1 * 2.0);
+        let busy = self.floor.map_or(1.0, |floor| floor.factor(expected));
+        let residual = residual.abs() / busy;
+        let size = (residual / self.usual.at(bin)).min(RECENT_BOUNDS.1 * 2.0);
         let slower = knob(5, OVERLAP_HALF) / (knob(5, OVERLAP_HALF) + self.overlap);
-        self.usual.learn(bin, residual.abs());
+        self.usual.learn(bin, residual);
         if self.mode.recent {
             self.recent += RECENT_WEIGHT * slower * (size - self.recent);
         }
@@ -192,8 +227,11 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn new(past: &[(usize, f32)], seasonal: bool, overlap: f32) -> Self {
-        let sum: f32 = past.iter().map(|(_, residual)| residual.abs()).sum();
+    fn new(past: &[Seen], seasonal: bool, overlap: f32, floor: Option<Floor>) -> Self {
+        let size = |seen: &Seen| {
+            seen.residual.abs() / floor.map_or(1.0, |floor| floor.factor(seen.expected))
+        };
+        let sum: f32 = past.iter().map(size).sum();
         let overall = sum / (past.len() as f32).max(1.0);
         // Where nothing ever erred any positive size will do: the ends are multiples of zero residuals.
         let overall = if overall > 0.0 {
@@ -209,9 +247,9 @@ impl Sizes {
             prior: knob(2, 10.0) * (1.0 + overlap * knob(15, 0.0)),
         };
         if knob(14, 0.0) == 0.0 {
-            for &(bin, residual) in past {
-                sizes.sums[bin] += residual.abs();
-                sizes.counts[bin] += 1.0;
+            for seen in past {
+                sizes.sums[seen.bin] += size(seen);
+                sizes.counts[seen.bin] += 1.0;
             }
         }
         sizes

@@ -4,7 +4,7 @@
 use super::{
     Interval, Trust,
     choice::Choice,
-    conformal::{BINS, Conformal, Mode},
+    conformal::{BINS, Conformal, Mode, Seen},
     wall::phase_of,
 };
 use std::collections::VecDeque;
@@ -69,13 +69,7 @@ impl Track {
     }
 
     /// Sets up the interval from residuals by part of the season.
-    pub(super) fn prepare(
-        &mut self,
-        interval: f32,
-        residuals: &[(usize, f32)],
-        steps: usize,
-        mode: Mode,
-    ) {
+    pub(super) fn prepare(&mut self, interval: f32, residuals: &[Seen], steps: usize, mode: Mode) {
         let overlap = steps / self.stride;
         self.conformal = Some(Conformal::new(interval, residuals, overlap, mode));
     }
@@ -86,7 +80,7 @@ impl Track {
             .conformal
             .as_ref()
             .filter(|_| expected.is_finite())
-            .and_then(|conformal| conformal.interval(expected, conformal.scale(bin)));
+            .and_then(|conformal| conformal.interval(expected, conformal.scale(bin, expected)));
         ends.map_or(Interval::ABSENT, |(lower, upper)| Interval {
             expected,
             lower,
@@ -104,7 +98,7 @@ impl Track {
         let Some(conformal) = self.conformal.as_ref().filter(|_| expected.is_finite()) else {
             return;
         };
-        let scale = conformal.scale(bin);
+        let scale = conformal.scale(bin, expected);
         let (lower, upper) = conformal
             .interval(expected, scale)
             .unwrap_or((f32::NAN, f32::NAN));
@@ -134,7 +128,12 @@ impl Track {
             .lower
             .is_finite()
             .then_some([actual < due.lower, actual > due.upper]);
-        conformal.observe(due.bin as usize, actual - due.expected, due.scale, missed);
+        let seen = Seen {
+            bin: due.bin as usize,
+            expected: due.expected,
+            residual: actual - due.expected,
+        };
+        conformal.observe(seen, due.scale, missed);
         self.sums.add(due, actual, missed);
     }
 
