@@ -60,20 +60,27 @@ impl Walk<'_> {
                 })
                 .filter(|seen| seen.residual.is_finite())
                 .collect();
-            let mut best: Option<Track> = None;
-            for mode in Mode::ALL {
+            let attempt = |mode: Mode| {
                 let mut tried = track.clone();
                 tried.prepare(interval, &residuals, self.horizons[h], mode);
                 self.replay(&mut tried, choice, h, &origins);
-                if best.as_ref().is_none_or(|best| {
-                    tried.score() < super::conformal::knob(1, 0.99) * best.score()
-                }) {
-                    best = Some(tried);
+                (mode, tried)
+            };
+            let plain = attempt(Mode::SCALES[0]);
+            let better = |best: (Mode, Track), next: (Mode, Track)| {
+                if next.1.score() < super::conformal::knob(1, 0.98) * best.1.score() {
+                    next
+                } else {
+                    best
                 }
-            }
-            if let Some(best) = best {
-                track = best;
-            }
+            };
+            let best = Mode::SCALES[1..]
+                .iter()
+                .map(|&mode| attempt(mode))
+                .fold(plain, better);
+            let refined = best.0.refined();
+            let best = refined.iter().map(|&mode| attempt(mode)).fold(best, better);
+            track = best.1;
         }
         track
     }

@@ -35,25 +35,44 @@ pub(super) struct Mode {
     pub(super) level: bool,
     /// Their recent size.
     pub(super) recent: bool,
+    /// The interval's centre follows the mean of recent residuals: the model lags behind a trend.
+    pub(super) drift: bool,
 }
 
 impl Mode {
-    /// All, the plainest first: it is kept unless another does better.
-    pub(super) const ALL: [Self; 6] = [
-        Self::of(false, false, false),
-        Self::of(true, false, false),
-        Self::of(false, true, false),
-        Self::of(false, false, true),
-        Self::of(true, false, true),
-        Self::of(false, true, true),
+    /// What the scale follows, the plainest first: it is kept unless another does better.
+    pub(super) const SCALES: [Self; 3] = [
+        Self::of(false, false),
+        Self::of(true, false),
+        Self::of(false, true),
     ];
 
-    const fn of(seasonal: bool, level: bool, recent: bool) -> Self {
+    const fn of(seasonal: bool, level: bool) -> Self {
         Self {
             seasonal,
             level,
-            recent,
+            recent: false,
+            drift: false,
         }
+    }
+
+    /// The same with what may be added.
+    pub(super) fn refined(self) -> [Self; 3] {
+        [
+            Self {
+                recent: true,
+                ..self
+            },
+            Self {
+                drift: true,
+                ..self
+            },
+            Self {
+                recent: true,
+                drift: true,
+                ..self
+            },
+        ]
     }
 }
 
@@ -100,6 +119,8 @@ pub(super) struct Conformal {
     usual: Sizes,
     /// Recent residual size relative to the usual one.
     recent: f32,
+    /// Recent mean residual.
+    drift: f32,
     /// Newest normalised residuals, in a ring.
     ring: Vec<f32>,
     next: usize,
@@ -123,6 +144,7 @@ impl Conformal {
             mode,
             usual: Sizes::new(past, mode.seasonal, overlap as f32, floor),
             recent: 1.0,
+            drift: 0.0,
             ring: Vec::new(),
             next: 0,
             sorted: Vec::new(),
@@ -139,6 +161,10 @@ impl Conformal {
     }
 
     /// Lower and upper end around `expected`; `None` before there are enough residuals.
+    pub(super) fn centre(&self, expected: f32) -> f32 {
+        expected + self.drift
+    }
+
     pub(super) fn interval(&self, expected: f32, scale: f32) -> Option<(f32, f32)> {
         (self.ring.len() >= LEAST_RESIDUALS).then(|| {
             // An interval always holds its own forecast, however skewed the residuals are.
@@ -166,6 +192,9 @@ impl Conformal {
         let size = (residual / self.usual.at(bin)).min(RECENT_BOUNDS.1 * 2.0);
         let slower = knob(5, OVERLAP_HALF) / (knob(5, OVERLAP_HALF) + self.overlap);
         self.usual.learn(bin, residual);
+        if self.mode.drift {
+            self.drift += knob(16, RECENT_WEIGHT) * slower * seen.residual;
+        }
         if self.mode.recent {
             self.recent += RECENT_WEIGHT * slower * (size - self.recent);
         }

@@ -38,6 +38,8 @@ pub(super) struct Track {
     conformal: Option<Conformal>,
     pending: VecDeque<Pending>,
     sums: Sums,
+    /// Winkler's: `2 / alpha` per unit outside the interval.
+    penalty: f32,
 }
 
 /// Exponentially weighted sums over resolved forecasts.
@@ -70,12 +72,17 @@ impl Track {
 
     /// Sets up the interval from residuals by part of the season.
     pub(super) fn prepare(&mut self, interval: f32, residuals: &[Seen], steps: usize, mode: Mode) {
+        self.penalty = 2.0 / (1.0 - interval);
         let overlap = steps / self.stride;
         self.conformal = Some(Conformal::new(interval, residuals, overlap, mode));
     }
 
     /// What to publish for `expected` in a part of the season.
     pub(super) fn interval(&self, bin: usize, expected: f32) -> Interval {
+        let expected = self
+            .conformal
+            .as_ref()
+            .map_or(f32::NAN, |conformal| conformal.centre(expected));
         let ends = self
             .conformal
             .as_ref()
@@ -98,6 +105,7 @@ impl Track {
         let Some(conformal) = self.conformal.as_ref().filter(|_| expected.is_finite()) else {
             return;
         };
+        let expected = conformal.centre(expected);
         let scale = conformal.scale(bin, expected);
         let (lower, upper) = conformal
             .interval(expected, scale)
@@ -134,7 +142,7 @@ impl Track {
             residual: actual - due.expected,
         };
         conformal.observe(seen, due.scale, missed);
-        self.sums.add(due, actual, missed);
+        self.sums.add(due, actual, missed, self.penalty);
     }
 
     /// Mean interval score so far; infinite where none was judged.
@@ -165,7 +173,7 @@ impl Track {
 }
 
 impl Sums {
-    fn add(&mut self, due: &Pending, actual: f32, missed: Option<[bool; 2]>) {
+    fn add(&mut self, due: &Pending, actual: f32, missed: Option<[bool; 2]>, penalty: f32) {
         let keep = 1.0 - TRUST_WEIGHT;
         let error = (actual - due.expected).abs();
         self.errors = keep * self.errors + error;
@@ -179,7 +187,7 @@ impl Sums {
             self.covered = keep * self.covered + covered;
             self.judged = keep * self.judged + 1.0;
             let outside = (due.lower - actual).max(actual - due.upper).max(0.0);
-            self.scores.0 += due.upper - due.lower + 20.0 * outside;
+            self.scores.0 += due.upper - due.lower + penalty * outside;
             self.scores.1 += 1;
         }
     }
