@@ -22,7 +22,7 @@ const RECENT_WEIGHT: f32 = 0.05;
 /// Forecasts under way at once that halve both.
 const OVERLAP_HALF: f32 = 10.0;
 const HAIR: f32 = 1e-3;
-const BEYOND: f32 = 10.0;
+
 /// The recent size moves the interval only within these bounds: one outlier must not.
 const RECENT_BOUNDS: (f32, f32) = (0.25, 4.0);
 
@@ -137,12 +137,17 @@ impl Conformal {
     pub(super) fn new(interval: f32, past: &[Seen], overlap: usize, mode: Mode) -> Self {
         let nominal = (1.0 - interval) / 2.0 * knob(13, 1.0);
         let floor = if mode.level { Floor::of(past) } else { None };
+        let overlap = if knob(17, 1.0) > 0.0 {
+            run_length(past, overlap)
+        } else {
+            overlap as f32
+        };
         Self {
             nominal,
             floor,
-            overlap: overlap as f32,
+            overlap,
             mode,
-            usual: Sizes::new(past, mode.seasonal, overlap as f32, floor),
+            usual: Sizes::new(past, mode.seasonal, overlap, floor),
             recent: 1.0,
             drift: 0.0,
             ring: Vec::new(),
@@ -202,13 +207,16 @@ impl Conformal {
             for (aimed, missed) in self.aimed.iter_mut().zip(missed) {
                 let error = if missed { 1.0 } else { 0.0 };
                 *aimed = (*aimed + LEVEL_STEP * knob(4, 1.0) * slower * (self.nominal - error))
-                    .clamp(0.0, knob(12, 10.0) * self.nominal);
+                    .clamp(
+                        if knob(19, 0.0) > 0.0 { -0.1 } else { 0.0 },
+                        knob(12, 10.0) * self.nominal,
+                    );
             }
         }
         let few = (1.0 + self.overlap * knob(8, 0.5)) / self.sorted.len() as f32;
         let wider = 1.0 + knob(7, 1.0) * few;
         let end = |aimed: f32, level: f32| {
-            let beyond = 1.0 + BEYOND * (-aimed).max(0.0);
+            let beyond = 1.0 + knob(19, 0.0) * (-aimed).max(0.0);
             wider * beyond * quantile(&self.sorted, level)
         };
         let [below, above] = self.aimed;
@@ -232,6 +240,29 @@ impl Conformal {
         let at = self.sorted.partition_point(|&kept| kept < score);
         self.sorted.insert(at, score);
     }
+}
+
+/// How many origins one error lasts: the sum of the residuals' autocorrelations up to the first that is
+/// not positive. Errors of overlapping forecasts are the same error seen again; noise is not.
+fn run_length(past: &[Seen], overlap: usize) -> f32 {
+    let mean = past.iter().map(|seen| seen.residual).sum::<f32>() / past.len() as f32;
+    let residuals: Vec<f32> = past.iter().map(|seen| seen.residual - mean).collect();
+    let product = |lag: usize| -> f32 {
+        residuals
+            .iter()
+            .zip(&residuals[lag..])
+            .map(|(a, b)| a * b)
+            .sum()
+    };
+    let variance = product(0);
+    if variance <= 0.0 {
+        return 0.0;
+    }
+    (1..residuals.len().min(2 * overlap + 2))
+        .map(|lag| product(lag) / variance)
+        .take_while(|&correlation| correlation > 0.0)
+        .sum::<f32>()
+        * knob(18, 2.0)
 }
 
 /// The conformal quantile: of `n` values plus the one to come, between the two nearest.
