@@ -115,6 +115,8 @@ pub(super) struct Conformal {
     overlap: f32,
     mode: Mode,
     floor: Option<Floor>,
+    /// Least and greatest residual seen.
+    extremes: [f32; 2],
     /// Usual residual size by part of the season.
     usual: Sizes,
     /// Recent residual size relative to the usual one.
@@ -144,6 +146,9 @@ impl Conformal {
         };
         Self {
             nominal,
+            extremes: past.iter().fold([0.0_f32; 2], |[low, high], seen| {
+                [low.min(seen.residual), high.max(seen.residual)]
+            }),
             floor,
             overlap,
             mode,
@@ -177,8 +182,8 @@ impl Conformal {
             // Wider than rounding: many series rest at one value, which must not fall outside by a hair.
             let hair = scale * HAIR + expected.abs() * (4.0 * f32::EPSILON);
             (
-                expected + scale * below.min(0.0) - hair,
-                expected + scale * above.max(0.0) + hair,
+                expected + (scale * below).clamp(knob(20, 1.25) * self.extremes[0], 0.0) - hair,
+                expected + (scale * above).clamp(0.0, knob(20, 1.25) * self.extremes[1]) + hair,
             )
         })
     }
@@ -192,6 +197,10 @@ impl Conformal {
             residual,
         } = seen;
         self.keep(residual / scale);
+        self.extremes = [
+            self.extremes[0].min(residual),
+            self.extremes[1].max(residual),
+        ];
         let busy = self.floor.map_or(1.0, |floor| floor.factor(expected));
         let residual = residual.abs() / busy;
         let size = (residual / self.usual.at(bin)).min(RECENT_BOUNDS.1 * 2.0);
