@@ -115,6 +115,7 @@ pub(super) struct Conformal {
     overlap: f32,
     mode: Mode,
     floor: Option<Floor>,
+    runs: f32,
     /// Least and greatest residual seen.
     extremes: [f32; 2],
     /// Usual residual size by part of the season.
@@ -139,13 +140,15 @@ impl Conformal {
     pub(super) fn new(interval: f32, past: &[Seen], overlap: usize, mode: Mode) -> Self {
         let nominal = (1.0 - interval) / 2.0 * knob(13, 1.0);
         let floor = if mode.level { Floor::of(past) } else { None };
-        let overlap = if knob(17, 1.0) > 0.0 {
+        let runs = if knob(17, 1.0) > 0.0 {
             run_length(past, overlap)
         } else {
             overlap as f32
         };
+        let overlap = overlap as f32;
         Self {
             nominal,
+            runs,
             extremes: past.iter().fold([0.0_f32; 2], |[low, high], seen| {
                 [low.min(seen.residual), high.max(seen.residual)]
             }),
@@ -222,7 +225,7 @@ impl Conformal {
                     );
             }
         }
-        let few = (1.0 + self.overlap * knob(8, 0.5)) / self.sorted.len() as f32;
+        let few = (1.0 + self.runs * knob(8, 0.5)) / self.sorted.len() as f32;
         let wider = 1.0 + knob(7, 1.0) * few;
         let end = |aimed: f32, level: f32| {
             let beyond = 1.0 + knob(19, 0.0) * (-aimed).max(0.0);
