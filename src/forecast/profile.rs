@@ -13,6 +13,8 @@ const MOST_PER_SEASON: usize = 288;
 const MOST_COARSE: usize = 1_800;
 /// A season of fewer coarse steps than this has no shape.
 const LEAST_PER_SEASON: usize = 4;
+/// Weight of a new cycle in the profile.
+const SEASON_WEIGHT: f32 = 0.1;
 /// MSTL needs two whole cycles of every season.
 const LEAST_CYCLES: usize = 2;
 
@@ -48,7 +50,7 @@ impl Profile {
     pub(super) fn learn(&mut self, index: i64, error: f32) {
         if error.is_finite() {
             let season = self.coarse * self.values.len();
-            let weight = super::conformal::knob(10, 0.1) / self.coarse as f32;
+            let weight = SEASON_WEIGHT / self.coarse as f32;
             self.values[phase_of(index, season) / self.coarse] += weight * error;
         }
     }

@@ -4,7 +4,8 @@
 use super::{
     Interval, Trust,
     choice::Choice,
-    conformal::{BINS, Conformal, Mode, Seen},
+    conformal::Conformal,
+    scale::{BINS, Mode, Seen},
     wall::phase_of,
 };
 use std::collections::VecDeque;
@@ -74,20 +75,17 @@ impl Track {
     pub(super) fn prepare(&mut self, interval: f32, residuals: &[Seen], steps: usize, mode: Mode) {
         self.penalty = 2.0 / (1.0 - interval);
         let overlap = steps / self.stride;
-        self.conformal = Some(Conformal::new(interval, residuals, overlap, mode));
+        self.conformal = Some(Conformal::new(interval, overlap, residuals, mode));
     }
 
     /// What to publish for `expected` in a part of the season.
     pub(super) fn interval(&self, bin: usize, expected: f32) -> Interval {
-        let expected = self
-            .conformal
-            .as_ref()
-            .map_or(f32::NAN, |conformal| conformal.centre(expected));
-        let ends = self
-            .conformal
-            .as_ref()
-            .filter(|_| expected.is_finite())
-            .and_then(|conformal| conformal.interval(expected, conformal.scale(bin, expected)));
+        let known = self.conformal.as_ref().filter(|_| expected.is_finite());
+        let Some(conformal) = known else {
+            return Interval::ABSENT;
+        };
+        let (scale, expected) = conformal.around(bin, expected);
+        let ends = conformal.interval(scale, expected);
         ends.map_or(Interval::ABSENT, |(lower, upper)| Interval {
             expected,
             lower,
@@ -105,10 +103,9 @@ impl Track {
         let Some(conformal) = self.conformal.as_ref().filter(|_| expected.is_finite()) else {
             return;
         };
-        let expected = conformal.centre(expected);
-        let scale = conformal.scale(bin, expected);
+        let (scale, expected) = conformal.around(bin, expected);
         let (lower, upper) = conformal
-            .interval(expected, scale)
+            .interval(scale, expected)
             .unwrap_or((f32::NAN, f32::NAN));
         self.pending.push_back(Pending {
             target,
@@ -141,7 +138,7 @@ impl Track {
             expected: due.expected,
             residual: actual - due.expected,
         };
-        conformal.observe(seen, due.scale, missed);
+        conformal.observe(&seen, due.scale, missed);
         self.sums.add(due, actual, missed, self.penalty);
     }
 
