@@ -14,15 +14,15 @@ const MOST_MODEL_BYTES: u64 = 512 << 20;
 
 /// A configuration with the content of the files it names.
 #[derive(Debug)]
-pub(super) struct Loaded {
-    pub(super) config: Config,
-    pub(super) models: ModelFiles,
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) models: ModelFiles,
     /// Of the configuration and of every model file.
     pub(super) hash: u64,
 }
 
 /// Reads, checks, and reads what it names.
-pub(super) async fn load(options: &AppOptions) -> Result<Loaded, String> {
+pub(crate) async fn load(options: &AppOptions) -> Result<Loaded, String> {
     let (config, text_hash) = match &options.config {
         ConfigSource::Literal(config) => {
             let config = (**config).clone();

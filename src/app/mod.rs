@@ -20,6 +20,7 @@ pub mod signals;
 mod tests;
 mod wiring;
 
+pub(crate) use load::{Loaded, load};
 pub use options::{AppError, AppOptions, ConfigSource, Environment};
 
 use crate::{

@@ -3,6 +3,8 @@
 //! Pure: no IO, no clock (invariant 1). State is columnar: one instance owns every series of a shard.
 
 mod auto;
+pub mod mstl;
+pub mod quantile;
 pub mod rolling;
 pub mod seasonal;
 pub mod wide;
@@ -121,6 +123,8 @@ macro_rules! kinds {
 }
 
 kinds! {
+    mstl => Mstl,
+    quantile => Quantile,
     rolling => Rolling,
     seasonal => Seasonal,
     wide => Wide,
@@ -144,6 +148,12 @@ fn scale_floor(range: f32, quantum: f32, values: &[f32], share: f32) -> f32 {
 const QUANTUM_SHARE: f32 = 0.5;
 /// Share of the level of a series that never moved which counts as its noise.
 const CONSTANT_SHARE: f32 = 0.01;
+
+/// The greater one; `NaN` where the floor is unknown and the scale zero: no scale can be told then.
+fn at_least(scale: f32, floor: f32) -> f32 {
+    let scale = scale.max(floor);
+    if scale > 0.0 { scale } else { f32::NAN }
+}
 
 fn positive(field: &str, value: f64) -> Problems {
     if value.is_finite() && value > 0.0 {

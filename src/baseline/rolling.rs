@@ -89,7 +89,8 @@ pub(super) struct Windows {
     stride: i64,
     capacity: usize,
     held: Vec<Ordered>,
-    floors: Vec<f32>,
+    /// `None` before the first fit; `NaN` where nothing is known of the scale.
+    floors: Vec<Option<f32>>,
 }
 
 impl Windows {
@@ -108,40 +109,42 @@ impl Windows {
     pub(super) fn grow(&mut self, slots: usize) {
         self.held
             .resize_with(slots.max(self.held.len()), Ordered::default);
-        self.floors.resize(slots.max(self.floors.len()), f32::NAN);
+        self.floors.resize(slots.max(self.floors.len()), None);
     }
 
     pub(super) fn evict(&mut self, slot: Slot) {
         self.held[slot] = Ordered::default();
-        self.floors[slot] = f32::NAN;
+        self.floors[slot] = None;
     }
 
     /// Empties a window and takes the floor of its scale from the past.
     pub(super) fn fit(&mut self, slot: Slot, past: &Past<'_>, share: f32) {
         self.held[slot].clear();
-        self.floors[slot] = robust::range_and_quantum(past.values)
-            .map_or(f32::NAN, |(range, quantum)| {
-                super::scale_floor(range, quantum, past.values, share)
-            });
+        let known = robust::range_and_quantum(past.values);
+        self.floors[slot] =
+            known.map(|(range, quantum)| super::scale_floor(range, quantum, past.values, share));
     }
 
-    pub(super) fn take(&mut self, slot: Slot, at: Millis, value: f32) {
-        if value.is_finite() && self.grid.index(at) % self.stride == 0 {
+    /// Whether the window changed.
+    pub(super) fn take(&mut self, slot: Slot, at: Millis, value: f32) -> bool {
+        let kept = value.is_finite() && self.grid.index(at) % self.stride == 0;
+        if kept {
             self.held[slot].push(value, self.capacity);
         }
+        kept
     }
 
     /// The window and the floor of its scale, once there is enough in it.
     pub(super) fn known(&self, slot: Slot) -> Option<(&Ordered, f32)> {
         let held = &self.held[slot];
-        let floor = self.floors[slot];
-        (held.sorted().len() >= FEWEST && !self.floors[slot].is_nan()).then_some((held, floor))
+        let floor = self.floors[slot]?;
+        (held.sorted().len() >= FEWEST).then_some((held, floor))
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
         let held: usize = self.held.iter().map(Ordered::heap_bytes).sum();
         held + self.held.capacity() * size_of::<Ordered>()
-            + self.floors.capacity() * size_of::<f32>()
+            + self.floors.capacity() * size_of::<Option<f32>>()
     }
 }
 
@@ -150,6 +153,8 @@ pub(super) struct Rolling {
     settings: Settings,
     consistency: f32,
     windows: Windows,
+    /// What the windows say: they change more rarely than they are asked.
+    bands: Vec<Band>,
 }
 
 impl Rolling {
@@ -157,11 +162,16 @@ impl Rolling {
         Self {
             windows: Windows::new(settings.window, grid),
             consistency: robust::mad_consistency(),
+            bands: Vec::new(),
             settings: settings.clone(),
         }
     }
 
     pub(super) fn band(&self, slot: Slot) -> Band {
+        self.bands[slot]
+    }
+
+    fn measure(&self, slot: Slot) -> Band {
         let Some((held, floor)) = self.windows.known(slot) else {
             return Band::UNKNOWN;
         };
@@ -182,25 +192,35 @@ impl Rolling {
         } else {
             deviation
         };
-        Band::around(center, scale.max(floor), self.settings.width as f32)
+        Band::around(
+            center,
+            super::at_least(scale, floor),
+            self.settings.width as f32,
+        )
     }
 
     pub(super) fn take(&mut self, slot: Slot, at: Millis, value: f32) {
-        self.windows.take(slot, at, value);
+        if self.windows.take(slot, at, value) {
+            self.bands[slot] = self.measure(slot);
+        }
     }
 }
 
 impl Baseline for Rolling {
     fn grow(&mut self, slots: usize) {
         self.windows.grow(slots);
+        self.bands
+            .resize(slots.max(self.bands.len()), Band::UNKNOWN);
     }
 
     fn evict(&mut self, slot: Slot) {
         self.windows.evict(slot);
+        self.bands[slot] = Band::UNKNOWN;
     }
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) {
         self.windows.fit(slot, past, self.settings.floor as f32);
+        self.bands[slot] = Band::UNKNOWN;
     }
 
     fn expect(&self, _at: Millis, slots: &[Slot], out: &mut [Band]) {
@@ -216,6 +236,6 @@ impl Baseline for Rolling {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.windows.heap_bytes()
+        self.windows.heap_bytes() + self.bands.capacity() * size_of::<Band>()
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     },
 };
 use serde::Deserialize;
+use std::cell::Cell;
 
 /// No more seasons than this are modelled: an hour, a day and a week.
 const MOST_SEASONS: usize = 3;
@@ -67,8 +68,17 @@ impl Settings {
     }
 }
 
+/// What is learnt of a past.
+#[derive(Debug)]
+pub(super) struct Learnt {
+    /// Shortest season first.
+    pub(super) profiles: Vec<Profile>,
+    /// The values less all profiles.
+    pub(super) rest: Vec<f32>,
+}
+
 /// How the profiles of a past are learnt.
-pub(super) type Learn = fn(&Past<'_>, &LocalTime) -> Vec<Profile>;
+pub(super) type Learn = fn(&Past<'_>, &LocalTime) -> Learnt;
 
 /// Profiles beside a tracked level: what [`Settings`] builds, and others with another way to learn.
 #[derive(Debug)]
@@ -90,12 +100,26 @@ struct State {
     floor: f32,
     /// Noise ahead is larger than the noise the profile was made of.
     inflation: f32,
+    /// The newest time asked for, and what the profiles say then: a value is expected, then observed.
+    last: Cell<(Millis, f32)>,
 }
 
 impl State {
     /// What the profiles say, and how steep they are.
     fn shape(&self, local: Millis) -> (f32, f32) {
-        shape(&self.profiles, local)
+        let shape = shape(&self.profiles, local);
+        self.last.set((local, shape.0));
+        shape
+    }
+
+    /// What the profiles say.
+    fn shape_again(&self, local: Millis) -> f32 {
+        let (known, shape) = self.last.get();
+        if known == local {
+            shape
+        } else {
+            self.shape(local).0
+        }
     }
 
     fn spread(&self, local: Millis) -> f32 {
@@ -140,7 +164,7 @@ impl Seasonal {
         let (shape, change) = state.shape(local);
         let noise = state.tracker.scale * state.spread(local) * state.inflation;
         let timing = TIMING * change;
-        let scale = (noise * noise + timing * timing).sqrt().max(state.floor);
+        let scale = super::at_least((noise * noise + timing * timing).sqrt(), state.floor);
         Band::around(state.tracker.level + shape, scale, self.width)
     }
 
@@ -149,19 +173,14 @@ impl Seasonal {
         if let Some(state) = &mut self.states[slot]
             && value.is_finite()
         {
-            let rest = value - state.shape(local).0;
+            let rest = value - state.shape_again(local);
             let spread = state.spread(local);
             state.tracker.take(rest, spread, state.floor, gains);
         }
     }
 
     fn learn(&self, past: &Past<'_>) -> Option<State> {
-        let profiles = (self.learn)(past, &self.local);
-        let mut rest = Vec::with_capacity(past.values.len());
-        for (index, &value) in past.values.iter().enumerate() {
-            let local = self.local.read(past.time(index));
-            rest.push(value - shape(&profiles, local).0);
-        }
+        let Learnt { profiles, rest } = (self.learn)(past, &self.local);
         let scale = robust::rough_scale(&rest)?;
         let (range, quantum) = robust::range_and_quantum(past.values)?;
         let floor = super::scale_floor(range, quantum, past.values, self.floor);
@@ -178,6 +197,7 @@ impl Seasonal {
         Some(State {
             spreads: spreads(past, &self.local, &rest, &profiles),
             profiles,
+            last: Cell::new((Millis::MIN, 0.0)),
             tracker: Tracker::new(level, scale.max(floor)),
             floor,
             // Residuals of a mean of n cycles have (n - 1) / n of the noise, those ahead (n + 1) / n.
@@ -231,7 +251,7 @@ impl Baseline for Seasonal {
 }
 
 /// Medians by place, one season after the other, each on what the shorter ones leave.
-pub(super) fn learn(past: &Past<'_>, local: &LocalTime) -> Vec<Profile> {
+pub(super) fn learn(past: &Past<'_>, local: &LocalTime) -> Learnt {
     let times: Vec<Millis> = (0..past.values.len())
         .map(|index| local.read(past.time(index)))
         .collect();
@@ -239,15 +259,12 @@ pub(super) fn learn(past: &Past<'_>, local: &LocalTime) -> Vec<Profile> {
     let mut profiles = Vec::new();
     for &season in past.seasons.iter().take(MOST_SEASONS) {
         let period = season as i64 * past.grid.step();
-        let Some(profile) = Profile::learn(&rest, &times, period, past.grid.step()) else {
+        let Some(profile) = Profile::learn(&mut rest, &times, period, past.grid.step()) else {
             continue;
         };
-        for (value, &time) in rest.iter_mut().zip(&times) {
-            *value -= profile.at(time).0;
-        }
         profiles.push(profile);
     }
-    profiles
+    Learnt { profiles, rest }
 }
 
 /// How noisy each part of the day is, by the mean size of changes of what the profiles leave.
@@ -271,7 +288,7 @@ fn spreads(
     }
     let mut all: Vec<f32> = parts.iter().flatten().copied().collect();
     let typical = robust::median_of(&mut all);
-    if !(typical > 0.0) {
+    if typical.is_nan() || typical <= 0.0 {
         return spreads;
     }
     for (spread, changes) in spreads.iter_mut().zip(&mut parts) {

@@ -1,1 +1,119 @@
-//! The command line.
+//! The command line: reads arguments, calls what does the work, turns the result into an exit code.
+//!
+//! Exit codes: 0 all well, 1 failed, 2 usage or configuration. Output that nobody reads any more (a
+//! closed pipe) is no failure.
+
+mod backtest;
+mod bench;
+mod check;
+mod failure;
+mod flags;
+mod run;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use failure::Failure;
+
+use crate::telemetry::log;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// Version, and what it was built from, as Prometheus' own programs print it.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision: ",
+    env!("FORETHOUGHT_REVISION"),
+    ")\n  build date:       ",
+    env!("FORETHOUGHT_BUILD_DATE"),
+    "\n  platform:         ",
+    env!("FORETHOUGHT_PLATFORM")
+);
+
+const EXAMPLES: &str = "\
+Examples:
+  Watch one query of a Prometheus, without a file:
+    forethought run --prometheus.url=http://localhost:9090 --query='sum(rate(http_requests_total[2m]))' --name=http_requests_per_second
+  Check a configuration, then run it:
+    forethought check forethought.yml --against-source
+    forethought run --config.file=forethought.yml
+  See how it would have done over the last week:
+    forethought backtest --config.file=forethought.yml --from=7d
+
+Then let Prometheus scrape http://localhost:10057/metrics with `honor_labels: true`.
+Exit codes: 0 all well, 1 failed, 2 usage or configuration.";
+
+/// Predicts and watches Prometheus series, and gives the result back as Prometheus series.
+#[derive(Debug, Parser)]
+#[command(
+    name = "forethought",
+    version = LONG_VERSION,
+    after_help = EXAMPLES,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    log: flags::LogFlags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run beside a Prometheus: query it, serve predictions and anomalies on /metrics
+    Run(Box<run::Arguments>),
+    /// Check a configuration file: every problem at once, with its place and what is allowed
+    Check(check::Arguments),
+    /// Look back: what would have been predicted and found over the past, and how good it was
+    Backtest(Box<backtest::Arguments>),
+    /// Measure evaluation on this machine: time and memory by number of series
+    Bench(bench::Arguments),
+}
+
+/// Does what `arguments` (with the program's name first) say, on the process' own output.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let result = dispatch(arguments, &mut io::stdout().lock());
+    let Err(failure) = result else {
+        return ExitCode::SUCCESS;
+    };
+    if !failure.is_closed_pipe() {
+        // Nothing can be done where stderr is closed too.
+        drop(writeln!(io::stderr(), "{failure}"));
+    }
+    ExitCode::from(failure.exit_code())
+}
+
+/// Does what `arguments` say and writes results to `out`.
+///
+/// # Errors
+/// What to tell the person, and which exit code follows.
+pub fn dispatch(
+    arguments: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let cli = match Cli::command().try_get_matches_from(arguments) {
+        Ok(matches) => Cli::from_arg_matches(&matches).map_err(|error| Failure::usage(&error))?,
+        // `--help` and `--version` are "errors" of clap that belong on standard output.
+        Err(asked) if !asked.use_stderr() => {
+            write!(out, "{}", asked.render())?;
+            return Ok(());
+        }
+        Err(error) => return Err(Failure::usage(&error)),
+    };
+    start_log(&cli.log);
+    match cli.command {
+        Command::Run(arguments) => run::run(*arguments),
+        Command::Check(arguments) => check::run(&arguments, out),
+        Command::Backtest(arguments) => backtest::run(&arguments, out),
+        Command::Bench(arguments) => bench::run(&arguments, out),
+    }
+}
+
+fn start_log(flags: &flags::LogFlags) {
+    // The only error is that logging was started before, as tests do that call this several times.
+    drop(log::init(flags.level, flags.format));
+}

@@ -11,6 +11,8 @@ mod memory;
 mod path;
 mod problem;
 pub mod promql;
+#[cfg(test)]
+mod reference_tests;
 mod shape;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,9 @@ const BLOCK: usize = 30;
 const CHANNELS: usize = 3;
 /// The shortest half-life that keeps coarse series from wearing their envelope out between seasons.
 const FEWEST_STEPS: f64 = 10_000.0;
+/// The extremes of so few values (independent ones: a moving mean has one per block) tell half of what they
+/// will: the threshold is twice as high then, and falls towards its own as more are seen.
+const YOUNG: f32 = 30.0;
 /// A series that never changed and now does has no width to measure the change by: it is worth this.
 const UNMEASURED: f32 = 1.5;
 
@@ -37,7 +40,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            novelty: 0.08,
+            novelty: 0.04,
             half_life: Span::days(48),
             warm_up: Span::days(1),
         }
@@ -93,24 +96,36 @@ impl State {
         seen: 0,
     };
 
-    /// The greatest novelty of the channels, before taking the value in.
-    fn step(&mut self, place: usize, value: f32, loss: f32) -> f32 {
+    /// The greatest score of the channels, before taking the value in.
+    fn step(&mut self, place: usize, value: f32, novelty: f32, loss: f32) -> f32 {
         let (mean, before) = self.recent.take(place, value);
         if place == 0 {
             for channel in &mut self.channels {
                 channel.turn();
             }
         }
-        self.seen = self.seen.saturating_add(1);
-        let readings = [value, mean, mean - before];
-        let mut novelty = f32::NAN;
-        for (channel, reading) in self.channels.iter_mut().zip(readings) {
+        self.seen = self.seen.saturating_add(u32::from(value.is_finite()));
+        // What one ordinary extreme value makes of a mean is no news of the mean.
+        let slack = self.channels[0].width() / BLOCK as f32;
+        let young = YOUNG / self.seen.max(1) as f32;
+        let slow = young * BLOCK as f32;
+        let readings = [
+            (value, 0.0, young),
+            (mean, slack, slow),
+            (mean - before, 2.0 * slack, slow),
+        ];
+        let mut score = f32::NAN;
+        for (channel, (reading, slack, young)) in self.channels.iter_mut().zip(readings) {
             if reading.is_finite() {
+                let here = match channel.step(reading, slack, loss) {
+                    f32::INFINITY => UNMEASURED,
+                    outside => outside / (novelty * (1.0 + young)),
+                };
                 // `max` takes the other one where one is NaN.
-                novelty = channel.step(reading, loss).max(novelty);
+                score = here.max(score);
             }
         }
-        novelty
+        score
     }
 }
 
@@ -118,6 +133,10 @@ impl State {
 #[derive(Debug, Clone, Copy)]
 struct Recent {
     values: [f32; BLOCK],
+    /// Sum and number of the values that are there, kept up with each value, summed anew at each block:
+    /// rounding cannot pile up.
+    sum: f32,
+    count: f32,
     /// The moving mean at the ends of the two blocks before.
     means: [f32; 2],
 }
@@ -125,28 +144,39 @@ struct Recent {
 impl Recent {
     const EMPTY: Self = Self {
         values: [f32::NAN; BLOCK],
+        sum: 0.0,
+        count: 0.0,
         means: [f32::NAN; 2],
     };
 
     /// Puts a value at its place in the block; gives the moving mean, and that of one to two blocks ago.
     fn take(&mut self, place: usize, value: f32) -> (f32, f32) {
         if place == 0 {
+            (self.sum, self.count) = (0.0, 0.0);
+            for &value in &self.values {
+                if value.is_finite() {
+                    self.sum += value;
+                    self.count += 1.0;
+                }
+            }
             self.means = [self.mean(), self.means[0]];
         }
-        self.values[place] = value;
+        let oldest = std::mem::replace(&mut self.values[place], value);
+        if value.is_finite() {
+            self.sum += value;
+            self.count += 1.0;
+        }
+        if oldest.is_finite() {
+            self.sum -= oldest;
+            self.count -= 1.0;
+        }
         (self.mean(), self.means[1])
     }
 
     /// `NaN` unless two thirds of the values are there.
     fn mean(&self) -> f32 {
-        let (mut sum, mut count) = (0.0_f32, 0.0_f32);
-        for &value in &self.values {
-            let there = value.is_finite();
-            sum += if there { value } else { 0.0 };
-            count += if there { 1.0 } else { 0.0 };
-        }
-        if count * 1.5 >= BLOCK as f32 {
-            sum / count
+        if self.count * 1.5 >= BLOCK as f32 {
+            self.sum / self.count
         } else {
             f32::NAN
         }
@@ -174,16 +204,22 @@ impl Channel {
         self.waiting = [Range::EMPTY, self.waiting[0]];
     }
 
-    fn step(&mut self, reading: f32, loss: f32) -> f32 {
+    fn width(&self) -> f32 {
+        (self.known.high - self.known.low).max(0.0)
+    }
+
+    /// The distance outside, beyond `slack`, relative to the width.
+    fn step(&mut self, reading: f32, slack: f32, loss: f32) -> f32 {
         self.waiting[0] = self.waiting[0].join(Range {
             low: reading,
             high: reading,
         });
         let width = self.known.high - self.known.low;
-        let outside = (reading - self.known.high).max(self.known.low - reading);
+        let outside = (reading - self.known.high).max(self.known.low - reading) - slack;
         self.known.low += 0.5 * loss * width;
         self.known.high -= 0.5 * loss * width;
-        if !(width >= 0.0) {
+        if width.is_nan() || width < 0.0 {
+            // Nothing is known yet.
             f32::NAN
         } else if outside <= 0.0 {
             0.0
@@ -240,12 +276,12 @@ impl Detector for Envelope {
         let place = self.grid.index(batch.at).rem_euclid(BLOCK as i64) as usize;
         for (index, &slot) in batch.slots.iter().enumerate() {
             let state = &mut self.states[slot];
-            let novelty = state.step(place, batch.values[index], self.loss);
+            let score = state.step(place, batch.values[index], self.novelty, self.loss);
             let known = state.seen > self.warm_up && batch.values[index].is_finite();
-            out[index] = match novelty {
-                _ if !known => f32::NAN,
-                f32::INFINITY => UNMEASURED,
-                novelty => (novelty / self.novelty).min(MAX_SCORE),
+            out[index] = if known {
+                score.min(MAX_SCORE)
+            } else {
+                f32::NAN
             };
         }
     }

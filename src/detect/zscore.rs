@@ -123,7 +123,7 @@ impl Detector for Zscore {
             let band = batch.bands[index];
             let z = (batch.values[index] - band.expected).abs() / band.scale.max(self.min_scale);
             out[index] = f32::NAN;
-            if z.is_nan() {
+            if z.is_nan() || !batch.values[index].is_finite() {
                 continue;
             }
             let tail = &mut self.tails[slot];

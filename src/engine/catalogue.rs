@@ -11,12 +11,12 @@ use tokio::sync::watch;
 #[derive(Debug, Default)]
 pub struct Catalogue {
     units: ArcSwap<Vec<Arc<UnitHandle>>>,
-    demand: Demand,
+    demand: Arc<Demand>,
 }
 
 impl Catalogue {
     /// Which encodings readers ask for.
-    pub fn demand(&self) -> &Demand {
+    pub fn demand(&self) -> &Arc<Demand> {
         &self.demand
     }
 

@@ -2,6 +2,7 @@
 
 use super::outcome::Outcome;
 use crate::expo::Escaping;
+use rayon::prelude::*;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The encodings asked for so far. A scraper asks for the same one every time: what was asked for
@@ -23,16 +24,46 @@ impl Demand {
     }
 
     /// Encodes the chunks of an outcome for what readers asked for. Takes as long as their first read
-    /// would: call it where computing is done.
+    /// would: call it where computing is done, whose threads share the work.
     pub fn warm(&self, outcome: &Outcome) {
         let asked = self.asked.load(Ordering::Relaxed);
         for (place, scheme) in Escaping::ALL.into_iter().enumerate() {
             if asked & 1 << place != 0 {
                 let gzip = asked & 1 << (place + 4) != 0;
-                for chunk in &outcome.chunks {
-                    chunk.warm(scheme, gzip);
-                }
+                outcome
+                    .chunks
+                    .par_iter()
+                    .for_each(|chunk| chunk.warm(scheme, gzip));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expo::{Chunk, Kind, RenderedLabels};
+    use std::sync::Arc;
+
+    #[test]
+    fn only_what_was_asked_for_is_made_ready() {
+        let outcome = || {
+            let labels = Arc::new(RenderedLabels::new([("k8s.pod", "a")]));
+            let chunk = Chunk::new("x".into(), "Help.".into(), Kind::Gauge, vec![(labels, 1.0)]);
+            Outcome {
+                chunks: vec![chunk],
+                ..Outcome::default()
+            }
+        };
+        let demand = Demand::default();
+        let ready = |outcome: &Outcome| {
+            demand.warm(outcome);
+            Escaping::ALL.map(|scheme| outcome.chunks[0].is_warm(scheme))
+        };
+        assert_eq!(ready(&outcome()), [(false, false); 4]);
+        demand.note(Escaping::Underscores, true);
+        demand.note(Escaping::Values, false);
+        let (none, body, both) = ((false, false), (true, false), (true, true));
+        assert_eq!(ready(&outcome()), [none, both, none, body]);
     }
 }

@@ -3,7 +3,7 @@
 use super::outcome::Horizon;
 use crate::{
     detect::Verdict,
-    expo::{Chunk, Kind, RenderedLabels},
+    expo::{self, Chunk, Kind, RenderedLabels},
     forecast::Trust,
     series::Labels,
 };
@@ -32,7 +32,7 @@ pub(super) fn anomalies(
     {
         let verdict = judged.verdict;
         let values = [
-            f64::from(judged.score),
+            expo::shortest(judged.score),
             f64::from(u8::from(verdict.active)),
             f64::from(verdict.severity),
             f64::from(verdict.direction),
@@ -69,7 +69,7 @@ pub(super) fn anomalies(
 /// `anomaly_detector_score`.
 pub(super) fn detector_scores(scores: impl Iterator<Item = (Arc<RenderedLabels>, f32)>) -> Chunk {
     let samples = scores
-        .map(|(labels, score)| (labels, f64::from(score)))
+        .map(|(labels, score)| (labels, expo::shortest(score)))
         .collect();
     gauge(
         "anomaly_detector_score",
@@ -166,7 +166,7 @@ pub(super) fn trust(
                 let pairs = [("horizon", span.as_str()), ("signal", unit)];
                 (
                     rendered(pairs.into_iter(), replica),
-                    f64::from(field(trust)),
+                    expo::shortest(field(trust)),
                 )
             })
             .collect();

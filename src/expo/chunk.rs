@@ -105,6 +105,14 @@ impl Chunk {
         }
     }
 
+    /// Whether it is encoded for a scheme, and deflated too.
+    #[cfg(test)]
+    pub(crate) fn is_warm(&self, scheme: Escaping) -> (bool, bool) {
+        let encoded = self.encoded[self.canonical(scheme).index()].get();
+        let deflated = encoded.is_some_and(|encoded| encoded.deflated.get().is_some());
+        (encoded.is_some(), deflated)
+    }
+
     /// Its lines under a scheme; encoded on first use. The lines of every format are the same: formats
     /// differ in their headers only.
     pub(super) fn encoded(&self, scheme: Escaping) -> &Encoded {

@@ -20,7 +20,7 @@ pub enum Escaping {
 }
 
 impl Escaping {
-    /// Every scheme, in the order of [`Escaping::index`].
+    /// Every scheme.
     pub const ALL: [Self; 4] = [Self::AllowUtf8, Self::Underscores, Self::Dots, Self::Values];
 
     /// Its name in `Accept` and `Content-Type`.

@@ -11,6 +11,7 @@ mod ets;
 mod last_value;
 mod mstl_ets;
 mod profile;
+mod scale;
 mod seasonal_mean;
 mod seasonal_naive;
 mod selection;

@@ -13,6 +13,8 @@ const MOST_PER_SEASON: usize = 288;
 const MOST_COARSE: usize = 1_800;
 /// A season of fewer coarse steps than this has no shape.
 const LEAST_PER_SEASON: usize = 4;
+/// Weight of a new cycle in the profile.
+const SEASON_WEIGHT: f32 = 0.1;
 /// MSTL needs two whole cycles of every season.
 const LEAST_CYCLES: usize = 2;
 
@@ -42,6 +44,15 @@ impl Profile {
         };
         let right = if left + 1 == count { 0 } else { left + 1 };
         self.values[left] + share * (self.values[right] - self.values[left])
+    }
+
+    /// Moves the point of the wall-clock step `index` by what a native value was beside it.
+    pub(super) fn learn(&mut self, index: i64, error: f32) {
+        if error.is_finite() {
+            let season = self.coarse * self.values.len();
+            let weight = SEASON_WEIGHT / self.coarse as f32;
+            self.values[phase_of(index, season) / self.coarse] += weight * error;
+        }
     }
 
     /// Bytes on the heap.

@@ -263,6 +263,16 @@ fn judge(trace: &Trace, series: &Values) -> Vec<Tally> {
             }
             let tally = &mut tallies[h];
             let (low, high) = (naive - widths[h], naive + widths[h]);
+            if std::env::var_os("FT_DUMP").is_some_and(|name| name == *format!("{}{h}", trace.name))
+            {
+                println!(
+                    "DUMP {index} {actual} {} {} {} {naive} {:?}",
+                    own.expected,
+                    own.lower,
+                    own.upper,
+                    forecasts.model(0, h)
+                );
+            }
             tally.origins += 1;
             tally.covered += usize::from((own.lower..=own.upper).contains(&actual));
             tally.score += score(actual, own.lower, own.upper);
@@ -334,7 +344,14 @@ fn intervals_cover_what_they_promise_on_every_trace() {
             );
             if std::env::var_os("FORETHOUGHT_TRIAL_SERIES").is_some() {
                 for tally in &tallies {
-                    println!("    {:.3} {:.3} err {:.3} width {:.3} {:?}", tally.covered as f64 / tally.origins as f64, tally.score / tally.baseline_score, tally.error/tally.baseline_error, tally.width/tally.baseline_width, tally.models);
+                    println!(
+                        "    {:.3} {:.3} err {:.3} width {:.3} {:?}",
+                        tally.covered as f64 / tally.origins as f64,
+                        tally.score / tally.baseline_score,
+                        tally.error / tally.baseline_error,
+                        tally.width / tally.baseline_width,
+                        tally.models
+                    );
                 }
             }
             if origins < 500 || !(0.88..=0.92).contains(&coverage) || relative > 1.0 {

@@ -115,7 +115,7 @@ impl Window {
             self.start = 0;
         }
         if self.values.len() == self.values.capacity() {
-            let room = (self.values.len() * 2).clamp(16, limit);
+            let room = (self.values.len() * 2).max(16).min(limit);
             self.values.reserve_exact(room - self.values.len());
         }
         self.values.push(value);

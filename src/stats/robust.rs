@@ -13,6 +13,12 @@ pub fn mad_consistency() -> f32 {
     (1.0 / normal_quantile(0.75)) as f32
 }
 
+/// `value` within `-limit ..= limit`. Unlike `clamp` it does not panic where the limit is `NaN` (values near
+/// the end of what `f32` holds can make it that).
+pub fn clip(value: f32, limit: f32) -> f32 {
+    value.max(-limit).min(limit)
+}
+
 /// The finite values of `values`.
 pub fn finite(values: &[f32]) -> Vec<f32> {
     values.iter().copied().filter(|v| v.is_finite()).collect()
@@ -120,4 +126,86 @@ pub fn mean_and_deviation(values: &[f32]) -> (f32, f32) {
         mean as f32,
         (squares / (count - 1.0).max(1.0)).sqrt() as f32,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made by `tests/fixtures/stats/make.py`.
+    const REFERENCE: &str = include_str!("../../tests/fixtures/stats/robust.json");
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        name: String,
+        values: Vec<f32>,
+        levels: Vec<f64>,
+        quantiles: Vec<f64>,
+        mad: f64,
+        mean: f64,
+        deviation: f64,
+    }
+
+    fn check(name: &str, what: &str, ours: f32, theirs: f64) {
+        let error = (f64::from(ours) - theirs).abs();
+        assert!(
+            error <= 1e-5 * theirs.abs().max(1.0),
+            "{what} of {name}: {ours}, not {theirs}"
+        );
+    }
+
+    #[test]
+    fn agrees_with_numpy_and_scipy() {
+        let cases: Vec<Case> = serde_json::from_str(REFERENCE).unwrap();
+        assert_eq!(cases.len(), 6);
+        for case in cases {
+            let mut sorted = case.values.clone();
+            sorted.sort_unstable_by(f32::total_cmp);
+            for (&level, &theirs) in case.levels.iter().zip(&case.quantiles) {
+                let selected = quantile_of(&mut case.values.clone(), level);
+                assert_eq!(selected, quantile_of_sorted(&sorted, level));
+                check(&case.name, "quantile", selected, theirs);
+            }
+            let (_, mad) = median_and_mad(&case.values).unwrap();
+            check(&case.name, "mad", mad, case.mad);
+            let (mean, deviation) = mean_and_deviation(&case.values);
+            check(&case.name, "mean", mean, case.mean);
+            check(&case.name, "deviation", deviation, case.deviation);
+        }
+    }
+
+    #[test]
+    fn gaps_are_left_out_and_nothing_gives_nothing() {
+        assert_eq!(
+            median_and_mad(&[f32::NAN, 2.0, f32::INFINITY, 4.0])
+                .unwrap()
+                .0,
+            3.0
+        );
+        assert!(median_and_mad(&[f32::NAN]).is_none());
+        assert!(median_of(&mut []).is_nan());
+        assert!(range_and_quantum(&[]).is_none());
+        assert!(rough_scale(&[f32::NAN; 5]).is_none());
+    }
+
+    #[test]
+    fn range_and_quantum_of_counts() {
+        let counts: Vec<f32> = (0..1_000).map(|index| (index % 7) as f32 * 0.5).collect();
+        assert_eq!(range_and_quantum(&counts), Some((3.0, 0.5)));
+        assert_eq!(range_and_quantum(&[4.0; 50]), Some((0.0, 0.0)));
+    }
+
+    #[test]
+    fn a_slow_movement_is_not_noise() {
+        let mut random = fastrand::Rng::with_seed(4);
+        let noise =
+            Vec::from_iter((0..6_400).map(|_| (0..12).map(|_| random.f32()).sum::<f32>() - 6.0));
+        let moving: Vec<f32> = noise
+            .iter()
+            .enumerate()
+            .map(|(index, value)| value + 50.0 * (index as f32 / 1_500.0).sin())
+            .collect();
+        assert!((rough_scale(&noise).unwrap() - 1.0).abs() < 0.05);
+        assert!(rough_scale(&moving).unwrap() < 3.0);
+    }
 }

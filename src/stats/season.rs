@@ -52,7 +52,9 @@ pub fn detect(values: &[f32], grid: Grid) -> Vec<usize> {
 /// Means of blocks that divide a day, and how many of them a day has.
 fn blocks(values: &[f32], day: usize) -> (Vec<f32>, usize) {
     let wanted = values.len().div_ceil(BLOCKS).max(1);
-    let width = (wanted..=day).find(|width| day % width == 0).unwrap_or(day);
+    let width = (wanted..=day)
+        .find(|width| day.is_multiple_of(*width))
+        .unwrap_or(day);
     let blocks = values.rchunks(width).rev().map(mean).collect();
     (blocks, day / width)
 }
@@ -241,7 +243,7 @@ fn correlations(values: &[f32], longest: usize) -> Vec<f32> {
         sums.iter().sum::<f32>()
     };
     let square = dot(values, values) / values.len() as f32;
-    if !(square > 0.0) {
+    if square.is_nan() || square <= 0.0 {
         return Vec::new();
     }
     (0..=longest)
@@ -294,6 +296,27 @@ mod tests {
         (0..days * 1_440)
             .map(|index| course(index as f32 / 1_440.0) + noise.next())
             .collect()
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Reference {
+        values: Vec<f32>,
+        acf: Vec<f32>,
+    }
+
+    #[test]
+    fn correlations_agree_with_statsmodels() {
+        // Made by `tests/fixtures/stats/make.py`.
+        let text = include_str!("../../tests/fixtures/stats/acf.json");
+        let reference: Reference = serde_json::from_str(text).unwrap();
+        let ours = correlations(&reference.values, 100);
+        for (lag, (ours, theirs)) in ours.iter().zip(&reference.acf).enumerate() {
+            // Ours leaves up to seven pairs out at the end.
+            assert!(
+                (ours - theirs).abs() < 0.02,
+                "lag {lag}: {ours}, not {theirs}"
+            );
+        }
     }
 
     #[test]

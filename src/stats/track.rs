@@ -1,5 +1,6 @@
 //! Level and scale of a series, followed step by step so that a few wild values do not move them.
 
+use super::robust;
 use crate::series::{Grid, Span};
 
 /// `sqrt(pi / 2)`: mean absolute deviation to standard deviation, for normal noise.
@@ -65,8 +66,8 @@ impl Tracker {
             () => 0,
         };
         let reach = limit * (1.0 + (self.run.unsigned_abs() as f32) / PATIENCE);
-        self.level += gains.level * residual.clamp(-reach, reach);
-        let size = residual.clamp(-limit, limit).abs() / spread;
+        self.level += gains.level * robust::clip(residual, reach);
+        let size = robust::clip(residual, limit).abs() / spread;
         self.scale += gains.scale * (MEAN_DEVIATION * size - self.scale);
         self.scale = self.scale.max(floor);
     }

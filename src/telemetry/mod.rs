@@ -4,6 +4,7 @@
 
 mod app;
 mod engine;
+pub mod log;
 mod process;
 mod source;
 mod unit_labels;

@@ -22,7 +22,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, Sleep, sleep, timeout},
+    time::{Sleep, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -174,12 +174,14 @@ where
     }
 }
 
-/// A stream that fails once it had to wait longer than `patience` without a byte moving either way: a peer
-/// that is gone, or that asks and never reads.
+/// A stream that fails once a write had to wait longer than `patience` without a byte going out: a peer
+/// that is gone, or that asks and never reads. Reads wait as long as hyper lets them: a request may take
+/// its time to be answered.
 struct Patient {
     stream: TcpStream,
     patience: Duration,
-    deadline: Pin<Box<Sleep>>,
+    /// Set while a write waits.
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
@@ -187,21 +189,24 @@ impl Patient {
         Self {
             stream,
             patience,
-            deadline: Box::pin(sleep(patience)),
+            deadline: None,
         }
     }
 
-    /// Moves the deadline where something moved, and enforces it where nothing did.
-    fn watch<T>(
+    fn watch(
         &mut self,
         context: &mut Context<'_>,
-        polled: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.deadline.as_mut().reset(Instant::now() + self.patience);
-            return polled;
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.deadline = None;
+            return written;
         }
-        match self.deadline.as_mut().poll(context) {
+        let patience = self.patience;
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        match deadline.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
         }
@@ -214,8 +219,7 @@ impl AsyncRead for Patient {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.watch(context, polled)
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -225,8 +229,8 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.watch(context, polled)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch(context, written)
     }
 
     fn poll_write_vectored(
@@ -234,8 +238,8 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.watch(context, polled)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.watch(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -34,7 +34,7 @@ pub struct Limits {
     pub first_request: Duration,
     /// A connection without a new request for this long is closed.
     pub idle: Duration,
-    /// A connection on which nothing moves although something should is closed after this.
+    /// A reader that takes nothing of its answer for this long is given up on.
     pub stall: Duration,
     /// Bytes of a request head.
     pub head: usize,
@@ -53,7 +53,7 @@ impl Default for Limits {
             first_request: Duration::from_secs(10),
             // Longer than the usual scrape intervals, so that a scraper keeps its connection.
             idle: Duration::from_secs(90),
-            stall: Duration::from_secs(120),
+            stall: Duration::from_secs(60),
             // Cookies of a proxy in front of us fit.
             head: 32 * 1024,
             body: 64 * 1024,

@@ -112,9 +112,9 @@ fn every_alert_tells_a_person_what_to_do() {
         .map(str::to_lowercase)
         .collect();
     let mut anchors = BTreeSet::new();
+    let family = Regex::new("^(Anomaly|Predicted|Forethought)[A-Z]").unwrap();
     for (file, rule) in rules("alerts") {
         let name = text(&rule, "/alert");
-        let family = Regex::new("^(Anomaly|Predicted|Forethought)[A-Z]").unwrap();
         assert!(family.is_match(name), "{file}: {name}: a common first word");
         let severity = text(&rule, "/labels/severity");
         let known = ["critical", "warning", "info"].contains(&severity);

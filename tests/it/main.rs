@@ -13,7 +13,11 @@
 
 mod artefacts;
 mod dashboards;
+mod exposition;
+mod faults;
+mod live;
 mod page;
+mod replicas;
 mod servers;
 mod sources;
 mod support;

@@ -8,8 +8,7 @@ use crate::support::{
 
 #[test]
 fn prometheus_has_the_history_and_scrapes_on() {
-    let target = Target::start();
-    target.expose("smoke_value 7\n");
+    let target = Target::start(|| "smoke_value 7\n".to_owned());
     let _scrape = prometheus().scrape("smoke", "here", &target.address());
     let value = eventually("the target is scraped", 20, || {
         prometheus().value("smoke_value{job=\"smoke\",instance=\"here\"}")

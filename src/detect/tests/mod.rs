@@ -1,4 +1,5 @@
 //! Tests of several parts together.
 
+mod laws;
 mod nab;
 mod walk;

@@ -58,6 +58,35 @@ impl Walk {
         scored
     }
 
+    /// As [`Walk::score`], without epochs.
+    pub(super) fn go_on(&mut self, start: Millis, values: &[f32]) -> Scored {
+        let mut scored = Scored {
+            bands: Vec::new(),
+            scores: vec![Vec::new(); self.detectors.len()],
+        };
+        for (index, &value) in values.iter().enumerate() {
+            let (band, scores) = self.step(start + index as i64 * self.grid.step(), value);
+            scored.bands.push(band);
+            for (column, score) in scored.scores.iter_mut().zip(scores) {
+                column.push(score);
+            }
+        }
+        scored
+    }
+
+    /// Teaches a baseline `values` that begin at the epoch.
+    pub(super) fn fit(baseline: &mut dyn Baseline, slot: usize, grid: Grid, values: &[f32]) {
+        let seasons = season::detect(values, grid);
+        let past = Past {
+            end: (values.len() as i64 - 1) * grid.step(),
+            grid,
+            values,
+            seasons: &seasons,
+            zone: &Zone::default(),
+        };
+        baseline.fit(slot, &past);
+    }
+
     pub(super) fn rebuild(&mut self, at: Millis, values: &[f32]) {
         // As configured by default; a coarser step comes with a longer history.
         let most = self.grid.steps(18 * DAY).max(5_000);

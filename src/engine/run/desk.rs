@@ -3,6 +3,7 @@
 use crate::{
     engine::{
         catalogue::UnitReport,
+        demand::Demand,
         outcome::{Counts, Outcome},
         schedule::Rebuild,
         trail::Trail,
@@ -27,6 +28,8 @@ pub(super) struct Desk {
     pub(super) trail: Arc<Trail>,
     pub(super) outcome: watch::Sender<Option<Arc<Outcome>>>,
     pub(super) max_age: Span,
+    /// What readers ask for, made ready before they do.
+    pub(super) demand: Arc<Demand>,
 }
 
 impl Desk {

@@ -381,6 +381,7 @@ impl Fleet {
             trail: Arc::clone(&handle.trail),
             outcome,
             max_age: shape.max_age,
+            demand: Arc::clone(self.parts.catalogue.demand()),
         };
         (desk, handle)
     }

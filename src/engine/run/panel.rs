@@ -112,16 +112,18 @@ impl PanelTask {
     }
 
     async fn evaluate(&self, unit: Unit, ready: Vec<Ready>) -> Result<Unit, Panicked> {
+        let demand = Arc::clone(&self.desk.demand);
         let work = move |unit: &mut Unit| {
             let began = Instant::now();
             let last = ready.len() - 1;
             let evaluate = |(index, ready): (usize, &Ready)| {
                 let newest = index == last && ready.live;
                 let mode = if newest { Mode::Publish } else { Mode::Replay };
-                (
-                    Arc::new(unit.advance(ready.at, &ready.inputs, mode)),
-                    ready.live,
-                )
+                let outcome = unit.advance(ready.at, &ready.inputs, mode);
+                if newest {
+                    demand.warm(&outcome);
+                }
+                (Arc::new(outcome), ready.live)
             };
             let outcomes: Vec<(Arc<Outcome>, bool)> =
                 ready.iter().enumerate().map(evaluate).collect();

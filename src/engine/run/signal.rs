@@ -322,6 +322,7 @@ impl SignalTask {
         if let Some(matrix) = &answer {
             self.desk.answered(matrix);
         }
+        let demand = Arc::clone(&self.desk.demand);
         let work = move |unit: &mut Unit| {
             let began = Instant::now();
             if let Some(matrix) = &answer {
@@ -335,7 +336,11 @@ impl SignalTask {
                 } else {
                     Mode::Replay
                 };
-                outcomes.push(Arc::new(unit.advance(at, mode)));
+                let outcome = unit.advance(at, mode);
+                if mode == Mode::Publish {
+                    demand.warm(&outcome);
+                }
+                outcomes.push(Arc::new(outcome));
                 at += step;
                 if began.elapsed() >= TURN {
                     break;

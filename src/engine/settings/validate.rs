@@ -357,7 +357,7 @@ mod tests {
     fn every_limit_is_kept() {
         check(
             |s| s.step = Span::millis(0),
-            &["step: 0s is not allowed; allowed: 1s to 1d"],
+            &["step: 0s is not allowed; allowed: 1s to 24h"],
         );
         check(|s| s.step = Span::millis(i64::MAX), &["step: "]);
         check(
@@ -372,7 +372,7 @@ mod tests {
         );
         check(
             |s| s.history = Span::seconds(21 * 86_400 + 1),
-            &["history: 21d1s is not a whole number"],
+            &["history: 504h1s is not a whole number"],
         );
         check(
             |s| s.forecast.horizons = vec![Span::days(7), Span::days(8)],
@@ -381,7 +381,10 @@ mod tests {
                 "forecast.horizons[1]: 8d is too long for",
             ],
         );
-        check(|s| s.offset = Span::days(1), &["offset: 1d is not allowed"]);
+        check(
+            |s| s.offset = Span::days(1),
+            &["offset: 24h is not allowed"],
+        );
         check(
             |s| s.max_age = Some(Span::seconds(90)),
             &["max_age: 1m30s is not allowed"],
@@ -413,7 +416,7 @@ mod tests {
         );
         check(
             |s| s.alerting.refractory = Span::days(2),
-            &["alerting.refractory: 2d is too long; allowed: up to 1d"],
+            &["alerting.refractory: 2d is too long; allowed: up to 24h"],
         );
         let day = Span::days(1);
         check(
@@ -423,7 +426,7 @@ mod tests {
             },
             &[
                 "seasonality[1]: 11d",
-                "seasonality[2]: 1d is listed twice",
+                "seasonality[2]: 24h is listed twice",
                 "seasonality[3]: 5m30s is not a whole",
             ],
         );

@@ -131,7 +131,10 @@ impl Plan {
     }
 
     pub(super) fn baseline(&self) -> Box<dyn Baseline> {
-        self.baseline.build(self.grid)
+        if self.deep {
+            return self.baseline.build(self.grid);
+        }
+        baseline::wide::Settings::default().build(self.grid)
     }
 
     /// A new detector of the configured list.
@@ -147,7 +150,9 @@ impl Plan {
     }
 
     pub(super) fn verdicts(&self) -> Verdicts {
-        Verdicts::new(&self.alerting, &self.severity, self.grid, self.epochs.refit)
+        // A wide series has no epochs, so nothing of its judged past is kept.
+        let memory = if self.deep { self.epochs.refit } else { 1 };
+        Verdicts::new(&self.alerting, &self.severity, self.grid, memory)
     }
 
     /// `None` where nothing is forecast.

@@ -11,7 +11,7 @@ use crate::{
         outcome::{Counts, Mode, Outcome, SeriesOutcome},
         settings::Emit,
     },
-    expo::{Chunk, Kind, RenderedLabels},
+    expo::{self, Chunk, Kind, RenderedLabels},
     forecast::{Interval, Trust},
     series::{Labels, Millis, Slot},
     stats,
@@ -239,7 +239,7 @@ impl Publisher {
                 .iter()
                 .zip(&intervals)
                 .flat_map(|(row, own)| row.rendered.predicted.iter().zip(own))
-                .map(|(labels, &interval)| (Arc::clone(labels), f64::from(field(interval))));
+                .map(|(labels, &interval)| (Arc::clone(labels), expo::shortest(field(interval))));
             let help = format!(
                 "{what} of the signal {name} at now + horizon (0s: now), evaluated on its own ticks."
             );

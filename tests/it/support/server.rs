@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -217,34 +217,20 @@ fn content_length(reader: &mut impl BufRead) -> std::io::Result<usize> {
     }
 }
 
-/// A scrape target whose metrics a test sets.
+/// A scrape target; its text is made anew for each scrape.
 pub(crate) struct Target {
-    text: Arc<Mutex<String>>,
     server: Server,
 }
 
 impl Target {
-    /// Exposes nothing at first.
-    pub(crate) fn start() -> Self {
-        let text = Arc::new(Mutex::new(String::new()));
-        let shown = Arc::clone(&text);
-        let server = Server::start(move |_| {
-            Answer::Whole(
-                200,
-                "text/plain; version=0.0.4",
-                shown.lock().unwrap().clone(),
-            )
-        });
-        Self { text, server }
+    /// Exposes what `text` gives.
+    pub(crate) fn start(text: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        let server = Server::start(move |_| Answer::Whole(200, "text/plain; version=0.0.4", text()));
+        Self { server }
     }
 
     /// `host:port`.
     pub(crate) fn address(&self) -> String {
         self.server.address()
-    }
-
-    /// Exposes this from now on.
-    pub(crate) fn expose(&self, text: impl Into<String>) {
-        *self.text.lock().unwrap() = text.into();
     }
 }

@@ -1,0 +1,50 @@
+//! `forethought bench`.
+
+use super::{Failure, flags};
+use crate::{
+    bench::{self, BenchOptions},
+    series::Span,
+};
+use std::io::{self, IsTerminal, Write};
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Numbers of series to measure, one row for each
+    #[arg(
+        long,
+        value_name = "COUNTS",
+        value_delimiter = ',',
+        default_value = "100,1000"
+    )]
+    series: Vec<usize>,
+    /// History of each series
+    #[arg(long, value_name = "SPAN", default_value = "21d", value_parser = flags::span)]
+    history: Span,
+    /// Grid step
+    #[arg(long, value_name = "SPAN", default_value = "1m", value_parser = flags::span)]
+    step: Span,
+    /// Forecast horizons
+    #[arg(long, value_name = "SPANS", value_delimiter = ',', default_value = "15m,1h,24h", value_parser = flags::span)]
+    horizons: Vec<Span>,
+}
+
+/// Measures and prints a table.
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
+    let options = BenchOptions {
+        series: arguments.series.clone(),
+        history: arguments.history,
+        step: arguments.step,
+        horizons: arguments.horizons.clone(),
+    };
+    let shown = io::stderr().is_terminal();
+    let progress = |text: &str| {
+        if shown {
+            // What is being done is only nice to know.
+            drop(writeln!(io::stderr(), "{text}"));
+        }
+    };
+    let report = bench::run(&options, &progress).map_err(Failure::Failed)?;
+    write!(out, "{report}")?;
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! `forethought check`.
+
+use super::{Failure, flags, table};
+use crate::{
+    app::{self, AppOptions, ConfigSource, Loaded},
+    config::{Config, Memory, SourceKind, show_bytes},
+    engine::{Clock, SignalSettings, SignalUnit, UnitOptions},
+    series::{Millis, Span},
+    source::prometheus::{Probe, PrometheusSource},
+    telemetry::Telemetry,
+};
+use std::{collections::BTreeMap, io::Write, path::PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  forethought check forethought.yml
+  forethought check forethought.yml --against-source --storage.memory-limit=2GiB
+
+Problems go to stderr, one a line, as `file:line:column: path: message`; what is sound goes to stdout.
+Exit codes: 0 all well, 1 a source did not answer, 2 the configuration is wrong.";
+
+/// Arguments of `check`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// The configuration file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Ask the sources how many series each signal has and how far back its history reaches
+    #[arg(long = "against-source")]
+    against_source: bool,
+    /// Refuse the configuration where its series may take more memory than this, such as 2GiB
+    #[arg(long = "storage.memory-limit", value_name = "BYTES", value_parser = flags::bytes)]
+    memory_limit: Option<usize>,
+}
+
+/// Checks the file, and the sources where asked to.
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut options = AppOptions::new(ConfigSource::File(arguments.file.clone()));
+    options.memory_limit = arguments.memory_limit;
+    let loaded = runtime
+        .block_on(app::load(&options))
+        .map_err(Failure::Usage)?;
+    build_units(&loaded)?;
+    let config = &loaded.config;
+    writeln!(out, "{}: {}", arguments.file.display(), summary(config))?;
+    if !arguments.against_source {
+        return Ok(write!(out, "{}", sizes(config, None))?);
+    }
+    let now = Clock::System.now();
+    let answers = runtime
+        .block_on(ask(config, now))
+        .map_err(Failure::Failed)?;
+    write!(out, "{}", sizes(config, Some((&answers, now))))?;
+    let failed: Vec<String> = config
+        .signals
+        .iter()
+        .zip(&answers)
+        .filter_map(|(signal, answer)| Some(format!("{}: {}", signal.name, answer.as_ref().err()?)))
+        .collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Failed(failed.join("\n")))
+    }
+}
+
+/// Model files are only understood when a unit is built from them.
+fn build_units(loaded: &Loaded) -> Result<(), Failure> {
+    let options = UnitOptions::default();
+    let wrong: Vec<String> = loaded
+        .config
+        .signals
+        .iter()
+        .filter_map(|signal| {
+            let problem = SignalUnit::new(signal, &options, &loaded.models).err()?;
+            Some(format!("signal {}: {problem}", signal.name))
+        })
+        .collect();
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Usage(wrong.join("\n")))
+    }
+}
+
+fn summary(config: &Config) -> String {
+    let count = |number: usize, word: &str| {
+        let plural = if number == 1 { "" } else { "s" };
+        format!("{number} {word}{plural}")
+    };
+    format!(
+        "{}, {}, {}: no problem found",
+        count(config.sources.len(), "source"),
+        count(config.signals.len(), "signal"),
+        count(config.panels.len(), "panel")
+    )
+}
+
+/// What a source said of one signal, or why it said nothing.
+type Said = Result<Probe, String>;
+
+/// A row for each signal, and the sum. With answers of the sources, the series that are really there.
+fn sizes(config: &Config, answers: Option<(&[Said], Millis)>) -> String {
+    let memory = Memory::of(config);
+    let mut head = vec![
+        "SIGNAL",
+        "CLASS",
+        "WHY",
+        "MAX SERIES",
+        "PER SERIES",
+        "AT MOST",
+    ];
+    if answers.is_some() {
+        head.extend(["SERIES", "NOW", "HISTORY"]);
+    }
+    let mut rows = Vec::new();
+    for (index, unit) in memory.units.iter().enumerate() {
+        let mut row = vec![
+            unit.name.clone(),
+            unit.class.as_str().to_owned(),
+            unit.why.clone(),
+            unit.series.to_string(),
+            show_bytes(unit.bytes_per_series),
+            show_bytes(unit.bytes()),
+        ];
+        if let Some((answers, now)) = answers {
+            let signal = config.signals.get(index);
+            let answer = answers.get(index).and_then(|answer| answer.as_ref().ok());
+            row.extend(signal.map_or_else(Vec::new, |signal| {
+                found(signal, answer, unit.bytes_per_series, now)
+            }));
+        }
+        rows.push(row);
+    }
+    let mut text = table::columns(&head, &rows);
+    text.push_str(&format!(
+        "memory of all series at most: {}\n",
+        show_bytes(memory.bytes())
+    ));
+    text
+}
+
+/// Series, memory and history as the source has them.
+fn found(
+    signal: &SignalSettings,
+    answer: Option<&Probe>,
+    bytes_per_series: usize,
+    now: Millis,
+) -> Vec<String> {
+    let Some(probe) = answer else {
+        return vec!["no answer".to_owned()];
+    };
+    let kept = probe.series.min(signal.max_series);
+    let series = if kept < probe.series {
+        format!("{} ({} left out)", probe.series, probe.series - kept)
+    } else {
+        probe.series.to_string()
+    };
+    let memory = show_bytes(kept.saturating_mul(bytes_per_series));
+    vec![series, memory, reach(signal.history, probe.oldest, now)]
+}
+
+/// How far back samples reach, in words.
+fn reach(wanted: Span, oldest: Option<Millis>, now: Millis) -> String {
+    let Some(oldest) = oldest else {
+        return format!("none of {wanted}");
+    };
+    // The source is asked at about 500 places, so the last one may miss by that much.
+    let slack = wanted.as_millis() / 100;
+    let reached = now - oldest;
+    if reached + slack >= wanted.as_millis() {
+        return format!("all of {wanted}");
+    }
+    let minute = 60_000;
+    let rounded = Span::millis((reached / minute).max(1) * minute);
+    format!("{rounded} of {wanted}")
+}
+
+/// Asks the source of each signal, one after another: a check must not be a load.
+async fn ask(config: &Config, now: Millis) -> Result<Vec<Said>, String> {
+    let events = Telemetry::default().source;
+    let mut sources = BTreeMap::new();
+    for source in &config.sources {
+        let SourceKind::Prometheus(settings) = &source.kind;
+        let built = PrometheusSource::build(&source.name, settings, events.clone())
+            .map_err(|problem| format!("source {:?}: {problem}", source.name))?;
+        sources.insert(source.name.as_str(), built);
+    }
+    let mut answers = Vec::new();
+    for signal in &config.signals {
+        let source = config.source_of(signal);
+        let answer = match source.and_then(|source| sources.get(source.name.as_str())) {
+            Some(source) => source
+                .probe(&signal.query, now, signal.history, signal.step)
+                .await
+                .map_err(|error| error.to_string()),
+            None => Err("it has no source".to_owned()),
+        };
+        answers.push(answer);
+    }
+    Ok(answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn history_is_said_in_words() {
+        let now = 1_767_225_600_000;
+        let day = 86_400_000;
+        let wanted = Span::days(21);
+        assert_eq!(reach(wanted, Some(now - 21 * day), now), "all of 21d");
+        assert_eq!(reach(wanted, Some(now - 3 * day), now), "3d of 21d");
+        assert_eq!(reach(wanted, None, now), "none of 21d");
+    }
+
+    #[test]
+    fn the_table_shows_what_the_source_has() {
+        let mut config = Config::single("http://x:1", "load", "up").unwrap();
+        config.signals[0].max_series = 10;
+        let now = 1_767_225_600_000;
+        let answers = [Ok(Probe {
+            series: 12,
+            oldest: Some(now - 86_400_000),
+        })];
+        let text = sizes(&config, Some((&answers, now)));
+        assert!(text.contains("12 (2 left out)"), "{text}");
+        assert!(text.contains("24h of 21d"), "{text}");
+        let refused = [Err("refused".to_owned())];
+        assert!(sizes(&config, Some((&refused, now))).contains("no answer"));
+    }
+}

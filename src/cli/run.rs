@@ -1,0 +1,255 @@
+//! `forethought run`.
+
+use super::{Failure, flags};
+use crate::{
+    app::{AppOptions, ConfigSource, signals},
+    config::{Config, Problems},
+    expo::names::refuse_signal_name,
+    series::Span,
+    web::{self, route_prefix_of},
+};
+use clap::ArgGroup;
+use std::{net::SocketAddr, path::PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  forethought run --config.file=forethought.yml --web.enable-lifecycle
+  forethought run --prometheus.url=http://localhost:9090 --query=node_load1
+  forethought run --config.file=forethought.yml --web.listen-address=127.0.0.1:10057 --web.listen-address='[::1]:10057'
+
+The file is read again when its content changes, on SIGHUP, and on POST /-/reload. SIGTERM and Ctrl-C
+end the program after the requests under way. What can be in the file: docs/configuration.md";
+
+/// The name of a signal whose query is not a name by itself.
+const DEFAULT_NAME: &str = "value";
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = EXAMPLES,
+    group = ArgGroup::new("configuration").required(true).args(["config_file", "prometheus_url"])
+)]
+pub(super) struct Arguments {
+    /// The configuration file
+    #[arg(long = "config.file", value_name = "FILE")]
+    config_file: Option<PathBuf>,
+    /// Without a file: the address of a Prometheus-compatible server, such as http://localhost:9090
+    #[arg(long = "prometheus.url", value_name = "URL", requires = "query")]
+    prometheus_url: Option<String>,
+    /// Without a file: the query whose series are watched
+    #[arg(
+        long,
+        value_name = "PROMQL",
+        requires = "prometheus_url",
+        conflicts_with = "config_file"
+    )]
+    query: Option<String>,
+    /// Without a file: series are published as predicted_<NAME> [default: the query, if it is just a name]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "prometheus_url",
+        conflicts_with = "config_file"
+    )]
+    name: Option<String>,
+    /// How often the content of the file is looked at for changes
+    #[arg(long = "config.poll-interval", value_name = "SPAN", value_parser = flags::span)]
+    poll_interval: Option<Span>,
+    /// Value of the label forethought_replica on everything published; set it where several run beside
+    /// one Prometheus
+    #[arg(long, value_name = "NAME")]
+    replica: Option<String>,
+    /// Refuse configurations whose series may take more memory than this, such as 2GiB [default: none]
+    #[arg(long = "storage.memory-limit", value_name = "BYTES", value_parser = flags::bytes)]
+    memory_limit: Option<usize>,
+    #[command(flatten)]
+    web: WebFlags,
+}
+
+/// How the program is reached.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Web")]
+struct WebFlags {
+    /// Address to listen on; can be given several times
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "0.0.0.0:10057", value_parser = flags::address)]
+    listen: Vec<SocketAddr>,
+    /// Allow POST and PUT on /-/reload and /-/quit
+    #[arg(long = "web.enable-lifecycle")]
+    lifecycle: bool,
+    /// Path of the metrics
+    #[arg(
+        long = "web.telemetry-path",
+        value_name = "PATH",
+        default_value = "/metrics"
+    )]
+    telemetry_path: String,
+    /// The URL under which people reach this program, if a proxy is in front of it
+    #[arg(long = "web.external-url", value_name = "URL")]
+    external_url: Option<String>,
+    /// Prefix of every path [default: the path of --web.external-url]
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    route_prefix: Option<String>,
+}
+
+/// Runs until it is told to stop.
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let options = options(arguments)?;
+    Ok(signals::block_on(options, |_| ())?)
+}
+
+/// What the flags mean.
+fn options(arguments: Arguments) -> Result<AppOptions, Failure> {
+    let mut options = AppOptions::new(source(&arguments)?);
+    options.web = arguments.web.settings()?;
+    options.listen = arguments.web.listen;
+    options.lifecycle = arguments.web.lifecycle;
+    options.replica = arguments.replica;
+    options.memory_limit = arguments.memory_limit;
+    if let Some(interval) = arguments.poll_interval {
+        options.poll_interval = interval.to_std();
+    }
+    Ok(options)
+}
+
+fn source(arguments: &Arguments) -> Result<ConfigSource, Failure> {
+    if let Some(file) = &arguments.config_file {
+        return Ok(ConfigSource::File(file.clone()));
+    }
+    // clap has seen to it that both are there where no file is.
+    let url = arguments.prometheus_url.as_deref().unwrap_or_default();
+    let query = arguments.query.as_deref().unwrap_or_default();
+    let name = match &arguments.name {
+        Some(name) => name,
+        None if refuse_signal_name(query).is_none() => query,
+        None => DEFAULT_NAME,
+    };
+    match Config::single(url, name, query) {
+        Ok(config) => Ok(ConfigSource::Literal(Box::new(config))),
+        Err(problems) => Err(Failure::Usage(as_flags(&problems))),
+    }
+}
+
+/// The problems, with flags in the place of the keys they stand for.
+fn as_flags(problems: &Problems) -> String {
+    let lines = problems.iter().map(|problem| {
+        let path = problem.path.to_string();
+        let flag = match path.as_str() {
+            "sources[0].prometheus.url" => "--prometheus.url",
+            "signals[0].query" => "--query",
+            "signals[0].name" => "--name",
+            other => other,
+        };
+        format!("{flag}: {}", problem.message)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+impl WebFlags {
+    fn settings(&self) -> Result<web::Settings, Failure> {
+        let prefix = match (&self.route_prefix, &self.external_url) {
+            (Some(prefix), _) => prefix.trim_end_matches('/').to_owned(),
+            (None, Some(url)) => {
+                route_prefix_of(url).map_err(|problem| Failure::Usage(format!("--{problem}")))?
+            }
+            (None, None) => String::new(),
+        };
+        Ok(web::Settings {
+            telemetry_path: self.telemetry_path.clone(),
+            route_prefix: prefix,
+            ..web::Settings::default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+    use clap::Parser;
+
+    fn parse(flags: &[&str]) -> Result<AppOptions, String> {
+        let arguments = ["forethought", "run"].iter().chain(flags);
+        let cli = Cli::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        let Command::Run(arguments) = cli.command else {
+            return Err("another command".to_owned());
+        };
+        options(*arguments).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn flags_become_options() {
+        let options = parse(&[
+            "--config.file=x.yml",
+            "--web.listen-address=127.0.0.1:1",
+            "--web.listen-address=:2",
+            "--web.enable-lifecycle",
+            "--web.external-url=https://example.org/a/b/",
+            "--replica=one",
+            "--storage.memory-limit=1GiB",
+            "--config.poll-interval=5s",
+            "--log.level=debug",
+        ])
+        .unwrap();
+        assert!(matches!(options.config, ConfigSource::File(path) if path.ends_with("x.yml")));
+        assert_eq!(options.listen.len(), 2);
+        assert!(options.lifecycle);
+        assert_eq!(options.web.route_prefix, "/a/b");
+        assert_eq!(options.replica.as_deref(), Some("one"));
+        assert_eq!(options.memory_limit, Some(1 << 30));
+        assert_eq!(options.poll_interval.as_secs(), 5);
+        let defaults = parse(&["--config.file=x.yml"]).unwrap();
+        assert_eq!(defaults.listen[0].to_string(), "0.0.0.0:10057");
+        assert_eq!(defaults.web.telemetry_path, "/metrics");
+    }
+
+    #[test]
+    fn one_query_needs_no_file() {
+        let url = "--prometheus.url=http://x:9090";
+        let ConfigSource::Literal(config) = parse(&[url, "--query=node_load1"]).unwrap().config
+        else {
+            panic!("a file")
+        };
+        assert_eq!(config.signals[0].name, "node_load1");
+        let ConfigSource::Literal(config) = parse(&[url, "--query=rate(x[5m])"]).unwrap().config
+        else {
+            panic!("a file")
+        };
+        assert_eq!(config.signals[0].name, DEFAULT_NAME);
+    }
+
+    #[test]
+    fn wrong_flags_say_what_to_change() {
+        let url = "--prometheus.url=http://x:9090";
+        for (flags, part) in [
+            (vec![], "--config.file"),
+            (vec![url], "--query"),
+            (vec![url, "--query=sum("], "--query: \"(\" is not closed"),
+            (vec![url, "--query=up", "--name=x_total"], "--name: "),
+            (
+                vec!["--prometheus.url=x", "--query=up"],
+                "--prometheus.url: ",
+            ),
+            (vec!["--config.file=x", "--query=up"], "--query"),
+            (
+                vec!["--config.file=x", "--storage.memory-limit=big"],
+                "2GiB",
+            ),
+            (
+                vec!["--config.file=x", "--web.listen-address=9090"],
+                "0.0.0.0:10057",
+            ),
+            (
+                vec!["--config.file=x", "--web.external-url=x"],
+                "--web.external-url",
+            ),
+            (
+                vec!["--config.file=x", "--log.level=loud"],
+                "debug, info, warn, error",
+            ),
+            (vec!["--config.file=x", "--log.format=xml"], "logfmt, json"),
+        ] {
+            let error = parse(&flags).map(|_| ()).unwrap_err();
+            assert!(error.contains(part), "{flags:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+use super::*;
+use crate::baseline::Band;
+use proptest::prelude::*;
+
+const NONE: f32 = f32::NAN;
+
+fn band() -> Band {
+    Band {
+        expected: 10.0,
+        lower: 9.0,
+        upper: 11.0,
+        scale: 0.3,
+    }
+}
+
+fn minutes(settings: &AlertingSettings) -> Verdicts {
+    let mut verdicts = Verdicts::new(
+        settings,
+        &SeverityThresholds::default(),
+        Grid::new(60_000).unwrap(),
+        60,
+    );
+    verdicts.grow(1);
+    verdicts
+}
+
+fn step(verdicts: &mut Verdicts, value: f32, score: f32) -> Verdict {
+    let mut out = [Verdict::default()];
+    let batch = Batch {
+        at: 0,
+        slots: &[0],
+        values: &[value],
+        bands: &[band()],
+    };
+    verdicts.step(&batch, &[score], &mut out);
+    out[0]
+}
+
+/// Each score positive above the expected value, negative below; the verdicts as text: `.` idle, `B` began,
+/// `a` active.
+fn run(settings: &AlertingSettings, scores: &[f32]) -> String {
+    let mut verdicts = minutes(settings);
+    scores
+        .iter()
+        .map(|score| {
+            let value = if *score < 0.0 { 0.0 } else { 20.0 };
+            let verdict = step(&mut verdicts, value, score.abs());
+            match (verdict.active, verdict.began) {
+                (true, true) => 'B',
+                (true, false) => 'a',
+                (false, false) => '.',
+                (false, true) => panic!("began without being active"),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn a_verdict_begins_after_for_and_ends_after_recover_for() {
+    let settings = AlertingSettings::default();
+    assert_eq!(run(&settings, &[2.0, 0.0, 2.0, 0.0]), "....");
+    assert_eq!(
+        run(
+            &settings,
+            &[0.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        ),
+        "..Baaaaa.."
+    );
+}
+
+#[test]
+fn hovering_between_the_thresholds_neither_begins_nor_ends_it() {
+    let settings = AlertingSettings::default();
+    let mut scores = vec![0.9; 4];
+    scores.extend([2.0, 2.0]);
+    scores.extend([0.9; 10]);
+    assert_eq!(run(&settings, &scores), ".....Baaaaaaaaaa");
+}
+
+#[test]
+fn both_sides_in_turn_are_not_one_run() {
+    let settings = AlertingSettings::default();
+    assert_eq!(run(&settings, &[2.0, -2.0, 2.0, -2.0, -2.0]), "....B");
+}
+
+#[test]
+fn the_refractory_period_holds_unless_it_gets_worse() {
+    let settings = AlertingSettings {
+        hold: Span::minutes(1),
+        recover_for: Span::minutes(1),
+        refractory: Span::minutes(4),
+        ..AlertingSettings::default()
+    };
+    let warning = 1.6;
+    let scores = [warning, 0.0, warning, warning, warning, warning, warning];
+    assert_eq!(run(&settings, &scores), "B....Ba");
+    assert_eq!(run(&settings, &[warning, 0.0, 5.0]), "B.B");
+}
+
+#[test]
+fn direction_and_least_deviations_gate() {
+    let above = AlertingSettings {
+        direction: Side::Above,
+        hold: Span::minutes(1),
+        ..AlertingSettings::default()
+    };
+    assert_eq!(run(&above, &[-5.0, 5.0]), ".B");
+    let gated = AlertingSettings {
+        min_deviation: 3.0,
+        min_relative_deviation: 0.5,
+        hold: Span::minutes(1),
+        ..AlertingSettings::default()
+    };
+    let mut verdicts = minutes(&gated);
+    assert!(!step(&mut verdicts, 12.0, 9.0).active);
+    assert!(!step(&mut verdicts, 14.9, 9.0).active);
+    assert!(step(&mut verdicts, 15.1, 9.0).active);
+}
+
+#[test]
+fn a_drop_to_zero_is_an_anomaly_and_a_gap_is_not() {
+    let mut verdicts = minutes(&AlertingSettings::default());
+    step(&mut verdicts, 0.0, 8.0);
+    let verdict = step(&mut verdicts, 0.0, 8.0);
+    assert_eq!(
+        (verdict.active, verdict.direction, verdict.severity),
+        (true, -1, 4)
+    );
+    let mut verdicts = minutes(&AlertingSettings::default());
+    for _ in 0..10 {
+        assert_eq!(step(&mut verdicts, NONE, NONE), Verdict::default());
+    }
+}
+
+#[test]
+fn a_gap_holds_the_verdict_for_a_while_only() {
+    let mut scores = vec![2.0, 2.0];
+    scores.extend([NONE; 8]);
+    assert_eq!(run(&AlertingSettings::default(), &scores), ".Baaaa....");
+}
+
+#[test]
+fn severity_rises_at_once_and_falls_slowly() {
+    let mut verdicts = minutes(&AlertingSettings::default());
+    let mut severities = Vec::new();
+    for score in [1.1, 1.1, 1.6, 3.5, 1.1, 1.1, 1.1, 1.1, 1.1, 1.1] {
+        severities.push(step(&mut verdicts, 20.0, score).severity);
+    }
+    assert_eq!(severities, [0, 1, 2, 4, 4, 4, 4, 4, 1, 1]);
+}
+
+#[test]
+fn spans_count_in_steps_of_the_grid() {
+    let settings = AlertingSettings::default();
+    let grid = Grid::new(300_000).unwrap();
+    let mut verdicts = Verdicts::new(&settings, &SeverityThresholds::default(), grid, 10);
+    verdicts.grow(1);
+    assert!(
+        step(&mut verdicts, 20.0, 2.0).active,
+        "one sample stands for five minutes"
+    );
+}
+
+#[test]
+fn settings_are_checked() {
+    assert_eq!(AlertingSettings::default().validate(), []);
+    assert_eq!(SeverityThresholds::default().validate(), []);
+    let bad = AlertingSettings {
+        min_deviation: -1.0,
+        recover_below: 1.5,
+        ..AlertingSettings::default()
+    };
+    let fields: Vec<String> = bad
+        .validate()
+        .into_iter()
+        .map(|problem| problem.0)
+        .collect();
+    assert_eq!(fields, ["min_deviation", "recover_below"]);
+    let bad = SeverityThresholds {
+        warning: 2.5,
+        ..SeverityThresholds::default()
+    };
+    let problems = bad.validate();
+    assert_eq!(problems[0].0, "critical");
+    assert!(problems[0].1.contains("2.5"), "{problems:?}");
+}
+
+#[test]
+fn it_takes_sixteen_bytes_and_a_byte_a_step() {
+    let mut verdicts = minutes(&AlertingSettings::default());
+    verdicts.grow(100);
+    assert!(
+        verdicts.heap_bytes() <= 100 * (60 + 32),
+        "{}",
+        verdicts.heap_bytes()
+    );
+}
+
+fn any_score() -> impl Strategy<Value = (f32, f32)> {
+    let score = prop_oneof![
+        3 => Just(0.0_f32),
+        2 => 0.0_f32..5.0,
+        1 => Just(NONE),
+    ];
+    (prop_oneof![Just(0.0_f32), Just(20.0)], score)
+}
+
+proptest! {
+    /// What `rederive` gives is a function of the newest `memory` steps: a machine that saw only those is in
+    /// the same state, now and from then on.
+    #[test]
+    fn rederiving_equals_a_fresh_start(
+        before in prop::collection::vec(any_score(), 0..150),
+        after in prop::collection::vec(any_score(), 0..40),
+    ) {
+        let settings = AlertingSettings { refractory: Span::minutes(7), ..AlertingSettings::default() };
+        let mut old = minutes(&settings);
+        for &(value, score) in &before {
+            step(&mut old, value, score);
+        }
+        old.rederive(0);
+        let mut fresh = minutes(&settings);
+        for &(value, score) in &before[before.len().saturating_sub(60)..] {
+            step(&mut fresh, value, score);
+        }
+        for &(value, score) in &after {
+            prop_assert_eq!(step(&mut old, value, score), step(&mut fresh, value, score));
+        }
+    }
+
+    #[test]
+    fn only_an_active_verdict_has_severity_and_direction(
+        scores in prop::collection::vec(any_score(), 0..200),
+    ) {
+        let mut verdicts = minutes(&AlertingSettings::default());
+        for (value, score) in scores {
+            let verdict = step(&mut verdicts, value, score);
+            prop_assert_eq!(verdict.active, verdict.severity > 0);
+            prop_assert_eq!(verdict.active, verdict.direction != 0);
+            prop_assert!(verdict.active || !verdict.began);
+        }
+    }
+}
