@@ -10,6 +10,8 @@ mod conformal;
 mod ets;
 mod last_value;
 mod mstl_ets;
+mod network;
+mod onnx;
 mod profile;
 mod scale;
 mod seasonal_mean;
@@ -124,14 +126,18 @@ kinds! {
     ets => Ets,
     last_value => LastValue,
     mstl_ets => MstlEts,
+    onnx => Onnx,
     seasonal_mean => SeasonalMean,
     seasonal_naive => SeasonalNaive,
 }
 
 impl ModelSettings {
     /// The file it needs, if it needs one.
-    pub(crate) fn path(&self) -> Option<std::path::PathBuf> {
-        None
+    fn path(&self) -> Option<std::path::PathBuf> {
+        match self {
+            Self::Onnx(settings) => Some(settings.path.clone()),
+            _ => None,
+        }
     }
 }
 
