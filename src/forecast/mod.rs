@@ -9,6 +9,8 @@ mod choice;
 mod conformal;
 mod ets;
 mod last_value;
+#[cfg(test)]
+mod laws;
 mod mstl_ets;
 mod network;
 mod onnx;
