@@ -6,6 +6,7 @@
 mod backtest;
 mod bench;
 mod check;
+mod demo;
 mod failure;
 mod flags;
 mod run;
@@ -36,6 +37,8 @@ const LONG_VERSION: &str = concat!(
 
 const EXAMPLES: &str = "\
 Examples:
+  See it work with nothing else installed, then open the printed address:
+    forethought demo
   Watch one query of a Prometheus, without a file:
     forethought run --prometheus.url=http://localhost:9090 --query='sum(rate(http_requests_total[2m]))' --name=http_requests_per_second
   Check a configuration, then run it:
@@ -64,6 +67,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See it work with nothing else installed: a synthetic workload, the real engine, a page with charts
+    Demo(demo::Arguments),
     /// Run beside a Prometheus: query it, serve predictions and anomalies on /metrics
     Run(Box<run::Arguments>),
     /// Check a configuration file: every problem at once, with its place and what is allowed
@@ -106,6 +111,7 @@ pub fn dispatch(
     };
     start_log(&cli.log);
     match cli.command {
+        Command::Demo(arguments) => demo::run(&arguments, out),
         Command::Run(arguments) => run::run(*arguments),
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Backtest(arguments) => backtest::run(&arguments, out),
