@@ -125,10 +125,13 @@ impl Windows {
             known.map(|(range, quantum)| super::scale_floor(range, quantum, past.values, share));
     }
 
-    pub(super) fn take(&mut self, slot: Slot, at: Millis, value: f32) {
-        if value.is_finite() && self.grid.index(at) % self.stride == 0 {
+    /// Whether the window changed.
+    pub(super) fn take(&mut self, slot: Slot, at: Millis, value: f32) -> bool {
+        let kept = value.is_finite() && self.grid.index(at) % self.stride == 0;
+        if kept {
             self.held[slot].push(value, self.capacity);
         }
+        kept
     }
 
     /// The window and the floor of its scale, once there is enough in it.
@@ -150,6 +153,8 @@ pub(super) struct Rolling {
     settings: Settings,
     consistency: f32,
     windows: Windows,
+    /// What the windows say: they change more rarely than they are asked.
+    bands: Vec<Band>,
 }
 
 impl Rolling {
@@ -157,11 +162,16 @@ impl Rolling {
         Self {
             windows: Windows::new(settings.window, grid),
             consistency: robust::mad_consistency(),
+            bands: Vec::new(),
             settings: settings.clone(),
         }
     }
 
     pub(super) fn band(&self, slot: Slot) -> Band {
+        self.bands[slot]
+    }
+
+    fn measure(&self, slot: Slot) -> Band {
         let Some((held, floor)) = self.windows.known(slot) else {
             return Band::UNKNOWN;
         };
@@ -190,21 +200,27 @@ impl Rolling {
     }
 
     pub(super) fn take(&mut self, slot: Slot, at: Millis, value: f32) {
-        self.windows.take(slot, at, value);
+        if self.windows.take(slot, at, value) {
+            self.bands[slot] = self.measure(slot);
+        }
     }
 }
 
 impl Baseline for Rolling {
     fn grow(&mut self, slots: usize) {
         self.windows.grow(slots);
+        self.bands
+            .resize(slots.max(self.bands.len()), Band::UNKNOWN);
     }
 
     fn evict(&mut self, slot: Slot) {
         self.windows.evict(slot);
+        self.bands[slot] = Band::UNKNOWN;
     }
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) {
         self.windows.fit(slot, past, self.settings.floor as f32);
+        self.bands[slot] = Band::UNKNOWN;
     }
 
     fn expect(&self, _at: Millis, slots: &[Slot], out: &mut [Band]) {
@@ -220,6 +236,6 @@ impl Baseline for Rolling {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.windows.heap_bytes()
+        self.windows.heap_bytes() + self.bands.capacity() * size_of::<Band>()
     }
 }

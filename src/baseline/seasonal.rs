@@ -15,6 +15,7 @@ use crate::{
     },
 };
 use serde::Deserialize;
+use std::cell::Cell;
 
 /// No more seasons than this are modelled: an hour, a day and a week.
 const MOST_SEASONS: usize = 3;
@@ -99,12 +100,26 @@ struct State {
     floor: f32,
     /// Noise ahead is larger than the noise the profile was made of.
     inflation: f32,
+    /// The newest time asked for, and what the profiles say then: a value is expected, then observed.
+    last: Cell<(Millis, f32)>,
 }
 
 impl State {
     /// What the profiles say, and how steep they are.
     fn shape(&self, local: Millis) -> (f32, f32) {
-        shape(&self.profiles, local)
+        let shape = shape(&self.profiles, local);
+        self.last.set((local, shape.0));
+        shape
+    }
+
+    /// What the profiles say.
+    fn shape_again(&self, local: Millis) -> f32 {
+        let (known, shape) = self.last.get();
+        if known == local {
+            shape
+        } else {
+            self.shape(local).0
+        }
     }
 
     fn spread(&self, local: Millis) -> f32 {
@@ -158,7 +173,7 @@ impl Seasonal {
         if let Some(state) = &mut self.states[slot]
             && value.is_finite()
         {
-            let rest = value - state.shape(local).0;
+            let rest = value - state.shape_again(local);
             let spread = state.spread(local);
             state.tracker.take(rest, spread, state.floor, gains);
         }
@@ -182,6 +197,7 @@ impl Seasonal {
         Some(State {
             spreads: spreads(past, &self.local, &rest, &profiles),
             profiles,
+            last: Cell::new((Millis::MIN, 0.0)),
             tracker: Tracker::new(level, scale.max(floor)),
             floor,
             // Residuals of a mean of n cycles have (n - 1) / n of the noise, those ahead (n + 1) / n.
@@ -243,12 +259,9 @@ pub(super) fn learn(past: &Past<'_>, local: &LocalTime) -> Learnt {
     let mut profiles = Vec::new();
     for &season in past.seasons.iter().take(MOST_SEASONS) {
         let period = season as i64 * past.grid.step();
-        let Some(profile) = Profile::learn(&rest, &times, period, past.grid.step()) else {
+        let Some(profile) = Profile::learn(&mut rest, &times, period, past.grid.step()) else {
             continue;
         };
-        for (value, &time) in rest.iter_mut().zip(&times) {
-            *value -= profile.at(time).0;
-        }
         profiles.push(profile);
     }
     Learnt { profiles, rest }

@@ -7,10 +7,14 @@ mod api;
 pub mod generated;
 pub mod incidents;
 mod noise;
+mod run;
 pub mod server;
+#[cfg(test)]
+mod tests;
 pub mod workload;
 
 pub use generated::Generated;
+pub use run::{Announcement, DemoOptions, SPEEDS, block_on, config_text, run};
 pub use workload::Workload;
 
 use crate::series::{Labels, Millis};

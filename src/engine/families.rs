@@ -3,7 +3,7 @@
 use super::outcome::Horizon;
 use crate::{
     detect::Verdict,
-    expo::{self, Chunk, Kind, RenderedLabels},
+    expo::{self, Chunk, Kind, RenderedLabels, names},
     forecast::Trust,
     series::Labels,
 };
@@ -43,26 +43,10 @@ pub(super) fn anomalies(
     }
     let [score, active, severity, direction] = columns;
     vec![
-        gauge(
-            "anomaly_score",
-            "How far from normal: 0 as expected, 1 at the threshold.",
-            score,
-        ),
-        gauge(
-            "anomaly_active",
-            "Whether the series is anomalous after alert hygiene.",
-            active,
-        ),
-        gauge(
-            "anomaly_severity",
-            "0 none, 1 info, 2 warning, 3 critical, 4 emergency.",
-            severity,
-        ),
-        gauge(
-            "anomaly_direction",
-            "-1 below what was expected, 1 above, 0 neither.",
-            direction,
-        ),
+        own("anomaly_score", score),
+        own("anomaly_active", active),
+        own("anomaly_severity", severity),
+        own("anomaly_direction", direction),
     ]
 }
 
@@ -71,11 +55,7 @@ pub(super) fn detector_scores(scores: impl Iterator<Item = (Arc<RenderedLabels>,
     let samples = scores
         .map(|(labels, score)| (labels, expo::shortest(score)))
         .collect();
-    gauge(
-        "anomaly_detector_score",
-        "Score of one detector: 1 at its threshold.",
-        samples,
-    )
+    own("anomaly_detector_score", samples)
 }
 
 /// `anomaly_group_ratio` over series given as group labels and whether they are active.
@@ -95,7 +75,7 @@ pub(super) fn group_ratio(
         .map(|(group, &(on, all))| {
             let own: Vec<_> = group
                 .iter()
-                .map(|(name, value)| (crate::expo::names::published_label_name(name), value))
+                .map(|(name, value)| (names::published_label_name(name), value))
                 .collect();
             let pairs = own.iter().map(|(name, value)| (name.as_ref(), *value));
             (
@@ -104,11 +84,7 @@ pub(super) fn group_ratio(
             )
         })
         .collect();
-    gauge(
-        "anomaly_group_ratio",
-        "Share of the series of a group that are active.",
-        samples,
-    )
+    own("anomaly_group_ratio", samples)
 }
 
 /// `anomaly_events_total`: verdicts begun below and above what was expected.
@@ -121,13 +97,7 @@ pub(super) fn events_total(unit: &str, replica: Option<&str>, begun: [u64; 2]) -
             (rendered(pairs.into_iter(), replica), count as f64)
         })
         .collect();
-    let help = "Anomalies begun since the start of this process.";
-    Chunk::new(
-        "anomaly_events_total".into(),
-        help.into(),
-        Kind::Counter,
-        samples,
-    )
+    own("anomaly_events_total", samples)
 }
 
 /// `predicted_model_info`: the forecasters in force.
@@ -143,11 +113,7 @@ pub(super) fn model_info(unit: &str, replica: Option<&str>, models: Vec<&str>) -
             (rendered(pairs.into_iter(), replica), 1.0)
         })
         .collect();
-    gauge(
-        "predicted_model_info",
-        "Forecasters in force for any series of the signal.",
-        samples,
-    )
+    own("predicted_model_info", samples)
 }
 
 /// `predicted_error_ratio`, `predicted_coverage_ratio`, `predicted_skill_ratio`.
@@ -157,7 +123,7 @@ pub(super) fn trust(
     horizons: &[Horizon],
     trust: &[Option<Trust>],
 ) -> Vec<Chunk> {
-    let family = |name: &str, help: &str, field: fn(&Trust) -> f32| {
+    let family = |name: &str, field: fn(&Trust) -> f32| {
         let samples = horizons
             .iter()
             .zip(trust)
@@ -170,24 +136,12 @@ pub(super) fn trust(
                 )
             })
             .collect();
-        gauge(name, help, samples)
+        own(name, samples)
     };
     vec![
-        family(
-            "predicted_error_ratio",
-            "Recent absolute error over absolute value (WAPE), median over the series.",
-            |trust| trust.error_ratio,
-        ),
-        family(
-            "predicted_coverage_ratio",
-            "Share of recent values inside their interval, median over the series.",
-            |trust| trust.coverage_ratio,
-        ),
-        family(
-            "predicted_skill_ratio",
-            "1 - error / error of seasonal naive, median over the series; below 0 it is worse.",
-            |trust| trust.skill_ratio,
-        ),
+        family("predicted_error_ratio", |trust| trust.error_ratio),
+        family("predicted_coverage_ratio", |trust| trust.coverage_ratio),
+        family("predicted_skill_ratio", |trust| trust.skill_ratio),
     ]
 }
 
@@ -199,6 +153,10 @@ fn rendered<'a>(
     Arc::new(RenderedLabels::new(pairs.chain(replica)))
 }
 
-fn gauge(name: &str, help: &str, samples: Samples) -> Chunk {
-    Chunk::new(name.into(), help.into(), Kind::Gauge, samples)
+/// The family of that name, typed and explained as [`names::OWN_FAMILIES`] says.
+fn own(name: &str, samples: Samples) -> Chunk {
+    let known = names::own_family(name);
+    debug_assert!(known.is_some(), "{name} is not in the list of our families");
+    let (kind, help) = known.map_or((Kind::Gauge, ""), |family| (family.kind, family.help));
+    Chunk::new(name.into(), help.into(), kind, samples)
 }

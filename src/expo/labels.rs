@@ -74,6 +74,13 @@ impl RenderedLabels {
         ))
     }
 
+    /// The text without the label `name`.
+    pub(super) fn text_without(&self, name: &str) -> String {
+        let mut pairs = parse(&self.text).unwrap_or_default();
+        pairs.retain(|(own, _)| own != name);
+        write(&pairs)
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.text.len()

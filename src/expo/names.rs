@@ -81,7 +81,7 @@ pub const OWN_FAMILIES: &[Family] = &[
     Family {
         name: "predicted_skill_ratio",
         kind: Kind::Gauge,
-        help: "1 minus the error relative to seasonal naive, 0 where it is no better; median over the signal's series.",
+        help: "1 minus the error relative to seasonal naive, below 0 where that is better; median over the signal's series.",
         labels: &["signal", "horizon"],
     },
 ];

@@ -337,6 +337,26 @@ fn gzip_says_the_same() {
 }
 
 #[test]
+fn own_metrics_come_in_one_order() {
+    let lines = [
+        "x_sum{b=\"2\"} 1",
+        "x_count{b=\"2\"} 3",
+        "x_bucket{b=\"2\",le=\"9\"} 2",
+        "x_bucket{b=\"2\",le=\"10\"} 3",
+        "x_sum{b=\"10\"} 1",
+        "x_bucket{b=\"10\",le=\"+Inf\"} 1",
+    ];
+    let head = "# HELP x Help.\n# TYPE x histogram\n";
+    let shown = |lines: &[&str]| {
+        let own = translate(&format!("{head}{}\n", lines.join("\n")));
+        text(&[], &own, Format::Text004)
+    };
+    let want = [&lines[4..], &lines[..4]].concat().join("\n");
+    assert_eq!(shown(&lines), format!("{head}{want}\n"));
+    assert_eq!(shown(&[&lines[4..], &lines[..4]].concat()), shown(&lines));
+}
+
+#[test]
 fn an_own_metric_that_is_not_of_the_form_is_left_out() {
     let broken = "nonsense\n# HELP\n# HELP x y\n# TYPE x gauge\nx{a=\"1\nx{a=1} 2\nx one\nx 1\nx 2\nother 3\n";
     let shown = text(&[], &translate(broken), Format::Text004);

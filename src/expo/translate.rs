@@ -44,6 +44,11 @@ pub fn translate(open_metrics: &str) -> Vec<OwnFamily> {
             let labels = sample.labels.text(Escaping::AllowUtf8).into_owned();
             seen.insert((sample.suffix.clone(), labels))
         });
+        // The library gives label sets in the order of a hash map. A histogram's lines stay together and
+        // in their order, as they differ in `le` only.
+        family
+            .samples
+            .sort_by_cached_key(|sample| sample.labels.text_without("le"));
     }
     families.retain(|family| !family.samples.is_empty());
     families.sort_by(|one, other| one.name.cmp(&other.name));

@@ -3,6 +3,7 @@
 
 use super::{
     choice::{Choice, choose},
+    scale::{Mode, Seen},
     track::Track,
     wall::Wall,
 };
@@ -10,6 +11,9 @@ use crate::series::Past;
 
 /// Forecasts waiting for their actual value, at most, per horizon.
 const MOST_PENDING: usize = 96;
+
+/// A less plain way of scaling must score better by this factor: plain ones surprise less.
+const MUST_GAIN: f32 = 0.98;
 
 /// What members forecast at the origins of a walk through the newer part of a past.
 pub(super) struct Walk<'a> {
@@ -47,17 +51,50 @@ impl Walk<'_> {
         let origins = self.origins(h, &track);
         let errors = self.errors(h, &origins);
         track.choice = choose(&errors, interval);
-        if let Some(choice) = track.choice {
-            let residuals: Vec<(usize, f32)> = origins
-                .iter()
-                .enumerate()
-                .map(|(i, origin)| (origin.bin, choice.of(|member| errors[member][i])))
-                .filter(|(_, residual)| residual.is_finite())
-                .collect();
-            track.prepare(interval, &residuals, self.horizons[h]);
-            self.replay(&mut track, choice, h, &origins);
+        match track.choice {
+            Some(choice) => self.calibrated(&track, choice, h, interval, &errors, &origins),
+            None => track,
         }
-        track
+    }
+
+    /// The way of scaling that would have cost least, with the state it leaves behind.
+    fn calibrated(
+        &self,
+        track: &Track,
+        choice: Choice,
+        h: usize,
+        interval: f32,
+        errors: &[Vec<f32>],
+        origins: &[Origin<'_>],
+    ) -> Track {
+        let count = self.horizons.len();
+        let residuals: Vec<Seen> = origins
+            .iter()
+            .enumerate()
+            .map(|(i, origin)| Seen {
+                bin: origin.bin,
+                expected: choice.of(|member| origin.points[member * count + h]),
+                residual: choice.of(|member| errors[member][i]),
+            })
+            .filter(|seen| seen.residual.is_finite())
+            .collect();
+        let attempt = |mode: &Mode| {
+            let mut tried = track.clone();
+            tried.prepare(interval, &residuals, self.horizons[h], *mode);
+            self.replay(&mut tried, choice, h, origins);
+            (*mode, tried)
+        };
+        let better = |best: (Mode, Track), next: (Mode, Track)| {
+            if next.1.score() < MUST_GAIN * best.1.score() {
+                next
+            } else {
+                best
+            }
+        };
+        let [plain, scales @ ..] = Mode::SCALES;
+        let best = scales.iter().map(attempt).fold(attempt(&plain), better);
+        let refined = best.0.refined();
+        refined.iter().map(attempt).fold(best, better).1
     }
 
     fn origins(&self, h: usize, track: &Track) -> Vec<Origin<'_>> {

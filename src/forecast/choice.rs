@@ -44,10 +44,7 @@ pub(super) fn choose(errors: &[Vec<f32>], interval: f32) -> Option<Choice> {
         .collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
     let &(best, least) = ranked.first()?;
-    let mut choice = (
-        Choice::One(best),
-        super::conformal::knob(6, 0.98) as f64 * least,
-    );
+    let mut choice = (Choice::One(best), MEAN_MUST_GAIN * least);
     for (place, &(one, _)) in ranked.iter().enumerate() {
         for &(other, _) in &ranked[..place] {
             let mean = errors[one]

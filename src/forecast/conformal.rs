@@ -1,115 +1,114 @@
 //! Conformal intervals: as wide as the recent errors at the same horizon were, whatever the model says.
 //!
-//! Residuals are divided by a local scale (their usual size at that time of the season, times their
-//! recent size), so that quiet nights have narrow intervals and busy hours wide ones. The interval's
-//! ends are quantiles of the newest normalised residuals, lower and upper apart because loads are
-//! skewed. Each end's level is tracked: a miss widens, a hit narrows, by steps that balance at the
-//! nominal rate (adaptive conformal inference: Gibbs & Candès 2021, arXiv:2106.00170; with feedback
-//! delayed by the horizon, as in Angelopoulos, Candès & Tibshirani 2023, arXiv:2307.16895).
+//! Residuals are divided by a local scale ([`super::scale`]), so that quiet nights have narrow intervals
+//! and busy hours wide ones. The interval's ends are quantiles of the newest normalised residuals, lower
+//! and upper apart because loads are skewed. Each end's level is tracked: a miss widens, a hit narrows,
+//! by steps that balance at the nominal rate (adaptive conformal inference: Gibbs & Candès 2021,
+//! arXiv:2106.00170; a step for each forecast that comes due, as in Angelopoulos, Candès & Tibshirani
+//! 2023, arXiv:2307.16895).
+//!
+//! The constants were chosen once for all traces of the coverage test together; none depends on the
+//! kind of series.
+
+use super::scale::{Mode, Scale, Seen};
 
 /// An interval of fewer residuals would be a guess.
-pub(super) const LEAST_RESIDUALS: usize = 20;
+const LEAST_RESIDUALS: usize = 20;
 /// Newest normalised residuals kept.
-pub(super) const KEPT_RESIDUALS: usize = 512;
-/// Parts of the season that have a usual residual size of their own.
-pub(super) const BINS: usize = 24;
-/// Weight of the overall size in the size of one part, in residuals: parts with few stay near it.
-const BIN_PRIOR: f32 = 10.0;
+const KEPT_RESIDUALS: usize = 512;
+/// Share of the nominal misses that is aimed at: what the past did not show costs the rest.
+const AIMED_SHARE: f32 = 0.92;
 /// Step of the tracked level, per resolved forecast.
 const LEVEL_STEP: f32 = 0.01;
-/// Weight of the newest residual in the recent size.
-const RECENT_WEIGHT: f32 = 0.05;
-/// Forecasts under way at once that halve both.
+/// The tracked level stays below this multiple of the nominal one: a calm week must not narrow the
+/// interval so far that the next storm finds it unprepared.
+const MOST_LEVEL: f32 = 2.0;
+/// So many overlapping forecasts halve the speed of what is tracked: their errors come in runs.
 const OVERLAP_HALF: f32 = 10.0;
-const BEYOND: f32 = 10.0;
-/// The recent size moves the interval only within these bounds: one outlier must not.
-const RECENT_BOUNDS: (f32, f32) = (0.25, 4.0);
+/// Correction for few residuals: of overlapping forecasts this share shows nothing new.
+const REPEATED: f32 = 0.75;
+/// No end is further out than this multiple of the greatest residual seen on its side.
+const BEYOND_SEEN: f32 = 1.25;
+/// Ends are moved out by this share of the scale: many series rest at one value, which must not fall
+/// outside by a rounding error.
+const HAIR: f32 = 1e-3;
 
 /// Intervals of one series at one horizon.
 #[derive(Debug, Clone)]
 pub(super) struct Conformal {
-    /// Nominal share of misses on each side.
-    nominal: f32,
-    /// Forecasts under way at once: their errors come in runs of about this length.
+    /// Share of misses to settle at, on each side.
+    target: f32,
+    /// Forecasts under way at once.
     overlap: f32,
-    /// Usual residual size by part of the season.
-    usual: [f32; BINS],
-    /// Recent residual size relative to the usual one.
-    recent: f32,
+    scale: Scale,
+    /// Least and greatest residual seen, zero included.
+    extremes: [f32; 2],
     /// Newest normalised residuals, in a ring.
     ring: Vec<f32>,
     next: usize,
     /// The same, ascending.
     sorted: Vec<f32>,
-    /// Tracked share of misses aimed at: below, above.
-    aimed: [f32; 2],
+    /// Tracked level: below, above.
+    levels: [f32; 2],
     /// Ends of the interval in units of the scale.
     ends: [f32; 2],
 }
 
 impl Conformal {
-    /// No residuals yet; `interval` is the nominal coverage. `past` are (part of the season, residual).
-    pub(super) fn new(interval: f32, past: &[(usize, f32)], overlap: usize) -> Self {
-        let nominal = (1.0 - interval) / 2.0;
+    /// No residuals yet. `interval` is the nominal coverage, `overlap` how many forecasts are under
+    /// way at once, `past` what the overall scale is learnt from.
+    pub(super) fn new(interval: f32, overlap: usize, past: &[Seen], mode: Mode) -> Self {
+        let target = (1.0 - interval) / 2.0 * AIMED_SHARE;
+        let overlap = overlap as f32;
+        let extremes = past.iter().fold([0.0_f32; 2], |[low, high], seen| {
+            [low.min(seen.residual), high.max(seen.residual)]
+        });
         Self {
-            nominal,
-            overlap: overlap as f32,
-            usual: usual_sizes(past),
-            recent: 1.0,
+            target,
+            overlap,
+            scale: Scale::new(past, mode, overlap, slower(overlap)),
+            extremes,
             ring: Vec::new(),
             next: 0,
             sorted: Vec::new(),
-            aimed: [nominal; 2],
+            levels: [target; 2],
             ends: [f32::NAN; 2],
         }
     }
 
-    /// Residual size to expect in a part of the season. Never zero.
-    pub(super) fn scale(&self, bin: usize) -> f32 {
-        let (least, most) = RECENT_BOUNDS;
-        self.usual[bin] * self.recent.clamp(least, most)
+    /// The scale of residuals around a forecast, and the middle of the interval.
+    pub(super) fn around(&self, bin: usize, expected: f32) -> (f32, f32) {
+        let centre = self.scale.centre(expected);
+        (self.scale.at(bin, centre), centre)
     }
 
-    /// Lower and upper end around `expected`; `None` before there are enough residuals.
-    pub(super) fn interval(&self, expected: f32, scale: f32) -> Option<(f32, f32)> {
+    /// Lower and upper end around the middle; `None` before there are enough residuals.
+    pub(super) fn interval(&self, scale: f32, centre: f32) -> Option<(f32, f32)> {
         (self.ring.len() >= LEAST_RESIDUALS).then(|| {
+            let [least, greatest] = self.extremes.map(|extreme| extreme * BEYOND_SEEN);
+            let hair = scale * HAIR + centre.abs() * (4.0 * f32::EPSILON);
             // An interval always holds its own forecast, however skewed the residuals are.
-            let [below, above] = self.ends;
-            (
-                expected + scale * below.min(0.0),
-                expected + scale * above.max(0.0),
-            )
+            let below = (scale * self.ends[0]).clamp(least, 0.0);
+            let above = (scale * self.ends[1]).clamp(0.0, greatest);
+            (centre + below - hair, centre + above + hair)
         })
     }
 
-    /// Takes in a resolved forecast: its residual, the scale it was given, and where an interval was
-    /// given, whether the actual value was below or above it.
-    pub(super) fn observe(
-        &mut self,
-        bin: usize,
-        residual: f32,
-        scale: f32,
-        missed: Option<[bool; 2]>,
-    ) {
-        self.keep(residual / scale);
-        let size = (residual.abs() / self.usual[bin]).min(RECENT_BOUNDS.1 * 2.0);
-        let slower = knob(5, OVERLAP_HALF) / (knob(5, OVERLAP_HALF) + self.overlap);
-        self.recent += RECENT_WEIGHT * knob(1, 1.0) * slower * (size - self.recent);
-        if let Some(missed) = missed {
-            for (aimed, missed) in self.aimed.iter_mut().zip(missed) {
-                let error = if missed { 1.0 } else { 0.0 };
-                *aimed = (*aimed + LEVEL_STEP * knob(4, 1.0) * slower * (self.nominal - error))
-                    .clamp(0.0, 0.5);
-            }
+    /// Takes in a resolved forecast: what was seen (`residual` from the middle of its interval), the
+    /// scale it was given, and where an interval was given, whether the value was below or above it.
+    pub(super) fn observe(&mut self, seen: &Seen, scale: f32, missed: Option<[bool; 2]>) {
+        self.keep(seen.residual / scale);
+        let [low, high] = self.extremes;
+        self.extremes = [low.min(seen.residual), high.max(seen.residual)];
+        self.scale.learn(seen);
+        for (level, missed) in self.levels.iter_mut().zip(missed.into_iter().flatten()) {
+            let error = if missed { 1.0 } else { 0.0 };
+            let step = LEVEL_STEP * slower(self.overlap) * (self.target - error);
+            *level = (*level + step).clamp(0.0, MOST_LEVEL * self.target);
         }
-        let few = (1.0 + self.overlap * knob(8, 0.5)) / self.sorted.len() as f32;
-        let wider = 1.0 + knob(7, 1.0) * few;
-        let end = |aimed: f32, level: f32| {
-            let beyond = 1.0 + BEYOND * (-aimed).max(0.0);
-            wider * beyond * quantile(&self.sorted, level)
-        };
-        let [below, above] = self.aimed;
-        self.ends = [end(below, below.max(0.0)), end(above, 1.0 - above.max(0.0))];
+        let few = (1.0 + REPEATED * self.overlap) / self.sorted.len() as f32;
+        let [below, above] = self.levels;
+        self.ends = [below, 1.0 - above].map(|level| (1.0 + few) * quantile(&self.sorted, level));
     }
 
     /// Bytes on the heap.
@@ -131,6 +130,10 @@ impl Conformal {
     }
 }
 
+fn slower(overlap: f32) -> f32 {
+    OVERLAP_HALF / (OVERLAP_HALF + overlap)
+}
+
 /// The conformal quantile: of `n` values plus the one to come, between the two nearest.
 fn quantile(sorted: &[f32], level: f32) -> f32 {
     let last = sorted.len() - 1;
@@ -140,43 +143,4 @@ fn quantile(sorted: &[f32], level: f32) -> f32 {
     let share = position - below as f32;
     let (low, high) = (sorted[below], sorted[(below + 1).min(last)]);
     low + share * (high - low)
-}
-
-/// Mean absolute residual by part of the season, drawn towards the overall mean where a part has few.
-fn usual_sizes(past: &[(usize, f32)]) -> [f32; BINS] {
-    let mut sums = [0.0_f32; BINS];
-    let mut counts = [0.0_f32; BINS];
-    for &(bin, residual) in past {
-        sums[bin] += residual.abs();
-        counts[bin] += 1.0;
-    }
-    let overall = sums.iter().sum::<f32>() / counts.iter().sum::<f32>().max(1.0);
-    // Where nothing ever erred any positive size will do: the ends are multiples of zero residuals.
-    let overall = if overall > 0.0 {
-        overall
-    } else {
-        f32::MIN_POSITIVE.sqrt()
-    };
-    let mut usual = [overall; BINS];
-    for bin in 0..BINS {
-        let size = (sums[bin] + knob(2, BIN_PRIOR) * overall) / (counts[bin] + knob(2, BIN_PRIOR));
-        usual[bin] = overall * (size.max(overall * 1e-3) / overall).powf(knob(0, 1.0));
-    }
-    usual
-}
-
-#[allow(missing_docs)]
-pub(super) fn knob(i: usize, default: f32) -> f32 {
-    static K: std::sync::OnceLock<Vec<Option<f32>>> = std::sync::OnceLock::new();
-    K.get_or_init(|| {
-        std::env::var("KNOBS")
-            .unwrap_or_default()
-            .split(',')
-            .map(|x| x.parse().ok())
-            .collect()
-    })
-    .get(i)
-    .copied()
-    .flatten()
-    .unwrap_or(default)
 }

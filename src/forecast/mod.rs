@@ -9,8 +9,13 @@ mod choice;
 mod conformal;
 mod ets;
 mod last_value;
+#[cfg(test)]
+mod laws;
 mod mstl_ets;
+mod network;
+mod onnx;
 mod profile;
+mod scale;
 mod seasonal_mean;
 mod seasonal_naive;
 mod selection;
@@ -123,14 +128,18 @@ kinds! {
     ets => Ets,
     last_value => LastValue,
     mstl_ets => MstlEts,
+    onnx => Onnx,
     seasonal_mean => SeasonalMean,
     seasonal_naive => SeasonalNaive,
 }
 
 impl ModelSettings {
     /// The file it needs, if it needs one.
-    pub(crate) fn path(&self) -> Option<std::path::PathBuf> {
-        None
+    fn path(&self) -> Option<std::path::PathBuf> {
+        match self {
+            Self::Onnx(settings) => Some(settings.path.clone()),
+            _ => None,
+        }
     }
 }
 

@@ -101,7 +101,8 @@ impl Forecaster for MstlEts {
         for (&slot, &value) in slots.iter().zip(values) {
             if let Some(model) = &mut self.models[slot] {
                 let rest = value - model.profile.at(index);
-                model.state.step(&model.smoothing, f64::from(rest));
+                let error = model.state.step(&model.smoothing, f64::from(rest));
+                model.profile.learn(index, error as f32);
                 model.now = at;
             }
         }

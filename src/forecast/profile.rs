@@ -13,6 +13,8 @@ const MOST_PER_SEASON: usize = 288;
 const MOST_COARSE: usize = 1_800;
 /// A season of fewer coarse steps than this has no shape.
 const LEAST_PER_SEASON: usize = 4;
+/// Weight of a new cycle in the profile.
+const SEASON_WEIGHT: f32 = 0.1;
 /// MSTL needs two whole cycles of every season.
 const LEAST_CYCLES: usize = 2;
 
@@ -42,6 +44,15 @@ impl Profile {
         };
         let right = if left + 1 == count { 0 } else { left + 1 };
         self.values[left] + share * (self.values[right] - self.values[left])
+    }
+
+    /// Moves the point of the wall-clock step `index` by what a native value was beside it.
+    pub(super) fn learn(&mut self, index: i64, error: f32) {
+        if error.is_finite() {
+            let season = self.coarse * self.values.len();
+            let weight = SEASON_WEIGHT / self.coarse as f32;
+            self.values[phase_of(index, season) / self.coarse] += weight * error;
+        }
     }
 
     /// Bytes on the heap.
@@ -159,4 +170,86 @@ fn phase_means(values: &[f32], season: usize) -> Vec<f32> {
     sums.iter()
         .map(|&(sum, count)| (sum / f64::from(count)) as f32)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::{Grid, Zone};
+
+    #[derive(serde::Deserialize)]
+    struct Fixture {
+        values: Vec<f32>,
+        newest: Vec<f32>,
+    }
+
+    const HOUR: i64 = 3_600_000;
+
+    fn profile(values: &[f32], seasons: &[usize], step: i64) -> Option<Profile> {
+        let (grid, zone) = (Grid::new(step).unwrap(), Zone::default());
+        let end = (values.len() as i64 - 1) * step;
+        let past = Past {
+            end,
+            grid,
+            values,
+            seasons,
+            zone: &zone,
+        };
+        decompose(&past, &mut Wall::new(grid))
+    }
+
+    /// Made by `tests/fixtures/forecast/make_smoothing.py`. The differences are those of single
+    /// precision and of the points that `stlrs` interpolates between.
+    #[test]
+    fn agrees_with_mstl_of_statsmodels() {
+        let text = include_str!("../../tests/fixtures/forecast/mstl.json");
+        let fixture: Fixture = serde_json::from_str(text).unwrap();
+        let profile = profile(&fixture.values, &[24, 168], HOUR).unwrap();
+        let amplitude = fixture
+            .newest
+            .iter()
+            .fold(0.0_f32, |most, value| most.max(value.abs()));
+        for (index, &expected) in fixture.newest.iter().enumerate() {
+            let got = profile.at(index as i64);
+            assert!(
+                (got - expected).abs() < 0.03 * amplitude,
+                "{index}: {got} {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn gaps_are_filled_with_what_is_usual_then() {
+        let whole: Vec<f32> = (0..24 * 20)
+            .map(|hour| 50.0 + 10.0 * (hour as f32 / 24.0 * std::f32::consts::TAU).sin())
+            .collect();
+        let mut gaps = whole.clone();
+        gaps[100..150].fill(f32::NAN);
+        let (whole, gaps) = (
+            profile(&whole, &[24], HOUR).unwrap(),
+            profile(&gaps, &[24], HOUR).unwrap(),
+        );
+        for hour in 0..24 {
+            assert!((whole.at(hour) - gaps.at(hour)).abs() < 0.5);
+        }
+        assert!(profile(&[f32::NAN; 480], &[24], HOUR).is_none());
+        assert!(
+            profile(&[1.0; 30], &[24], HOUR).is_none(),
+            "one cycle and a quarter shows no season"
+        );
+    }
+
+    #[test]
+    fn is_read_between_its_points() {
+        let minute = 60_000;
+        let values: Vec<f32> = (0..1_440 * 4)
+            .map(|minute| (minute as f32 / 1_440.0 * std::f32::consts::TAU).sin())
+            .collect();
+        let profile = profile(&values, &[1_440], minute).unwrap();
+        assert!(profile.coarse > 1 && profile.values.len() <= MOST_PER_SEASON);
+        for minute in 0..1_440 {
+            let expected = (minute as f32 / 1_440.0 * std::f32::consts::TAU).sin();
+            assert!((profile.at(minute) - expected).abs() < 0.02, "{minute}");
+        }
+    }
 }

@@ -41,6 +41,8 @@ struct Usual {
     season: usize,
     /// Means at evenly spaced parts of the season; empty where it abstains.
     means: Box<[f32]>,
+    /// Weight of a new value in the mean of its part.
+    weight: f32,
     now: Millis,
 }
 
@@ -49,6 +51,7 @@ impl Usual {
         Self {
             season: 1,
             means: Box::default(),
+            weight: 0.0,
             now: Millis::MIN,
         }
     }
@@ -132,14 +135,22 @@ impl Forecaster for SeasonalMean {
         self.slots[slot] = Usual {
             season,
             means: means.collect(),
+            // As long a memory as what was fitted: a new value counts as one of those.
+            weight: parts as f32 / known as f32,
             now: past.end,
         };
         true
     }
 
-    fn extend(&mut self, at: Millis, slots: &[Slot], _values: &[f32]) {
-        for &slot in slots {
-            self.slots[slot].now = at;
+    fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
+        let index = self.wall.walk(at);
+        for (&slot, &value) in slots.iter().zip(values) {
+            let usual = &mut self.slots[slot];
+            usual.now = at;
+            if value.is_finite() && !usual.means.is_empty() {
+                let part = phase_of(index, usual.season) * usual.means.len() / usual.season;
+                usual.means[part] += usual.weight * (value - usual.means[part]);
+            }
         }
     }
 

@@ -117,8 +117,6 @@ impl Forecasts {
         self.wall.set_zone(past.zone);
         let calibrated = calibration_steps(past.values.len());
         self.calibrate(slot, past, calibrated);
-        // As much past as the calibrated fit saw, or the intervals would be those of another model.
-        self.fit(slot, &past.tail(past.values.len() - calibrated));
         self.now[slot] = past.end;
         self.publish(&[slot]);
     }
@@ -298,7 +296,7 @@ impl Forecasts {
 /// How many of the newest values of a past calibrate.
 fn calibration_steps(past: usize) -> usize {
     if past >= 128 {
-        (past as f32 * super::conformal::knob(3, 0.5)) as usize
+        past / 2
     } else {
         past - (past / 4).max(10)
     }

@@ -236,3 +236,130 @@ fn mean(corners: &[([f64; 3], f64)]) -> [f64; 3] {
 fn along(from: [f64; 3], to: [f64; 3], share: f64) -> [f64; 3] {
     std::array::from_fn(|axis| (from[axis] + share * (to[axis] - from[axis])).clamp(0.0, 1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[derive(serde::Deserialize)]
+    struct Fixture {
+        values: Vec<f32>,
+        start: f64,
+        cases: BTreeMap<String, Case>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        fitted: Vec<f64>,
+        sse: f64,
+        ahead: Vec<f64>,
+        best_sse: f64,
+    }
+
+    /// Made by `tests/fixtures/forecast/make_smoothing.py`.
+    fn fixture() -> Fixture {
+        serde_json::from_str(include_str!("../../tests/fixtures/forecast/smoothing.json")).unwrap()
+    }
+
+    fn given(form: &str) -> (Form, Smoothing) {
+        let (alpha, star) = (0.3, 0.2);
+        match form {
+            "simple" => (
+                Form::Simple,
+                Smoothing {
+                    alpha,
+                    beta: 0.0,
+                    phi: 0.0,
+                },
+            ),
+            "holt" => (
+                Form::Holt,
+                Smoothing {
+                    alpha,
+                    beta: alpha * star,
+                    phi: 1.0,
+                },
+            ),
+            _ => (
+                Form::Damped,
+                Smoothing {
+                    alpha,
+                    beta: alpha * star,
+                    phi: 0.9,
+                },
+            ),
+        }
+    }
+
+    #[test]
+    fn recursion_agrees_with_statsmodels() {
+        let fixture = fixture();
+        for (name, case) in &fixture.cases {
+            let (_, smoothing) = given(name);
+            let start = State {
+                level: fixture.start,
+                trend: 0.0,
+            };
+            let mut state = start;
+            for (&value, &expected) in fixture.values.iter().zip(&case.fitted) {
+                let got = state.ahead(&smoothing, 1);
+                assert!((got - expected).abs() < 1e-4, "{name}: {got} {expected}");
+                state.step(&smoothing, f64::from(value));
+            }
+            let (sse, _) = run(&smoothing, start, &fixture.values);
+            assert!(
+                (sse / case.sse - 1.0).abs() < 1e-5,
+                "{name}: {sse} {}",
+                case.sse
+            );
+            for (steps, &expected) in case.ahead.iter().enumerate() {
+                let got = state.ahead(&smoothing, steps + 1);
+                assert!(
+                    (got - expected).abs() < 1e-4,
+                    "{name} {steps}: {got} {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn optimised_error_is_as_small_as_that_of_statsmodels() {
+        let fixture = fixture();
+        for (name, case) in &fixture.cases {
+            let (form, _) = given(name);
+            let start = State::start(&fixture.values).unwrap();
+            assert!((start.level - fixture.start).abs() < 1e-5);
+            let (_, sse) = optimise(form, start, &fixture.values);
+            assert!(
+                sse < case.best_sse * 1.01,
+                "{name}: {sse} {}",
+                case.best_sse
+            );
+        }
+    }
+
+    #[test]
+    fn a_gap_is_predicted_through() {
+        let smoothing = given("holt").1;
+        let mut state = State {
+            level: 10.0,
+            trend: 2.0,
+        };
+        let expected = state.ahead(&smoothing, 3);
+        for _ in 0..3 {
+            state.step(&smoothing, f64::NAN);
+        }
+        assert!((state.level - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_straight_line_is_followed_and_a_constant_is_kept() {
+        let line: Vec<f32> = (0..200).map(|index| 3.0 + 0.5 * index as f32).collect();
+        let (smoothing, state) = fit(&line).unwrap();
+        assert!((state.ahead(&smoothing, 10) - 107.5).abs() < 0.5);
+        let (smoothing, state) = fit(&[4.0; 50]).unwrap();
+        assert_eq!(state.ahead(&smoothing, 100), 4.0);
+        assert!(fit(&[f32::NAN; 50]).is_none());
+    }
+}

@@ -4,7 +4,8 @@
 use super::{
     Interval, Trust,
     choice::Choice,
-    conformal::{BINS, Conformal},
+    conformal::Conformal,
+    scale::{BINS, Mode, Seen},
     wall::phase_of,
 };
 use std::collections::VecDeque;
@@ -38,6 +39,8 @@ pub(super) struct Track {
     conformal: Option<Conformal>,
     pending: VecDeque<Pending>,
     sums: Sums,
+    /// Winkler's: `2 / alpha` per unit outside the interval.
+    penalty: f32,
 }
 
 /// Exponentially weighted sums over resolved forecasts.
@@ -49,6 +52,8 @@ struct Sums {
     compared: [f32; 2],
     covered: f32,
     judged: f32,
+    /// Winkler's interval scores and their number, unweighted.
+    scores: (f32, u32),
 }
 
 impl Track {
@@ -67,18 +72,20 @@ impl Track {
     }
 
     /// Sets up the interval from residuals by part of the season.
-    pub(super) fn prepare(&mut self, interval: f32, residuals: &[(usize, f32)], steps: usize) {
+    pub(super) fn prepare(&mut self, interval: f32, residuals: &[Seen], steps: usize, mode: Mode) {
+        self.penalty = 2.0 / (1.0 - interval);
         let overlap = steps / self.stride;
-        self.conformal = Some(Conformal::new(interval, residuals, overlap));
+        self.conformal = Some(Conformal::new(interval, overlap, residuals, mode));
     }
 
     /// What to publish for `expected` in a part of the season.
     pub(super) fn interval(&self, bin: usize, expected: f32) -> Interval {
-        let ends = self
-            .conformal
-            .as_ref()
-            .filter(|_| expected.is_finite())
-            .and_then(|conformal| conformal.interval(expected, conformal.scale(bin)));
+        let known = self.conformal.as_ref().filter(|_| expected.is_finite());
+        let Some(conformal) = known else {
+            return Interval::ABSENT;
+        };
+        let (scale, expected) = conformal.around(bin, expected);
+        let ends = conformal.interval(scale, expected);
         ends.map_or(Interval::ABSENT, |(lower, upper)| Interval {
             expected,
             lower,
@@ -96,9 +103,9 @@ impl Track {
         let Some(conformal) = self.conformal.as_ref().filter(|_| expected.is_finite()) else {
             return;
         };
-        let scale = conformal.scale(bin);
+        let (scale, expected) = conformal.around(bin, expected);
         let (lower, upper) = conformal
-            .interval(expected, scale)
+            .interval(scale, expected)
             .unwrap_or((f32::NAN, f32::NAN));
         self.pending.push_back(Pending {
             target,
@@ -126,8 +133,23 @@ impl Track {
             .lower
             .is_finite()
             .then_some([actual < due.lower, actual > due.upper]);
-        conformal.observe(due.bin as usize, actual - due.expected, due.scale, missed);
-        self.sums.add(due, actual, missed);
+        let seen = Seen {
+            bin: due.bin as usize,
+            expected: due.expected,
+            residual: actual - due.expected,
+        };
+        conformal.observe(&seen, due.scale, missed);
+        self.sums.add(due, actual, missed, self.penalty);
+    }
+
+    /// Mean interval score so far; infinite where none was judged.
+    pub(super) fn score(&self) -> f32 {
+        let (sum, count) = self.sums.scores;
+        if count == 0 {
+            f32::INFINITY
+        } else {
+            sum / count as f32
+        }
     }
 
     /// How well the resolved forecasts did.
@@ -148,7 +170,7 @@ impl Track {
 }
 
 impl Sums {
-    fn add(&mut self, due: &Pending, actual: f32, missed: Option<[bool; 2]>) {
+    fn add(&mut self, due: &Pending, actual: f32, missed: Option<[bool; 2]>, penalty: f32) {
         let keep = 1.0 - TRUST_WEIGHT;
         let error = (actual - due.expected).abs();
         self.errors = keep * self.errors + error;
@@ -161,6 +183,9 @@ impl Sums {
             let covered = if missed == [false; 2] { 1.0 } else { 0.0 };
             self.covered = keep * self.covered + covered;
             self.judged = keep * self.judged + 1.0;
+            let outside = (due.lower - actual).max(actual - due.upper).max(0.0);
+            self.scores.0 += due.upper - due.lower + penalty * outside;
+            self.scores.1 += 1;
         }
     }
 }

@@ -263,6 +263,16 @@ fn judge(trace: &Trace, series: &Values) -> Vec<Tally> {
             }
             let tally = &mut tallies[h];
             let (low, high) = (naive - widths[h], naive + widths[h]);
+            if std::env::var_os("FT_DUMP").is_some_and(|name| name == *format!("{}{h}", trace.name))
+            {
+                println!(
+                    "DUMP {index} {actual} {} {} {} {naive} {:?}",
+                    own.expected,
+                    own.lower,
+                    own.upper,
+                    forecasts.model(0, h)
+                );
+            }
             tally.origins += 1;
             tally.covered += usize::from((own.lower..=own.upper).contains(&actual));
             tally.score += score(actual, own.lower, own.upper);

@@ -154,7 +154,7 @@ struct Forecast {
 }
 
 pub(super) async fn series(server: &Arc<Server>, query: &Query, gzip: bool) -> Reply {
-    let (unit, limit) = match asked(&server.state, query) {
+    let (unit, wanted) = match asked(&server.state, query) {
         Ok(asked) => asked,
         Err((status, sentence)) => return reply::json_error(status, &sentence),
     };
@@ -163,7 +163,7 @@ pub(super) async fn series(server: &Arc<Server>, query: &Query, gzip: bool) -> R
     };
     let now = server.state.clock.now();
     // Megabytes of JSON: not on the threads that serve.
-    let work = move || reply::json(StatusCode::OK, &list(&unit, limit, now), gzip);
+    let work = move || reply::json(StatusCode::OK, &list(&unit, wanted, now), gzip);
     match tokio::task::spawn_blocking(work).await {
         Ok(reply) => reply,
         Err(error) => reply::json_error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -172,9 +172,21 @@ pub(super) async fn series(server: &Arc<Server>, query: &Query, gzip: bool) -> R
 
 type Refusal = (StatusCode, String);
 
-fn asked(state: &State, query: &Query) -> Result<(Arc<UnitHandle>, usize), Refusal> {
+/// How much of a unit is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// No more series than this.
+    limit: usize,
+    /// No points before this grid time: a page that has them asks for what is new.
+    since: Millis,
+}
+
+fn asked(state: &State, query: &Query) -> Result<(Arc<UnitHandle>, Wanted), Refusal> {
     let bad = |sentence: String| (StatusCode::BAD_REQUEST, sentence);
-    let limit = limit(query).map_err(bad)?;
+    let wanted = Wanted {
+        limit: limit(query).map_err(bad)?,
+        since: since(query).map_err(bad)?,
+    };
     let units = state.catalogue.units();
     let names: Vec<&str> = units.iter().map(|unit| unit.name.as_ref()).collect();
     let names = names.join(", ");
@@ -188,7 +200,7 @@ fn asked(state: &State, query: &Query) -> Result<(Arc<UnitHandle>, usize), Refus
         let sentence = format!("no signal or panel is called {name:?}; there are: {names}");
         (StatusCode::NOT_FOUND, sentence)
     })?;
-    Ok((Arc::clone(unit), limit))
+    Ok((Arc::clone(unit), wanted))
 }
 
 fn limit(query: &Query) -> Result<usize, String> {
@@ -205,10 +217,19 @@ fn limit(query: &Query) -> Result<usize, String> {
         })
 }
 
-fn list(unit: &UnitHandle, limit: usize, now: Millis) -> SeriesList {
+fn since(query: &Query) -> Result<Millis, String> {
+    let Some(text) = query.one("since")? else {
+        return Ok(Millis::MIN);
+    };
+    text.parse().map_err(|_| {
+        format!("parameter \"since\" must be milliseconds since the epoch, got {text:?}")
+    })
+}
+
+fn list(unit: &UnitHandle, wanted: Wanted, now: Millis) -> SeriesList {
     let series = match unit.fresh(now) {
-        Some(outcome) => of_outcome(&outcome, &unit.trail, limit),
-        None => of_trail(&unit.trail, limit),
+        Some(outcome) => of_outcome(&outcome, &unit.trail, wanted),
+        None => of_trail(&unit.trail, wanted),
     };
     SeriesList {
         now,
@@ -219,13 +240,13 @@ fn list(unit: &UnitHandle, limit: usize, now: Millis) -> SeriesList {
 }
 
 /// The series of the newest outcome, active ones first, the most severe first among them.
-fn of_outcome(outcome: &Outcome, trail: &Trail, limit: usize) -> Vec<Series> {
+fn of_outcome(outcome: &Outcome, trail: &Trail, wanted: Wanted) -> Vec<Series> {
     let mut order: Vec<usize> = (0..outcome.series.len()).collect();
     order.sort_by_key(|&index| {
         let series = &outcome.series[index];
         (!series.active, Reverse(series.severity))
     });
-    order.truncate(limit);
+    order.truncate(wanted.limit);
     order
         .into_iter()
         .map(|index| {
@@ -236,7 +257,7 @@ fn of_outcome(outcome: &Outcome, trail: &Trail, limit: usize) -> Vec<Series> {
                 severity: severity(series.severity),
                 direction: series.direction,
                 score: known(series.score),
-                points: points(trail, series, outcome.at),
+                points: points(trail, series, outcome.at, wanted.since),
                 forecasts: forecasts(outcome, index),
             }
         })
@@ -244,13 +265,13 @@ fn of_outcome(outcome: &Outcome, trail: &Trail, limit: usize) -> Vec<Series> {
 }
 
 /// Only the past: without a fresh outcome there is no verdict and no forecast to tell.
-fn of_trail(trail: &Trail, limit: usize) -> Vec<Series> {
+fn of_trail(trail: &Trail, wanted: Wanted) -> Vec<Series> {
     trail
         .labels()
         .into_iter()
-        .take(limit)
+        .take(wanted.limit)
         .map(|labels| Series {
-            points: trail.points(&labels).iter().map(point).collect(),
+            points: after(&trail.points(&labels), wanted.since),
             labels,
             active: false,
             severity: severity(0),
@@ -262,10 +283,10 @@ fn of_trail(trail: &Trail, limit: usize) -> Vec<Series> {
 }
 
 /// The recorded past; of a series that is not recorded, the newest time only.
-fn points(trail: &Trail, series: &SeriesOutcome, at: Millis) -> Vec<Point> {
+fn points(trail: &Trail, series: &SeriesOutcome, at: Millis, since: Millis) -> Vec<Point> {
     let recorded = trail.points(&series.labels);
     if !recorded.is_empty() {
-        return recorded.iter().map(point).collect();
+        return after(&recorded, since);
     }
     vec![(
         at,
@@ -276,6 +297,11 @@ fn points(trail: &Trail, series: &SeriesOutcome, at: Millis) -> Vec<Point> {
         known(series.score),
         u8::from(series.active),
     )]
+}
+
+fn after(recorded: &[TrailPoint], since: Millis) -> Vec<Point> {
+    let first = recorded.partition_point(|point| point.at < since);
+    recorded[first..].iter().map(point).collect()
 }
 
 fn point(point: &TrailPoint) -> Point {
@@ -324,4 +350,33 @@ fn severity(level: u8) -> &'static str {
 
 fn as_map<S: Serializer>(labels: &Labels, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(labels.iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_has_the_past_gets_what_is_new() {
+        let recorded: Vec<TrailPoint> = (1..=5)
+            .map(|at| TrailPoint {
+                at,
+                value: Some(1.0),
+                expected: None,
+                lower: None,
+                upper: None,
+                score: None,
+                active: false,
+            })
+            .collect();
+        let times = |since| -> Vec<Millis> {
+            after(&recorded, since)
+                .iter()
+                .map(|point| point.0)
+                .collect()
+        };
+        assert_eq!(times(Millis::MIN), [1, 2, 3, 4, 5]);
+        assert_eq!(times(4), [4, 5]);
+        assert!(times(6).is_empty());
+    }
 }

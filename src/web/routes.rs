@@ -88,7 +88,7 @@ impl Route {
     fn parameters(self) -> &'static [&'static str] {
         match self {
             Self::Metrics => &["name[]"],
-            Self::Series => &["limit", "signal"],
+            Self::Series => &["limit", "signal", "since"],
             _ => &[],
         }
     }

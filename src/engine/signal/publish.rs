@@ -11,7 +11,10 @@ use crate::{
         outcome::{Counts, Mode, Outcome, SeriesOutcome},
         settings::Emit,
     },
-    expo::{self, Chunk, Kind, RenderedLabels},
+    expo::{
+        self, Chunk, Kind, RenderedLabels,
+        names::{self, ForecastFamily},
+    },
     forecast::{Interval, Trust},
     series::{Labels, Millis, Slot},
     stats,
@@ -210,22 +213,11 @@ impl Publisher {
     }
 
     fn predicted(&self, rows: &[&Row<'_>]) -> Vec<Chunk> {
-        let name = &self.plan.name;
         type Field = fn(Interval) -> f32;
-        let families: [(String, &str, Field); 3] = [
-            (format!("predicted_{name}"), "Expected value", |interval| {
-                interval.expected
-            }),
-            (
-                format!("predicted_lower_{name}"),
-                "Lower bound",
-                |interval| interval.lower,
-            ),
-            (
-                format!("predicted_upper_{name}"),
-                "Upper bound",
-                |interval| interval.upper,
-            ),
+        let fields: [Field; 3] = [
+            |interval| interval.expected,
+            |interval| interval.lower,
+            |interval| interval.upper,
         ];
         let intervals: Vec<Vec<Interval>> = rows
             .iter()
@@ -234,18 +226,17 @@ impl Publisher {
                 std::iter::once(now).chain(self.intervals(row)).collect()
             })
             .collect();
-        let chunk = |(family, what, field): (String, &str, Field)| {
+        let chunk = |(family, field): (ForecastFamily, Field)| {
             let samples = rows
                 .iter()
                 .zip(&intervals)
                 .flat_map(|(row, own)| row.rendered.predicted.iter().zip(own))
                 .map(|(labels, &interval)| (Arc::clone(labels), expo::shortest(field(interval))));
-            let help = format!(
-                "{what} of the signal {name} at now + horizon (0s: now), evaluated on its own ticks."
-            );
-            Chunk::new(family.into(), help.into(), Kind::Gauge, samples.collect())
+            let (name, help) = (family.name.into(), family.help.into());
+            Chunk::new(name, help, Kind::Gauge, samples.collect())
         };
-        families.into_iter().map(chunk).collect()
+        let families = names::forecast_families(&self.plan.name);
+        families.into_iter().zip(fields).map(chunk).collect()
     }
 
     fn anomalies(&self, rows: &[&Row<'_>]) -> Vec<Chunk> {

@@ -404,7 +404,7 @@ class Plot {
 
   domain() {
     const columns = this.scoresOnly ? [SCORE] : [VALUE, LOWER, UPPER];
-    const all = this.shown.flatMap((point) => columns.map((column) => point[column])).concat(this.ahead.flatMap((one) => [one.lower, one.upper]))
+    const all = this.shown.flatMap((point) => columns.map((column) => point[column])).concat(this.ahead.flatMap((one) => [one.lower, one.expected, one.upper]))
       .filter((value) => value !== null && Number.isFinite(value));
     if (this.scoresOnly) all.push(0, 1.2);
     if (!all.length) return [0, 1];
@@ -475,7 +475,9 @@ class Plot {
     }
     this.ahead.forEach((one, index) => {
       const [x, y, top, bottom] = [this.ahead_x(index), this.y(one.expected), this.y(one.upper), this.y(one.lower)].map(round);
-      nodes.push(drawn("path", { class: "bar-line", d: `M${x} ${top}V${bottom}M${x - 3.5} ${top}H${x + 3.5}M${x - 3.5} ${bottom}H${x + 3.5}` }));
+      if (one.upper !== null && one.lower !== null) {
+        nodes.push(drawn("path", { class: "bar-line", d: `M${x} ${top}V${bottom}M${x - 3.5} ${top}H${x + 3.5}M${x - 3.5} ${bottom}H${x + 3.5}` }));
+      }
       nodes.push(drawn("path", { class: "point", d: `M${x} ${y - 4.5}L${x + 4.5} ${y}L${x} ${y + 4.5}L${x - 4.5} ${y}Z` }));
       nodes.push(label(x, this.height - 5, "middle", `+${one.horizon}`, "ahead"));
     });

@@ -57,6 +57,12 @@ fn every_path_answers_to_its_methods() {
             ),
             (
                 "GET",
+                "/api/v1/series?signal=load&since=yesterday",
+                400,
+                "milliseconds since the epoch",
+            ),
+            (
+                "GET",
                 "/api/v1/series?signal=load&signal=x",
                 400,
                 "more than once",

@@ -1,5 +1,6 @@
 //! The loop in paused time, with a source and units that do as they are told.
 
+mod agreement;
 mod doubles;
 mod panels;
 mod reload;
