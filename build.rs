@@ -2,6 +2,12 @@
 //!
 //! For reproducible builds set `FORETHOUGHT_REVISION` and `SOURCE_DATE_EPOCH`.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a build script is told by variables and answers on standard output"
+)]
+
 use std::{env, process::Command};
 
 fn main() {

@@ -79,6 +79,11 @@ fn documented() -> BTreeSet<String> {
 fn the_reference_has_every_key_and_no_other() {
     let mut keys = BTreeSet::new();
     walk(&[], &mut keys);
+    // A panel's detectors, alerting and severity are those of a signal: said once.
+    keys.retain(|key| {
+        let inner = key.strip_prefix("panels[].");
+        inner.is_none_or(|key| !key.contains('.') && !key.contains("[]"))
+    });
     assert!(keys.len() > 60, "{keys:?}");
     assert!(keys.contains("signals[].detectors[].zscore.threshold"));
     let documented = documented();
