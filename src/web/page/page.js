@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 // The landing page: reads the outcomes from the API beside it and draws them. It never computes a
 // score or a forecast of its own, and asks no other host.
 "use strict";
@@ -638,6 +637,3 @@ function chooseHours() {
 chooseHours();
 document.addEventListener("visibilitychange", () => poll());
 poll();
-=======
-"use strict";
->>>>>>> a831957 (Serve metrics, page, API and lifecycle, with limits on everything a reader can do slowly)
