@@ -134,7 +134,9 @@ fn assert_sane(exposed: &Exposition, name: &str) -> Result<(), String> {
             line if line.starts_with("anomaly_score") => (0.0..1.0).contains(&value),
             // The band of what is normal is wide here, as nothing is known of the season.
             line if line.starts_with("predicted_lower_") => (0.0..1.1 * LEVEL).contains(&value),
-            line if line.starts_with("predicted_upper_") => (0.9 * LEVEL..2.0 * LEVEL).contains(&value),
+            line if line.starts_with("predicted_upper_") => {
+                (0.9 * LEVEL..2.0 * LEVEL).contains(&value)
+            }
             _ => (0.7 * LEVEL..1.3 * LEVEL).contains(&value),
         };
         if !sane {
@@ -149,7 +151,9 @@ fn present(program: &Program, name: &str) -> Result<(), String> {
     let found = lines(&program.metrics()?, name);
     match found.len() {
         8 => Ok(()),
-        other => Err(format!("level_{name}: {other} series instead of 8: {found:#?}")),
+        other => Err(format!(
+            "level_{name}: {other} series instead of 8: {found:#?}"
+        )),
     }
 }
 
@@ -344,9 +348,9 @@ fn a_reload_by_hangup_leaves_unchanged_signals_untouched() {
 fn a_changed_file_is_noticed_without_being_told() {
     let fake = Fake::start(past());
     let config = configuration(&[(WELL, fake.address())]);
-    let program = Program::ready(&config, &[]);
+    let program = Program::ready(&config, &["--config.poll-interval=1s"]);
     program.rewrite(&format!("{config}{}", signal("second", WELL)));
-    eventually("the new signal is published", 90, || {
+    eventually("the new signal is published", 60, || {
         present(&program, "second")
     });
 }
