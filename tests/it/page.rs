@@ -167,7 +167,9 @@ fn the_files_of_the_page_name_no_other_host() {
         let text = support::read(format!("src/web/page/{file}"));
         // The one address is a name: that of the SVG language.
         let text = text.replace("http://www.w3.org/2000/svg", "");
-        for stranger in ["http:", "https:", "=\"/", "='/", "url(/", "@import", "<<<<<<<"] {
+        for stranger in [
+            "http:", "https:", "=\"/", "='/", "url(/", "@import", "<<<<<<<",
+        ] {
             assert!(!text.contains(stranger), "{file} holds {stranger:?}");
         }
     }
