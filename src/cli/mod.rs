@@ -6,9 +6,11 @@
 mod backtest;
 mod bench;
 mod check;
+mod demo;
 mod failure;
 mod flags;
 mod run;
+mod samples;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -36,6 +38,8 @@ const LONG_VERSION: &str = concat!(
 
 const EXAMPLES: &str = "\
 Examples:
+  See it work, without a Prometheus:
+    forethought demo
   Watch one query of a Prometheus, without a file:
     forethought run --prometheus.url=http://localhost:9090 --query='sum(rate(http_requests_total[2m]))' --name=http_requests_per_second
   Check a configuration, then run it:
@@ -70,6 +74,8 @@ enum Command {
     Check(check::Arguments),
     /// Look back: what would have been predicted and found over the past, and how good it was
     Backtest(Box<backtest::Arguments>),
+    /// See it work with nothing else installed: a synthetic workload, the real program, a page to look at
+    Demo(demo::Arguments),
     /// Measure evaluation on this machine: time and memory by number of series
     Bench(bench::Arguments),
 }
@@ -109,6 +115,7 @@ pub fn dispatch(
         Command::Run(arguments) => run::run(*arguments),
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Backtest(arguments) => backtest::run(&arguments, out),
+        Command::Demo(arguments) => demo::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
     }
 }

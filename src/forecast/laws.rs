@@ -34,7 +34,13 @@ fn series(seed: u64, days: usize) -> Vec<f32> {
 fn past<'a>(values: &'a [f32], last: usize, zone: &'a Zone) -> Past<'a> {
     const SEASONS: &[usize] = &[DAY];
     let seasons = if last >= 2 * DAY { SEASONS } else { &[] };
-    Past { end: last as i64 * STEP, grid: grid(), values: &values[..=last], seasons, zone }
+    Past {
+        end: last as i64 * STEP,
+        grid: grid(),
+        values: &values[..=last],
+        seasons,
+        zone,
+    }
 }
 
 /// Rebuilt at `epoch`, stepped to the end.
@@ -56,9 +62,8 @@ fn fresh(slots: usize) -> Forecasts {
 }
 
 fn bits(intervals: &[Interval]) -> Vec<[u32; 3]> {
-    let bits = |interval: &Interval| {
-        [interval.expected, interval.lower, interval.upper].map(f32::to_bits)
-    };
+    let bits =
+        |interval: &Interval| [interval.expected, interval.lower, interval.upper].map(f32::to_bits);
     intervals.iter().map(bits).collect()
 }
 
@@ -81,11 +86,17 @@ fn a_regular_series_is_forecast_within_its_noise() {
         let steps = forecasts.horizons()[h];
         let phase = (values.len() - 1 + steps) as f32 / DAY as f32 * std::f32::consts::TAU;
         let truth = 100.0 + 20.0 * phase.sin();
-        assert!((interval.expected - truth).abs() < 2.0, "{h}: {interval:?} {truth}");
+        assert!(
+            (interval.expected - truth).abs() < 2.0,
+            "{h}: {interval:?} {truth}"
+        );
         let width = interval.upper - interval.lower;
         assert!((3.0..9.0).contains(&width), "{h}: {interval:?}");
         let trust = forecasts.trust(0, h).unwrap();
-        assert!(trust.skill_ratio > 0.1 && trust.error_ratio < 0.05, "{trust:?}");
+        assert!(
+            trust.skill_ratio > 0.1 && trust.error_ratio < 0.05,
+            "{trust:?}"
+        );
         assert!((0.8..=1.0).contains(&trust.coverage_ratio), "{trust:?}");
         assert!(forecasts.model(0, h).is_some());
     }
@@ -157,7 +168,10 @@ fn a_constant_series_stays_what_it_is() {
         for interval in out {
             let near = |value: f32| (value - constant).abs() <= constant.abs() * 1e-5 + 1e-6;
             assert!(near(interval.expected), "{constant}: {interval:?}");
-            assert!(near(interval.lower) && near(interval.upper), "{constant}: {interval:?}");
+            assert!(
+                near(interval.lower) && near(interval.upper),
+                "{constant}: {interval:?}"
+            );
             assert!((interval.lower..=interval.upper).contains(&constant));
         }
     }
@@ -167,17 +181,33 @@ fn a_constant_series_stays_what_it_is() {
 fn a_young_series_has_near_horizons_first() {
     let values = series(7, 1);
     let out = run(&mut fresh(1), 0, &values, 127);
-    assert!(out[0].expected.is_finite() && out[1].expected.is_finite(), "{out:?}");
-    assert_eq!(bits(&out[2..]), bits(&[Interval::ABSENT]), "a day ahead after a day is a guess");
+    assert!(
+        out[0].expected.is_finite() && out[1].expected.is_finite(),
+        "{out:?}"
+    );
+    assert_eq!(
+        bits(&out[2..]),
+        bits(&[Interval::ABSENT]),
+        "a day ahead after a day is a guess"
+    );
     let out = run(&mut fresh(1), 0, &values[..31], 28);
     assert_eq!(bits(&out), bits(&[Interval::ABSENT; 3]));
 }
 
 #[test]
 fn a_model_file_that_is_missing_is_named() {
-    let onnx = ModelSettings::Onnx(super::onnx::Settings { path: "gone.onnx".into(), window: 8 });
-    let settings = Settings { models: Models::Given(vec![onnx]), ..settings() };
-    assert_eq!(settings.model_paths(), [std::path::PathBuf::from("gone.onnx")]);
+    let onnx = ModelSettings::Onnx(super::onnx::Settings {
+        path: "gone.onnx".into(),
+        window: 8,
+    });
+    let settings = Settings {
+        models: Models::Given(vec![onnx]),
+        ..settings()
+    };
+    assert_eq!(
+        settings.model_paths(),
+        [std::path::PathBuf::from("gone.onnx")]
+    );
     let problem = Forecasts::build(&settings, grid(), &ModelFiles::new()).unwrap_err();
     assert!(problem.contains("gone.onnx"), "{problem}");
 }
@@ -193,7 +223,13 @@ fn memory_of_a_deep_series_is_bounded() {
         .collect();
     let zone = Zone::default();
     let seasons = [1_440, 10_080];
-    let past = Past { end: 0, grid, values: &values, seasons: &seasons, zone: &zone };
+    let past = Past {
+        end: 0,
+        grid,
+        values: &values,
+        seasons: &seasons,
+        zone: &zone,
+    };
     forecasts.rebuild(0, &past);
     for minute in 1..3_000 {
         forecasts.step(minute * 60_000, &[0], &[0.5]);

@@ -134,7 +134,9 @@ fn assert_sane(exposed: &Exposition, name: &str) -> Result<(), String> {
             line if line.starts_with("anomaly_score") => (0.0..1.0).contains(&value),
             // The band of what is normal is wide here, as nothing is known of the season.
             line if line.starts_with("predicted_lower_") => (0.0..1.1 * LEVEL).contains(&value),
-            line if line.starts_with("predicted_upper_") => (0.9 * LEVEL..2.0 * LEVEL).contains(&value),
+            line if line.starts_with("predicted_upper_") => {
+                (0.9 * LEVEL..2.0 * LEVEL).contains(&value)
+            }
             _ => (0.7 * LEVEL..1.3 * LEVEL).contains(&value),
         };
         if !sane {
@@ -149,7 +151,9 @@ fn present(program: &Program, name: &str) -> Result<(), String> {
     let found = lines(&program.metrics()?, name);
     match found.len() {
         8 => Ok(()),
-        other => Err(format!("level_{name}: {other} series instead of 8: {found:#?}")),
+        other => Err(format!(
+            "level_{name}: {other} series instead of 8: {found:#?}"
+        )),
     }
 }
 
