@@ -3,15 +3,18 @@
 use super::{
     Failure,
     flags::{self, Moment},
+    samples::FileFlags,
 };
 use crate::{
     app::{self, AppOptions, ConfigSource, Loaded},
     backtest::{self, BacktestOptions, Input, Theme},
-    config::SourceKind,
-    engine::Clock,
+    config::{SourceKind, suggestion},
+    engine::{Clock, SignalSettings},
+    forecast::ModelFiles,
     source::{Source, prometheus::PrometheusSource},
     telemetry::Telemetry,
 };
+use clap::ArgGroup;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     collections::BTreeMap,
@@ -24,26 +27,34 @@ const EXAMPLES: &str = "\
 Examples:
   forethought backtest --config.file=forethought.yml --from=14d
   forethought backtest --config.file=forethought.yml --from=2026-01-01 --to=2026-01-15 --json --plot=past.svg
+  forethought backtest --csv=trace.csv --step=5m --horizons=1h,24h --plot=past.svg
 
 Every value is judged with what was known before it. History before --from is read as far as each
-signal's history reaches.";
+signal's history reaches. A CSV file has a header line, a column of times and columns of values; each
+column of values is a signal.";
 
 /// Arguments of `backtest`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    group = ArgGroup::new("samples").required(true).args(["config_file", "csv", "open_metrics"])
+)]
 pub(super) struct Arguments {
-    /// The configuration file
-    #[arg(long = "config.file", value_name = "FILE")]
-    config_file: PathBuf,
-    /// First time judged, such as 2026-01-31, 2026-01-31T12:00:00Z, or 7d for so long ago
+    /// The configuration file: its signals, from its sources
+    #[arg(long = "config.file", value_name = "FILE", requires = "from")]
+    config_file: Option<PathBuf>,
+    /// First time judged, such as 2026-01-31, 2026-01-31T12:00:00Z, or 7d for so long ago [default for
+    /// files of samples: a third into them]
     #[arg(long, value_name = "TIME", value_parser = flags::moment)]
-    from: Moment,
-    /// Last time judged [default: now]
+    from: Option<Moment>,
+    /// Last time judged [default: now, or the end of the file of samples]
     #[arg(long, value_name = "TIME", value_parser = flags::moment)]
     to: Option<Moment>,
     /// Only these signals; can be given several times
     #[arg(long, value_name = "NAME")]
     signal: Vec<String>,
+    #[command(flatten)]
+    file: FileFlags,
     /// Print the figures as JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -75,23 +86,31 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
 }
 
 async fn look_back(arguments: &Arguments) -> Result<backtest::Backtest, Failure> {
-    let options = AppOptions::new(ConfigSource::File(arguments.config_file.clone()));
-    let loaded = app::load(&options).await.map_err(Failure::Usage)?;
     let now = Clock::System.now();
-    let (from, to) = (
-        arguments.from.resolve(now),
-        arguments.to.map_or(now, |to| to.resolve(now)),
-    );
-    if from >= to {
+    let from = arguments.from.map(|from| from.resolve(now));
+    let mut to = arguments.to.map(|to| to.resolve(now));
+    let (all, models, input) = match &arguments.config_file {
+        Some(path) => {
+            // Sources are asked, so the span has an end.
+            to = to.or(Some(now));
+            configured(path).await?
+        }
+        None => {
+            let (signals, samples) = arguments.file.read().map_err(Failure::Usage)?;
+            (signals, ModelFiles::new(), Input::Samples(samples))
+        }
+    };
+    if let (Some(from), Some(to)) = (from, to)
+        && from >= to
+    {
         let text = "--from: is not before --to, which is now where it is left out";
         return Err(Failure::Usage(text.to_owned()));
     }
-    let input = Input::Sources(sources(&loaded).map_err(Failure::Failed)?);
     let options = BacktestOptions {
-        signals: chosen(&loaded, &arguments.signal)?,
-        from: Some(from),
-        to: Some(to),
-        models: loaded.models,
+        signals: chosen(all, &arguments.signal)?,
+        from,
+        to,
+        models,
         keep_points: arguments.plot.is_some(),
     };
     let bar = bar();
@@ -104,27 +123,30 @@ async fn look_back(arguments: &Arguments) -> Result<backtest::Backtest, Failure>
     done.map_err(Failure::Failed)
 }
 
+async fn configured(path: &Path) -> Result<(Vec<SignalSettings>, ModelFiles, Input), Failure> {
+    let options = AppOptions::new(ConfigSource::File(path.to_owned()));
+    let loaded = app::load(&options).await.map_err(Failure::Usage)?;
+    let sources = sources(&loaded).map_err(Failure::Failed)?;
+    Ok((
+        loaded.config.signals,
+        loaded.models,
+        Input::Sources(sources),
+    ))
+}
+
 /// The signals called `names`; all of them where there are none.
-fn chosen(
-    loaded: &Loaded,
-    names: &[String],
-) -> Result<Vec<crate::engine::SignalSettings>, Failure> {
-    let all = &loaded.config.signals;
+fn chosen(all: Vec<SignalSettings>, names: &[String]) -> Result<Vec<SignalSettings>, Failure> {
     let known: Vec<&str> = all.iter().map(|signal| signal.name.as_str()).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
-        let near = crate::config::suggestion(unknown, known.iter().copied());
+        let near = suggestion(unknown, known.iter().copied());
         let text = format!(
             "--signal: there is no signal {unknown:?}{near}; signals: {}",
             known.join(", ")
         );
         return Err(Failure::Usage(text));
     }
-    let wanted = |name: &String| names.is_empty() || names.contains(name);
-    Ok(all
-        .iter()
-        .filter(|signal| wanted(&signal.name))
-        .cloned()
-        .collect())
+    let wanted = |signal: &SignalSettings| names.is_empty() || names.contains(&signal.name);
+    Ok(all.into_iter().filter(wanted).collect())
 }
 
 fn sources(loaded: &Loaded) -> Result<BTreeMap<String, Arc<dyn Source>>, String> {

@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 mod flags;
 mod run;
+mod samples;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -37,7 +38,7 @@ const LONG_VERSION: &str = concat!(
 
 const EXAMPLES: &str = "\
 Examples:
-  See it work with nothing else installed, then open the printed address:
+  See it work, without a Prometheus:
     forethought demo
   Watch one query of a Prometheus, without a file:
     forethought run --prometheus.url=http://localhost:9090 --query='sum(rate(http_requests_total[2m]))' --name=http_requests_per_second
@@ -67,14 +68,14 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// See it work with nothing else installed: a synthetic workload, the real engine, a page with charts
-    Demo(demo::Arguments),
     /// Run beside a Prometheus: query it, serve predictions and anomalies on /metrics
     Run(Box<run::Arguments>),
     /// Check a configuration file: every problem at once, with its place and what is allowed
     Check(check::Arguments),
     /// Look back: what would have been predicted and found over the past, and how good it was
     Backtest(Box<backtest::Arguments>),
+    /// See it work with nothing else installed: a synthetic workload, the real program, a page to look at
+    Demo(demo::Arguments),
     /// Measure evaluation on this machine: time and memory by number of series
     Bench(bench::Arguments),
 }
@@ -111,10 +112,10 @@ pub fn dispatch(
     };
     start_log(&cli.log);
     match cli.command {
-        Command::Demo(arguments) => demo::run(&arguments, out),
         Command::Run(arguments) => run::run(*arguments),
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Backtest(arguments) => backtest::run(&arguments, out),
+        Command::Demo(arguments) => demo::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
     }
 }

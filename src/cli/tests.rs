@@ -165,3 +165,69 @@ fn a_closed_pipe_is_success() {
     assert_eq!(failure.exit_code(), 0);
     assert!(failure.is_closed_pipe());
 }
+
+#[test]
+fn backtest_reads_a_csv_file() {
+    use std::fmt::Write as _;
+    let mut text = String::from("timestamp,load\n");
+    for minute in 0..3_000_u32 {
+        let value = 10.0 + f64::from(minute % 240) / 24.0 + f64::from(minute * 7_919 % 13) / 10.0;
+        writeln!(text, "{},{value}", 1_767_225_600 + minute * 60).unwrap();
+    }
+    let file = file(&text);
+    let csv = format!("--csv={}", file.path().display());
+    let (out, failure) = call(&["backtest", &csv, "--history=1d", "--horizons=15m", "--json"]);
+    assert!(failure.is_none(), "{}", failure.unwrap());
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["signals"][0]["signal"], "load");
+    assert!(
+        report["signals"][0]["values"].as_u64().unwrap() > 1_000,
+        "{out}"
+    );
+    let (out, failure) = call(&["backtest", &csv, "--history=1d", "--horizons=15m"]);
+    assert!(failure.is_none());
+    assert!(out.starts_with("load: 1 series over"), "{out}");
+}
+
+#[test]
+fn backtest_says_which_flag_is_wrong() {
+    let file = file("timestamp,load\n1767225600,1\n");
+    let csv = format!("--csv={}", file.path().display());
+    for (arguments, part) in [
+        (vec!["backtest"], "--config.file"),
+        (vec!["backtest", "--config.file=x"], "--from"),
+        (
+            vec!["backtest", "--config.file=/nonexistent/x", "--from=1d"],
+            "/nonexistent/x",
+        ),
+        (
+            vec!["backtest", &csv, "--history=1h"],
+            "--history: 1h is not allowed",
+        ),
+        (
+            vec!["backtest", &csv, "--horizons=90s"],
+            "--horizons: 1m30s is not a whole",
+        ),
+        (vec!["backtest", &csv, "--csv.time=t"], "t"),
+        (
+            vec!["backtest", &csv, "--signal=laod"],
+            "did you mean load?",
+        ),
+        (
+            vec!["backtest", &csv, "--from=2026-01-02", "--to=2026-01-01"],
+            "--from",
+        ),
+        (
+            vec!["backtest", "--csv=/nonexistent/y.csv"],
+            "/nonexistent/y.csv",
+        ),
+    ] {
+        let (_, failure) = call(&arguments);
+        let failure = failure.unwrap();
+        assert_eq!(failure.exit_code(), 2, "{arguments:?}: {failure}");
+        assert!(
+            failure.to_string().contains(part),
+            "{arguments:?}: {failure}"
+        );
+    }
+}

@@ -126,6 +126,9 @@ impl Config {
                 SourceKind::Prometheus(settings) => settings.set_directory(directory),
             }
         }
+        for signal in &mut self.signals {
+            signal.forecast.set_directory(directory);
+        }
     }
 }
 

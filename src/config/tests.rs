@@ -105,6 +105,18 @@ fn a_configuration_without_a_file_is_checked_too() {
 }
 
 #[test]
+fn relative_files_are_beside_the_configuration() {
+    let (_, text) = testdata("full.good.yml").remove(0);
+    let mut config = parse(&text, &env).unwrap();
+    config.set_directory(std::path::Path::new("/etc/forethought"));
+    let SourceKind::Prometheus(settings) = &config.sources[0].kind;
+    let ca = settings.tls_config.ca_file.clone().unwrap();
+    assert_eq!(ca, std::path::Path::new("/etc/forethought/ca.pem"));
+    let models = config.signals[0].forecast.model_paths();
+    assert_eq!(models, [PathBuf::from("/etc/forethought/checkout.onnx")]);
+}
+
+#[test]
 fn long_files_are_refused_unread() {
     let text = "#".repeat(MAX_FILE_BYTES + 1);
     let found = problems(&text);

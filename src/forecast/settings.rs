@@ -6,7 +6,12 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
 };
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Contents of the model files named in configuration: the core does no IO, the application reads them.
 pub type ModelFiles = BTreeMap<PathBuf, Arc<[u8]>>;
@@ -85,6 +90,18 @@ impl Settings {
             Ok(steps)
         } else {
             Err(problems)
+        }
+    }
+
+    /// Makes relative model files relative to `directory`, that of the configuration file.
+    pub fn set_directory(&mut self, directory: &Path) {
+        let Models::Given(models) = &mut self.models else {
+            return;
+        };
+        for model in models {
+            if let ModelSettings::Onnx(settings) = model {
+                settings.path = directory.join(&settings.path);
+            }
         }
     }
 
