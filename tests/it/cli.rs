@@ -31,7 +31,7 @@ fn a_bad_file_is_refused_with_every_problem_at_once() {
     assert_eq!(code, 2);
     assert_eq!(out, "");
     let problems = [
-        ("5:", "signals[0].name", "http_requests_total"),
+        ("5:", "signals[0].name", "must not end in \"_total\""),
         ("6:", "signals[0].query", "line 1, column"),
         (
             "7:",
