@@ -246,7 +246,12 @@ fn rates_use_the_interval_of_the_scrape() {
             assert_eq!(&captures[1], "$__rate_interval", "{}", query.place);
         }
         let (counters, rates) = (counter.find_iter(text), rate.find_iter(text));
-        assert_eq!(rates.count(), counters.count(), "{}: a bare counter", query.place);
+        assert_eq!(
+            rates.count(),
+            counters.count(),
+            "{}: a bare counter",
+            query.place
+        );
     }
 }
 

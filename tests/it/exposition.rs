@@ -1,11 +1,6 @@
 //! What is exposed, in the eyes of others: promtool, Python's prometheus_client, prometheus-parse.
 
-use crate::support::{
-    guard::output,
-    http,
-    live::live,
-    read, root,
-};
+use crate::support::{guard::output, http, live::live, read, root};
 use prometheus_parse::{Scrape, Value};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,15 +9,23 @@ use std::{
 
 /// The Python that `tests/install` prepares.
 fn python() -> String {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    target.join("python/bin/python").to_string_lossy().into_owned()
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target
+        .join("python/bin/python")
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Runs a Python program on a text; what it printed.
 fn judge(program: &str, text: &str) -> String {
     let output = output(&python(), &["-c", program], Some(text));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}", said.lines().last().unwrap_or(""));
+    assert!(
+        output.status.success(),
+        "{}",
+        said.lines().last().unwrap_or("")
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -70,17 +73,23 @@ fn with_python(text: &str) -> BTreeSet<Sample> {
         print(json.dumps([[s.name, s.labels, repr(float(s.value))] for f in parse(sys.stdin.read()) for s in f.samples]))";
     let samples: Vec<Sample> = serde_json::from_str(&judge(program, text)).unwrap();
     let number = |text: String| text.parse::<f64>().unwrap().to_string();
-    samples.into_iter().map(|(name, labels, value)| (name, labels, number(value))).collect()
+    samples
+        .into_iter()
+        .map(|(name, labels, value)| (name, labels, number(value)))
+        .collect()
 }
 
 fn with_prometheus_parse(text: &str) -> BTreeSet<Sample> {
     let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap();
     let samples = scrape.samples.into_iter().filter_map(|sample| {
-        let (Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value)) = sample.value else {
+        let (Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value)) = sample.value
+        else {
             return None; // it gathers the buckets of a histogram
         };
         let labels = sample.labels.iter();
-        let labels = labels.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let labels = labels
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         Some((sample.metric, labels, value.to_string()))
     });
     samples.collect()
@@ -94,7 +103,9 @@ fn prometheus_parse_reads_the_same_as_python() {
     let missing: Vec<_> = theirs.difference(&judged).collect();
     assert!(missing.is_empty(), "{missing:?}");
     // It cannot be trusted with histograms; everything else it must have seen.
-    let rest = judged.difference(&theirs).filter(|(name, ..)| !name.ends_with("_bucket"));
+    let rest = judged
+        .difference(&theirs)
+        .filter(|(name, ..)| !name.ends_with("_bucket"));
     let rest: Vec<_> = rest.collect();
     assert!(rest.is_empty(), "{rest:?}");
     assert!(theirs.len() > 50, "{} samples", theirs.len());
@@ -111,8 +122,16 @@ fn every_metric_we_expose_is_in_the_readme() {
     let readme = read("README.md");
     let exposed = live().program.metrics().unwrap();
     let signal = crate::support::live::SIGNAL;
-    let names = exposed.families().into_iter().filter(|name| !name.starts_with("process_"));
+    let names = exposed
+        .families()
+        .into_iter()
+        .filter(|name| !name.starts_with("process_"));
     let names = names.map(|name| name.replace(signal, "<signal>"));
-    let missing: Vec<_> = names.filter(|name| !readme.contains(&format!("`{name}`"))).collect();
-    assert!(missing.is_empty(), "not in the README's table: {missing:#?}");
+    let missing: Vec<_> = names
+        .filter(|name| !readme.contains(&format!("`{name}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in the README's table: {missing:#?}"
+    );
 }

@@ -29,11 +29,21 @@ struct Fault {
 }
 
 const fn fault(name: &'static str, mode: Mode, causes: &'static [&'static str]) -> Fault {
-    Fault { name, mode: Some(mode), causes, absent: true }
+    Fault {
+        name,
+        mode: Some(mode),
+        causes,
+        absent: true,
+    }
 }
 
 const FAULTS: &[Fault] = &[
-    Fault { name: "refusing", mode: None, causes: &["connect"], absent: true },
+    Fault {
+        name: "refusing",
+        mode: None,
+        causes: &["connect"],
+        absent: true,
+    },
     fault("hanging", Mode::Hang, &["timeout"]),
     fault("closing", Mode::Close, &["connect", "decode"]),
     fault("failing", Mode::Status(500), &["status"]),
@@ -44,8 +54,18 @@ const FAULTS: &[Fault] = &[
     fault("endless", Mode::Endless, &["limit"]),
     fault("wrong_types", Mode::WrongTypes, &["decode"]),
     // No number came, so there is none to go by; but the source did answer.
-    Fault { name: "not_finite", mode: Some(Mode::NotFinite), causes: &[], absent: true },
-    Fault { name: "disordered", mode: Some(Mode::Disordered), causes: &[], absent: false },
+    Fault {
+        name: "not_finite",
+        mode: Some(Mode::NotFinite),
+        causes: &[],
+        absent: true,
+    },
+    Fault {
+        name: "disordered",
+        mode: Some(Mode::Disordered),
+        causes: &[],
+        absent: false,
+    },
 ];
 
 /// The source that never misbehaves, in the same process.
@@ -54,7 +74,11 @@ const WELL: &str = "well";
 const LOST: &str = "lost";
 
 fn past() -> Past {
-    Past { metric: "level", path: "/", level: LEVEL }
+    Past {
+        metric: "level",
+        path: "/",
+        level: LEVEL,
+    }
 }
 
 fn configuration(sources: &[(&str, String)]) -> String {
@@ -93,7 +117,12 @@ fn lines(exposed: &Exposition, name: &str) -> Vec<String> {
             || (line.starts_with("anomaly_score{") && line.contains(&label))
             || (line.starts_with("anomaly_active{") && line.contains(&label))
     };
-    exposed.text.lines().filter(about).map(str::to_owned).collect()
+    exposed
+        .text
+        .lines()
+        .filter(about)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Everything published about a signal is sane: near the level, calm, and no NaN.
@@ -174,10 +203,12 @@ fn a_source_that_misbehaves_harms_only_its_own_signals_and_for_a_while() {
     for fault in FAULTS {
         assert_told(&program, &before, fault);
     }
-    assert!(program.metrics().unwrap().values("forethought_source_failures_total", &[
-        "source=\"lost\"",
-        "cause=\"connect\"",
-    ])[0] > 0.0);
+    assert!(
+        program.metrics().unwrap().values(
+            "forethought_source_failures_total",
+            &["source=\"lost\"", "cause=\"connect\"",]
+        )[0] > 0.0
+    );
 
     for (fault, fake) in FAULTS.iter().zip(&mut fakes) {
         match fault.mode {
@@ -186,7 +217,9 @@ fn a_source_that_misbehaves_harms_only_its_own_signals_and_for_a_while() {
         }
     }
     for fault in FAULTS {
-        eventually("it recovers by itself", 60, || present(&program, fault.name));
+        eventually("it recovers by itself", 60, || {
+            present(&program, fault.name)
+        });
     }
     let exposed = program.metrics().unwrap();
     for fault in FAULTS {
@@ -200,24 +233,44 @@ fn assert_told(program: &Program, before: &Exposition, fault: &Fault) {
     let after = program.metrics().unwrap();
     if !fault.absent {
         present(program, name).unwrap();
-        let rejected = after.value("forethought_source_samples_rejected_total", &[&format!("source=\"{name}\"")]);
-        assert!(rejected.unwrap() > 0.0, "{name}: what was left out is counted");
+        let rejected = after.value(
+            "forethought_source_samples_rejected_total",
+            &[&format!("source=\"{name}\"")],
+        );
+        assert!(
+            rejected.unwrap() > 0.0,
+            "{name}: what was left out is counted"
+        );
         return;
     }
     absent(program, name).unwrap();
     let status = program.json("/api/v1/status").unwrap();
     let units = status["units"].as_array().unwrap();
-    let unit = units.iter().find(|unit| unit["name"] == format!("level_{name}")).unwrap();
-    assert!(unit["silent_because"].is_string(), "{name}: the status says why: {unit}");
+    let unit = units
+        .iter()
+        .find(|unit| unit["name"] == format!("level_{name}"))
+        .unwrap();
+    assert!(
+        unit["silent_because"].is_string(),
+        "{name}: the status says why: {unit}"
+    );
     if causes.is_empty() {
         return;
     }
     let (was, is) = (failures(before, fault), failures(&after, fault));
-    assert!(is > was, "{name}: no failure with a cause of {causes:?} was counted");
+    assert!(
+        is > was,
+        "{name}: no failure with a cause of {causes:?} was counted"
+    );
     let said = program.log();
     let said = said.lines().filter(|line| line.contains(name));
-    let told = said.filter(|line| causes.iter().any(|cause| line.contains(cause))).count();
-    assert!(told > 0, "{name}: no line in the log names a cause of {causes:?}");
+    let told = said
+        .filter(|line| causes.iter().any(|cause| line.contains(cause)))
+        .count();
+    assert!(
+        told > 0,
+        "{name}: no line in the log names a cause of {causes:?}"
+    );
 }
 
 #[test]
@@ -232,9 +285,15 @@ fn a_broken_file_changes_nothing_until_it_is_mended() {
     program.rewrite(&config.replace("step: 1s", "stepp: 1s"));
     let refused = reload();
     assert!(refused.status >= 400, "{}", refused.status);
-    assert!(refused.text().contains("stepp"), "the answer says what is wrong: {}", refused.text());
+    assert!(
+        refused.text().contains("stepp"),
+        "the answer says what is wrong: {}",
+        refused.text()
+    );
     assert_eq!(program.metrics().unwrap().value(successful, &[]), Ok(0.0));
-    throughout("the former configuration stays in force", 5, || present(&program, WELL));
+    throughout("the former configuration stays in force", 5, || {
+        present(&program, WELL)
+    });
     assert!(program.log().contains("stepp"));
 
     program.rewrite(&config);
@@ -250,7 +309,11 @@ fn a_reload_by_hangup_leaves_unchanged_signals_untouched() {
     eventually("it is published", 30, || present(&program, WELL));
     let evaluations = || {
         let name = "forethought_signal_evaluations_total";
-        program.metrics().unwrap().value(name, &["signal=\"level_well\""]).unwrap()
+        program
+            .metrics()
+            .unwrap()
+            .value(name, &["signal=\"level_well\""])
+            .unwrap()
     };
     let before = evaluations();
 
@@ -260,7 +323,10 @@ fn a_reload_by_hangup_leaves_unchanged_signals_untouched() {
         present(&program, WELL)?; // at no time is the other one absent
         present(&program, "second")
     });
-    assert!(evaluations() >= before, "the unchanged signal was not started anew");
+    assert!(
+        evaluations() >= before,
+        "the unchanged signal was not started anew"
+    );
 
     program.rewrite(&config);
     program.signal("HUP");
@@ -276,7 +342,9 @@ fn a_changed_file_is_noticed_without_being_told() {
     let config = configuration(&[(WELL, fake.address())]);
     let program = Program::ready(&config, &[]);
     program.rewrite(&format!("{config}{}", signal("second", WELL)));
-    eventually("the new signal is published", 90, || present(&program, "second"));
+    eventually("the new signal is published", 90, || {
+        present(&program, "second")
+    });
 }
 
 #[test]
@@ -287,7 +355,11 @@ fn it_ends_at_once_when_told_to_while_it_reads_the_history() {
     eventually("it is alive and not ready", 10, || {
         let ready = http::request("GET", program.address(), "/-/ready", &[], b"")?;
         http::get(program.address(), "/-/healthy")?;
-        if ready.status == 503 { Ok(()) } else { Err(ready.text()) }
+        if ready.status == 503 {
+            Ok(())
+        } else {
+            Err(ready.text())
+        }
     });
     absent(&program, WELL).unwrap();
     program.signal("TERM");

@@ -20,10 +20,15 @@ fn shop(metric: &str, path: &str) -> Result<f64, String> {
 /// Whether Alertmanager was sent this alert about this path.
 fn received(alert: &str, path: &str) -> Result<Value, String> {
     let filter = http::encode(&format!("alertname=\"{alert}\""));
-    let all = http::json(&alertmanager().address, &format!("/api/v2/alerts?filter={filter}"))?;
+    let all = http::json(
+        &alertmanager().address,
+        &format!("/api/v2/alerts?filter={filter}"),
+    )?;
     let all = all.as_array().cloned().unwrap_or_default();
     let about = |alert: &Value| alert.pointer("/labels/path") == Some(&path.into());
-    all.into_iter().find(about).ok_or_else(|| format!("no {alert} about {path}"))
+    all.into_iter()
+        .find(about)
+        .ok_or_else(|| format!("no {alert} about {path}"))
 }
 
 #[test]
@@ -42,27 +47,51 @@ fn an_anomaly_goes_all_the_way_to_alertmanager_and_ends() {
     });
 
     live.shop.multiply("/cart", 3.0);
-    eventually("the verdict begins", 40, || match shop("anomaly_active", "/cart")? {
-        1.0 => Ok(()),
-        other => Err(format!("active: {other}, score: {:?}", shop("anomaly_score", "/cart"))),
+    eventually("the verdict begins", 40, || {
+        match shop("anomaly_active", "/cart")? {
+            1.0 => Ok(()),
+            other => Err(format!(
+                "active: {other}, score: {:?}",
+                shop("anomaly_score", "/cart")
+            )),
+        }
     });
     assert_eq!(shop("anomaly_direction", "/cart"), Ok(1.0));
     assert!(shop("anomaly_score", "/cart").unwrap() > 1.0);
-    assert_eq!(shop("anomaly_active", "/search"), Ok(0.0), "another series is not concerned");
+    assert_eq!(
+        shop("anomaly_active", "/search"),
+        Ok(0.0),
+        "another series is not concerned"
+    );
 
-    let alert = eventually("Alertmanager receives it", 30, || received("AnomalyActive", "/cart"));
-    let label = |name: &str| alert.pointer(&format!("/labels/{name}")).and_then(Value::as_str);
-    assert_eq!(label("job"), Some("shop"), "the labels of the source are kept: {alert}");
+    let alert = eventually("Alertmanager receives it", 30, || {
+        received("AnomalyActive", "/cart")
+    });
+    let label = |name: &str| {
+        alert
+            .pointer(&format!("/labels/{name}"))
+            .and_then(Value::as_str)
+    };
+    assert_eq!(
+        label("job"),
+        Some("shop"),
+        "the labels of the source are kept: {alert}"
+    );
     assert_eq!(label("instance"), Some("shop"));
     assert_eq!(label("signal"), Some(SIGNAL));
     assert_eq!(label("severity"), Some("info"));
     assert!(alert.pointer("/labels/exported_job").is_none());
-    assert!(received("AnomalyActive", "/search").is_err(), "one series, one alert");
+    assert!(
+        received("AnomalyActive", "/search").is_err(),
+        "one series, one alert"
+    );
 
     live.shop.multiply("/cart", 1.0);
-    eventually("the verdict ends", 60, || match shop("anomaly_active", "/cart")? {
-        0.0 => Ok(()),
-        other => Err(other.to_string()),
+    eventually("the verdict ends", 60, || {
+        match shop("anomaly_active", "/cart")? {
+            0.0 => Ok(()),
+            other => Err(other.to_string()),
+        }
     });
 }
 
@@ -74,7 +103,11 @@ fn what_is_derived_keeps_the_labels_of_its_source() {
             let query = format!("{metric}{SIGNAL}{{horizon=\"{horizon}\"}}");
             let found = eventually("every horizon is scraped", 30, || {
                 let found = prometheus().query(&query)?;
-                if found.len() == 3 { Ok(found) } else { Err(format!("{query}: {}", found.len())) }
+                if found.len() == 3 {
+                    Ok(found)
+                } else {
+                    Err(format!("{query}: {}", found.len()))
+                }
             });
             for (labels, _) in found {
                 assert_eq!(labels["job"], "shop", "{labels}");
@@ -93,7 +126,9 @@ fn a_forecast_lies_near_what_came() {
         "max(abs(predicted_{SIGNAL}{{horizon=\"10s\",path=\"/search\"}} offset 10s \
          / ignoring(horizon) shop_requests_per_second{{path=\"/search\"}} - 1))"
     );
-    let error = eventually("a forecast has come true", 60, || prometheus().value(&query));
+    let error = eventually("a forecast has come true", 60, || {
+        prometheus().value(&query)
+    });
     assert!(error < 0.1, "off by {error}");
 }
 
@@ -101,10 +136,17 @@ fn a_forecast_lies_near_what_came() {
 fn every_panel_of_every_dashboard_shows_something() {
     live();
     for query in queries() {
-        let filled = query.filled(SIGNAL, "10s", "shop_requests_per_second{job=\"shop\"}", "10s");
-        eventually(&query.place, 60, || match prometheus().query(&filled)?.len() {
-            0 => Err(format!("nothing: {filled}")),
-            some => Ok(some),
+        let filled = query.filled(
+            SIGNAL,
+            "10s",
+            "shop_requests_per_second{job=\"shop\"}",
+            "10s",
+        );
+        eventually(&query.place, 60, || {
+            match prometheus().query(&filled)?.len() {
+                0 => Err(format!("nothing: {filled}")),
+                some => Ok(some),
+            }
         });
     }
 }
@@ -112,12 +154,22 @@ fn every_panel_of_every_dashboard_shows_something() {
 #[test]
 fn prometheus_is_content_with_what_it_scrapes() {
     let live = live();
-    let query = format!("up{{job=\"forethought\",instance=\"{}\"}}", live.program.address());
+    let query = format!(
+        "up{{job=\"forethought\",instance=\"{}\"}}",
+        live.program.address()
+    );
     assert_eq!(prometheus().value(&query), Ok(1.0));
     let log = prometheus().log();
-    for complaint in ["out of order", "duplicate sample", "append failed", "too far into the future"] {
+    for complaint in [
+        "out of order",
+        "duplicate sample",
+        "append failed",
+        "too far into the future",
+    ] {
         let complaint = complaint.to_lowercase();
-        let found = log.lines().find(|line| line.to_lowercase().contains(&complaint));
+        let found = log
+            .lines()
+            .find(|line| line.to_lowercase().contains(&complaint));
         assert_eq!(found, None);
     }
 }
@@ -140,7 +192,10 @@ fn every_metric_the_shipped_alerts_use_is_exposed() {
             continue;
         }
         seen += 1;
-        assert!(families.contains(&found), "{found} is not exposed: {families:?}");
+        assert!(
+            families.contains(&found),
+            "{found} is not exposed: {families:?}"
+        );
     }
     assert!(seen > 10);
 }

@@ -225,7 +225,8 @@ pub(crate) struct Target {
 impl Target {
     /// Exposes what `text` gives.
     pub(crate) fn start(text: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        let server = Server::start(move |_| Answer::Whole(200, "text/plain; version=0.0.4", text()));
+        let server =
+            Server::start(move |_| Answer::Whole(200, "text/plain; version=0.0.4", text()));
         Self { server }
     }
 
