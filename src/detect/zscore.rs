@@ -1,7 +1,7 @@
 //! How many standard deviations a value is from the expected one.
 //!
 //! *When*: the first choice for every series; with a seasonal baseline it is the seasonal residual.
-//! *Cost*: a few nanoseconds and 4 bytes a series. *Reference*: z-score; a threshold of 6 to 8 is what
+//! *Cost*: a few nanoseconds a value and 12 bytes a series. *Reference*: z-score; a threshold of 6 to 8 is what
 //! labelled operations data asks for, not the 2.5 or 3 of text books.
 
 use super::{Batch, Detector, MAX_SCORE, Problems, Scope, positive};
@@ -56,12 +56,15 @@ struct Zscore {
 }
 
 /// How far the noise of one series reaches now and then: a heavy-tailed series is used to values that
-/// would be a sensation elsewhere. Rises by [`RISE`] with every excursion beyond it, falls a little with
-/// every step: it settles where excursions are about [`RARE`] steps apart.
+/// would be a sensation elsewhere. Rises by [`RISE`] after every excursion beyond it (not during it, or an
+/// incident would argue itself away), falls a little with every other step: it settles where excursions are
+/// about [`RARE`] steps apart.
 #[derive(Debug, Clone, Copy)]
 struct Tail {
     reach: f32,
-    /// Steps since the last value beyond the reach: values near each other are one excursion.
+    /// Greatest value of the excursion that is not over yet; 0 where none is.
+    peak: f32,
+    /// Steps since the last value beyond the reach.
     quiet: u32,
 }
 
@@ -75,14 +78,24 @@ const EXCURSION: u32 = 30;
 const MARGIN: f32 = 1.5;
 
 impl Tail {
+    fn new(least: f32) -> Self {
+        Self {
+            reach: least,
+            peak: 0.0,
+            quiet: 0,
+        }
+    }
+
     fn take(&mut self, z: f32, least: f32) {
         if z > self.reach {
-            if self.quiet >= EXCURSION {
-                self.reach = (self.reach * RISE).min(z);
-            }
+            self.peak = self.peak.max(z);
             self.quiet = 0;
+        } else if self.peak > 0.0 {
+            self.quiet += 1;
+            if self.quiet >= EXCURSION {
+                *self = Self::new((self.reach * RISE).min(self.peak));
+            }
         } else {
-            self.quiet = self.quiet.saturating_add(1);
             self.reach = (self.reach * (1.0 - (RISE - 1.0) / RARE)).max(least);
         }
     }
@@ -103,18 +116,12 @@ impl Detector for Zscore {
     }
 
     fn grow(&mut self, slots: usize) {
-        let tail = Tail {
-            reach: self.threshold / MARGIN,
-            quiet: EXCURSION,
-        };
+        let tail = Tail::new(self.threshold / MARGIN);
         self.tails.resize(slots.max(self.tails.len()), tail);
     }
 
     fn reset(&mut self, slot: Slot) {
-        self.tails[slot] = Tail {
-            reach: self.threshold / MARGIN,
-            quiet: EXCURSION,
-        };
+        self.tails[slot] = Tail::new(self.threshold / MARGIN);
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
@@ -134,5 +141,87 @@ impl Detector for Zscore {
 
     fn heap_bytes(&self) -> usize {
         self.tails.capacity() * size_of::<Tail>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::Band;
+
+    fn detector(settings: &Settings) -> Box<dyn Detector> {
+        let mut detector = settings.build(Grid::new(60_000).unwrap());
+        detector.grow(1);
+        detector
+    }
+
+    fn score(detector: &mut dyn Detector, value: f32) -> f32 {
+        let band = Band {
+            expected: 10.0,
+            lower: 4.0,
+            upper: 16.0,
+            scale: 2.0,
+        };
+        let mut out = [0.0];
+        let batch = Batch {
+            at: 0,
+            slots: &[0],
+            values: &[value],
+            bands: &[band],
+        };
+        detector.step(&batch, &mut out);
+        out[0]
+    }
+
+    #[test]
+    fn the_threshold_scores_one_on_either_side() {
+        let detector = &mut *detector(&Settings::default());
+        for (value, expected) in [
+            (10.0, 0.0),
+            (22.0, 1.0),
+            (-2.0, 1.0),
+            (70.0, 5.0),
+            (4.0, 0.5),
+        ] {
+            assert_eq!(score(detector, value), expected);
+        }
+        assert!(score(detector, f32::NAN).is_nan());
+        assert!(score(detector, f32::INFINITY).is_nan());
+    }
+
+    #[test]
+    fn an_absolute_floor_makes_small_deviations_small() {
+        let settings = Settings {
+            min_scale: 20.0,
+            ..Settings::default()
+        };
+        assert_eq!(score(&mut *detector(&settings), 22.0), 0.1);
+    }
+
+    #[test]
+    fn a_series_with_a_heavy_tail_gets_used_to_it_and_forgets_again() {
+        let detector = &mut *detector(&Settings::default());
+        let first = score(detector, 70.0);
+        assert_eq!(first, 5.0);
+        for step in 0..20_000 {
+            score(detector, if step % 200 == 0 { 70.0 } else { 11.0 });
+        }
+        assert!(score(detector, 70.0) < 1.0);
+        for _ in 0..detector.memory() {
+            score(detector, 11.0);
+        }
+        assert_eq!(score(detector, 70.0), first);
+    }
+
+    #[test]
+    fn a_long_incident_does_not_argue_itself_away() {
+        let detector = &mut *detector(&Settings::default());
+        for _ in 0..500 {
+            assert_eq!(score(detector, 70.0), 5.0);
+        }
+        for _ in 0..EXCURSION {
+            score(detector, 11.0);
+        }
+        assert!((score(detector, 70.0) - 5.0 / RISE).abs() < 1e-3);
     }
 }

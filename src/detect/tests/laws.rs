@@ -50,8 +50,8 @@ fn newest(baseline: &baseline::Settings, values: &[f32]) -> Vec<Vec<f32>> {
 
 fn close(one: &[Vec<f32>], other: &[Vec<f32>], tolerance: f32) -> Result<(), String> {
     for (one, other) in one.iter().flatten().zip(other.iter().flatten()) {
-        let same = one.is_nan() == other.is_nan()
-            && !((one - other).abs() > tolerance * (1.0 + one.abs()));
+        let difference = (one - other).abs();
+        let same = (one.is_nan() && other.is_nan()) || difference <= tolerance * (1.0 + one.abs());
         if !same {
             return Err(format!("{one} and {other}"));
         }
@@ -216,7 +216,7 @@ fn neither_the_slot_nor_its_neighbours_matter() {
             for (slot, &column) in order.iter().enumerate() {
                 Walk::fit(baseline.as_mut(), slot, grid(), &columns[column]);
             }
-            for step in 0..columns[0].len() {
+            for (step, _) in columns[0].iter().enumerate() {
                 let row: Vec<f32> = order.iter().map(|&column| columns[column][step]).collect();
                 let at = step as i64 * STEP;
                 let mut bands = [baseline::Band::UNKNOWN; 3];

@@ -2,4 +2,5 @@
 
 mod laws;
 mod nab;
+mod settings;
 mod walk;
