@@ -13,6 +13,9 @@ pub(super) enum Choice {
 const MEAN_MUST_GAIN: f64 = 0.98;
 /// A member must have had an opinion at this share of the origins at which any had.
 const LEAST_SHARE: f64 = 0.9;
+/// Weight of the mean absolute error beside the interval score, which is about four times as large:
+/// the expected value and the interval count the same.
+const MIDDLE_WEIGHT: f64 = 4.0;
 /// Fewer residuals than this show nothing.
 const LEAST_ERRORS: usize = 4;
 
@@ -59,8 +62,8 @@ pub(super) fn choose(errors: &[Vec<f32>], interval: f32) -> Option<Choice> {
     Some(choice.0)
 }
 
-/// How many residuals there are, and their mean absolute size plus the mean pinball loss of a fixed
-/// interval around them: what the expected value and the interval would have cost.
+/// How many residuals there are, and what they would have cost: their mean absolute size, and the mean
+/// interval score of a fixed interval around them.
 fn loss(errors: impl Iterator<Item = f32>, interval: f32) -> Option<(usize, f64)> {
     let mut errors: Vec<f32> = errors.filter(|error| error.is_finite()).collect();
     if errors.len() < LEAST_ERRORS {
@@ -79,5 +82,5 @@ fn loss(errors: impl Iterator<Item = f32>, interval: f32) -> Option<(usize, f64)
     }
     // Winkler's interval score is the width plus 2 / alpha times the distance outside.
     let score = (high - low) + outside / count as f64 / tail;
-    Some((count, absolute / count as f64 + score))
+    Some((count, MIDDLE_WEIGHT * absolute / count as f64 + score))
 }

@@ -158,7 +158,12 @@ impl Track {
         (sums.judged > 0.0).then(|| Trust {
             error_ratio: ratio(sums.errors, sums.actuals),
             coverage_ratio: ratio(sums.covered, sums.judged),
-            skill_ratio: 1.0 - ratio(sums.compared[0], sums.compared[1]),
+            // Without a season there is nothing to be better than, and perfect would be a lie.
+            skill_ratio: if sums.compared[1] > 0.0 {
+                1.0 - sums.compared[0] / sums.compared[1]
+            } else {
+                f32::NAN
+            },
         })
     }
 

@@ -36,8 +36,6 @@ struct Tally {
     baseline_covered: usize,
     baseline_score: f64,
     error: f64,
-    width: f64,
-    baseline_width: f64,
     baseline_error: f64,
     models: BTreeMap<&'static str, usize>,
 }
@@ -263,23 +261,11 @@ fn judge(trace: &Trace, series: &Values) -> Vec<Tally> {
             }
             let tally = &mut tallies[h];
             let (low, high) = (naive - widths[h], naive + widths[h]);
-            if std::env::var_os("FT_DUMP").is_some_and(|name| name == *format!("{}{h}", trace.name))
-            {
-                println!(
-                    "DUMP {index} {actual} {} {} {} {naive} {:?}",
-                    own.expected,
-                    own.lower,
-                    own.upper,
-                    forecasts.model(0, h)
-                );
-            }
             tally.origins += 1;
             tally.covered += usize::from((own.lower..=own.upper).contains(&actual));
             tally.score += score(actual, own.lower, own.upper);
             tally.baseline_covered += usize::from((low..=high).contains(&actual));
             tally.baseline_score += score(actual, low, high);
-            tally.width += f64::from(own.upper - own.lower);
-            tally.baseline_width += f64::from(high - low);
             tally.error += f64::from((actual - own.expected).abs());
             tally.baseline_error += f64::from((actual - naive).abs());
             *tally
@@ -316,51 +302,70 @@ fn intervals_cover_what_they_promise_on_every_trace() {
     let mut failures = Vec::new();
     for trace in &traces {
         for (h, span) in trace.horizons.iter().enumerate() {
-            let tallies: Vec<&Tally> = judged
-                .iter()
-                .filter(|(name, _)| *name == trace.name)
-                .map(|(_, tallies)| &tallies[h])
-                .collect();
-            let origins: usize = tallies.iter().map(|tally| tally.origins).sum();
-            let share = |part: fn(&Tally) -> usize| {
-                tallies.iter().map(|tally| part(tally)).sum::<usize>() as f64 / origins as f64
-            };
-            // Series differ in unit: each counts by its own ratio.
-            let mean = |ratio: fn(&Tally) -> f64| {
-                tallies.iter().map(|tally| ratio(tally)).sum::<f64>() / tallies.len() as f64
-            };
-            let coverage = share(|tally| tally.covered);
-            let relative = mean(|tally| tally.score / tally.baseline_score);
-            let mut models: BTreeMap<&str, usize> = BTreeMap::new();
-            for (model, count) in tallies.iter().flat_map(|tally| &tally.models) {
-                *models.entry(model).or_default() += count;
-            }
-            println!(
-                "{:<10} {:>7} {origins:>7} {coverage:>8.3} {:>8.3} {relative:>15.3} {:>15.3}  {models:?}",
-                trace.name,
-                span.to_string(),
-                share(|tally| tally.baseline_covered),
-                mean(|tally| tally.error / tally.baseline_error),
-            );
-            if std::env::var_os("FORETHOUGHT_TRIAL_SERIES").is_some() {
-                for tally in &tallies {
-                    println!(
-                        "    {:.3} {:.3} err {:.3} width {:.3} {:?}",
-                        tally.covered as f64 / tally.origins as f64,
-                        tally.score / tally.baseline_score,
-                        tally.error / tally.baseline_error,
-                        tally.width / tally.baseline_width,
-                        tally.models
-                    );
-                }
-            }
-            if origins < 500 || !(0.88..=0.92).contains(&coverage) || relative > 1.0 {
-                failures.push(format!(
-                    "{} {span}: {origins} {coverage:.3} {relative:.3}",
-                    trace.name
-                ));
+            let own = judged.iter().filter(|(name, _)| *name == trace.name);
+            let summary = Summary::of(own.map(|(_, tallies)| &tallies[h]));
+            println!("{:<10} {:>7} {summary}", trace.name, span.to_string());
+            let Summary {
+                origins,
+                coverage,
+                score,
+                ..
+            } = summary;
+            if origins < 500 || !(0.88..=0.92).contains(&coverage) || score > 1.0 {
+                failures.push(format!("{} {span}: {summary}", trace.name));
             }
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// All series of a trace at one horizon.
+struct Summary {
+    origins: usize,
+    coverage: f64,
+    baseline_coverage: f64,
+    /// Interval score and absolute error relative to the baseline: the mean over the series, which
+    /// differ in unit.
+    score: f64,
+    error: f64,
+    models: BTreeMap<&'static str, usize>,
+}
+
+impl Summary {
+    fn of<'a>(tallies: impl Iterator<Item = &'a Tally>) -> Self {
+        let tallies: Vec<&Tally> = tallies.collect();
+        let total =
+            |part: fn(&Tally) -> usize| -> usize { tallies.iter().map(|tally| part(tally)).sum() };
+        let mean = |ratio: fn(&Tally) -> f64| {
+            tallies.iter().map(|tally| ratio(tally)).sum::<f64>() / tallies.len() as f64
+        };
+        let origins = total(|tally| tally.origins);
+        let mut models = BTreeMap::new();
+        for (&model, count) in tallies.iter().flat_map(|tally| &tally.models) {
+            *models.entry(model).or_default() += count;
+        }
+        Self {
+            origins,
+            coverage: total(|tally| tally.covered) as f64 / origins as f64,
+            baseline_coverage: total(|tally| tally.baseline_covered) as f64 / origins as f64,
+            score: mean(|tally| tally.score / tally.baseline_score),
+            error: mean(|tally| tally.error / tally.baseline_error),
+            models,
+        }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:>7} {:>8.3} {:>8.3} {:>15.3} {:>15.3}  {:?}",
+            self.origins,
+            self.coverage,
+            self.baseline_coverage,
+            self.score,
+            self.error,
+            self.models
+        )
+    }
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 pub(super) type Reply = Response<Parts>;
 
 /// Nothing from elsewhere, nothing inline, not in a frame.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
+const POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
 /// Below this gzip does not pay.
 const WORTH_GZIP: usize = 1_024;
 

@@ -189,6 +189,9 @@ fn a_source_that_misbehaves_harms_only_its_own_signals_and_for_a_while() {
         eventually("every signal is published", 60, || present(&program, name));
     }
     let before = program.metrics().unwrap();
+    // No season is given, so there is no seasonal naive to be better than.
+    assert!(before.values("predicted_skill_ratio", &[]).is_empty());
+    assert!(!before.values("predicted_error_ratio", &[]).is_empty());
 
     for (fault, fake) in FAULTS.iter().zip(&mut fakes) {
         match fault.mode {
@@ -348,9 +351,9 @@ fn a_reload_by_hangup_leaves_unchanged_signals_untouched() {
 fn a_changed_file_is_noticed_without_being_told() {
     let fake = Fake::start(past());
     let config = configuration(&[(WELL, fake.address())]);
-    let program = Program::ready(&config, &[]);
+    let program = Program::ready(&config, &["--config.poll-interval=1s"]);
     program.rewrite(&format!("{config}{}", signal("second", WELL)));
-    eventually("the new signal is published", 90, || {
+    eventually("the new signal is published", 60, || {
         present(&program, "second")
     });
 }

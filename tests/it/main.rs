@@ -12,6 +12,7 @@
 )]
 
 mod artefacts;
+mod cli;
 mod dashboards;
 mod exposition;
 mod faults;

@@ -2,6 +2,7 @@
 
 mod browser;
 
+use super::support;
 use browser::Browser;
 use forethought::{
     app::{App, AppOptions, ConfigSource},
@@ -158,6 +159,20 @@ fn the_page_says_why_a_signal_is_silent_and_survives_its_server() {
         "the page to recover",
         "document.querySelector('.banner').hidden",
     );
+}
+
+#[test]
+fn the_files_of_the_page_name_no_other_host() {
+    for file in ["index.html", "page.css", "page.js"] {
+        let text = support::read(format!("src/web/page/{file}"));
+        // The one address is a name: that of the SVG language.
+        let text = text.replace("http://www.w3.org/2000/svg", "");
+        for stranger in [
+            "http:", "https:", "=\"/", "='/", "url(/", "@import", "<<<<<<<",
+        ] {
+            assert!(!text.contains(stranger), "{file} holds {stranger:?}");
+        }
+    }
 }
 
 fn it_asks_nobody_else(browser: &mut Browser, site: &str) {

@@ -124,7 +124,7 @@ impl Desk {
         self.events.evaluated(&self.name, evaluated);
         self.tell(|report| {
             "running".clone_into(&mut report.phase);
-            report.silent_because = silence(counts);
+            report.silent_because = silence(&newest);
             report.last_evaluation = Some(at);
             report.last_duration = Some(duration);
             report.series = counts.series;
@@ -174,9 +174,17 @@ impl Desk {
 }
 
 /// Why an outcome shows nothing, if it does.
-fn silence(counts: &Counts) -> Option<String> {
+fn silence(outcome: &Outcome) -> Option<String> {
+    let counts = &outcome.counts;
     if counts.series == 0 {
         return Some("the query answers with no series".into());
+    }
+    let mut series = outcome.series.iter();
+    if series.all(|series| series.value.is_nan() && series.score.is_nan()) {
+        return Some(format!(
+            "the newest answer has no usable value for any of the {} series",
+            counts.series
+        ));
     }
     (counts.warming == counts.series).then(|| {
         format!(

@@ -195,24 +195,13 @@ mod tests {
 zone,timestamp,series,value
 b,1970-01-01 00:02:00,x,3
 a,1970-01-01T00:01:00Z,x,1
-a,60000,y,2
+a,60,y,2
 ";
-        let all = read(
-            text,
-            &Columns {
-                labels: Some(vec![String::from("zone"), String::from("series")]),
-                ..Columns::default()
-            },
-        );
-        let all = all.err();
-        // 60000 is seconds: nobody counts the first minute of 1970 in milliseconds.
-        assert_eq!(all, None);
-        let text = text.replace("60000", "60");
         let columns = Columns {
             labels: Some(vec![String::from("zone"), String::from("series")]),
             ..Columns::default()
         };
-        let all = read(&text, &columns).unwrap();
+        let all = read(text, &columns).unwrap();
         let series = &all[0].1.series;
         let labels: Vec<String> = series.iter().map(|one| one.labels.to_string()).collect();
         assert_eq!(
@@ -258,7 +247,7 @@ a,60000,y,2
     #[test]
     fn real_traces_are_read_whole() {
         let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let folder = option_env!("FORETHOUGHT_DATA").map(PathBuf::from);
+        let folder = std::env::var_os("FORETHOUGHT_DATA").map(PathBuf::from);
         let folder = folder.unwrap_or_else(|| manifest.join("../shared/data"));
         let path = folder.join("traces/nasa_http_1min.csv.gz");
         let Ok(reader) = super::super::open(&path) else {

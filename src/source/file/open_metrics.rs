@@ -227,7 +227,9 @@ mod tests {
     }
 
     /// Name, labels, samples of each series.
-    fn flat(text: &str) -> Vec<(String, String, Vec<(Millis, f64)>)> {
+    type Flat = Vec<(String, String, Vec<(Millis, f64)>)>;
+
+    fn flat(text: &str) -> Flat {
         let all = read(text).unwrap().into_iter();
         all.flat_map(|(name, matrix)| {
             let series = matrix.series.into_iter();

@@ -19,6 +19,7 @@ mod retry;
 mod samples;
 mod settings;
 mod tls;
+mod validate;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 // The landing page: reads the outcomes from the API beside it and draws them. It never computes a
 // score or a forecast of its own, and asks no other host.
 "use strict";
@@ -180,7 +179,6 @@ class Section {
   constructor(name) {
     this.name = name;
     this.cards = new Map();
-    this.loaded = false;
     this.visible = false;
     this.meta = element("p", { class: "meta" });
     this.note = element("p", { class: "note", hidden: "" });
@@ -199,9 +197,9 @@ class Section {
     state.sections.delete(this.name);
   }
 
-  /** Whether its series are asked for: at first, while it is looked at, and while something is wrong. */
+  /** Whether its series are asked for: until all are there, while it is looked at, and while something is wrong. */
   wanted() {
-    return !this.loaded || this.visible || this.signal.active > 0 || [...this.cards.values()].some((card) => card.series.active);
+    return this.cards.size < Math.min(this.signal.series, LIMIT) || this.visible || this.signal.active > 0 || [...this.cards.values()].some((card) => card.series.active);
   }
 
   update(signal) {
@@ -221,15 +219,16 @@ class Section {
 
   async refresh() {
     const newest = Math.max(0, ...[...this.cards.values()].map((card) => card.newest()));
-    // A server that does not know `since` answers with everything, which is as good.
-    const since = newest ? `&since=${newest - REREAD * this.signal.step_ms}` : "";
-    const answer = await ask(`api/v1/series?signal=${encodeURIComponent(this.name)}&limit=${LIMIT}${since}`);
-    this.loaded = true;
+    const since = newest - REREAD * this.signal.step_ms;
+    const path = `api/v1/series?signal=${encodeURIComponent(this.name)}&limit=${LIMIT}`;
+    let answer = await ask(newest ? `${path}&since=${since}` : path);
+    // A series that was not there before is wanted with its past.
+    if (newest && answer.series.some((series) => !this.cards.has(keyOf(series)))) answer = await ask(path);
     const shared = sharedLabels(answer.series);
     this.common = shared.map(([name, value]) => `${name}=${value}`).join(", ");
     const seen = new Set();
     for (const series of answer.series) {
-      const key = JSON.stringify(Object.entries(series.labels).sort());
+      const key = keyOf(series);
       seen.add(key);
       const card = this.cards.get(key) ?? new Card(this, key);
       card.update(series, shared);
@@ -248,6 +247,8 @@ class Section {
     if (!placed && !this.grid.contains(document.activeElement)) this.grid.replaceChildren(...sorted.map((card) => card.root));
   }
 }
+
+const keyOf = (series) => JSON.stringify(Object.entries(series.labels).sort());
 
 function sharedLabels(all) {
   if (all.length < 2) return [];
@@ -638,6 +639,3 @@ function chooseHours() {
 chooseHours();
 document.addEventListener("visibilitychange", () => poll());
 poll();
-=======
-"use strict";
->>>>>>> a831957 (Serve metrics, page, API and lifecycle, with limits on everything a reader can do slowly)
