@@ -84,7 +84,7 @@ pub fn show_bytes(bytes: usize) -> String {
         .into_iter()
         .find(|(_, size)| bytes >= *size)
         .unwrap_or(("B", 1));
-    if bytes % size == 0 {
+    if bytes.is_multiple_of(size) {
         format!("{}{unit}", bytes / size)
     } else {
         format!("{:.1}{unit}", bytes as f64 / size as f64)

@@ -219,11 +219,7 @@ fn closers(text: &str) -> Option<String> {
         let word = token.text(text);
         match partner(word) {
             Some(closing) => open.push(closing),
-            None if matches!(word, ")" | "]" | "}") => {
-                if open.pop()? != word {
-                    return None;
-                }
-            }
+            None if matches!(word, ")" | "]" | "}") && open.pop()? != word => return None,
             None => {}
         }
     }

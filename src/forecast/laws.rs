@@ -151,8 +151,8 @@ fn carried_on_equals_fitted_later() {
         let last = values.len() - 1;
         assert!(carried.fit(0, &past(&values, last - 400, &zone)));
         assert!(fitted.fit(0, &past(&values, last, &zone)));
-        for index in last - 399..=last {
-            carried.extend(index as i64 * STEP, &[0], &[values[index]]);
+        for (index, &value) in values.iter().enumerate().skip(last - 399) {
+            carried.extend(index as i64 * STEP, &[0], &[value]);
         }
         let (mut one, mut other) = ([0.0; 3], [0.0; 3]);
         carried.predict(&[0], &horizons, &mut one);
