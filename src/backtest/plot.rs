@@ -110,7 +110,7 @@ fn chart(
     );
     let mut chart = ChartBuilder::on(area)
         .margin(14)
-        .caption(title, font(17))
+        .margin_top(40)
         .x_label_area_size(30)
         .y_label_area_size(64)
         .build_cartesian_2d(first.at..last.at, low..high)?;
@@ -136,18 +136,20 @@ fn chart(
             band,
         )))?;
     }
-    for run in runs(points, |point| point.value.is_finite()) {
-        let line = run.iter().map(|point| (point.at, point.value));
-        chart.draw_series(LineSeries::new(line, colours.actual.stroke_width(1)))?;
-    }
     for run in runs(points, |point| point.expected.is_finite()) {
         let line = run.iter().map(|point| (point.at, point.expected));
         chart.draw_series(LineSeries::new(line, colours.forecast.stroke_width(2)))?;
+    }
+    // On top: what really happened is never hidden by what was expected.
+    for run in runs(points, |point| point.value.is_finite()) {
+        let line = run.iter().map(|point| (point.at, point.value));
+        chart.draw_series(LineSeries::new(line, colours.actual.stroke_width(1)))?;
     }
     let marks = points.iter().filter(|point| point.active);
     chart.draw_series(
         marks.map(|point| Circle::new((point.at, point.value), 3, colours.anomaly.filled())),
     )?;
+    area.draw(&Text::new(title, (20, 14), font(16)))?;
     legend(area, colours)?;
     Ok(())
 }
@@ -165,12 +167,12 @@ fn legend(area: &DrawingArea<SVGBackend<'_>, Shift>, colours: &Colours) -> Drawn
             .color(&colours.ink)
             .pos(Pos::new(HPos::Right, VPos::Center));
         area.draw(&Text::new(text, (right, 22), style))?;
-        right -= 8 * text.len() as i32 + 6;
+        right -= 7 * text.len() as i32 + 8;
         area.draw(&Rectangle::new(
             [(right - 14, 20), (right, 24)],
             colour.filled(),
         ))?;
-        right -= 34;
+        right -= 30;
     }
     Ok(())
 }

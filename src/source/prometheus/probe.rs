@@ -9,6 +9,9 @@ use crate::{
 /// History is looked at in about so many places: at 21 days, one every hour.
 const PLACES: usize = 500;
 
+/// A source that cannot count sends the series themselves: no more than these are taken in.
+const MOST_SERIES: usize = 100_000;
+
 /// What a query would give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {
@@ -39,25 +42,32 @@ impl PrometheusSource {
         // The line ends keep a comment in the query from swallowing the bracket.
         let count = format!("count(\n{query}\n)");
         match self.probe_as(&count, now, history, grid).await {
-            // Not a vector (a scalar cannot be counted), or wrong in itself: the query says which.
+            Ok((newest, oldest)) => Ok(Probe {
+                series: last(&newest),
+                oldest,
+            }),
+            // A source that cannot count, or a query that is wrong in itself: the query says which.
             Err(error) if error.cause == Cause::Query => {
-                let probe = self.probe_as(query, now, history, grid).await?;
-                let series = probe.series.min(1);
-                Ok(Probe { series, ..probe })
+                let (newest, oldest) = self.probe_as(query, now, history, grid).await?;
+                Ok(Probe {
+                    series: newest.series.len(),
+                    oldest,
+                })
             }
-            other => other,
+            Err(error) => Err(error),
         }
     }
 
+    /// The newest answer, and the oldest time with a sample.
     async fn probe_as(
         &self,
         query: &str,
         now: Millis,
         history: Span,
         grid: Grid,
-    ) -> Result<Probe, SourceError> {
+    ) -> Result<(Matrix, Option<Millis>), SourceError> {
         let at = grid.floor(now);
-        let newest = self.instant(query, at, 1).await?;
+        let newest = self.instant(query, at, MOST_SERIES).await?;
         let coarse = grid.steps_up(history.as_millis()).div_ceil(PLACES).max(1);
         let step = grid.step() * coarse as Millis;
         let end = at.div_euclid(step) * step;
@@ -67,14 +77,12 @@ impl PrometheusSource {
             start: start.min(end),
             end,
             step,
-            max_series: 1,
+            max_series: MOST_SERIES,
         };
         let past = self.range(request).await?;
         let oldest = [first(&past), first(&newest)];
-        Ok(Probe {
-            series: last(&newest),
-            oldest: oldest.into_iter().flatten().min(),
-        })
+        let oldest = oldest.into_iter().flatten().min();
+        Ok((newest, oldest))
     }
 }
 
