@@ -1,5 +1,38 @@
 //! forethought sits beside Prometheus: it reads series, learns what is normal, scores anomalies,
 //! forecasts, and gives everything back as series.
+//!
+//! # Map
+//!
+//! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`forecast`],
+//!   [`expo`] (text formats).
+//! * [`engine`]: units (a signal, a panel), their outcomes, the catalogue readers see, and the loop that
+//!   drives them. Start reading at [`engine::SignalUnit::advance`].
+//! * Adapters: [`source`] and [`web`]. [`telemetry`] is what they count and log with.
+//! * [`config`] composes the settings that live beside the code they set; [`app`] is the process as a
+//!   value; [`cli`] the command line; [`demo`], [`backtest`] and [`bench`] are what its commands call.
+//!
+//! # Invariants
+//!
+//! 1. **The core is pure.** It does no IO, reads no clock, spawns nothing, logs nothing. Same input, same
+//!    bytes out.
+//! 2. **Dependencies point one way**: `main -> cli -> app -> adapters -> engine -> core`. `telemetry` is a
+//!    leaf the core never uses.
+//! 3. **The time-series database is the history.** A restart reads windows back with `query_range`; every
+//!    online state is derived from a bounded span of samples, from aligned epochs.
+//! 4. **Same inputs, same answer on every replica.** State at T after running since long ago equals a fresh
+//!    start at T.
+//! 5. **A read never computes.** Every reader answers from the newest outcome.
+//! 6. **A detector or a forecaster is one file** plus its name in one sorted list.
+//! 7. **validate: no IO. build: no spawn. run: the rest.** A reload builds everything before it stops
+//!    anything.
+//! 8. **Absence over lies.** What is unknown, stale or warming up is absent: never 0, never `NaN`, never the
+//!    last value without a limit.
+//! 9. **Never below reactive.** A recommendation binds only the surplus above what the present asks for.
+//!    (No recommendation is made yet.)
+//! 10. **One bad series, detector, model or source never harms another.** A panic in one is counted and
+//!     its state rebuilt.
+//!
+//! `tests/it/tidy.rs` keeps 1, 2 and 6.
 
 pub mod app;
 pub mod backtest;

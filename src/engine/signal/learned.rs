@@ -218,3 +218,97 @@ impl Learned {
         self.baseline.inner.heap_bytes() + detectors.sum::<usize>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engine::{SignalSettings, UnitOptions},
+        forecast::ModelFiles,
+    };
+
+    /// Panics on 13 and is content with everything else.
+    #[derive(Debug)]
+    struct Superstitious;
+
+    impl Detector for Superstitious {
+        fn kind(&self) -> &'static str {
+            "superstitious"
+        }
+
+        fn scope(&self) -> Scope {
+            Scope::Series
+        }
+
+        fn memory(&self) -> usize {
+            1
+        }
+
+        fn grow(&mut self, _slots: usize) {}
+
+        fn reset(&mut self, _slot: Slot) {}
+
+        fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
+            for (value, score) in batch.values.iter().zip(out) {
+                assert!(*value != 13.0, "thirteen");
+                *score = 0.5;
+            }
+        }
+
+        fn heap_bytes(&self) -> usize {
+            0
+        }
+    }
+
+    fn learned() -> Learned {
+        let settings: SignalSettings = serde_yaml::from_str("{name: load, query: up}").unwrap();
+        let plan = Plan::new(&settings, &UnitOptions::default(), &ModelFiles::new()).unwrap();
+        let mut learned = Learned::new(&Arc::new(plan));
+        let superstitious: Box<dyn Detector> = Box::new(Superstitious);
+        learned.detectors = vec![(0, Component::new(superstitious, "superstitious"))];
+        learned.grow(3);
+        learned
+    }
+
+    fn columns(values: [f32; 3]) -> Columns {
+        Columns {
+            slots: vec![0, 1, 2],
+            values: values.to_vec(),
+            bands: vec![Band::UNKNOWN; 3],
+            scores: vec![vec![f32::NAN; 3]],
+            ..Columns::default()
+        }
+    }
+
+    #[test]
+    fn a_series_that_makes_a_detector_panic_harms_no_other() {
+        let mut learned = learned();
+        let mut bad = columns([1.0, 13.0, 2.0]);
+        assert!(!learned.step(0, &mut bad), "the shard must be derived anew");
+        assert_eq!(bad.panics, ["superstitious"]);
+
+        bad.panics.clear();
+        learned.step_each(0, &mut bad);
+        assert_eq!(bad.panics, ["superstitious"]);
+        assert_eq!((bad.scores[0][0], bad.scores[0][2]), (0.5, 0.5));
+        assert!(bad.scores[0][1].is_nan());
+
+        let mut next = columns([1.0, 1.0, 1.0]);
+        assert!(learned.step(60_000, &mut next));
+        assert_eq!(next.scores[0][0], 0.5);
+        assert!(next.scores[0][1].is_nan(), "left out until its next epoch");
+
+        let zone = crate::series::Zone::default();
+        let past = Past {
+            end: 60_000,
+            grid: learned.plan.grid,
+            values: &[1.0, 1.0],
+            seasons: &[],
+            zone: &zone,
+        };
+        learned.derive(1, &past, &mut Vec::new());
+        let mut healed = columns([1.0, 1.0, 1.0]);
+        assert!(learned.step(120_000, &mut healed));
+        assert_eq!(healed.scores[0], [0.5, 0.5, 0.5]);
+    }
+}
