@@ -1,7 +1,5 @@
 //! What forecasts cost: a rebuild of one deep series, a step of ten thousand, bytes per series.
 
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
-
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use forethought::{
     forecast::{Forecasts, Interval, ModelFiles, Settings},
