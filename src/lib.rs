@@ -9,7 +9,7 @@
 //!   drives them. Start reading at [`engine::SignalUnit::advance`].
 //! * Adapters: [`source`] and [`web`]. [`telemetry`] is what they count and log with.
 //! * [`config`] composes the settings that live beside the code they set; [`app`] is the process as a
-//!   value; [`cli`] the command line; [`demo`], [`backtest`] and [`bench`] are what its commands call.
+//!   value; [`cli`] the command line; [`demo`], [`backtest`] and [`mod@bench`] are what its commands call.
 //!
 //! # Invariants
 //!

@@ -1,8 +1,8 @@
 //! The configuration file: read whole, checked whole, every problem reported at once.
 //!
-//! [`parse`] is the way in. It reads YAML, puts the environment in ([`env`]), fits the result to the
-//! settings structs that live beside the code they set ([`shape`]), then checks what needs the whole
-//! file ([`check`]). It does no IO: not even the environment is read here.
+//! `parse` is the way in. It reads YAML, puts the environment in (`env`), fits the result to the
+//! settings structs that live beside the code they set (`shape`), then checks what needs the whole
+//! file (`check`). It does no IO: not even the environment is read here.
 
 mod check;
 mod env;

@@ -1,8 +1,8 @@
 //! The live loop: what asks the sources on aligned ticks, drives the units and hands on what they say.
 //!
-//! One task per unit ([`signal`], [`panel`]); it owns the unit's state, so there are no locks. The set
+//! One task per unit (`signal`, `panel`); it owns the unit's state, so there are no locks. The set
 //! of tasks is the [`Fleet`], which a reload changes without touching what did not change. What a unit
-//! says about itself goes over its [`desk`].
+//! says about itself goes over its `desk`.
 
 mod backfill;
 mod desk;

@@ -1,7 +1,7 @@
 //! A signal as a unit: windows in, outcome out.
 //!
 //! The order of work in one step is [`SignalUnit::advance`]; when state is derived anew is
-//! [`epoch`]; what a series' state consists of is [`shard`]; what readers get is [`publish`].
+//! `epoch`; what a series' state consists of is `shard`; what readers get is `publish`.
 
 mod across;
 mod epoch;

@@ -1,9 +1,9 @@
 //! A Prometheus-compatible HTTP API as a source: Prometheus, VictoriaMetrics, Thanos, Mimir.
 //!
-//! One range becomes requests a source can answer ([`chunk`]); each is sent within its deadlines
-//! ([`client`], [`body`]), again where that may help ([`retry`]), or not at all while the source keeps
-//! failing ([`breaker`]). Answers are decoded in one pass ([`decode`], [`samples`]) and put together
-//! ([`gather`]).
+//! One range becomes requests a source can answer (`chunk`); each is sent within its deadlines
+//! (`client`, `body`), again where that may help (`retry`), or not at all while the source keeps
+//! failing (`breaker`). Answers are decoded in one pass (`decode`, `samples`) and put together
+//! (`gather`).
 
 mod auth;
 mod body;
