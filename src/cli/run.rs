@@ -44,7 +44,7 @@ pub(super) struct Arguments {
         conflicts_with = "config_file"
     )]
     query: Option<String>,
-    /// Without a file: series are published as predicted_<NAME> [default: the query, if it is just a name]
+    /// Without a file: series are published as `predicted_<NAME>` [default: the query, if it is just a name]
     #[arg(
         long,
         value_name = "NAME",
