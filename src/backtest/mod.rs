@@ -207,6 +207,10 @@ impl<'a> Study<'a> {
             }
             progress(&self.settings.name, (evaluated - begin) as f64 / whole);
         }
+        if self.report.values == 0 {
+            let (from, to) = (time(self.from), time(self.to));
+            return Err(format!("there is no sample between {from} and {to}"));
+        }
         Ok(self.finish())
     }
 
@@ -214,6 +218,13 @@ impl<'a> Study<'a> {
         self.scorer.observe(outcome);
         let before = self.report.anomalies;
         self.report.anomalies += outcome.counts.begun.iter().sum::<u64>();
+        if !outcome.series.is_empty() {
+            let at = outcome.at as f64 / 1_000.0;
+            if self.report.values == 0 {
+                self.report.from = at;
+            }
+            self.report.to = at;
+        }
         for series in &outcome.series {
             self.report.values += 1;
             self.report.anomalous_values += u64::from(series.score > 1.0);
@@ -272,12 +283,22 @@ fn span(
         .ok_or("--to is needed")?;
     let (from, to) = (grid.floor(from), grid.floor(to));
     if from < to {
-        Ok((from, to))
-    } else {
-        Err(format!(
-            "nothing lies between --from {from} and --to {to} (milliseconds since the epoch)"
-        ))
+        return Ok((from, to));
     }
+    let holds = known.map(|(oldest, newest)| {
+        let (oldest, newest) = (time(oldest), time(newest));
+        format!("; the samples are from {oldest} to {newest}")
+    });
+    let (from, to) = (time(from), time(to));
+    Err(format!(
+        "nothing lies between --from {from} and --to {to}{}",
+        holds.unwrap_or_default()
+    ))
+}
+
+/// A time as people write it.
+fn time(at: Millis) -> String {
+    jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |time| time.to_string())
 }
 
 /// Collects the points to draw: each value beside what had been forecast for its time.
@@ -423,5 +444,12 @@ mod tests {
         };
         let why = run(&nothing, &input, &|_, _| ()).await.unwrap_err();
         assert!(why.contains("--from"), "{why}");
+        let elsewhere = BacktestOptions {
+            from: Some(100 * DAY * STEP),
+            to: Some(101 * DAY * STEP),
+            ..options()
+        };
+        let why = run(&elsewhere, &input, &|_, _| ()).await.unwrap_err();
+        assert!(why.contains("no sample between 1970-04-11"), "{why}");
     }
 }

@@ -16,9 +16,9 @@ pub struct Report {
 pub struct SignalReport {
     /// Name of the signal.
     pub signal: String,
-    /// First grid time judged, seconds since the epoch.
+    /// First grid time with a value, seconds since the epoch.
     pub from: f64,
-    /// Last grid time judged, seconds since the epoch.
+    /// Last grid time with a value, seconds since the epoch.
     pub to: f64,
     /// Series seen.
     pub series: usize,
@@ -81,7 +81,7 @@ impl fmt::Display for SignalReport {
         if self.horizons.iter().all(|horizon| horizon.forecasts == 0) {
             return writeln!(
                 f,
-                "  no forecast was due: the span is shorter than the horizons"
+                "  no forecast was due: the span is shorter than the horizons, or too little history lies before it"
             );
         }
         writeln!(

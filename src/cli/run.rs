@@ -119,13 +119,21 @@ fn source(arguments: &Arguments) -> Result<ConfigSource, Failure> {
     let url = arguments.prometheus_url.as_deref().unwrap_or_default();
     let query = arguments.query.as_deref().unwrap_or_default();
     let name = match &arguments.name {
-        Some(name) => name,
-        None if refuse_signal_name(query).is_none() => query,
-        None => DEFAULT_NAME,
+        Some(name) => name.clone(),
+        None => name_of(query),
     };
-    match Config::single(url, name, query) {
+    match Config::single(url, &name, query) {
         Ok(config) => Ok(ConfigSource::Literal(Box::new(config))),
         Err(problems) => Err(Failure::Usage(as_flags(&problems))),
+    }
+}
+
+/// The query, if it is just a name. Recorded series have colons in theirs, which are not exposed.
+fn name_of(query: &str) -> String {
+    let name = query.replace(':', "_");
+    match refuse_signal_name(&name) {
+        None => name,
+        Some(_) => DEFAULT_NAME.to_owned(),
     }
 }
 
@@ -210,6 +218,10 @@ mod tests {
             panic!("a file")
         };
         assert_eq!(config.signals[0].name, "node_load1");
+        assert_eq!(
+            name_of("job:http_requests:rate2m"),
+            "job_http_requests_rate2m"
+        );
         let ConfigSource::Literal(config) = parse(&[url, "--query=rate(x[5m])"]).unwrap().config
         else {
             panic!("a file")

@@ -2,7 +2,7 @@
 //!
 //! Pure: the value of a series at a time is a function of the time, the start of the demo and a seed.
 //! It has what real series have: daily and weekly seasons, growth, noise that grows with load, heavy
-//! tails, counts that are whole numbers, gaps, a lasting change of level; and [`incidents`](super::incidents).
+//! tails, counts that are whole numbers, gaps, a lasting change of level; and [`incidents`].
 
 use super::{
     Dataset, SCRAPE,

@@ -81,6 +81,8 @@ pub struct Counts {
     pub active: usize,
     /// Values of re-read grid times that had changed.
     pub corrections: usize,
+    /// Series of answers for which there was no place under `max_series`.
+    pub refused: usize,
     /// Panics caught, by detector or forecaster.
     pub panics: Vec<(&'static str, u64)>,
     /// Bytes of state.

@@ -17,7 +17,10 @@ use crate::{
         panel::{Joined, join},
     },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Steps of judged past a verdict is derived from anew, and how often that is, in steps.
 const VERDICT_MEMORY: usize = 288;
@@ -247,16 +250,31 @@ impl PanelUnit {
                 self.verdicts.rederive(known.slot);
             }
         }
-        let bands = vec![UNIT_BAND; slots.len()];
-        let mut verdicts = vec![Verdict::default(); slots.len()];
+        // Entities that are absent are judged too: their silence is part of the past of their verdict.
+        let mut all: Vec<(Slot, f32, f32)> = slots
+            .iter()
+            .zip(scores.iter().zip(farthest))
+            .map(|(&slot, (&score, &distance))| (slot, score, distance))
+            .collect();
+        let present: BTreeSet<Slot> = slots.iter().copied().collect();
+        let absent = self.entities.values().map(|known| known.slot);
+        let absent = absent.filter(|slot| !present.contains(slot));
+        all.extend(absent.map(|slot| (slot, f32::NAN, f32::NAN)));
+        all.sort_unstable_by_key(|(slot, ..)| *slot);
+        let columns = |field: fn(&(Slot, f32, f32)) -> f32| all.iter().map(field).collect();
+        let (scores, values): (Vec<f32>, Vec<f32>) = (columns(|one| one.1), columns(|one| one.2));
+        let all_slots: Vec<Slot> = all.iter().map(|one| one.0).collect();
+        let bands = vec![UNIT_BAND; all.len()];
+        let mut verdicts = vec![Verdict::default(); all.len()];
         let batch = Batch {
             at,
-            slots,
-            values: farthest,
+            slots: &all_slots,
+            values: &values,
             bands: &bands,
         };
-        self.verdicts.step(&batch, scores, &mut verdicts);
-        verdicts
+        self.verdicts.step(&batch, &scores, &mut verdicts);
+        let position = |slot: &Slot| all_slots.binary_search(slot).unwrap_or(0);
+        slots.iter().map(|slot| verdicts[position(slot)]).collect()
     }
 
     #[expect(
@@ -281,8 +299,11 @@ impl PanelUnit {
         for verdict in verdicts.iter().filter(|verdict| verdict.began) {
             counts.begun[usize::from(verdict.direction > 0)] += 1;
         }
-        self.begun[0] += counts.begun[0];
-        self.begun[1] += counts.begun[1];
+        // What is replayed began before this process did.
+        if mode != Mode::Replay {
+            self.begun[0] += counts.begun[0];
+            self.begun[1] += counts.begun[1];
+        }
         counts.warming = scores.iter().filter(|score| score.is_nan()).count();
         counts.active = verdicts.iter().filter(|verdict| verdict.active).count();
         let series = joined

@@ -186,7 +186,8 @@ fn silence(outcome: &Outcome) -> Option<String> {
             counts.series
         ));
     }
-    (counts.warming == counts.series).then(|| {
+    let shown = outcome.series.iter().any(|series| series.band.is_known());
+    (counts.warming == counts.series && !shown).then(|| {
         format!(
             "all {} series are without enough history yet",
             counts.series

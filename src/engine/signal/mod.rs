@@ -46,6 +46,10 @@ pub struct SignalUnit {
     evaluated: Option<Millis>,
     /// Corrections since the last outcome.
     corrections: usize,
+    /// Series for which there was no place since the last outcome.
+    refused: usize,
+    /// Grid time at which this process started: anomalies begun before are not its own.
+    started: Millis,
     publisher: Publisher,
 }
 
@@ -66,6 +70,8 @@ impl SignalUnit {
             places: HashMap::new(),
             evaluated: None,
             corrections: 0,
+            refused: 0,
+            started: Millis::MIN,
             publisher: Publisher::new(&plan),
             plan,
         })
@@ -104,6 +110,7 @@ impl SignalUnit {
                 continue;
             };
             let Some((shard, slot)) = self.place(&series.labels, first) else {
+                self.refused += 1;
                 continue;
             };
             for &(at, value) in &series.samples {
@@ -130,6 +137,7 @@ impl SignalUnit {
             .par_iter_mut()
             .for_each(|shard| shard.restart(from, now));
         self.corrections = 0;
+        self.started = at;
         let start = from * grid.step();
         self.evaluated = Some(start);
         start
@@ -145,8 +153,10 @@ impl SignalUnit {
             .step(at, &self.plan, &mut self.shards, &mut panics);
         self.shards.par_iter_mut().for_each(|shard| shard.judge(at));
         self.evaluated = Some(at);
-        let mut outcome = self.publisher.outcome(at, mode, &self.shards);
+        let own = at > self.started;
+        let mut outcome = self.publisher.outcome(at, mode, own, &self.shards);
         outcome.counts.corrections = std::mem::take(&mut self.corrections);
+        outcome.counts.refused = std::mem::take(&mut self.refused);
         outcome.counts.state_bytes = self.state_bytes();
         for kind in panics {
             publish::count_panic(&mut outcome.counts.panics, kind);
@@ -165,7 +175,7 @@ impl SignalUnit {
         if let Some(&place) = self.places.get(labels) {
             return Some(place);
         }
-        if self.places.len() >= self.most_series() {
+        if self.places.len() >= self.plan.max_series && !self.make_room(first) {
             return None;
         }
         let place = self.admit(labels, self.plan.grid.index(first))?;
@@ -175,9 +185,29 @@ impl SignalUnit {
         Some(place)
     }
 
-    /// Series that vanished keep their state for a while: room for as many again as may be there.
-    fn most_series(&self) -> usize {
-        self.plan.max_series.saturating_mul(2)
+    /// Forgets the series that has been silent longest, for one whose first sample is at `first`;
+    /// `false` where every series still has samples then. Series that vanished keep their state only
+    /// while nobody else needs the place.
+    fn make_room(&mut self, first: Millis) -> bool {
+        let index = self.plan.grid.index(first);
+        let shards = self.shards.iter().enumerate();
+        let silent = shards.filter_map(|(shard, own)| {
+            let (newest, slot) = own.silent_longest()?;
+            (newest < index).then_some((newest, shard, slot))
+        });
+        let Some((_, shard, slot)) = silent.min() else {
+            return false;
+        };
+        self.evict(shard, slot);
+        true
+    }
+
+    fn evict(&mut self, shard: usize, slot: Slot) {
+        if let Some(labels) = self.shards[shard].evict(slot) {
+            self.places.remove(&labels);
+        }
+        self.across.evict(shard, slot);
+        self.publisher.evict((shard, slot));
     }
 
     fn admit(&mut self, labels: &Labels, first: i64) -> Option<(usize, Slot)> {
@@ -197,11 +227,7 @@ impl SignalUnit {
     fn forget_silent(&mut self, index: i64) {
         for shard in 0..self.shards.len() {
             for slot in self.shards[shard].silent_since(index) {
-                if let Some(labels) = self.shards[shard].evict(slot) {
-                    self.places.remove(&labels);
-                }
-                self.across.evict(shard, slot);
-                self.publisher.evict((shard, slot));
+                self.evict(shard, slot);
             }
         }
     }

@@ -32,7 +32,7 @@ pub(super) struct Publisher {
     order: BTreeMap<Labels, Place>,
     rendered: Vec<Vec<Option<Rendered>>>,
     /// Verdicts begun since the start, below and above what was expected.
-    begun: [u64; 2],
+    pub(super) begun: [u64; 2],
 }
 
 /// The label sets one series is published with.
@@ -80,10 +80,19 @@ impl Publisher {
         }
     }
 
-    pub(super) fn outcome(&mut self, at: Millis, mode: Mode, shards: &[Shard]) -> Outcome {
+    /// `own`: whether this time is after the start of the process, so that what begins is counted.
+    pub(super) fn outcome(
+        &mut self,
+        at: Millis,
+        mode: Mode,
+        own: bool,
+        shards: &[Shard],
+    ) -> Outcome {
         let mut counts = self.counts(shards);
-        self.begun[0] += counts.begun[0];
-        self.begun[1] += counts.begun[1];
+        if own {
+            self.begun[0] += counts.begun[0];
+            self.begun[1] += counts.begun[1];
+        }
         let rows = self.rows(shards);
         counts.warming = rows.iter().filter(|row| row.score().is_nan()).count();
         counts.active = rows.iter().filter(|row| row.verdict().active).count();

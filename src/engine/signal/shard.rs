@@ -138,6 +138,14 @@ impl Shard {
             .collect()
     }
 
+    /// Newest sample (grid slot) and slot of the series that has been silent longest.
+    pub(super) fn silent_longest(&self) -> Option<(i64, Slot)> {
+        let members = self.members.iter().enumerate();
+        members
+            .filter_map(|(slot, member)| Some((member.as_ref()?.newest, slot)))
+            .min()
+    }
+
     /// Derives every series as it was in grid slot `from`, for a process that starts in slot `now`.
     pub(super) fn restart(&mut self, from: i64, now: i64) {
         let plan = Arc::clone(&self.plan);
@@ -147,26 +155,39 @@ impl Shard {
             };
             let (offset, first) = (member.offset, member.first);
             member.forecast_from = plan.epochs.last(now, offset, first).unwrap_or(i64::MIN);
-            if !plan.deep || first > from {
-                continue;
+            if plan.deep && first <= from {
+                self.derive_as_of(slot, from);
             }
-            let epoch = plan.epochs.last(from, offset, first);
-            if let Some(epoch) = epoch {
-                self.derive(slot, (epoch - 1) * plan.grid.step());
-            }
-            let Some(member) = &self.members[slot] else {
-                continue;
-            };
-            let since = epoch.unwrap_or(first);
-            let values = member.window.until(plan.grid, from * plan.grid.step());
-            let steps = usize::try_from(from - since + 1)
-                .unwrap_or(0)
-                .min(values.len());
-            let values = &values[values.len() - steps..];
-            let begin = (from - steps as i64 + 1) * plan.grid.step();
-            self.learned
-                .walk(slot, begin, values, &mut self.columns.panics);
         }
+    }
+
+    /// Baseline and detectors of one series as they are after grid slot `index`: derived at its last
+    /// epoch, stepped on from there.
+    fn derive_as_of(&mut self, slot: Slot, index: i64) {
+        let plan = Arc::clone(&self.plan);
+        let at = index * plan.grid.step();
+        let Some(member) = &mut self.members[slot] else {
+            return;
+        };
+        if member.window.end().is_none_or(|end| end < at) {
+            // Silent since before: the window must reach as far as the time.
+            member.window.push(plan.grid, at, f32::NAN);
+        }
+        let (offset, first) = (member.offset, member.first);
+        let epoch = plan.epochs.last(index, offset, first);
+        match epoch {
+            Some(epoch) => self.derive(slot, (epoch - 1) * plan.grid.step()),
+            None => self.learned.evict(slot),
+        }
+        let Some(member) = &self.members[slot] else {
+            return;
+        };
+        let values = member.window.until(plan.grid, at);
+        let steps = usize::try_from(index - epoch.unwrap_or(first) + 1).unwrap_or(0);
+        let values = &values[values.len().saturating_sub(steps)..];
+        let begin = (index - values.len() as i64 + 1) * plan.grid.step();
+        self.learned
+            .walk(slot, begin, values, &mut self.columns.panics);
     }
 
     fn forget_state(&mut self, slot: Slot) {
@@ -328,6 +349,7 @@ impl Shard {
         let done = guarded(|| forecasts.rebuild(slot, &past)).is_some();
         if !done {
             self.columns.panics.push("forecast");
+            forecasts.evict(slot);
         }
         self.forecasts_broken[slot] = !done;
         member.forecasting = done;
@@ -339,11 +361,12 @@ impl Shard {
         if self.learned.step(at, &mut self.columns) {
             return;
         }
-        let ends = at - plan.grid.step();
         self.learned = Learned::new(&plan);
         self.learned.grow(self.members.len());
-        for slot in self.columns.slots.clone() {
-            self.derive(slot, ends);
+        if plan.deep {
+            for slot in self.columns.slots.clone() {
+                self.derive_as_of(slot, plan.grid.index(at) - 1);
+            }
         }
         self.learned.step_each(at, &mut self.columns);
     }

@@ -198,11 +198,76 @@ fn series_over_the_limit_are_left_out() {
     };
     let mut unit = unit(&limited);
     unit.ingest(&matrix(0, 10));
-    assert_eq!(
-        unit.series(),
-        2,
-        "one that may be there and one that may have been"
-    );
+    assert_eq!(unit.series(), 1);
+    unit.restart(10 * STEP);
+    let first = unit.evaluated().unwrap() + STEP;
+    assert_eq!(unit.advance(first, Mode::Replay).counts.refused, 3);
+}
+
+#[test]
+fn a_series_that_is_gone_makes_room_for_one_that_is_there() {
+    let limited = SignalSettings {
+        max_series: 1,
+        ..settings()
+    };
+    let mut unit = unit(&limited);
+    let only = |series: u64, from: i64, to: i64| {
+        let mut matrix = matrix(from, to);
+        matrix.series.retain(|own| own.labels == labels(series));
+        matrix
+    };
+    unit.ingest(&only(0, 0, 10));
+    unit.ingest(&only(1, 11, 20));
+    unit.restart(20 * STEP);
+    let mut last = Outcome::default();
+    let first = unit.evaluated().unwrap() / STEP + 1;
+    for index in first..=20 {
+        last = unit.advance(index * STEP, Mode::Replay);
+    }
+    let there: Vec<_> = last.series.iter().map(|own| own.labels.clone()).collect();
+    assert_eq!(there, [labels(1)]);
+}
+
+#[test]
+fn what_began_before_the_start_is_not_counted_as_begun() {
+    let mut unit = unit(&settings());
+    let history = unit.history_start(2_115 * STEP) / STEP;
+    unit.ingest(&matrix(history, 2_115));
+    let from = unit.restart(2_115 * STEP) / STEP;
+    let mut replayed = 0;
+    for index in from + 1..=2_115 {
+        let outcome = unit.advance(index * STEP, Mode::Replay);
+        replayed += outcome.counts.begun.iter().sum::<u64>();
+    }
+    assert!(replayed > 0, "an incident lies in what is replayed");
+    unit.ingest(&matrix(2_116, 2_116));
+    let outcome = unit.advance(2_116 * STEP, Mode::Publish);
+    assert_eq!(unit.publisher.begun, outcome.counts.begun);
+}
+
+#[test]
+fn a_series_silent_since_before_the_restart_is_derived_at_the_right_times() {
+    let silent = |start: i64| {
+        let mut unit = unit(&settings());
+        let history = unit.history_start(start * STEP) / STEP;
+        let mut past = matrix(history, start);
+        for series in &mut past.series {
+            series.samples.retain(|sample| sample.0 <= 2_000 * STEP);
+        }
+        unit.ingest(&past);
+        let from = unit.restart(start * STEP) / STEP;
+        let mut last = Outcome::default();
+        for index in from + 1..=2_420 {
+            if index > 2_400 {
+                unit.ingest(&matrix(index, index));
+            }
+            last = unit.advance(index * STEP, Mode::Study);
+        }
+        last
+    };
+    let (long, fresh) = (silent(2_010), silent(2_395));
+    assert!(!long.series.is_empty());
+    assert_same(&long, &fresh);
 }
 
 proptest! {

@@ -41,14 +41,16 @@ impl PrometheusSource {
         })?;
         // The line ends keep a comment in the query from swallowing the bracket.
         let count = format!("count(\n{query}\n)");
-        match self.probe_as(&count, now, history, grid).await {
+        match self.probe_as(&count, now, history, grid, 1).await {
             Ok((newest, oldest)) => Ok(Probe {
                 series: last(&newest),
                 oldest,
             }),
             // A source that cannot count, or a query that is wrong in itself: the query says which.
             Err(error) if error.cause == Cause::Query => {
-                let (newest, oldest) = self.probe_as(query, now, history, grid).await?;
+                let (newest, oldest) = self
+                    .probe_as(query, now, history, grid, MOST_SERIES)
+                    .await?;
                 Ok(Probe {
                     series: newest.series.len(),
                     oldest,
@@ -65,9 +67,10 @@ impl PrometheusSource {
         now: Millis,
         history: Span,
         grid: Grid,
+        max_series: usize,
     ) -> Result<(Matrix, Option<Millis>), SourceError> {
         let at = grid.floor(now);
-        let newest = self.instant(query, at, MOST_SERIES).await?;
+        let newest = self.instant(query, at, max_series).await?;
         let coarse = grid.steps_up(history.as_millis()).div_ceil(PLACES).max(1);
         let step = grid.step() * coarse as Millis;
         let end = at.div_euclid(step) * step;
@@ -77,7 +80,7 @@ impl PrometheusSource {
             start: start.min(end),
             end,
             step,
-            max_series: MOST_SERIES,
+            max_series,
         };
         let past = self.range(request).await?;
         let oldest = [first(&past), first(&newest)];
