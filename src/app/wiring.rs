@@ -51,9 +51,15 @@ pub(super) fn plan(
     }
     let panels = config.panels.iter().map(|settings| {
         let grid = panel_grid(settings, config)?;
+        let members = config
+            .signals
+            .iter()
+            .filter(|signal| settings.signals.contains(&signal.name));
+        let replay = members.filter_map(SignalSettings::replay).min();
         let (own, options) = (settings.clone(), unit_options.clone());
-        let make =
-            Arc::new(move || PanelUnit::new(&own, &options, grid).map(|unit| Box::new(unit) as _));
+        let make = Arc::new(move || {
+            PanelUnit::new(&own, &options, grid, replay).map(|unit| Box::new(unit) as _)
+        });
         Ok(PanelPlan {
             settings: settings.clone(),
             make,

@@ -22,10 +22,9 @@ use std::{
     sync::Arc,
 };
 
-/// Steps of judged past a verdict is derived from anew, and how often that is, in steps.
+/// Steps of judged past a verdict is derived from anew, and how often that is, in steps: at most so
+/// many, and fewer where the signals replay less at a start.
 const VERDICT_MEMORY: usize = 288;
-/// An entity that was not seen for so many steps is forgotten.
-const FORGET: i64 = 2 * VERDICT_MEMORY as i64;
 
 /// One panel with the state of all its entities.
 #[derive(Debug)]
@@ -37,6 +36,8 @@ pub struct PanelUnit {
     combine: Combine,
     detectors: Vec<Box<dyn PanelDetector>>,
     verdicts: Verdicts,
+    /// Steps of judged past a verdict is derived from anew, and how often that is.
+    verdict_memory: usize,
     /// Slot, when last seen (grid index), and the labels as published.
     entities: BTreeMap<Labels, Entity>,
     free: Vec<Slot>,
@@ -52,7 +53,7 @@ struct Entity {
 }
 
 impl PanelUnit {
-    /// A panel over signals that share `grid`.
+    /// A panel over signals that share `grid` and replay so many steps at a start (`None`: no matter).
     ///
     /// # Errors
     /// A detector that cannot judge vectors.
@@ -60,6 +61,7 @@ impl PanelUnit {
         settings: &PanelSettings,
         options: &UnitOptions,
         grid: Grid,
+        replay: Option<usize>,
     ) -> Result<Self, String> {
         let detectors = settings.detectors.iter().map(|detector| {
             detector
@@ -71,13 +73,19 @@ impl PanelUnit {
             .iter()
             .map(|detector| detector.kind())
             .collect();
+        let detectors = detectors.collect::<Result<Vec<_>, _>>()?;
+        let remembered = longest_memory(&detectors);
+        let verdict_memory = replay.map_or(VERDICT_MEMORY, |replay| {
+            (replay.saturating_sub(remembered) / 2).clamp(1, VERDICT_MEMORY)
+        });
         Ok(Self {
             name: settings.name.as_str().into(),
             grid,
             replica: options.replica.clone(),
             combine: settings.combine.for_members(&kinds),
-            detectors: detectors.collect::<Result<_, _>>()?,
-            verdicts: Verdicts::new(&settings.alerting, &settings.severity, grid, VERDICT_MEMORY),
+            detectors,
+            verdicts: Verdicts::new(&settings.alerting, &settings.severity, grid, verdict_memory),
+            verdict_memory,
             entities: BTreeMap::new(),
             free: Vec::new(),
             slots: 0,
@@ -88,12 +96,7 @@ impl PanelUnit {
 
     /// Steps of past after which the state of a new panel equals that of an old one.
     pub fn memory(&self) -> usize {
-        let detectors = self
-            .detectors
-            .iter()
-            .map(|detector| detector.memory())
-            .max();
-        detectors.unwrap_or(0).min(VERDICT_MEMORY) + 2 * VERDICT_MEMORY
+        longest_memory(&self.detectors) + 2 * self.verdict_memory
     }
 
     /// Evaluates grid time `at` from the outcomes of its signals at that time. A signal that is late
@@ -245,8 +248,9 @@ impl PanelUnit {
     ) -> Vec<Verdict> {
         let index = self.grid.index(at);
         for (entity, known) in &self.entities {
-            let offset = (entity.fingerprint() % VERDICT_MEMORY as u64) as i64;
-            if (index - offset).rem_euclid(VERDICT_MEMORY as i64) == 0 {
+            let memory = self.verdict_memory as i64;
+            let offset = (entity.fingerprint() % self.verdict_memory as u64) as i64;
+            if (index - offset).rem_euclid(memory) == 0 {
                 self.verdicts.rederive(known.slot);
             }
         }
@@ -363,11 +367,13 @@ impl PanelUnit {
         chunks
     }
 
+    /// An entity that was not seen for twice the memory of its verdict is forgotten.
     fn forget(&mut self, index: i64) {
+        let forget = 2 * self.verdict_memory as i64;
         let gone: Vec<Labels> = self
             .entities
             .iter()
-            .filter(|(_, known)| index - known.seen >= FORGET)
+            .filter(|(_, known)| index - known.seen >= forget)
             .map(|(entity, _)| entity.clone())
             .collect();
         for entity in gone {
@@ -381,6 +387,11 @@ impl PanelUnit {
             self.free.push(known.slot);
         }
     }
+}
+
+fn longest_memory(detectors: &[Box<dyn PanelDetector>]) -> usize {
+    let memories = detectors.iter().map(|detector| detector.memory());
+    memories.max().unwrap_or(0).min(VERDICT_MEMORY)
 }
 
 /// Channels are distances in scales: nothing is expected, and one scale is ordinary.
@@ -407,13 +418,14 @@ mod tests {
 
     const STEP: Millis = 60_000;
 
-    fn panel() -> PanelUnit {
+    fn panel(replay: Option<usize>) -> PanelUnit {
         let text = "{name: node_health, signals: [cpu, memory], on: [instance], \
                     detectors: [{dbscan: {}}], alerting: {for: 2m}}";
         let settings: PanelSettings = serde_yaml::from_str::<serde_yaml::Value>(text)
             .and_then(serde_yaml::with::singleton_map_recursive::deserialize)
             .unwrap();
-        PanelUnit::new(&settings, &UnitOptions::default(), Grid::new(STEP).unwrap()).unwrap()
+        let grid = Grid::new(STEP).unwrap();
+        PanelUnit::new(&settings, &UnitOptions::default(), grid, replay).unwrap()
     }
 
     fn signal(name: &str, at: Millis, distances: &[f32]) -> Arc<Outcome> {
@@ -459,7 +471,7 @@ mod tests {
 
     #[test]
     fn an_entity_that_leaves_its_peers_in_one_channel_is_found() {
-        let mut panel = panel();
+        let mut panel = panel(None);
         let mut last = Outcome::default();
         for step in 0..40 {
             last = panel.advance(step * STEP, &inputs(step), Mode::Publish);
@@ -479,8 +491,35 @@ mod tests {
     }
 
     #[test]
+    fn what_the_signals_replay_at_a_start_is_enough_to_agree() {
+        assert!(panel(None).memory() > 200);
+        let replay = 96;
+        let (mut old, mut young) = (panel(Some(replay)), panel(Some(replay)));
+        assert!(young.memory() <= replay, "{}", young.memory());
+        for step in 0..300 {
+            // The odd one out from step 20 on, and once before.
+            let inputs = if step < 100 { inputs(21) } else { inputs(step) };
+            let one = old.advance(step * STEP, &inputs, Mode::Replay);
+            if step <= 299 - replay as i64 {
+                continue;
+            }
+            let other = young.advance(step * STEP, &inputs, Mode::Replay);
+            if step == 299 {
+                let judged = |outcome: &Outcome| -> Vec<(f32, bool, u8)> {
+                    let series = outcome.series.iter();
+                    series
+                        .map(|one| (one.score, one.active, one.severity))
+                        .collect()
+                };
+                assert_eq!(judged(&one), judged(&other));
+                assert!(one.series[4].active);
+            }
+        }
+    }
+
+    #[test]
     fn a_late_signal_abstains() {
-        let mut panel = panel();
+        let mut panel = panel(None);
         for step in 0..40 {
             let inputs = &inputs(step)[..1];
             let outcome = panel.advance(step * STEP, inputs, Mode::Replay);

@@ -160,6 +160,15 @@ impl SignalSettings {
         Some(Span::millis(grid.step().saturating_mul(steps)))
     }
 
+    /// Steps a start replays, from which a panel over this signal learns; `None` where it replays none
+    /// (wide) or the step is not positive.
+    pub fn replay(&self) -> Option<usize> {
+        let grid = self
+            .grid()
+            .filter(|_| self.size_class() == SizeClass::Deep)?;
+        Some(Epochs::new(self.history.as_millis(), grid).replay())
+    }
+
     /// The size class that is in force. It depends on `max_series` and not on the series found, so that
     /// it is the same on every replica and after every restart.
     pub fn size_class(&self) -> SizeClass {

@@ -83,6 +83,12 @@ impl Join {
         true
     }
 
+    /// By how much the newest evaluated grid time lies after `now`: the clock was set back. A signal
+    /// that speaks then has started afresh, since others wait until the clock is where it was.
+    pub(super) fn ahead(&self, now: Millis) -> Option<Millis> {
+        self.done.map(|done| done - now).filter(|&ahead| ahead > 0)
+    }
+
     /// The input that has not come up yet, if one has not.
     pub(super) fn missing(&self) -> Option<usize> {
         self.inputs.iter().position(|input| !input.live)

@@ -10,6 +10,7 @@ use crate::{
         clock::Clock,
         outcome::{Mode, Outcome},
         pool::{Panicked, Pool},
+        schedule::Rebuild,
     },
     series::Millis,
 };
@@ -39,6 +40,16 @@ pub(super) struct PanelTask {
 
 type Unit = Box<dyn EvaluatePanel>;
 
+/// Why a panel's state was given up.
+enum End {
+    Panicked(String),
+    /// The clock was set back so far that a signal started afresh: `first` is the first it said then.
+    ClockBack {
+        first: Fed,
+        back: Millis,
+    },
+}
+
 // === impl PanelTask ===
 
 impl PanelTask {
@@ -55,37 +66,49 @@ impl PanelTask {
         let began = Instant::now();
         let mut join = Join::new(self.inputs.len(), self.memory, self.grace);
         loop {
-            let ended = match first.take().map_or_else(|| (self.make)(), Ok) {
+            let end = match first.take().map_or_else(|| (self.make)(), Ok) {
                 Ok(unit) => self.follow(unit, &mut join, &mut receiver, began).await,
-                Err(problem) => problem,
+                Err(problem) => End::Panicked(problem),
             };
-            self.desk.panicked(&ended, self.clock.now());
-            sleep(PAUSE).await;
-            self.desk.events.restarted(&self.desk.name, "panic", &ended);
+            match end {
+                End::Panicked(error) => {
+                    self.desk.panicked(&error, self.clock.now());
+                    sleep(PAUSE).await;
+                    self.desk.events.restarted(&self.desk.name, "panic", &error);
+                }
+                End::ClockBack { first, back } => {
+                    self.desk.rebuilds(Rebuild::ClockBack(back));
+                    join = Join::new(self.inputs.len(), self.memory, self.grace);
+                    self.take(first, &mut join, began);
+                }
+            }
         }
     }
 
-    /// Evaluates what is ready, waits for more, until the unit panics: returns what it said.
+    /// Evaluates what is ready, waits for more, until the state must be given up.
     async fn follow(
         &self,
         mut unit: Unit,
         join: &mut Join,
         receiver: &mut mpsc::Receiver<Fed>,
         began: Instant,
-    ) -> String {
+    ) -> End {
         loop {
             let ready = self.ready(join, began);
             if !ready.is_empty() {
                 unit = match self.evaluate(unit, ready).await {
                     Ok(unit) => unit,
-                    Err(panic) => return panic.to_string(),
+                    Err(panic) => return End::Panicked(panic.to_string()),
                 };
                 continue;
             }
             self.say_who_is_missing(join);
             tokio::select! {
                 fed = receiver.recv() => match fed {
-                    Some(fed) => self.take(fed, join, began),
+                    Some(fed) => match join.ahead(self.clock.now()) {
+                        Some(back) => return End::ClockBack { first: fed, back },
+                        None => self.take(fed, join, began),
+                    },
                     // All signals are gone; a reload will end this task too.
                     None => pending().await,
                 },

@@ -27,6 +27,9 @@ const BACKFILL_DEADLINE: Duration = Duration::from_secs(600);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest such pause: a source that came back is noticed within this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause after a panic: each costs reading the history again, and what makes a unit panic
+/// rarely goes away by itself.
+const LONGEST_REST: Duration = Duration::from_secs(600);
 /// The longest sleep: a clock that was set meanwhile is noticed within this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// Work of one turn in the pool. Then others have theirs, and a shutdown is noticed.
@@ -35,6 +38,9 @@ const TURN: Duration = Duration::from_millis(250);
 const TURN_SLOTS: usize = 64;
 /// Share of a backfill's progress that is reading; the rest is replaying.
 const READING: f64 = 0.7;
+/// Live evaluations after which earlier panics are forgotten: a unit that panics sooner each time must
+/// not read its history again and again.
+const CALM: u32 = 10;
 /// What the trail keeps; older replayed outcomes need not be handed to it.
 const TRAIL: Millis = 86_400_000;
 /// Less drift of the clock than this is not worth a line in the log.
@@ -89,7 +95,7 @@ impl SignalTask {
                 End::Rebuild(why) => self.desk.rebuilds(why),
                 End::Panicked(error) => {
                     self.desk.panicked(&error, self.clock.now());
-                    self.pause(panics).await;
+                    self.pause(panics, LONGEST_REST).await;
                     panics += 1;
                     self.desk.events.restarted(&self.desk.name, "panic", &error);
                 }
@@ -100,10 +106,7 @@ impl SignalTask {
     /// From a unit without history until its state is given up.
     async fn live(&self, unit: Unit, panics: &mut u32) -> End {
         match self.backfill(unit).await {
-            Ok((unit, schedule)) => {
-                *panics = 0;
-                self.follow(unit, schedule).await
-            }
+            Ok((unit, schedule)) => self.follow(unit, schedule, panics).await,
             Err(panic) => panic.into(),
         }
     }
@@ -166,7 +169,7 @@ impl SignalTask {
                 Ok(matrix) => return matrix,
                 Err(error) => self.desk.failed(&error, self.clock.now()),
             }
-            self.pause(failures).await;
+            self.pause(failures, LONGEST_PAUSE).await;
             failures += 1;
         }
     }
@@ -202,8 +205,9 @@ impl SignalTask {
     // --- Ticks ---
 
     /// Evaluates on aligned ticks until the state must be given up.
-    async fn follow(&self, mut unit: Unit, mut schedule: Schedule) -> End {
+    async fn follow(&self, mut unit: Unit, mut schedule: Schedule, panics: &mut u32) -> End {
         let began = Instant::now();
+        let mut calm = 0;
         let mut watch = ClockWatch::new(CLOCK_TOLERANCE);
         loop {
             let now = self.clock.now();
@@ -224,6 +228,10 @@ impl SignalTask {
                     unit = match self.catch_up(unit, &mut schedule, from, to).await {
                         Ok(unit) => unit,
                         Err(panic) => return panic.into(),
+                    };
+                    calm += 1;
+                    if calm >= CALM {
+                        *panics = 0;
                     }
                 }
             }
@@ -380,11 +388,11 @@ impl SignalTask {
         })
     }
 
-    /// Waits after a failure: longer each time, and not as long as the others do.
-    async fn pause(&self, failures: u32) {
+    /// Waits after a failure: longer each time up to `longest`, and not as long as the others do.
+    async fn pause(&self, failures: u32, longest: Duration) {
         let pause = FIRST_PAUSE
             .saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX))
-            .min(LONGEST_PAUSE);
+            .min(longest);
         let share = (xxh3_64(self.desk.name.as_bytes()) % 1_000) as f64 / 1_000.0;
         sleep(pause.mul_f64(0.75 + share / 4.0)).await;
     }

@@ -77,7 +77,12 @@ impl Epochs {
 
     /// The grid slot from which a process that starts at `index` must step.
     pub fn restart(&self, index: i64) -> i64 {
-        index - (2 * self.refit + SETTLE) as i64
+        index - self.replay() as i64
+    }
+
+    /// Steps that a process steps through when it starts.
+    pub fn replay(&self) -> usize {
+        2 * self.refit + SETTLE
     }
 }
 

@@ -105,6 +105,7 @@ impl SignalUnit {
     /// Puts samples into the windows. Samples of grid times that were there before are corrections;
     /// those of series over `max_series` are left out.
     pub fn ingest(&mut self, matrix: &Matrix) {
+        let newest = self.newest_for_windows();
         for series in &matrix.series {
             let Some(&(first, _)) = series.samples.first() else {
                 continue;
@@ -115,7 +116,12 @@ impl SignalUnit {
             };
             for &(at, value) in &series.samples {
                 let value = value as f32;
-                if value.is_finite() && self.shards[shard].put(slot, at, value) {
+                if !value.is_finite() {
+                    continue;
+                }
+                if at > newest {
+                    self.shards[shard].put_ahead(slot, at, value);
+                } else if self.shards[shard].put(slot, at, value) {
                     self.corrections += 1;
                 }
             }
@@ -169,6 +175,14 @@ impl SignalUnit {
     pub fn state_bytes(&self) -> usize {
         let shards: usize = self.shards.iter().map(Shard::state_bytes).sum();
         shards + self.across.heap_bytes() + self.publisher.heap_bytes()
+    }
+
+    /// The newest sample that a window takes in without dropping one that is yet to be evaluated.
+    fn newest_for_windows(&self) -> Millis {
+        let steps = self.plan.window() as i64 / 2;
+        self.evaluated
+            .filter(|_| !self.plan.deep)
+            .map_or(Millis::MAX, |at| at + steps * self.plan.grid.step())
     }
 
     fn place(&mut self, labels: &Labels, first: Millis) -> Option<(usize, Slot)> {

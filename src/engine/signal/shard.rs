@@ -8,7 +8,7 @@ use crate::{
     forecast::{Forecasts, Interval},
     series::{Grid, Labels, Millis, Slot, Window},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Series per shard: small enough that two cores share a thousand series evenly, large enough that a
 /// virtual call per component and tick costs nothing.
@@ -59,6 +59,9 @@ pub(super) struct Shard {
     pub(super) forecasts: Option<Forecasts>,
     /// Slots whose series makes the forecasters panic, until its next epoch.
     forecasts_broken: Vec<bool>,
+    /// Samples that the windows are too short for until the grid times before them are evaluated: of
+    /// wide series, after an outage of the source.
+    ahead: BTreeMap<Millis, Vec<(Slot, f32)>>,
     pub(super) columns: Columns,
 }
 
@@ -75,6 +78,7 @@ impl Shard {
             verdicts: plan.verdicts(),
             forecasts,
             forecasts_broken: Vec::new(),
+            ahead: BTreeMap::new(),
             columns: Columns::default(),
             plan,
         })
@@ -122,6 +126,9 @@ impl Shard {
     /// Forgets a series; gives its labels.
     pub(super) fn evict(&mut self, slot: Slot) -> Option<Labels> {
         let member = self.members[slot].take()?;
+        for samples in self.ahead.values_mut() {
+            samples.retain(|(own, _)| *own != slot);
+        }
         self.forget_state(slot);
         Some(member.labels)
     }
@@ -221,8 +228,23 @@ impl Shard {
         changed
     }
 
+    /// Keeps a sample until its grid time is evaluated.
+    pub(super) fn put_ahead(&mut self, slot: Slot, at: Millis, value: f32) {
+        self.ahead.entry(at).or_default().push((slot, value));
+    }
+
+    fn take_in_ahead(&mut self, at: Millis) {
+        while let Some(due) = self.ahead.first_entry().filter(|due| *due.key() <= at) {
+            let (time, samples) = due.remove_entry();
+            for (slot, value) in samples {
+                self.put(slot, time, value);
+            }
+        }
+    }
+
     /// First half of a step: values, what was expected, and the scores of each series by itself.
     pub(super) fn sense(&mut self, at: Millis, mode: Mode) {
+        self.take_in_ahead(at);
         self.collect(at);
         self.rederive_due(at);
         self.look(at);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::source::SeriesSamples;
+use crate::{engine::settings::Class, source::SeriesSamples};
 use proptest::prelude::*;
 
 const STEP: Millis = 300_000;
@@ -175,6 +175,37 @@ fn a_missing_series_is_absent_at_once() {
             .iter()
             .all(|chunk| !chunk.name().starts_with("predicted_load"))
     );
+}
+
+#[test]
+fn a_wide_series_misses_nothing_of_what_it_catches_up_with() {
+    let wide = SignalSettings {
+        class: Class::Wide,
+        ..settings()
+    };
+    let run = |outage: std::ops::Range<i64>| {
+        let mut unit = unit(&wide);
+        unit.ingest(&matrix(0, 0));
+        let from = unit.restart(0) / STEP + 1;
+        let mut last = Outcome::default();
+        for index in from..=outage.end + 20 {
+            if index == outage.end {
+                unit.ingest(&matrix(outage.start - 4, index));
+                for missed in outage.clone() {
+                    unit.advance(missed * STEP, Mode::Replay);
+                }
+            } else if !outage.contains(&index) {
+                unit.ingest(&matrix(index, index));
+            }
+            if !outage.contains(&index) {
+                last = unit.advance(index * STEP, Mode::Study);
+            }
+        }
+        last
+    };
+    let (through, caught_up) = (run(2_900..2_900), run(2_800..2_900));
+    assert!(through.series.iter().all(|series| series.score.is_finite()));
+    assert_same(&through, &caught_up);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -118,6 +118,8 @@ pub(super) struct Log {
     pub(super) evaluated: Mutex<Vec<(Millis, Mode)>>,
     /// A grid time at which the next evaluation panics, once.
     pub(super) panic_at: AtomicI64,
+    /// Whether every evaluation after a restart panics.
+    pub(super) panic_live: AtomicBool,
     pub(super) made: AtomicI64,
 }
 
@@ -135,6 +137,7 @@ struct FakeUnit {
     grid: Grid,
     samples: BTreeMap<Millis, f64>,
     reached: Option<Millis>,
+    restarted: Millis,
     log: Arc<Log>,
 }
 
@@ -159,6 +162,7 @@ impl EvaluateSignal for FakeUnit {
         assert_eq!(all.clone().find(missing), None, "a hole in the history");
         let from = at - REPLAY * self.grid.step();
         self.reached = Some(from);
+        self.restarted = at;
         from
     }
 
@@ -175,6 +179,8 @@ impl EvaluateSignal for FakeUnit {
             .panic_at
             .compare_exchange(at, 0, Ordering::Relaxed, Ordering::Relaxed);
         assert!(due.is_err(), "told to panic");
+        let live = at > self.restarted && self.log.panic_live.load(Ordering::Relaxed);
+        assert!(!live, "told to panic whenever live");
         outcome(&self.name, at, value)
     }
 }
@@ -339,6 +345,7 @@ pub(super) fn signal(name: &str, source: &Arc<FakeSource>, log: &Arc<Log>) -> Si
             grid: Grid::new(MINUTE).unwrap(),
             samples: BTreeMap::new(),
             reached: None,
+            restarted: Millis::MAX,
             log: Arc::clone(&log),
         }))
     });

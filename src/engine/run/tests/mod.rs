@@ -266,6 +266,25 @@ async fn a_panic_rebuilds_that_unit_and_harms_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_unit_that_panics_whenever_live_backs_off() {
+    let (world, log) = running().await;
+    log.panic_live.store(true, Ordering::Relaxed);
+    world.pass(60.0).await;
+    let made = log.made.load(Ordering::Relaxed);
+    assert!(
+        (8..=16).contains(&made),
+        "history read {made} times in an hour"
+    );
+    log.panic_live.store(false, Ordering::Relaxed);
+    world.pass(12.0).await;
+    assert_eq!(world.served("a"), Some(START + 72 * MINUTE));
+    // Calm for so long, so the first panic is again followed by a short pause.
+    log.panic_at.store(START + 73 * MINUTE, Ordering::Relaxed);
+    world.pass(1.0).await;
+    assert_eq!(world.served("a"), Some(START + 73 * MINUTE));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_panics_ends_nothing() {
     let (world, _log) = running().await;
     world.source.be(Manner::Panic);

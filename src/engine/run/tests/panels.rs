@@ -118,3 +118,28 @@ async fn a_new_panel_restarts_its_signals_and_an_unchanged_one_nothing() {
     world.pass(1.0).await;
     assert_eq!(world.served("a"), Some(START));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_set_back_far_starts_the_panel_afresh_with_its_signals() {
+    let (mut world, log) = (World::new(Manner::Answer), PanelLog::default());
+    let signals = vec![
+        world.signal("a", &Arc::default()),
+        world.signal("b", &Arc::default()),
+    ];
+    world.run(signals, vec![panel(&["a", "b"], &log)]).await;
+    world.pass(1.99).await;
+    took(&log);
+    world.set_ahead(-120 * MINUTE);
+    assert_eq!(world.served("panel"), None, "of a time that has not come");
+    world.pass(2.0).await;
+    let newest = START - 117 * MINUTE;
+    assert_eq!(world.served("panel"), Some(newest));
+    let took = took(&log);
+    assert!(
+        took.iter().all(|(_, inputs, _)| *inputs == both()),
+        "{took:?}"
+    );
+    assert!(took.len() > 5, "the panel's memory as well: {took:?}");
+    let restarts = "forethought_signal_restarts_total{signal=\"panel\",cause=\"clock_back\"}";
+    assert_eq!(world.metric(restarts), Some(1.0));
+}
