@@ -273,8 +273,8 @@ proptest! {
         }
     }
 
-    /// Forecasts of a series far from zero stay near its values, which lie between 76 and 124; where much
-    /// is missing an interval may reach as far outside as they are apart.
+    /// Forecasts of a series far from zero stay near its values, which lie between 76 and 124: never
+    /// further outside than these are apart, however much is missing, and the expected value less far.
     #[test]
     fn gaps_never_become_zeros(
         seed in 0_u64..1_000,

@@ -15,6 +15,7 @@ mod mstl_ets;
 mod network;
 mod onnx;
 mod profile;
+mod reach;
 mod scale;
 mod seasonal_mean;
 mod seasonal_naive;

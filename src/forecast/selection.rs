@@ -8,7 +8,7 @@
 
 use super::{
     Forecaster, Interval, ModelFiles, Settings, Trust, calibration::Walk, choice::Choice,
-    seasonal_naive::SeasonalNaive, track::Track, wall::Wall,
+    reach::Reach, seasonal_naive::SeasonalNaive, track::Track, wall::Wall,
 };
 use crate::series::{Grid, Millis, Past, Slot};
 
@@ -29,6 +29,8 @@ pub struct Forecasts {
     wall: Wall,
     /// By slot: newest grid time taken in.
     now: Vec<Millis>,
+    /// By slot: what its past and the steps since have shown.
+    reaches: Vec<Reach>,
     /// By slot, horizons inner.
     tracks: Vec<Track>,
     /// By slot, horizons inner: what is published now.
@@ -72,6 +74,7 @@ impl Forecasts {
             reference: SeasonalNaive::shortest(grid),
             wall: Wall::new(grid),
             now: Vec::new(),
+            reaches: Vec::new(),
             tracks: Vec::new(),
             current: Vec::new(),
             scratch: Scratch::default(),
@@ -90,6 +93,7 @@ impl Forecasts {
         }
         self.reference.grow(slots);
         self.now.resize(slots, Millis::MIN);
+        self.reaches.resize(slots, Reach::NOTHING);
         self.tracks
             .resize_with(slots * self.horizons.len(), Track::default);
         self.current
@@ -103,6 +107,7 @@ impl Forecasts {
         }
         self.reference.evict(slot);
         self.now[slot] = Millis::MIN;
+        self.reaches[slot] = Reach::NOTHING;
         let range = self.range(slot);
         self.tracks[range.clone()].fill_with(Track::default);
         self.current[range].fill(Interval::ABSENT);
@@ -136,6 +141,7 @@ impl Forecasts {
                 fresh.push(slot);
                 taken.push(value);
                 self.now[slot] = at;
+                self.reaches[slot].see(value);
             }
         }
         for member in &mut self.members {
@@ -182,6 +188,7 @@ impl Forecasts {
             + self.tracks.capacity() * size_of::<Track>()
             + self.current.capacity() * size_of::<Interval>()
             + self.now.capacity() * size_of::<Millis>()
+            + self.reaches.capacity() * size_of::<Reach>()
             + self.scratch.points.capacity() * size_of::<f32>()
     }
 
@@ -210,10 +217,14 @@ impl Forecasts {
         self.fit(slot, &head);
         let stride = calibrated.div_ceil(ORIGINS).max(1);
         let (mut origins, mut points) = (Vec::new(), Vec::new());
+        for value in head.values {
+            self.reaches[slot].see(*value);
+        }
         for index in head.values.len() - 1..past.values.len() {
             let at = past.time(index);
             if index >= head.values.len() {
                 let value = &past.values[index..=index];
+                self.reaches[slot].see(value[0]);
                 for member in &mut self.members {
                     member.extend(at, &[slot], value);
                 }
@@ -249,6 +260,13 @@ impl Forecasts {
             member.predict(slots, &self.horizons, out);
         }
         self.reference.predict(slots, &self.horizons, reference);
+        for row in points.chunks_exact_mut(size.max(1)) {
+            for (slot, row) in slots.iter().zip(row.chunks_exact_mut(self.horizons.len())) {
+                for (point, &steps) in row.iter_mut().zip(&self.horizons) {
+                    *point = self.reaches[*slot].limit(*point, steps);
+                }
+            }
+        }
     }
 
     /// Forecasts that come due at `at` meet their actual value.

@@ -7,6 +7,9 @@
 /// Bounds of the parameters: outside, forecasts explode or never learn.
 const ALPHA: (f64, f64) = (0.001, 0.999);
 const DAMPING: (f64, f64) = (0.8, 0.98);
+/// What is left of a trend after each step without a value: nobody saw it go on, and a straight line
+/// through a long gap ends far from anything that ever was.
+const UNSEEN: f64 = 0.9;
 /// Rounds of the simplex search. It starts from the best point of a grid and moves little.
 const ROUNDS: usize = 24;
 
@@ -105,14 +108,19 @@ impl State {
         })
     }
 
-    /// Takes in the next value; a missing one is predicted through.
+    /// Takes in the next value and gives its error; a missing one is predicted through, with a trend
+    /// that fades.
     pub(super) fn step(&mut self, smoothing: &Smoothing, value: f64) -> f64 {
         let expected = self.level + smoothing.phi * self.trend;
         let error = value - expected;
-        let learnt = if error.is_finite() { error } else { 0.0 };
-        self.level = expected + smoothing.alpha * learnt;
-        self.trend = smoothing.phi * self.trend + smoothing.beta * learnt;
-        learnt
+        if !error.is_finite() {
+            self.level = expected;
+            self.trend *= smoothing.phi.min(UNSEEN);
+            return 0.0;
+        }
+        self.level = expected + smoothing.alpha * error;
+        self.trend = smoothing.phi * self.trend + smoothing.beta * error;
+        error
     }
 
     /// Expected value `steps` ahead.
@@ -340,17 +348,23 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_predicted_through() {
+    fn a_gap_is_predicted_through_with_a_trend_that_fades() {
         let smoothing = given("holt").1;
         let mut state = State {
             level: 10.0,
             trend: 2.0,
         };
-        let expected = state.ahead(&smoothing, 3);
         for _ in 0..3 {
             state.step(&smoothing, f64::NAN);
         }
-        assert!((state.level - expected).abs() < 1e-9);
+        assert!((state.level - (10.0 + 2.0 + 1.8 + 1.62)).abs() < 1e-9);
+        for _ in 0..10_000 {
+            state.step(&smoothing, f64::NAN);
+        }
+        assert!(
+            (state.level - 30.0).abs() < 1e-6,
+            "ten steps of the trend, no more"
+        );
     }
 
     #[test]
