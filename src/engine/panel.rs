@@ -23,7 +23,7 @@ use std::{
 };
 
 /// Steps of judged past a verdict is derived from anew, and how often that is, in steps.
-const VERDICT_MEMORY: usize = 288;
+pub(super) const VERDICT_MEMORY: usize = 288;
 /// An entity that was not seen for so many steps is forgotten.
 const FORGET: i64 = 2 * VERDICT_MEMORY as i64;
 
@@ -77,7 +77,12 @@ impl PanelUnit {
             replica: options.replica.clone(),
             combine: settings.combine.for_members(&kinds),
             detectors: detectors.collect::<Result<_, _>>()?,
-            verdicts: Verdicts::new(&settings.alerting, &settings.severity, grid, VERDICT_MEMORY),
+            verdicts: Verdicts::new(
+                &settings.alerting.fitted(grid, VERDICT_MEMORY),
+                &settings.severity,
+                grid,
+                VERDICT_MEMORY,
+            ),
             entities: BTreeMap::new(),
             free: Vec::new(),
             slots: 0,
