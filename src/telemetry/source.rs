@@ -232,7 +232,10 @@ impl SourceEvents {
     /// The circuit breaker changed.
     pub fn breaker(&self, source: &str, change: &Change<'_>) {
         self.show_breaker(source, change.to);
-        let (pause, reason) = (change.pause, change.reason);
+        // Tenths of a second are what a person can use of a pause with jitter.
+        let pause = change.pause.as_secs_f64();
+        let pause = Duration::from_secs_f64((pause * 10.0).round() / 10.0);
+        let reason = change.reason;
         match change.to {
             BreakerState::Closed => tracing::info!(source, "source answers again"),
             BreakerState::HalfOpen => tracing::debug!(source, "one trial request is sent"),
