@@ -109,31 +109,12 @@ impl Deployment {
 
     async fn built(&self) -> Result<Built, String> {
         let loaded = load::load(&self.options).await?;
-        match self.build_from(&loaded) {
-            Ok((sources, prepared)) => Ok(Built {
-                loaded,
-                sources,
-                prepared,
-            }),
-            Err(problem) => {
-                // A source announces itself when it is built, but these will not be asked anything.
-                let named = loaded.config.sources.iter().map(|source| &source.name);
-                self.forget_all_but(&self.sources, named);
-                Err(problem)
-            }
-        }
-    }
-
-    fn build_from(&self, loaded: &Loaded) -> Result<(Sources, Prepared), String> {
-        let (plan, sources) = wiring::plan(loaded, &self.sources, &self.options, &self.telemetry)?;
-        Ok((sources, self.fleet.prepare(plan)?))
-    }
-
-    /// The metrics of those `named` that are not among `kept` disappear.
-    fn forget_all_but<'a>(&self, kept: &Sources, named: impl Iterator<Item = &'a String>) {
-        for gone in named.filter(|name| !kept.contains_key(*name)) {
-            self.telemetry.source.forget(gone);
-        }
+        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
+        Ok(Built {
+            prepared: self.fleet.prepare(plan)?,
+            loaded,
+            sources,
+        })
     }
 
     /// Starts what is new or changed, stops what is gone or changed.
@@ -143,8 +124,23 @@ impl Deployment {
             sources,
             prepared,
         } = built;
+        let events = Arc::clone(&self.telemetry.source);
+        for (name, (_, source)) in &sources {
+            let kept = self.sources.get(name);
+            if kept.is_none_or(|(_, old)| !Arc::ptr_eq(old, source)) {
+                events.announce(name);
+            }
+        }
         self.fleet.commit(prepared).await;
-        self.forget_all_but(&sources, self.sources.keys());
+        for (name, (_, source)) in &sources {
+            // A former source of the same name may have had a last word.
+            events.show_breaker(name, source.breaker());
+        }
+        for gone in self.sources.keys() {
+            if !sources.contains_key(gone) {
+                events.forget(gone);
+            }
+        }
         self.sources = sources;
         self.models = loaded.models;
         self.tried = Some(loaded.hash);

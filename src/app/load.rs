@@ -77,17 +77,29 @@ fn hash_of(text: u64, models: &ModelFiles) -> u64 {
 
 async fn read_text(path: &Path) -> Result<String, String> {
     let text = fs::read_to_string(path).await;
-    text.map_err(|error| format!("{}: {error}", path.display()))
+    text.map_err(|error| format!("cannot read the configuration {}: {error}", path.display()))
 }
 
 fn parse(path: &Path, text: &str, options: &AppOptions) -> Result<Config, String> {
-    let mut config = config::parse(text, &*options.env).map_err(|problems| {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let named = |file: &Path| unreadable(&directory.join(file));
+    let mut config = config::parse_with(text, &*options.env, &named).map_err(|problems| {
         let lines = problems.render(&path.display().to_string());
         lines.trim_end().to_owned()
     })?;
     // Relative names are relative to the file that has them, wherever we were started.
-    config.set_directory(path.parent().unwrap_or(Path::new("")));
+    config.set_directory(directory);
     Ok(config)
+}
+
+/// Why a file cannot be read, if it cannot: it is opened, as only that tells.
+fn unreadable(path: &Path) -> Option<String> {
+    let opened = std::fs::File::open(path).and_then(|file| file.metadata());
+    match opened {
+        Ok(about) if about.is_dir() => Some(format!("{} is a folder, not a file", path.display())),
+        Ok(_) => None,
+        Err(error) => Some(format!("cannot read {}: {error}", path.display())),
+    }
 }
 
 async fn read_models(config: &Config) -> Result<ModelFiles, String> {

@@ -131,8 +131,8 @@ impl<'a> Study<'a> {
         let grid = unit.grid();
         let (from, to) = span(options, input, settings, grid)?;
         let horizons: Vec<crate::engine::Horizon> = settings
-            .forecast
-            .horizons
+            .forecast()
+            .horizons()
             .iter()
             .map(|&span| crate::engine::Horizon {
                 span,

@@ -18,6 +18,7 @@ use clap::ArgGroup;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     collections::BTreeMap,
+    fs::OpenOptions,
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
@@ -71,6 +72,9 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    if let Some(path) = &arguments.plot {
+        can_write(path)?;
+    }
     let done = runtime.block_on(look_back(arguments))?;
     if arguments.json {
         let text = serde_json::to_string_pretty(&done.report)
@@ -103,8 +107,10 @@ async fn look_back(arguments: &Arguments) -> Result<backtest::Backtest, Failure>
     if let (Some(from), Some(to)) = (from, to)
         && from >= to
     {
-        let text = "--from: is not before --to, which is now where it is left out";
-        return Err(Failure::Usage(text.to_owned()));
+        let said = |moment: Option<Moment>| moment.map_or("now".to_owned(), |at| at.to_string());
+        let (from, to) = (said(arguments.from), said(arguments.to));
+        let text = format!("--from: {from} is not before --to, which is {to}");
+        return Err(Failure::Usage(text));
     }
     let options = BacktestOptions {
         signals: chosen(all, &arguments.signal)?,
@@ -159,6 +165,20 @@ fn sources(loaded: &Loaded) -> Result<BTreeMap<String, Arc<dyn Source>>, String>
         sources.insert(source.name.clone(), Arc::new(built));
     }
     Ok(sources)
+}
+
+/// Looking back may take minutes: that the picture cannot be written is found out before.
+fn can_write(path: &Path) -> Result<(), Failure> {
+    let was_there = path.exists();
+    let opened = OpenOptions::new().create(true).append(true).open(path);
+    opened.map_err(|error| {
+        Failure::Usage(format!("--plot: cannot write {}: {error}", path.display()))
+    })?;
+    if !was_there {
+        // Nothing is left behind where looking back fails.
+        drop(std::fs::remove_file(path));
+    }
+    Ok(())
 }
 
 fn draw(done: &backtest::Backtest, dark: bool, path: &Path) -> Result<(), Failure> {

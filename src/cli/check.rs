@@ -6,10 +6,17 @@ use crate::{
     config::{Config, Memory, SourceKind, show_bytes},
     engine::{Clock, SignalSettings, SignalUnit, UnitOptions},
     series::{Millis, Span},
-    source::prometheus::{Probe, PrometheusSource},
+    source::{
+        Cause,
+        prometheus::{Probe, PrometheusSource},
+    },
     telemetry::Telemetry,
 };
-use std::{collections::BTreeMap, io::Write, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    path::PathBuf,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,7 +24,8 @@ Examples:
   forethought check forethought.yml --against-source --storage.memory-limit=2GiB
 
 Problems go to stderr, one a line, as `file:line:column: path: message`; what is sound goes to stdout.
-Exit codes: 0 all well, 1 a source did not answer, 2 the configuration is wrong.";
+Exit codes: 0 all well, 1 a source did not answer or a query matches nothing, 2 the configuration is
+wrong.";
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -34,7 +42,7 @@ pub(super) struct Arguments {
     memory_limit: Option<usize>,
 }
 
-/// Checks the file, and the sources where asked to.
+/// Checks the file, and the sources where asked to. That all is well is said last, when it is known.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -44,46 +52,47 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let loaded = runtime
         .block_on(app::load(&options))
         .map_err(Failure::Usage)?;
-    build_units(&loaded)?;
+    let sources = build(&loaded).map_err(|wrong| Failure::Usage(wrong.join("\n")))?;
     let config = &loaded.config;
-    writeln!(out, "{}: {}", arguments.file.display(), summary(config))?;
-    if !arguments.against_source {
-        return Ok(write!(out, "{}", sizes(config, None))?);
-    }
-    let now = Clock::System.now();
-    let answers = runtime
-        .block_on(ask(config, now))
-        .map_err(Failure::Failed)?;
-    write!(out, "{}", sizes(config, Some((&answers, now))))?;
-    let failed: Vec<String> = config
-        .signals
-        .iter()
-        .zip(&answers)
-        .filter_map(|(signal, answer)| Some(format!("{}: {}", signal.name, answer.as_ref().err()?)))
-        .collect();
-    if failed.is_empty() {
-        Ok(())
+    if arguments.against_source {
+        let now = Clock::System.now();
+        let answers = runtime.block_on(ask(config, &sources, now));
+        write!(out, "{}", sizes(config, Some((&answers, now))))?;
+        let wrong = complaints(config, &answers);
+        if !wrong.is_empty() {
+            return Err(Failure::Failed(wrong.join("\n")));
+        }
     } else {
-        Err(Failure::Failed(failed.join("\n")))
+        write!(out, "{}", sizes(config, None))?;
     }
+    writeln!(out, "{}: {}", arguments.file.display(), summary(config))?;
+    Ok(())
 }
 
-/// Model files are only understood when a unit is built from them.
-fn build_units(loaded: &Loaded) -> Result<(), Failure> {
-    let options = UnitOptions::default();
-    let wrong: Vec<String> = loaded
-        .config
-        .signals
-        .iter()
-        .filter_map(|signal| {
-            let problem = SignalUnit::new(signal, &options, &loaded.models).err()?;
-            Some(format!("signal {}: {problem}", signal.name))
-        })
-        .collect();
+type Sources<'c> = BTreeMap<&'c str, PrometheusSource>;
+
+/// The sources. What files hold (certificates, keys, models) is only understood when it is used: so
+/// everything is built once, and all that is wrong is told.
+fn build(loaded: &Loaded) -> Result<Sources<'_>, Vec<String>> {
+    let (mut sources, mut wrong) = (Sources::new(), Vec::new());
+    let events = Telemetry::default().source;
+    for source in &loaded.config.sources {
+        let SourceKind::Prometheus(settings) = &source.kind;
+        match PrometheusSource::build(&source.name, settings, events.clone()) {
+            Ok(built) => drop(sources.insert(&source.name, built)),
+            Err(problem) => wrong.push(format!("source {}: {problem}", source.name)),
+        }
+    }
+    for signal in &loaded.config.signals {
+        let built = SignalUnit::new(signal, &UnitOptions::default(), &loaded.models);
+        if let Err(problem) = built {
+            wrong.push(format!("signal {}: {problem}", signal.name));
+        }
+    }
     if wrong.is_empty() {
-        Ok(())
+        Ok(sources)
     } else {
-        Err(Failure::Usage(wrong.join("\n")))
+        Err(wrong)
     }
 }
 
@@ -100,8 +109,18 @@ fn summary(config: &Config) -> String {
     )
 }
 
-/// What a source said of one signal, or why it said nothing.
-type Said = Result<Probe, String>;
+/// What a source said of one signal.
+type Said = Result<Probe, Silence>;
+
+/// Why a source said nothing of a signal.
+enum Silence {
+    /// It is not to be reached.
+    Lost(String),
+    /// It was not to be reached for a signal before.
+    Skipped,
+    /// It answered, but not with samples.
+    Refused(String),
+}
 
 /// A row for each signal, and the sum. With answers of the sources, the series that are really there.
 fn sizes(config: &Config, answers: Option<(&[Said], Millis)>) -> String {
@@ -161,7 +180,7 @@ fn found(
         probe.series.to_string()
     };
     let memory = show_bytes(kept.saturating_mul(bytes_per_series));
-    vec![series, memory, reach(signal.history, probe.oldest, now)]
+    vec![series, memory, reach(signal.history(), probe.oldest, now)]
 }
 
 /// How far back samples reach, in words.
@@ -180,29 +199,53 @@ fn reach(wanted: Span, oldest: Option<Millis>, now: Millis) -> String {
     format!("{rounded} of {wanted}")
 }
 
-/// Asks the source of each signal, one after another: a check must not be a load.
-async fn ask(config: &Config, now: Millis) -> Result<Vec<Said>, String> {
-    let events = Telemetry::default().source;
-    let mut sources = BTreeMap::new();
-    for source in &config.sources {
-        let SourceKind::Prometheus(settings) = &source.kind;
-        let built = PrometheusSource::build(&source.name, settings, events.clone())
-            .map_err(|problem| format!("source {:?}: {problem}", source.name))?;
-        sources.insert(source.name.as_str(), built);
-    }
+/// Asks the source of each signal, one after another: a check must not be a load. A source that is
+/// not to be reached is asked once.
+async fn ask(config: &Config, sources: &Sources<'_>, now: Millis) -> Vec<Said> {
+    let mut lost = BTreeSet::new();
     let mut answers = Vec::new();
     for signal in &config.signals {
-        let source = config.source_of(signal);
-        let answer = match source.and_then(|source| sources.get(source.name.as_str())) {
-            Some(source) => source
-                .probe(&signal.query, now, signal.history, signal.step)
-                .await
-                .map_err(|error| error.to_string()),
-            None => Err("it has no source".to_owned()),
+        let name = config.source_of(signal).map(|source| source.name.as_str());
+        let Some((name, source)) = name.and_then(|name| Some((name, sources.get(name)?))) else {
+            answers.push(Err(Silence::Refused("it has no source".to_owned())));
+            continue;
         };
-        answers.push(answer);
+        if lost.contains(name) {
+            answers.push(Err(Silence::Skipped));
+            continue;
+        }
+        let asked = source.probe(&signal.query, now, signal.history(), signal.step);
+        answers.push(asked.await.map_err(|error| match error.cause {
+            Cause::Connect | Cause::BreakerOpen => {
+                lost.insert(name);
+                Silence::Lost(format!("source {name} cannot be reached: {error}"))
+            }
+            _ => Silence::Refused(error.to_string()),
+        }));
     }
-    Ok(answers)
+    answers
+}
+
+/// What is wrong with the answers, a line each.
+fn complaints(config: &Config, answers: &[Said]) -> Vec<String> {
+    let answers = config.signals.iter().zip(answers);
+    answers
+        .filter_map(|(signal, answer)| {
+            let SignalSettings { name, query, .. } = signal;
+            match answer {
+                Err(Silence::Lost(text)) => Some(text.clone()),
+                Err(Silence::Skipped) => None,
+                Err(Silence::Refused(text)) => Some(format!("signal {name}: {text}")),
+                Ok(Probe { series: 0, oldest: None }) => Some(format!(
+                    "signal {name}: the query matches nothing, now or in the history, so nothing would be published; look for a mistaken metric or label name in {query}"
+                )),
+                Ok(Probe { series: 0, oldest: Some(_) }) => Some(format!(
+                    "signal {name}: the query matches nothing now, though it did before, so nothing would be published; is what it watches still scraped? {query}"
+                )),
+                Ok(_) => None,
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -220,6 +263,20 @@ mod tests {
     }
 
     #[test]
+    fn a_query_without_series_is_a_complaint() {
+        let config = Config::single("http://x:1", "load", "node_laod1").unwrap();
+        let said = |series, oldest| complaints(&config, &[Ok(Probe { series, oldest })]).concat();
+        let never = said(0, None);
+        assert!(
+            never.starts_with("signal load: the query matches nothing, now or"),
+            "{never}"
+        );
+        assert!(never.ends_with("node_laod1"), "{never}");
+        assert!(said(0, Some(1)).contains("though it did before"));
+        assert_eq!(said(1, None), "");
+    }
+
+    #[test]
     fn the_table_shows_what_the_source_has() {
         let mut config = Config::single("http://x:1", "load", "up").unwrap();
         config.signals[0].max_series = 10;
@@ -231,7 +288,8 @@ mod tests {
         let text = sizes(&config, Some((&answers, now)));
         assert!(text.contains("12 (2 left out)"), "{text}");
         assert!(text.contains("24h of 21d"), "{text}");
-        let refused = [Err("refused".to_owned())];
+        let refused = [Err(Silence::Refused("refused".to_owned()))];
         assert!(sizes(&config, Some((&refused, now))).contains("no answer"));
+        assert_eq!(complaints(&config, &refused), ["signal load: refused"]);
     }
 }

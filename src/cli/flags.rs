@@ -5,7 +5,10 @@ use crate::{
     series::{Millis, Span},
     telemetry::log,
 };
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 use tracing::Level;
 
 /// How the program logs.
@@ -77,6 +80,19 @@ impl Moment {
         match self {
             Self::At(at) => at,
             Self::Ago(span) => now.saturating_sub(span.as_millis()),
+        }
+    }
+}
+
+impl fmt::Display for Moment {
+    /// As a person said it: a time, or so long ago.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ago(span) => write!(f, "{span} ago"),
+            Self::At(at) => match jiff::Timestamp::from_millisecond(*at) {
+                Ok(time) => write!(f, "{time}"),
+                Err(_) => write!(f, "{at} ms"),
+            },
         }
     }
 }

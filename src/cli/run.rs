@@ -53,8 +53,8 @@ pub(super) struct Arguments {
     )]
     name: Option<String>,
     /// How often the content of the file is looked at for changes
-    #[arg(long = "config.poll-interval", value_name = "SPAN", value_parser = flags::span)]
-    poll_interval: Option<Span>,
+    #[arg(long = "config.poll-interval", value_name = "SPAN", default_value = "15s", value_parser = flags::span)]
+    poll_interval: Span,
     /// Value of the label forethought_replica on everything published; set it where several run beside
     /// one Prometheus
     #[arg(long, value_name = "NAME")]
@@ -105,9 +105,7 @@ fn options(arguments: Arguments) -> Result<AppOptions, Failure> {
     options.lifecycle = arguments.web.lifecycle;
     options.replica = arguments.replica;
     options.memory_limit = arguments.memory_limit;
-    if let Some(interval) = arguments.poll_interval {
-        options.poll_interval = interval.to_std();
-    }
+    options.poll_interval = arguments.poll_interval.to_std();
     Ok(options)
 }
 
@@ -208,6 +206,8 @@ mod tests {
         let defaults = parse(&["--config.file=x.yml"]).unwrap();
         assert_eq!(defaults.listen[0].to_string(), "0.0.0.0:10057");
         assert_eq!(defaults.web.telemetry_path, "/metrics");
+        let usual = AppOptions::new(ConfigSource::File("x.yml".into()));
+        assert_eq!(defaults.poll_interval, usual.poll_interval);
     }
 
     #[test]

@@ -33,12 +33,12 @@ pub(super) struct FileFlags {
     /// Grid step of the signals
     #[arg(long, value_name = "SPAN", default_value = "1m", value_parser = flags::span)]
     step: Span,
-    /// How much past is kept
-    #[arg(long, value_name = "SPAN", default_value = "21d", value_parser = flags::span)]
-    history: Span,
-    /// How far ahead forecasts are made
-    #[arg(long, value_name = "SPANS", value_delimiter = ',', default_value = "15m,1h,24h", value_parser = flags::span)]
-    horizons: Vec<Span>,
+    /// How much past is kept [default: 21d, in whole steps]
+    #[arg(long, value_name = "SPAN", value_parser = flags::span)]
+    history: Option<Span>,
+    /// How far ahead forecasts are made [default: 15m,1h,24h, as far as step and history allow]
+    #[arg(long, value_name = "SPANS", value_delimiter = ',', value_parser = flags::span)]
+    horizons: Option<Vec<Span>>,
 }
 
 /// Samples by the name of their signal.
@@ -66,7 +66,12 @@ impl FileFlags {
         let path = self.csv.as_ref().or(self.open_metrics.as_ref());
         // clap has seen to it that one of them is there.
         let path = path.ok_or("--csv: no file is given")?;
-        let reader = file::open(path)?;
+        let flag = if self.csv.is_some() {
+            "--csv"
+        } else {
+            "--open-metrics"
+        };
+        let reader = file::open(path).map_err(|problem| format!("{flag}: {problem}"))?;
         let read = if self.csv.is_some() {
             let columns = Columns {
                 time: self.time.clone(),
@@ -77,7 +82,7 @@ impl FileFlags {
         } else {
             file::read_open_metrics(reader, grid)
         };
-        read.map_err(|problem| format!("{}: {problem}", path.display()))
+        read.map_err(|problem| format!("{flag}: {}: {problem}", path.display()))
     }
 
     fn signal(&self, name: &str) -> SignalSettings {

@@ -20,6 +20,11 @@ const GOOD: &str = "sources: [{name: main, prometheus: {url: 'http://127.0.0.1:1
 signals: [{name: load, query: node_load1}]
 ";
 
+/// [`GOOD`] with a second signal.
+const TWO: &str = "sources: [{name: main, prometheus: {url: 'http://127.0.0.1:1', retries: 0}}]
+signals: [{name: load, query: node_load1}, {name: more, query: node_load5}]
+";
+
 #[test]
 fn definitions_are_sound() {
     Cli::command().debug_assert();
@@ -51,6 +56,9 @@ fn help_and_version_are_no_failures() {
     }
     let (help, _) = call(&["run", "--help"]);
     assert!(help.contains("--web.listen-address") && help.contains("Examples:"));
+    let poll = help.split("--config.poll-interval").nth(1).unwrap();
+    let poll = poll.split("--").next().unwrap();
+    assert!(poll.contains("[default: 15s]"), "{poll}");
 }
 
 #[test]
@@ -91,18 +99,20 @@ fn check_shows_a_table() {
     let (out, failure) = call(&["check", path]);
     assert!(failure.is_none());
     let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[0].starts_with("SIGNAL  CLASS  WHY"), "{out}");
+    assert!(
+        lines[1].starts_with("load    deep   max_series 5000 is at most 10000"),
+        "{out}"
+    );
+    assert!(
+        lines[2].starts_with("memory of all series at most: 1."),
+        "{out}"
+    );
     assert_eq!(
-        lines[0],
-        format!("{path}: 1 source, 1 signal, 0 panels: no problem found")
-    );
-    assert!(lines[1].starts_with("SIGNAL  CLASS  WHY"), "{out}");
-    assert!(
-        lines[2].starts_with("load    deep   max_series 5000 is at most 10000"),
-        "{out}"
-    );
-    assert!(
-        lines[3].starts_with("memory of all series at most: 1."),
-        "{out}"
+        lines[3..],
+        [format!(
+            "{path}: 1 source, 1 signal, 0 panels: no problem found"
+        )]
     );
 }
 
@@ -132,13 +142,81 @@ fn check_keeps_the_memory_limit() {
 
 #[test]
 fn a_source_that_does_not_answer_is_a_failure() {
-    let file = file(GOOD);
+    let file = file(TWO);
     let path = file.path().to_str().unwrap();
     let (out, failure) = call(&["check", path, "--against-source"]);
     assert!(out.contains("no answer"), "{out}");
     let failure = failure.unwrap();
     assert_eq!(failure.exit_code(), 1);
-    assert!(failure.to_string().starts_with("load: "), "{failure}");
+    let text = failure.to_string();
+    let start = "source main cannot be reached: POST http://127.0.0.1:1/";
+    assert!(text.starts_with(start), "{text}");
+    assert_eq!(text.lines().count(), 1, "once for both signals: {text}");
+    assert!(!out.contains("no problem"), "{out}");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_reported_together_with_the_rest() {
+    let file = file(
+        "sources:
+- name: main
+  prometheus:
+    url: https://x
+    bearer_token_file: /nowhere/token
+    tls_config: {ca_file: /nowhere/ca.pem, cert_file: /nowhere/c.pem, key_file: /}
+- {name: other, prometheus: {url: http://x, basic_auth: {username: me, password_file: nowhere}}}
+signals:
+- {name: load, source: main, query: 'sum(', forecast: {models: [onnx: {path: gone.onnx, window: 9}]}}
+",
+    );
+    let path = file.path().to_str().unwrap();
+    let (_, failure) = call(&["check", path]);
+    let failure = failure.unwrap();
+    assert_eq!(failure.exit_code(), 2);
+    let text = failure.to_string();
+    let folder = file.path().parent().unwrap().display();
+    let expected = [
+        "5:24: sources[0].prometheus.bearer_token_file: cannot read /nowhere/token: No such file"
+            .to_owned(),
+        "6:27: sources[0].prometheus.tls_config.ca_file: cannot read /nowhere/ca.pem".to_owned(),
+        "6:55: sources[0].prometheus.tls_config.cert_file: cannot read /nowhere/c.pem".to_owned(),
+        "6:81: sources[0].prometheus.tls_config.key_file: / is a folder".to_owned(),
+        format!(
+            "7:87: sources[1].prometheus.basic_auth.password_file: cannot read {folder}/nowhere"
+        ),
+        "9:37: signals[0].query: ".to_owned(),
+        format!("9:78: signals[0].forecast.models[0].onnx.path: cannot read {folder}/gone.onnx"),
+    ];
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{text}");
+    for (line, expected) in lines.iter().zip(&expected) {
+        assert!(
+            line.starts_with(&format!("{path}:{expected}")),
+            "{line}\nis not\n{expected}"
+        );
+    }
+}
+
+#[test]
+fn what_files_hold_is_checked_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("forethought.yml");
+    fs::write(folder.path().join("ca.pem"), "no certificate").unwrap();
+    fs::write(folder.path().join("x.onnx"), "no model").unwrap();
+    let text =
+        "sources: [{name: main, prometheus: {url: 'https://x', tls_config: {ca_file: ca.pem}}}]
+signals: [{name: load, query: x, forecast: {models: [onnx: {path: x.onnx, window: 9}]}}]\n";
+    fs::write(&config, text).unwrap();
+    let (out, failure) = call(&["check", config.to_str().unwrap()]);
+    assert_eq!(out, "");
+    let text = failure.unwrap().to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(
+        lines[0].starts_with("source main: tls_config.ca_file: no certificate"),
+        "{text}"
+    );
+    assert!(lines[1].starts_with("signal load: "), "{text}");
 }
 
 #[test]
@@ -184,6 +262,19 @@ fn backtest_reads_a_csv_file() {
         report["signals"][0]["values"].as_u64().unwrap() > 1_000,
         "{out}"
     );
+    let plot = file.path().with_extension("svg");
+    let flag = format!("--plot={}", plot.display());
+    let (_, failure) = call(&["backtest", &csv, "--history=1d", "--from=2040-01-01", &flag]);
+    assert!(
+        failure.is_some() && !plot.exists(),
+        "nothing is left behind"
+    );
+    // Of the usual horizons those that fit are taken.
+    let (out, failure) = call(&["backtest", &csv, "--history=1d", "--step=5m", "--json"]);
+    assert!(failure.is_none(), "{}", failure.unwrap());
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let horizons = report["signals"][0]["horizons"].as_array().unwrap();
+    assert_eq!(horizons.len(), 2, "15m and 1h: {out}");
     let (out, failure) = call(&["backtest", &csv, "--history=1d", "--horizons=15m"]);
     assert!(failure.is_none());
     assert!(out.starts_with("load: 1 series over"), "{out}");
@@ -208,18 +299,29 @@ fn backtest_says_which_flag_is_wrong() {
             vec!["backtest", &csv, "--horizons=90s"],
             "--horizons: 1m30s is not a whole",
         ),
-        (vec!["backtest", &csv, "--csv.time=t"], "t"),
+        (
+            vec!["backtest", &csv, "--csv.time=t"],
+            "no column \"t\"; there are [\"timestamp\", \"load\"]; say which it is with --csv.time",
+        ),
         (
             vec!["backtest", &csv, "--signal=laod"],
             "did you mean load?",
         ),
         (
             vec!["backtest", &csv, "--from=2026-01-02", "--to=2026-01-01"],
-            "--from",
+            "--from: 2026-01-02T00:00:00Z is not before --to, which is 2026-01-01T00:00:00Z",
+        ),
+        (
+            vec!["backtest", &csv, "--from=4d", "--to=5d"],
+            "--from: 4d ago is not before --to, which is 5d ago",
+        ),
+        (
+            vec!["backtest", &csv, "--plot=/nowhere/past.svg"],
+            "--plot: cannot write /nowhere/past.svg: No such file",
         ),
         (
             vec!["backtest", "--csv=/nonexistent/y.csv"],
-            "/nonexistent/y.csv",
+            "--csv: /nonexistent/y.csv",
         ),
     ] {
         let (_, failure) = call(&arguments);

@@ -113,7 +113,7 @@ fn check_sources(sources: &[SourceFile], report: Report<'_>) {
             continue;
         };
         for (path, text) in prometheus.validate() {
-            report(at.key("prometheus").join(&parse_path(&path)), text);
+            report(at.key("prometheus").join(&Path::parse(&path)), text);
         }
     }
 }
@@ -160,7 +160,7 @@ fn check_signal(
     let found = signal.validate();
     let step_is_sound = found.iter().all(|(path, _)| path != "step");
     for (path, text) in found {
-        report(at.join(&parse_path(&path)), text);
+        report(at.join(&Path::parse(&path)), text);
     }
     let (step, interval) = (signal.step, file.global.evaluation_interval);
     if step_is_sound && !divides(step, interval) && interval.as_millis() > 0 {
@@ -219,15 +219,8 @@ fn check_panel(
         );
         report(at.key("signals"), text);
     }
-    let epoch = members.iter().filter_map(|signal| signal.epoch()).min();
-    for (path, text) in panel.validate(epoch) {
-        report(at.join(&parse_path(&path)), text);
-    }
-}
-
-fn parse_path(text: &str) -> Path {
-    match text.parse() {
-        Ok(path) => path,
-        Err(never) => match never {},
+    let grid = members.iter().find_map(|signal| signal.grid());
+    for (path, text) in panel.validate(grid) {
+        report(at.join(&Path::parse(&path)), text);
     }
 }

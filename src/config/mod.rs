@@ -2,10 +2,11 @@
 //!
 //! `parse` is the way in. It reads YAML, puts the environment in (`env`), fits the result to the
 //! settings structs that live beside the code they set (`shape`), then checks what needs the whole
-//! file (`check`). It does no IO: not even the environment is read here.
+//! file (`check`) and the files it names (`files`). It does no IO: not even the environment is read here.
 
 mod check;
 mod env;
+mod files;
 mod locate;
 mod memory;
 mod path;
@@ -19,6 +20,7 @@ mod tests;
 mod wording;
 
 pub use env::Lookup;
+pub use files::FileCheck;
 pub use memory::{Memory, UnitMemory, parse_bytes, show_bytes};
 pub use path::{Path, Step};
 pub use problem::{Problem, Problems};
@@ -32,6 +34,9 @@ use crate::{
 use serde::Deserialize;
 use serde_yaml::Value;
 use std::collections::BTreeMap;
+
+/// Said of a file with `scrape_configs`: nothing else in it is worth a complaint.
+const OF_PROMETHEUS: &str = "this is the configuration of a Prometheus; forethought has one of its own, with sources and signals, or does without one: forethought run --prometheus.url=http://localhost:9090 --query=...";
 
 /// Longer files are refused: a thousand signals fit into a third of it.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
@@ -179,8 +184,20 @@ impl ConfigFile {
 /// Everything that is wrong with it, each with its path, its line and column where something of it is
 /// in the text, and what is allowed.
 pub fn parse(text: &str, env: Lookup<'_>) -> Result<Config, Problems> {
+    parse_with(text, env, &|_| None)
+}
+
+/// As [`parse`]; `unreadable` looks at the files that are named.
+///
+/// # Errors
+/// As [`parse`], and every file that cannot be read, at the key that names it.
+pub fn parse_with(
+    text: &str,
+    env: Lookup<'_>,
+    unreadable: FileCheck<'_>,
+) -> Result<Config, Problems> {
     let mut problems = Vec::new();
-    let config = read(text, env, &mut problems);
+    let config = read(text, env, unreadable, &mut problems);
     match config {
         Some(config) if problems.is_empty() => Ok(config),
         _ => {
@@ -190,7 +207,12 @@ pub fn parse(text: &str, env: Lookup<'_>) -> Result<Config, Problems> {
     }
 }
 
-fn read(text: &str, env: Lookup<'_>, problems: &mut Vec<Problem>) -> Option<Config> {
+fn read(
+    text: &str,
+    env: Lookup<'_>,
+    unreadable: FileCheck<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Config> {
     if text.len() > MAX_FILE_BYTES {
         let message = format!(
             "the file has {} bytes; at most {MAX_FILE_BYTES} are allowed",
@@ -200,6 +222,11 @@ fn read(text: &str, env: Lookup<'_>, problems: &mut Vec<Problem>) -> Option<Conf
         return None;
     }
     let mut tree = read_tree(text, problems)?;
+    if tree.get("scrape_configs").is_some() {
+        let path = Path::default().key("scrape_configs");
+        problems.push(Problem::new(path, OF_PROMETHEUS));
+        return None;
+    }
     let from_env = env::fill(&mut tree, env, problems);
     let unresolved: Vec<Path> = problems
         .iter()
@@ -208,7 +235,7 @@ fn read(text: &str, env: Lookup<'_>, problems: &mut Vec<Problem>) -> Option<Conf
     let names = check::Names::of(&tree);
     let shape = shape::read::<ConfigFile>(tree.clone(), from_env, problems);
     let file = shape.value?;
-    check::file_with(&file, &names, &mut |path, message| {
+    let mut report = |path: Path, message: String| {
         let path = shape.removed.original(&path);
         let said = shape.removed.touches(&path) || unresolved.contains(&path);
         if !said && !depends_on_removed(&path, &shape.removed) {
@@ -219,7 +246,9 @@ fn read(text: &str, env: Lookup<'_>, problems: &mut Vec<Problem>) -> Option<Conf
             };
             problems.push(Problem::new(path, message));
         }
-    });
+    };
+    check::file_with(&file, &names, &mut report);
+    files::check(&file, unreadable, &mut report);
     problems.is_empty().then(|| file.into_config())
 }
 

@@ -54,6 +54,14 @@ impl Path {
         Self(self.0.iter().chain(&other.0).cloned().collect())
     }
 
+    /// The place written as `text`.
+    pub(super) fn parse(text: &str) -> Self {
+        match text.parse() {
+            Ok(path) => path,
+            Err(never) => match never {},
+        }
+    }
+
     /// The place around this one, and the last step; `None` at the top.
     pub fn split_last(&self) -> Option<(Self, &Step)> {
         let (last, rest) = self.0.split_last()?;

@@ -22,8 +22,16 @@ pub enum Side {
     Below,
 }
 
+/// Two samples at the default step of a minute: one bad scrape is no incident.
+const USUAL_HOLD: Span = Span::minutes(2);
+/// Long enough that an incident that pauses is still one.
+const USUAL_RECOVERY: Span = Span::minutes(5);
+/// Half an hour is about what it takes to look at an alert.
+const USUAL_REFRACTORY: Span = Span::minutes(30);
+
 /// Alert hygiene. Spans are counted in steps: one sample stands for one step, and a span that is not a
-/// whole number of steps is rounded up.
+/// whole number of steps is rounded up. Spans that are left out have usual lengths, shortened by
+/// [`AlertingSettings::fitted`] where that is needed.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlertingSettings {
@@ -35,11 +43,11 @@ pub struct AlertingSettings {
     pub min_relative_deviation: f64,
     /// A verdict begins when values were anomalous for so long, on the same side.
     #[serde(rename = "for")]
-    pub hold: Span,
+    pub hold: Option<Span>,
     /// A verdict ends when values were ordinary (below `recover_below`) for so long.
-    pub recover_for: Span,
+    pub recover_for: Option<Span>,
     /// After a verdict ended no other begins for so long, unless it is more severe.
-    pub refractory: Span,
+    pub refractory: Option<Span>,
     /// The score below which a value counts as ordinary again.
     pub recover_below: f64,
 }
@@ -50,10 +58,9 @@ impl Default for AlertingSettings {
             direction: Side::Both,
             min_deviation: 0.0,
             min_relative_deviation: 0.0,
-            // Two samples at the default step of a minute: one bad scrape is no incident.
-            hold: Span::minutes(2),
-            recover_for: Span::minutes(5),
-            refractory: Span::minutes(30),
+            hold: None,
+            recover_for: None,
+            refractory: None,
             // Below the threshold, so that a value that hovers around it does not flap.
             recover_below: 0.8,
         }
@@ -84,6 +91,45 @@ impl AlertingSettings {
             problems.push(("recover_below".into(), text));
         }
         problems
+    }
+
+    /// How long values must be anomalous: as given, or the usual span.
+    pub fn hold(&self) -> Span {
+        self.hold.unwrap_or(USUAL_HOLD)
+    }
+
+    /// How long values must be ordinary: as given, or the usual span.
+    pub fn recover_for(&self) -> Span {
+        self.recover_for.unwrap_or(USUAL_RECOVERY)
+    }
+
+    /// How long no other verdict begins: as given, or the usual span.
+    pub fn refractory(&self) -> Span {
+        self.refractory.unwrap_or(USUAL_REFRACTORY)
+    }
+
+    /// The settings with every span written out, for verdicts that are re-derived from `memory` steps of
+    /// `grid`. Spans that were left out are shortened to what that past can show: up to a third for
+    /// the beginning and for the end of a verdict, and what is left for the refractory period.
+    pub fn fitted(&self, grid: Grid, memory: usize) -> Self {
+        let span = |steps: usize| Span::millis(grid.step().saturating_mul(steps as i64));
+        let third = span((memory / 3).max(1));
+        let hold = self.hold.unwrap_or(USUAL_HOLD.min(third));
+        let recover_for = self.recover_for.unwrap_or(USUAL_RECOVERY.min(third));
+        let judged = Limits::of(hold, recover_for, Span::default(), grid).needed();
+        let left = span(memory.saturating_sub(judged));
+        Self {
+            hold: Some(hold),
+            recover_for: Some(recover_for),
+            refractory: Some(self.refractory.unwrap_or(USUAL_REFRACTORY.min(left))),
+            ..self.clone()
+        }
+    }
+
+    /// Steps of judged past that show all of a refractory period: a verdict's beginning and end, and the
+    /// period after it. Re-derived from fewer, a verdict may begin again too early.
+    pub fn memory(&self, grid: Grid) -> usize {
+        Limits::new(self, grid).needed()
     }
 }
 
@@ -192,6 +238,30 @@ struct Limits {
     missing: u32,
 }
 
+impl Limits {
+    fn new(settings: &AlertingSettings, grid: Grid) -> Self {
+        let (hold, recover_for) = (settings.hold(), settings.recover_for());
+        Self::of(hold, recover_for, settings.refractory(), grid)
+    }
+
+    fn of(hold: Span, recover_for: Span, refractory: Span, grid: Grid) -> Self {
+        let steps = |span: Span| u32::try_from(grid.steps_up(span.as_millis())).unwrap_or(u32::MAX);
+        let recover = steps(recover_for).max(1);
+        Self {
+            hold: steps(hold).max(1),
+            recover,
+            refractory: steps(refractory),
+            // As long as it takes to recover, and no less than it takes a scraper to restart.
+            missing: recover.max(3),
+        }
+    }
+
+    fn needed(self) -> usize {
+        let parts = [self.hold, self.recover, self.refractory];
+        parts.into_iter().map(|steps| steps as usize).sum()
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
     next: u32,
@@ -224,16 +294,8 @@ impl Verdicts {
         grid: Grid,
         memory_steps: usize,
     ) -> Self {
-        let steps = |span: Span| u32::try_from(grid.steps_up(span.as_millis())).unwrap_or(u32::MAX);
-        let recover = steps(settings.recover_for).max(1);
         Self {
-            limits: Limits {
-                hold: steps(settings.hold).max(1),
-                recover,
-                refractory: steps(settings.refractory),
-                // As long as it takes to recover, and no less than it takes a scraper to restart.
-                missing: recover.max(3),
-            },
+            limits: Limits::new(settings, grid),
             settings: settings.clone(),
             severities: severities.clone(),
             memory: memory_steps.max(1),

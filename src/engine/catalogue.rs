@@ -81,7 +81,8 @@ pub struct UnitReport {
     pub phase: String,
     /// Why nothing is published, in a sentence; absent while something is.
     pub silent_because: Option<String>,
-    /// The last error and when it was, seconds since the epoch.
+    /// The last error and when it was, seconds since the epoch. It stays when it is over: `phase` says
+    /// what is now.
     pub last_error: Option<(String, f64)>,
     /// Grid time of the newest outcome, seconds since the epoch.
     pub last_evaluation: Option<f64>,
@@ -93,8 +94,10 @@ pub struct UnitReport {
     pub warming: usize,
     /// Series whose verdict is on.
     pub active: usize,
-    /// Series left out because of `max_series`.
+    /// Series of the newest answer that the source left out because of `max_series`.
     pub dropped: usize,
+    /// Series of the newest answer for which there was no place, as silent ones still have theirs.
+    pub refused: usize,
     /// Share of the history read, 0 to 1, while backfilling.
     pub backfilled: Option<f64>,
     /// Bytes of state.

@@ -24,7 +24,7 @@ use std::{
 
 /// Steps of judged past a verdict is derived from anew, and how often that is, in steps: at most so
 /// many, and fewer where the signals replay less at a start.
-const VERDICT_MEMORY: usize = 288;
+pub(super) const VERDICT_MEMORY: usize = 288;
 
 /// One panel with the state of all its entities.
 #[derive(Debug)]
@@ -84,7 +84,12 @@ impl PanelUnit {
             replica: options.replica.clone(),
             combine: settings.combine.for_members(&kinds),
             detectors,
-            verdicts: Verdicts::new(&settings.alerting, &settings.severity, grid, verdict_memory),
+            verdicts: Verdicts::new(
+                &settings.alerting.fitted(grid, verdict_memory),
+                &settings.severity,
+                grid,
+                verdict_memory,
+            ),
             verdict_memory,
             entities: BTreeMap::new(),
             free: Vec::new(),

@@ -160,6 +160,12 @@ impl Schedule {
         })
     }
 
+    /// Between two ticks: what a former tick left to be evaluated, if it did.
+    pub fn overdue(&self, now: Millis) -> Option<Tick> {
+        let work = self.work(now);
+        matches!(work, Work::Evaluate { .. }).then_some(Tick { missed: 0, work })
+    }
+
     fn work(&self, now: Millis) -> Work {
         let newest = self.newest(now);
         let gap = newest.saturating_sub(self.reached);

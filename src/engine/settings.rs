@@ -1,5 +1,6 @@
 //! The shape of a signal and of a panel in the configuration file.
 
+mod fit;
 mod validate;
 
 pub use validate::is_label_name;
@@ -30,8 +31,8 @@ pub struct SignalSettings {
     #[serde(default = "SignalSettings::default_step")]
     pub step: Span,
     /// How much past is read and kept.
-    #[serde(default = "SignalSettings::default_history")]
-    pub history: Span,
+    #[serde(default)]
+    pub history: Option<Span>,
     /// A grid time is read this long after it, so that late samples are in.
     #[serde(default = "SignalSettings::default_offset")]
     pub offset: Span,
@@ -88,11 +89,6 @@ impl SignalSettings {
         Span::minutes(1)
     }
 
-    /// Three weeks: the least that shows a weekly season more than twice.
-    fn default_history() -> Span {
-        Span::days(21)
-    }
-
     /// Late remote writes, lookback and search latency (VictoriaMetrics hides the newest 30 s).
     fn default_offset() -> Span {
         Span::seconds(30)
@@ -110,7 +106,7 @@ impl SignalSettings {
             source: None,
             query: query.into(),
             step: Self::default_step(),
-            history: Self::default_history(),
+            history: None,
             offset: Self::default_offset(),
             max_age: None,
             max_series: Self::default_max_series(),
@@ -130,17 +126,6 @@ impl SignalSettings {
         }
     }
 
-    /// `max_age`, or its default: five steps and the offset, at least five minutes.
-    pub fn max_age(&self) -> Span {
-        let default = self
-            .step
-            .as_millis()
-            .saturating_mul(5)
-            .saturating_add(self.offset.as_millis())
-            .max(300_000);
-        self.max_age.unwrap_or(Span::millis(default))
-    }
-
     /// The detectors: those given, or the default set.
     pub fn detectors(&self) -> Vec<detect::Settings> {
         self.detectors.clone().unwrap_or_else(detect::defaults)
@@ -151,22 +136,13 @@ impl SignalSettings {
         Grid::new(self.step.as_millis())
     }
 
-    /// How often the state of a series is derived anew; what lasts longer than this would not survive
-    /// a restart. `None` where the step is not positive.
-    pub fn epoch(&self) -> Option<Span> {
-        let grid = self.grid()?;
-        let refit = Epochs::new(self.history.as_millis(), grid).refit;
-        let steps = i64::try_from(refit).ok()?;
-        Some(Span::millis(grid.step().saturating_mul(steps)))
-    }
-
     /// Steps a start replays, from which a panel over this signal learns; `None` where it replays none
     /// (wide) or the step is not positive.
     pub fn replay(&self) -> Option<usize> {
         let grid = self
             .grid()
             .filter(|_| self.size_class() == SizeClass::Deep)?;
-        Some(Epochs::new(self.history.as_millis(), grid).replay())
+        Some(Epochs::new(self.history().as_millis(), grid).replay())
     }
 
     /// The size class that is in force. It depends on `max_series` and not on the series found, so that
@@ -198,12 +174,12 @@ impl SignalSettings {
     /// forecasts, labels.
     pub fn bytes_per_series(&self) -> usize {
         let Some(grid) = self.grid() else { return 0 };
-        let steps = Epochs::new(self.history.as_millis(), grid).history;
+        let steps = Epochs::new(self.history().as_millis(), grid).history;
         match self.size_class() {
             SizeClass::Wide => WIDE_SERIES_BYTES,
             SizeClass::Deep => {
                 let window = steps.saturating_mul(4).saturating_mul(9) / 8;
-                let forecasts = if self.forecast.horizons.is_empty() {
+                let forecasts = if self.forecast().horizons().is_empty() {
                     0
                 } else {
                     FORECAST_BYTES

@@ -15,7 +15,7 @@ fn grid() -> Grid {
 
 fn settings() -> Settings {
     Settings {
-        horizons: vec![Span::minutes(15), Span::minutes(60), Span::days(1)],
+        horizons: Some(vec![Span::minutes(15), Span::minutes(60), Span::days(1)]),
         ..Settings::default()
     }
 }

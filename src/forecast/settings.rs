@@ -21,12 +21,16 @@ const LONGEST_STEPS: usize = 10_080;
 /// More horizons than this are a mistake: each costs memory, time and three published series.
 const MOST_HORIZONS: usize = 16;
 
+/// What a person on call, a scaler and a planner look at.
+const USUAL_HORIZONS: [Span; 3] = [Span::minutes(15), Span::minutes(60), Span::days(1)];
+
 /// What is forecast of a signal.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// How far ahead, each one published under its own `horizon` label. Empty: nothing is forecast.
-    pub horizons: Vec<Span>,
+    /// How far ahead, each one published under its own `horizon` label. Empty: nothing is forecast. Left
+    /// out: of the usual ones what fits, see [`Settings::fitted`].
+    pub horizons: Option<Vec<Span>>,
     /// Share of actual values that shall fall inside the interval.
     pub interval: f64,
     /// Which forecasters.
@@ -44,10 +48,10 @@ pub enum Models {
 }
 
 impl Default for Settings {
-    /// What a person on call, a scaler and a planner look at; nine out of ten values inside.
+    /// The usual horizons; nine out of ten values inside.
     fn default() -> Self {
         Self {
-            horizons: vec![Span::minutes(15), Span::minutes(60), Span::days(1)],
+            horizons: None,
             interval: 0.9,
             models: Models::Auto,
         }
@@ -62,8 +66,9 @@ impl Settings {
             let text = format!("{} is not within 0.5 to 0.99", self.interval);
             problems.push(("interval".to_owned(), text));
         }
-        if self.horizons.len() > MOST_HORIZONS {
-            let text = format!("{} horizons; at most {MOST_HORIZONS}", self.horizons.len());
+        let count = self.horizons().len();
+        if count > MOST_HORIZONS {
+            let text = format!("{count} horizons; at most {MOST_HORIZONS}");
             problems.push(("horizons".to_owned(), text));
         }
         self.validate_order(&mut problems);
@@ -73,6 +78,22 @@ impl Settings {
         problems
     }
 
+    /// The horizons: those given, or the usual ones.
+    pub fn horizons(&self) -> &[Span] {
+        self.horizons.as_deref().unwrap_or(&USUAL_HORIZONS)
+    }
+
+    /// These settings with the horizons written out. Where they were left out, each of the usual ones is
+    /// rounded up to a whole step of `grid`, and those over `longest` are dropped: what a person did not
+    /// write must not be what is wrong.
+    pub fn fitted(&self, grid: Grid, longest: Span) -> Self {
+        let given = self.horizons.clone();
+        Self {
+            horizons: Some(given.unwrap_or_else(|| usual_on(grid, longest))),
+            ..self.clone()
+        }
+    }
+
     /// The horizons in steps of `grid`.
     ///
     /// # Errors
@@ -80,7 +101,7 @@ impl Settings {
     pub fn horizon_steps(&self, grid: Grid) -> Result<Vec<usize>, Vec<(String, String)>> {
         let mut problems = Vec::new();
         let mut steps = Vec::new();
-        for (index, span) in self.horizons.iter().enumerate() {
+        for (index, span) in self.horizons().iter().enumerate() {
             match steps_of(*span, grid) {
                 Ok(count) => steps.push(count),
                 Err(text) => problems.push((format!("horizons[{index}]"), text)),
@@ -113,6 +134,19 @@ impl Settings {
         }
     }
 
+    /// The files that are named, with the keys that name them.
+    pub fn files(&self) -> Vec<(String, PathBuf)> {
+        let Models::Given(models) = &self.models else {
+            return Vec::new();
+        };
+        let models = models.iter().enumerate();
+        let file = |(index, model): (usize, &ModelSettings)| {
+            let key = format!("models[{index}].{}.path", model.kind());
+            Some((key, model.path()?))
+        };
+        models.filter_map(file).collect()
+    }
+
     /// The forecasters that will run.
     pub(super) fn members(&self) -> Vec<ModelSettings> {
         match &self.models {
@@ -122,19 +156,33 @@ impl Settings {
     }
 
     fn validate_order(&self, problems: &mut Vec<(String, String)>) {
-        for (index, span) in self.horizons.iter().enumerate() {
+        let horizons = self.horizons();
+        for (index, span) in horizons.iter().enumerate() {
             let field = format!("horizons[{index}]");
             if span.as_millis() <= 0 {
                 problems.push((field, "must be longer than 0s".to_owned()));
-            } else if index > 0 && *span <= self.horizons[index - 1] {
+            } else if index > 0 && *span <= horizons[index - 1] {
                 let text = format!(
                     "{span} is not longer than {} before it; write them shortest first, each once",
-                    self.horizons[index - 1]
+                    horizons[index - 1]
                 );
                 problems.push((field, text));
             }
         }
     }
+}
+
+/// The usual horizons that `grid` has and that are not over `longest`, each once.
+fn usual_on(grid: Grid, longest: Span) -> Vec<Span> {
+    let mut horizons: Vec<Span> = Vec::new();
+    for usual in USUAL_HORIZONS {
+        let steps = grid.steps_up(usual.as_millis());
+        let horizon = Span::millis(grid.step() * steps as i64);
+        if steps <= LONGEST_STEPS && horizon <= longest && !horizons.contains(&horizon) {
+            horizons.push(horizon);
+        }
+    }
+    horizons
 }
 
 fn validate_models(models: &[ModelSettings], problems: &mut Vec<(String, String)>) {
@@ -218,7 +266,7 @@ mod tests {
     fn reads_what_a_person_writes() {
         let settings =
             read("{horizons: [5m, 2h], models: [last_value: {}, seasonal_naive: {}]}").unwrap();
-        assert_eq!(settings.horizons, [Span::minutes(5), Span::minutes(120)]);
+        assert_eq!(settings.horizons(), [Span::minutes(5), Span::minutes(120)]);
         assert_eq!(settings.interval, 0.9);
         let Models::Given(models) = &settings.models else {
             panic!("{settings:?}")
@@ -259,5 +307,28 @@ mod tests {
                 .1
                 .contains("at most")
         );
+    }
+
+    #[test]
+    fn horizons_left_out_fit_step_and_history() {
+        let minute = 60_000;
+        for (step, longest, expected) in [
+            (minute, Span::days(7), "15m 1h 24h"),
+            (7 * minute, Span::days(7), "21m 1h3m 24h2m"),
+            (60 * minute, Span::days(7), "1h 24h"),
+            (minute, Span::minutes(300), "15m 1h"),
+            (minute, Span::minutes(42), "15m"),
+            (minute, Span::minutes(14), ""),
+            (1_000, Span::days(7), "15m 1h"),
+        ] {
+            let grid = Grid::new(step).unwrap();
+            let fitted = Settings::default().fitted(grid, longest);
+            let shown: Vec<String> = fitted.horizons().iter().map(Span::to_string).collect();
+            assert_eq!(shown.join(" "), expected, "step {step}, up to {longest}");
+            assert!(fitted.horizon_steps(grid).is_ok() && fitted.validate().is_empty());
+        }
+        let written = read("{horizons: [90s]}").unwrap();
+        let grid = Grid::new(minute).unwrap();
+        assert_eq!(written.fitted(grid, Span::days(7)), written);
     }
 }

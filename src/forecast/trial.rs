@@ -209,7 +209,7 @@ fn due(age: usize, refit: usize) -> bool {
 fn judge(trace: &Trace, series: &Values) -> Vec<Tally> {
     let grid = Grid::new(trace.step).unwrap();
     let settings = Settings {
-        horizons: trace.horizons.clone(),
+        horizons: Some(trace.horizons.clone()),
         interval: NOMINAL,
         ..Settings::default()
     };

@@ -15,7 +15,8 @@ pub const REVISION: &str = match option_env!("FORETHOUGHT_REVISION") {
     None => "unknown",
 };
 
-/// A gauge holds whole numbers exactly up to here.
+/// Prometheus reads numbers as `f64`, which holds whole ones exactly up to 2^53: a hash is cut to what
+/// every reader gets as it was.
 const EXACT_BITS: u32 = 52;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -29,7 +30,7 @@ struct Build {
 pub struct AppEvents {
     reloaded: Gauge,
     reloaded_at: Gauge<f64, AtomicU64>,
-    hash: Gauge<f64, AtomicU64>,
+    hash: Gauge,
     reload_failures: Counter,
     ready: Gauge,
 }
@@ -81,7 +82,7 @@ impl AppEvents {
     pub fn loaded(&self, hash: u64, at: f64, signals: usize, panels: usize) {
         self.reloaded.set(1);
         self.reloaded_at.set(at);
-        self.hash.set((hash >> (u64::BITS - EXACT_BITS)) as f64);
+        self.hash.set(exact(hash));
         tracing::info!(signals, panels, "configuration in force");
     }
 
@@ -116,5 +117,33 @@ impl AppEvents {
     /// A server listens.
     pub fn listening(&self, address: &dyn fmt::Display) {
         tracing::info!(%address, "listening");
+    }
+}
+
+/// The upper bits of a hash, as many as an `f64` holds.
+fn exact(hash: u64) -> i64 {
+    // 52 bits fit.
+    (hash >> (u64::BITS - EXACT_BITS)) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::telemetry::Telemetry;
+
+    #[test]
+    fn a_hash_is_a_whole_number_that_survives_being_read_as_a_float() {
+        let telemetry = Telemetry::default();
+        for hash in [u64::MAX, u64::MAX - (1 << 12), 0x0123_4567_89ab_cdef] {
+            telemetry.app.loaded(hash, 0.0, 1, 0);
+            let text = telemetry.open_metrics().unwrap();
+            let line = "forethought_config_hash ";
+            let shown = text
+                .lines()
+                .find_map(|shown| shown.strip_prefix(line))
+                .unwrap();
+            let whole: u64 = shown.parse().unwrap();
+            assert_eq!(whole, hash >> 12);
+            assert_eq!(shown.parse::<f64>().unwrap() as u64, whole);
+        }
     }
 }

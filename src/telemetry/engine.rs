@@ -28,6 +28,8 @@ pub struct Evaluated {
     pub active: usize,
     /// Series without enough history.
     pub warming: usize,
+    /// Series of the newest answer for which there was no place.
+    pub refused: usize,
     /// Bytes of state.
     pub state_bytes: usize,
 }
@@ -47,6 +49,7 @@ pub struct EngineEvents {
     active: Family<Unit, Gauge>,
     warming: Family<Unit, Gauge>,
     dropped: Family<Unit, Gauge>,
+    refused: Family<Unit, Gauge>,
     corrections: Family<Unit, Counter>,
     panics: Family<UnitKind, Counter>,
     begun: Family<UnitDirection, Counter>,
@@ -146,6 +149,11 @@ impl EngineEvents {
             "Series left out of the newest answer because of max_series",
             &self.dropped,
         );
+        whole(
+            "signal_series_refused",
+            "Series of the newest answer without a place under max_series, as silent ones still have theirs",
+            &self.refused,
+        );
         whole("signal_state_bytes", "Bytes of state", &self.state_bytes);
     }
 
@@ -196,6 +204,7 @@ impl EngineEvents {
             touch(&self.begun, &directed(unit, direction));
         }
         touch(&self.dropped, &of(unit));
+        touch(&self.refused, &of(unit));
         touch(&self.series, &of(unit));
         touch(&self.backfill, &of(unit));
     }
@@ -213,6 +222,7 @@ impl EngineEvents {
             &self.active,
             &self.warming,
             &self.dropped,
+            &self.refused,
             &self.state_bytes,
         ];
         for gauge in whole {
@@ -265,6 +275,7 @@ impl EngineEvents {
             (&self.series, newest.series),
             (&self.active, newest.active),
             (&self.warming, newest.warming),
+            (&self.refused, newest.refused),
             (&self.state_bytes, newest.state_bytes),
         ];
         for (gauge, count) in gauges {

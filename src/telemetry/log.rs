@@ -221,13 +221,23 @@ fn quote(writer: &mut impl fmt::Write, value: &str) -> fmt::Result {
     writer.write_char('"')
 }
 
+/// What tests read of the log.
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(crate) mod captured {
+    use super::{Format, Level, io, subscriber};
     use std::sync::{Arc, Mutex};
+    use tracing::subscriber::DefaultGuard;
 
+    /// What was written.
     #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Sink {
+        /// All lines so far.
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl io::Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -240,13 +250,25 @@ mod tests {
         }
     }
 
+    /// Takes what this thread logs from `level` on, until the guard is dropped.
+    pub(crate) fn lines(level: Level) -> (Sink, DefaultGuard) {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber = subscriber(level, Format::Logfmt, move || writer.clone());
+        (sink, tracing::subscriber::set_default(subscriber))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{captured::Sink, *};
+
     fn logged(level: Level, format: Format, log: impl FnOnce()) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
         let subscriber = subscriber(level, format, move || writer.clone());
         tracing::subscriber::with_default(subscriber, log);
-        let bytes = sink.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        sink.text()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     series::Millis,
-    source::{BreakerState, Cause, SourceError},
+    source::{BreakerState, Cause, SourceError, prometheus::Change},
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
@@ -141,7 +141,7 @@ impl SourceEvents {
         );
     }
 
-    /// A source was built: its series exist from now on, at zero.
+    /// A source is put in force: its series exist from now on, at zero, its breaker closed.
     pub fn announce(&self, source: &str) {
         let key = of(source);
         for family in [
@@ -210,7 +210,8 @@ impl SourceEvents {
         gauge.set(at as f64 / 1_000.0);
     }
 
-    /// A request failed; it is sent again after `retry`, or never.
+    /// A request failed; it is sent again after `retry`, or never. Whoever wanted the answer logs
+    /// that there is none: a warning here would say each failure twice.
     pub fn failed(&self, source: &str, error: &SourceError, retry: Option<Duration>) {
         let count = &self.failures;
         count.get_or_create(&of_cause(source, error.cause)).inc();
@@ -222,23 +223,38 @@ impl SourceEvents {
         match retry {
             Some(pause) => {
                 self.retries.get_or_create(&of(source)).inc();
-                tracing::info!(source, cause, ?pause, %error, "request failed, trying again");
+                tracing::debug!(source, cause, ?pause, %error, "request failed, trying again");
             }
-            // The breaker said so when it opened; every refused request would only repeat it.
-            None if error.cause == Cause::BreakerOpen => {
-                tracing::debug!(source, cause, %error, "request not sent");
-            }
-            None => tracing::warn!(source, cause, %error, "request failed"),
+            None => tracing::debug!(source, cause, %error, "request failed"),
         }
     }
 
-    /// The circuit breaker changed to `state`.
-    pub fn breaker(&self, source: &str, state: BreakerState) {
-        self.show_breaker(source, state);
-        match state {
+    /// The circuit breaker changed.
+    pub fn breaker(&self, source: &str, change: &Change<'_>) {
+        self.show_breaker(source, change.to);
+        // Tenths of a second are what a person can use of a pause with jitter.
+        let pause = change.pause.as_secs_f64();
+        let pause = Duration::from_secs_f64((pause * 10.0).round() / 10.0);
+        let reason = change.reason;
+        match change.to {
             BreakerState::Closed => tracing::info!(source, "source answers again"),
             BreakerState::HalfOpen => tracing::debug!(source, "one trial request is sent"),
-            BreakerState::Open => tracing::warn!(source, "source is left alone for a while"),
+            BreakerState::Open if change.from == BreakerState::Closed => {
+                tracing::warn!(
+                    source,
+                    ?pause,
+                    reason,
+                    "source keeps failing: nothing is sent for this long, then one trial"
+                );
+            }
+            BreakerState::Open => {
+                tracing::debug!(
+                    source,
+                    ?pause,
+                    reason,
+                    "the trial failed: nothing is sent again"
+                );
+            }
         }
     }
 
@@ -278,7 +294,8 @@ impl SourceEvents {
         }
     }
 
-    fn show_breaker(&self, source: &str, now: BreakerState) {
+    /// Shows the breaker of a source as `now`.
+    pub fn show_breaker(&self, source: &str, now: BreakerState) {
         for state in STATES {
             let gauge = self.breaker.get_or_create(&of_state(source, state));
             gauge.set(i64::from(state == now));
@@ -322,8 +339,10 @@ mod tests {
     use crate::telemetry::Telemetry;
     use crate::{
         series::Millis,
-        source::{BreakerState, Cause, SourceError},
+        source::{BreakerState, Cause, SourceError, prometheus::Change},
     };
+
+    use std::time::Duration;
 
     fn text(telemetry: &Telemetry) -> String {
         telemetry.open_metrics().unwrap()
@@ -371,7 +390,13 @@ mod tests {
             message: String::from("no"),
         };
         events.failed("main", &error, None);
-        events.breaker("main", BreakerState::Open);
+        let change = Change {
+            from: BreakerState::Closed,
+            to: BreakerState::Open,
+            pause: Duration::from_secs(5),
+            reason: "no",
+        };
+        events.breaker("main", &change);
         let shown = text(&telemetry);
         for line in [
             "forethought_source_last_success_timestamp_seconds{source=\"main\"} 1700000000.5",

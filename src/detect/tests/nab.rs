@@ -153,9 +153,9 @@ fn tally(series: &Labelled, found: impl Fn(usize) -> bool) -> Tally {
 /// The times at which a verdict begins.
 fn verdicts(series: &Labelled, scored: &super::walk::Scored, scores: &[f32]) -> Vec<bool> {
     let settings = AlertingSettings {
-        hold: Span::minutes(2),
-        recover_for: Span::millis(6 * series.grid.step()),
-        refractory: Span::millis(100 * series.grid.step()),
+        hold: Some(Span::minutes(2)),
+        recover_for: Some(Span::millis(6 * series.grid.step())),
+        refractory: Some(Span::millis(100 * series.grid.step())),
         ..AlertingSettings::default()
     };
     let mut verdicts = Verdicts::new(

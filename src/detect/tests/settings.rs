@@ -38,7 +38,7 @@ fn the_documented_forms_are_read() {
     assert_eq!(kinds, ["zscore", "envelope", "dbscan"]);
     assert_eq!(signal.combine, detect::Combine::AtLeast(2));
     assert_eq!(signal.baseline.kind(), "seasonal");
-    assert_eq!(signal.alerting.hold.to_string(), "3m");
+    assert_eq!(signal.alerting.hold().to_string(), "3m");
     assert_eq!(signal.alerting.direction, detect::Side::Above);
     assert_eq!(signal.severity, detect::SeverityThresholds::default());
     assert_eq!(read("baseline: auto").baseline, baseline::Settings::Auto);

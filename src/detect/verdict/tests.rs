@@ -86,9 +86,9 @@ fn both_sides_in_turn_are_not_one_run() {
 #[test]
 fn the_refractory_period_holds_unless_it_gets_worse() {
     let settings = AlertingSettings {
-        hold: Span::minutes(1),
-        recover_for: Span::minutes(1),
-        refractory: Span::minutes(4),
+        hold: Some(Span::minutes(1)),
+        recover_for: Some(Span::minutes(1)),
+        refractory: Some(Span::minutes(4)),
         ..AlertingSettings::default()
     };
     let warning = 1.6;
@@ -101,14 +101,14 @@ fn the_refractory_period_holds_unless_it_gets_worse() {
 fn direction_and_least_deviations_gate() {
     let above = AlertingSettings {
         direction: Side::Above,
-        hold: Span::minutes(1),
+        hold: Some(Span::minutes(1)),
         ..AlertingSettings::default()
     };
     assert_eq!(run(&above, &[-5.0, 5.0]), ".B");
     let gated = AlertingSettings {
         min_deviation: 3.0,
         min_relative_deviation: 0.5,
-        hold: Span::minutes(1),
+        hold: Some(Span::minutes(1)),
         ..AlertingSettings::default()
     };
     let mut verdicts = minutes(&gated);
@@ -205,6 +205,61 @@ fn any_score() -> impl Strategy<Value = (f32, f32)> {
     (prop_oneof![Just(0.0_f32), Just(20.0)], score)
 }
 
+#[test]
+fn spans_left_out_fit_into_the_memory() {
+    let minute = Grid::new(60_000).unwrap();
+    let spans = |settings: &AlertingSettings, memory| {
+        let fitted = settings.fitted(minute, memory);
+        assert!(
+            fitted.memory(minute) <= memory.max(3),
+            "{memory}: {fitted:?}"
+        );
+        let spans = [fitted.hold(), fitted.recover_for(), fitted.refractory()];
+        spans.map(|span| span.as_millis() / 60_000)
+    };
+    let usual = AlertingSettings::default();
+    assert_eq!(spans(&usual, 1_440), [2, 5, 30]);
+    assert_eq!(spans(&usual, 34), [2, 5, 27]);
+    assert_eq!(spans(&usual, 16), [2, 5, 9]);
+    assert_eq!(spans(&usual, 9), [2, 3, 4]);
+    let given = AlertingSettings {
+        hold: Some(Span::minutes(10)),
+        ..usual
+    };
+    assert_eq!(spans(&given, 16), [10, 5, 1]);
+}
+
+/// A verdict begins, ends, and rests; the state is re-derived at every step of the rest. With `memory`
+/// as the settings ask for it the rest is kept to its end, with less it is forgotten.
+#[test]
+fn a_refractory_period_needs_so_much_memory() {
+    let grid = Grid::new(60_000).unwrap();
+    let settings = AlertingSettings {
+        hold: Some(Span::minutes(3)),
+        recover_for: Some(Span::minutes(4)),
+        refractory: Some(Span::minutes(6)),
+        ..AlertingSettings::default()
+    };
+    assert_eq!(settings.memory(grid), 13);
+    let begins_again = |memory| {
+        let severities = SeverityThresholds::default();
+        let mut verdicts = Verdicts::new(&settings, &severities, grid, memory);
+        verdicts.grow(1);
+        let scores = [vec![2.0; 3], vec![0.0; 4], vec![2.0; 20]].concat();
+        let mut begun = Vec::new();
+        for (minute, &score) in scores.iter().enumerate() {
+            verdicts.rederive(0);
+            if step(&mut verdicts, 20.0, score).began {
+                begun.push(minute);
+            }
+        }
+        begun
+    };
+    let rest_ends = 3 + 4 - 1 + 6;
+    assert_eq!(begins_again(13)[..2], [2, rest_ends]);
+    assert!(begins_again(8)[1] < rest_ends);
+}
+
 proptest! {
     /// What `rederive` gives is a function of the newest `memory` steps: a machine that saw only those is in
     /// the same state, now and from then on.
@@ -213,7 +268,7 @@ proptest! {
         before in prop::collection::vec(any_score(), 0..150),
         after in prop::collection::vec(any_score(), 0..40),
     ) {
-        let settings = AlertingSettings { refractory: Span::minutes(7), ..AlertingSettings::default() };
+        let settings = AlertingSettings { refractory: Some(Span::minutes(7)), ..AlertingSettings::default() };
         let mut old = minutes(&settings);
         for &(value, score) in &before {
             step(&mut old, value, score);

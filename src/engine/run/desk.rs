@@ -72,6 +72,12 @@ impl Desk {
         self.troubled(error, now);
     }
 
+    /// The source still gave no answer: it was asked again before the next tick, as a failed tick is
+    /// counted and logged once.
+    pub(super) fn failed_again(&self, error: &SourceError, now: Millis) {
+        self.troubled(error, now);
+    }
+
     /// The unit panicked, or could not be built anew.
     pub(super) fn panicked(&self, error: &dyn fmt::Display, now: Millis) {
         self.events.panicked(&self.name, error);
@@ -100,9 +106,10 @@ impl Desk {
     /// The clock was set back a little; nothing is evaluated until it shows `reached` again.
     pub(super) fn waits(&self, reached: Millis, now: Millis) {
         let wait = Span::millis(reached - now);
+        let serves = self.serves(now);
         self.tell(|report| {
             "waiting".clone_into(&mut report.phase);
-            report.silent_because = Some(format!(
+            report.silent_because = (!serves).then(|| format!(
                 "the clock was set back; evaluations go on in {wait}, when it shows the time of the newest one"
             ));
         });
@@ -119,6 +126,7 @@ impl Desk {
             series: counts.series,
             active: counts.active,
             warming: counts.warming,
+            refused: counts.refused,
             state_bytes: counts.state_bytes,
         };
         self.events.evaluated(&self.name, evaluated);
@@ -130,6 +138,7 @@ impl Desk {
             report.series = counts.series;
             report.warming = counts.warming;
             report.active = counts.active;
+            report.refused = counts.refused;
             report.backfilled = None;
             report.state_bytes = counts.state_bytes;
         });
@@ -151,8 +160,16 @@ impl Desk {
         }
     }
 
-    /// Says again, without evaluating, that the newest outcome is in force.
+    /// Says again, without evaluating, that the newest outcome is in force. It is of the newest grid
+    /// time there is, so whatever kept the unit from evaluating is over.
     pub(super) fn republish(&self) {
+        let newest = self.outcome.borrow().clone();
+        if let Some(newest) = newest {
+            self.tell(|report| {
+                "running".clone_into(&mut report.phase);
+                report.silent_because = silence(&newest);
+            });
+        }
         self.outcome.send_modify(|_| {});
     }
 

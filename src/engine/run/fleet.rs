@@ -261,7 +261,7 @@ impl Fleet {
                 grid: unit.grid(),
                 interval: self.interval.as_millis(),
                 offset: settings.offset.as_millis(),
-                history: settings.history.as_millis(),
+                history: settings.history().as_millis(),
                 max_age: shape.max_age.as_millis(),
             },
             source: Arc::clone(&plan.source),

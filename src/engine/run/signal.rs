@@ -25,12 +25,13 @@ const BACKFILL_DEADLINE: Duration = Duration::from_secs(600);
 /// Pause after the first failure of a backfill; doubled with each further one. The source itself has
 /// tried several times already.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// The longest such pause: a source that came back is noticed within this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest such pause: a source that came back is noticed within this. Its circuit breaker is what
+/// keeps it from being asked too often.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// The longest pause after a panic: each costs reading the history again, and what makes a unit panic
 /// rarely goes away by itself.
 const LONGEST_REST: Duration = Duration::from_secs(600);
-/// The longest sleep: a clock that was set meanwhile is noticed within this.
+/// The longest sleep: a clock that was set meanwhile, or a source that came back, is noticed within this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// Work of one turn in the pool. Then others have theirs, and a shutdown is noticed.
 const TURN: Duration = Duration::from_millis(250);
@@ -209,44 +210,62 @@ impl SignalTask {
         let began = Instant::now();
         let mut calm = 0;
         let mut watch = ClockWatch::new(CLOCK_TOLERANCE);
+        let (mut failed, mut slept) = (false, false);
         loop {
             let now = self.clock.now();
             let steady = began.elapsed().as_secs_f64() * 1_000.0 * self.clock.speed();
             if let Some(step) = watch.look(now, steady as Millis) {
                 self.desk.events.clock_set(&self.desk.name, step);
             }
-            let Some(Tick { missed, work }) = schedule.due(now) else {
+            let tick = schedule.due(now);
+            let on_tick = tick.is_some();
+            // After a failure the rest is tried again before the next tick, which may be far.
+            let overdue = (failed && slept).then(|| schedule.overdue(now)).flatten();
+            let Some(Tick { missed, work }) = tick.or(overdue) else {
                 sleep(self.clock.until(schedule.next(now)).min(LONGEST_SLEEP)).await;
+                slept = true;
                 continue;
             };
+            slept = false;
             self.desk.events.missed(&self.desk.name, missed);
             match work {
                 Work::Republish => self.desk.republish(),
                 Work::Wait { reached } => self.desk.waits(reached, now),
                 Work::Rebuild(why) => return End::Rebuild(why),
                 Work::Evaluate { from, to } => {
-                    unit = match self.catch_up(unit, &mut schedule, from, to).await {
-                        Ok(unit) => unit,
+                    let caught_up = self.catch_up(unit, &mut schedule, from, to).await;
+                    let failure;
+                    (unit, failure) = match caught_up {
+                        Ok(reached) => reached,
                         Err(panic) => return panic.into(),
                     };
                     calm += 1;
                     if calm >= CALM {
                         *panics = 0;
                     }
+                    let now = self.clock.now();
+                    match &failure {
+                        Some(error) if on_tick => self.desk.failed(error, now),
+                        Some(error) => self.desk.failed_again(error, now),
+                        None => {}
+                    }
+                    // What the source refuses it will refuse again: that waits for its tick.
+                    failed = failure
+                        .is_some_and(|error| !matches!(error.cause, Cause::Query | Cause::Limit));
                 }
             }
         }
     }
 
     /// Evaluates every grid time from `from` to `to`, in order, and publishes the newest. Where the
-    /// source fails, what was reached stays reached: the rest is due again at the next tick.
+    /// source fails, what was reached stays reached, and the failure is given: the rest is due again.
     async fn catch_up(
         &self,
         mut unit: Unit,
         schedule: &mut Schedule,
         from: Millis,
         to: Millis,
-    ) -> Result<Unit, Panicked> {
+    ) -> Result<(Unit, Option<SourceError>), Panicked> {
         let step = self.timing.grid.step();
         let mut pieces = Pieces::new(self.timing.grid, from);
         // The number of series is known: a gap of up to a day is one request.
@@ -261,10 +280,7 @@ impl SignalTask {
             let start = first - (REREAD + 1) * step;
             let mut answer = match self.ask(start, last, LIVE_DEADLINE).await {
                 Ok(matrix) => Some(matrix),
-                Err(error) => {
-                    self.desk.failed(&error, self.clock.now());
-                    return Ok(unit);
-                }
+                Err(error) => return Ok((unit, Some(error))),
             };
             pieces.done(
                 last,
@@ -284,7 +300,7 @@ impl SignalTask {
                 }
             }
         }
-        Ok(unit)
+        Ok((unit, None))
     }
 
     /// One grid time was evaluated live.

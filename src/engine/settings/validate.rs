@@ -1,12 +1,14 @@
 //! What is allowed of a signal and of a panel by itself. What needs the rest of the file (names,
 //! sources, the evaluation interval) is checked by `config`.
 
-use super::{Class, PanelSettings, Seasonality, SignalSettings, ValueRange};
+use super::{
+    Class, PanelSettings, Seasonality, SignalSettings, ValueRange, fit::MOST_HISTORY_STEPS,
+};
 use crate::{
     detect,
-    engine::signal::Epochs,
+    engine::{panel::VERDICT_MEMORY, signal::Epochs},
     forecast::Models,
-    series::{Span, Zone},
+    series::{Grid, Span, Zone},
 };
 
 /// What is wrong: path of the key below the signal or panel, and a sentence with what is allowed.
@@ -18,9 +20,6 @@ const LEAST_STEP: Span = Span::seconds(1);
 /// A day is the longest season of any use on a grid; more would make the history years long.
 const LONGEST_STEP: Span = Span::days(1);
 
-/// A window of a million steps is 4 MB for each series.
-const MOST_HISTORY_STEPS: i64 = 1_000_000;
-
 /// Samples later than this are an outage and not lateness.
 const LONGEST_OFFSET: Span = Span::minutes(60);
 
@@ -31,7 +30,7 @@ const LONGEST_MAX_AGE: Span = Span::days(1);
 const MOST_SERIES: usize = 1_000_000;
 
 /// A season needs a shape: fewer points than this have none.
-const LEAST_SEASON_STEPS: i64 = 4;
+const LEAST_SEASON_STEPS: usize = 4;
 
 /// A horizon must fit into the history often enough to be judged on it.
 const HISTORY_PER_HORIZON: i64 = 3;
@@ -40,9 +39,9 @@ impl SignalSettings {
     /// Everything that is wrong with this signal by itself, with the path of the key.
     pub fn validate(&self) -> Problems {
         let mut found = Problems::new();
-        let grid_is_sound = self.check_step(&mut found);
-        if grid_is_sound {
-            self.check_history(&mut found);
+        let mut history_is_sound = false;
+        if self.check_step(&mut found) {
+            history_is_sound = self.check_history(&mut found);
             self.check_seasons(&mut found);
             self.check_horizons(&mut found);
         }
@@ -60,7 +59,19 @@ impl SignalSettings {
         nest(&mut found, "severity", self.severity.validate());
         nest(&mut found, "forecast", self.forecast.validate());
         check_labels("group_by", &self.group_by, &mut found);
-        check_alerting(&self.alerting, self.epoch(), &mut found);
+        nest(&mut found, "alerting", self.alerting.validate());
+        if let (true, Some(grid)) = (history_is_sound, self.grid()) {
+            let refit = Epochs::new(self.history().as_millis(), grid).refit;
+            let why = "a 21st of the history, or 16 steps";
+            check_memory(
+                &self.alerting(),
+                &self.alerting,
+                grid,
+                refit,
+                why,
+                &mut found,
+            );
+        }
         found
     }
 
@@ -74,9 +85,10 @@ impl SignalSettings {
         allowed.contains(&self.step)
     }
 
-    fn check_history(&self, found: &mut Problems) {
-        let (history, step) = (self.history, self.step);
-        let least = span_of(step, i64::try_from(Epochs::MIN_HISTORY).unwrap_or(i64::MAX));
+    fn check_history(&self, found: &mut Problems) -> bool {
+        let before = found.len();
+        let (history, step) = (self.history(), self.step);
+        let least = span_of(step, Epochs::MIN_HISTORY);
         let most = span_of(step, MOST_HISTORY_STEPS);
         if history < least || history > most {
             let text = format!(
@@ -87,6 +99,7 @@ impl SignalSettings {
             let text = format!("{history} is not a whole number of steps of {step}");
             add(found, "history", text);
         }
+        found.len() == before
     }
 
     fn check_seasons(&self, found: &mut Problems) {
@@ -94,7 +107,7 @@ impl SignalSettings {
             return;
         };
         let least = span_of(self.step, LEAST_SEASON_STEPS);
-        let most = Span::millis(self.history.as_millis() / 2);
+        let most = Span::millis(self.history().as_millis() / 2);
         for (index, season) in seasons.iter().enumerate() {
             let path = format!("seasonality[{index}]");
             if *season < least || *season > most {
@@ -115,15 +128,16 @@ impl SignalSettings {
 
     fn check_horizons(&self, found: &mut Problems) {
         let Some(grid) = self.grid() else { return };
-        if let Err(problems) = self.forecast.horizon_steps(grid) {
+        let forecast = self.forecast();
+        if let Err(problems) = forecast.horizon_steps(grid) {
             nest(found, "forecast", problems);
         }
-        let longest = Span::millis(self.history.as_millis() / HISTORY_PER_HORIZON);
-        for (index, horizon) in self.forecast.horizons.iter().enumerate() {
+        let longest = longest_horizon(self.history());
+        for (index, horizon) in forecast.horizons().iter().enumerate() {
             if *horizon > longest {
                 let text = format!(
                     "{horizon} is too long for a history of {}; allowed: up to {longest} (a third of it)",
-                    self.history
+                    self.history()
                 );
                 add(found, &format!("forecast.horizons[{index}]"), text);
             }
@@ -196,10 +210,15 @@ impl ValueRange {
     }
 }
 
+/// The longest horizon of a signal with this history.
+pub(super) fn longest_horizon(history: Span) -> Span {
+    Span::millis(history.as_millis() / HISTORY_PER_HORIZON)
+}
+
 impl PanelSettings {
-    /// Everything that is wrong with this panel by itself, with the path of the key. `epoch` is the
-    /// shortest one of its signals.
-    pub fn validate(&self, epoch: Option<Span>) -> Problems {
+    /// Everything that is wrong with this panel by itself, with the path of the key. `grid` is that of
+    /// its signals, where they have one.
+    pub fn validate(&self, grid: Option<Grid>) -> Problems {
         let mut found = Problems::new();
         if self.signals.len() < 2 {
             let text = "a panel joins signals: list two or more";
@@ -215,13 +234,25 @@ impl PanelSettings {
         self.check_scope(&mut found);
         nest(&mut found, "combine", self.combine.validate(&kinds));
         nest(&mut found, "severity", self.severity.validate());
-        check_alerting(&self.alerting, epoch, &mut found);
+        nest(&mut found, "alerting", self.alerting.validate());
+        if let Some(grid) = grid {
+            let fitted = self.alerting.fitted(grid, VERDICT_MEMORY);
+            let why = format!("{VERDICT_MEMORY} steps");
+            check_memory(
+                &fitted,
+                &self.alerting,
+                grid,
+                VERDICT_MEMORY,
+                &why,
+                &mut found,
+            );
+        }
         found
     }
 
     /// A panel's detectors must know what to do with several values at once.
     fn check_scope(&self, found: &mut Problems) {
-        let Some(grid) = crate::series::Grid::new(1) else {
+        let Some(grid) = Grid::new(1) else {
             return;
         };
         for (index, detector) in self.detectors.iter().enumerate() {
@@ -266,23 +297,35 @@ fn check_detectors(detectors: &[detect::Settings], found: &mut Problems) -> Vec<
     kinds
 }
 
-fn check_alerting(alerting: &detect::AlertingSettings, epoch: Option<Span>, found: &mut Problems) {
-    nest(found, "alerting", alerting.validate());
-    // A restart re-derives verdicts from one epoch before: what lasts longer would be forgotten.
-    let Some(longest) = epoch else { return };
-    let spans = [
-        ("alerting.for", alerting.hold),
-        ("alerting.recover_for", alerting.recover_for),
-        ("alerting.refractory", alerting.refractory),
-    ];
-    for (path, span) in spans {
-        if span > longest {
-            let text = format!(
-                "{span} is too long; allowed: up to {longest} (a 21st of the history: a restart would forget the rest)"
-            );
-            add(found, path, text);
-        }
+/// Verdicts are re-derived from `memory` steps, which `why` names: a refractory period that began
+/// before them would be forgotten, and a restart would not reach the same verdicts.
+fn check_memory(
+    fitted: &detect::AlertingSettings,
+    written: &detect::AlertingSettings,
+    grid: Grid,
+    memory: usize,
+    why: &str,
+    found: &mut Problems,
+) {
+    if fitted.memory(grid) <= memory {
+        return;
     }
+    let (hold, recover, rest) = (fitted.hold(), fitted.recover_for(), fitted.refractory());
+    let spans = [
+        ("for", hold, written.hold),
+        ("recover_for", recover, written.recover_for),
+        ("refractory", rest, written.refractory),
+    ];
+    // The longest of those that were written is the one to change.
+    let longest = spans.iter().filter(|span| span.2.is_some());
+    let Some((key, span, _)) = longest.max_by_key(|span| span.1) else {
+        return;
+    };
+    let most = span_of(Span::millis(grid.step()), memory);
+    let text = format!(
+        "{span} is too long: for ({hold}), recover_for ({recover}) and refractory ({rest}) must fit together into {most} ({why}), as a restart would forget the rest"
+    );
+    add(found, &format!("alerting.{key}"), text);
 }
 
 fn check_labels(key: &str, labels: &[String], found: &mut Problems) {
@@ -304,7 +347,8 @@ fn check_distinct(key: &str, items: &[String], found: &mut Problems) {
     }
 }
 
-fn span_of(step: Span, count: i64) -> Span {
+fn span_of(step: Span, count: usize) -> Span {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
     Span::millis(step.as_millis().saturating_mul(count))
 }
 
@@ -327,7 +371,6 @@ fn nest(found: &mut Problems, key: &str, problems: Problems) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::Grid;
 
     fn signal(change: impl FnOnce(&mut SignalSettings)) -> Vec<String> {
         let mut signal = SignalSettings::new("x", "x");
@@ -362,20 +405,16 @@ mod tests {
         check(|s| s.step = Span::millis(i64::MAX), &["step: "]);
         check(
             |s| {
-                s.history = Span::minutes(63);
-                s.forecast.horizons.clear();
+                s.history = Some(Span::minutes(63));
             },
-            &[
-                "history: 1h3m is not allowed with a step of 1m; allowed: 2h8m to",
-                "alerting.refractory",
-            ],
+            &["history: 1h3m is not allowed with a step of 1m; allowed: 2h8m to"],
         );
         check(
-            |s| s.history = Span::seconds(21 * 86_400 + 1),
+            |s| s.history = Some(Span::seconds(21 * 86_400 + 1)),
             &["history: 504h1s is not a whole number"],
         );
         check(
-            |s| s.forecast.horizons = vec![Span::days(7), Span::days(8)],
+            |s| s.forecast.horizons = Some(vec![Span::days(7), Span::days(8)]),
             &[
                 "forecast.horizons[1]: 8d is too long; at",
                 "forecast.horizons[1]: 8d is too long for",
@@ -415,8 +454,18 @@ mod tests {
             &["detectors: an empty list; allowed: "],
         );
         check(
-            |s| s.alerting.refractory = Span::days(2),
-            &["alerting.refractory: 2d is too long; allowed: up to 24h"],
+            |s| s.alerting.refractory = Some(Span::days(2)),
+            &[
+                "alerting.refractory: 2d is too long: for (2m), recover_for (5m) and refractory (2d) must fit together into 24h",
+            ],
+        );
+        check(
+            |s| {
+                s.alerting.hold = Some(Span::minutes(600));
+                s.alerting.recover_for = Some(Span::minutes(600));
+                s.alerting.refractory = Some(Span::minutes(300));
+            },
+            &["alerting.recover_for: 10h is too long: "],
         );
         let day = Span::days(1);
         check(
@@ -429,6 +478,26 @@ mod tests {
                 "seasonality[2]: 24h is listed twice",
                 "seasonality[3]: 5m30s is not a whole",
             ],
+        );
+    }
+
+    #[test]
+    fn a_panel_remembers_so_many_steps() {
+        let panel = |alerting: &str| -> Vec<String> {
+            let text = format!(
+                "{{name: p, signals: [a, b], on: [i], detectors: [{{dbscan: {{}}}}], alerting: {alerting}}}"
+            );
+            let yaml = serde_yaml::Deserializer::from_str(&text);
+            let panel: PanelSettings =
+                serde_yaml::with::singleton_map_recursive::deserialize(yaml).unwrap();
+            let found = panel.validate(Grid::new(1_000)).into_iter();
+            found.map(|(path, _)| path).collect()
+        };
+        assert_eq!(panel("{}"), [""; 0]);
+        assert_eq!(panel("{refractory: 30m}"), ["alerting.refractory"]);
+        assert_eq!(
+            panel("{refractory: 1m, for: 10s, recover_for: 10s}"),
+            [""; 0]
         );
     }
 

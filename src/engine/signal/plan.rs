@@ -74,9 +74,9 @@ impl Plan {
                     .collect(),
             ),
         };
-        let horizons = settings
-            .forecast
-            .horizons
+        let forecast = settings.forecast();
+        let horizons = forecast
+            .horizons()
             .iter()
             .map(|&span| Horizon {
                 span,
@@ -89,7 +89,7 @@ impl Plan {
             combine: settings.combine.for_members(&kinds),
             name: settings.name.as_str().into(),
             grid,
-            epochs: Epochs::new(settings.history.as_millis(), grid),
+            epochs: Epochs::new(settings.history().as_millis(), grid),
             deep,
             emit: settings.emit,
             max_series: settings.max_series,
@@ -99,9 +99,9 @@ impl Plan {
             group_by: settings.group_by.clone(),
             replica: options.replica.clone(),
             baseline: settings.baseline.clone(),
-            alerting: settings.alerting.clone(),
+            alerting: settings.alerting(),
             severity: settings.severity.clone(),
-            forecast: settings.forecast.clone(),
+            forecast,
             models: models.clone(),
             seasons,
             zone: settings

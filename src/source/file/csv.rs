@@ -74,6 +74,11 @@ struct Layout {
 
 impl Layout {
     fn new(header: &StringRecord, columns: &Columns) -> Result<Self, String> {
+        if let Some(separator) = other_separator(header) {
+            return Err(format!(
+                "line 1: the columns are separated by {separator}; commas are needed, and points in numbers"
+            ));
+        }
         let find = |name: &str| {
             let mut found = header
                 .iter()
@@ -91,13 +96,16 @@ impl Layout {
         let all = |names: &[String]| -> Result<Vec<_>, String> {
             names.iter().map(|name| find(name)).collect()
         };
-        let (time, _) = find(&columns.time)?;
+        let with = |flag: &'static str| {
+            move |problem: String| format!("{problem}; say which it is with {flag}")
+        };
+        let (time, _) = find(&columns.time).map_err(with("--csv.time"))?;
         let labels = match &columns.labels {
-            Some(names) => all(names)?,
+            Some(names) => all(names).map_err(with("--csv.labels"))?,
             None => find("series").into_iter().collect(),
         };
         let values = match &columns.values {
-            Some(names) => all(names)?,
+            Some(names) => all(names).map_err(with("--csv.values"))?,
             None => {
                 let taken = |index| index == time || labels.iter().any(|label| label.0 == index);
                 let others = header
@@ -117,6 +125,14 @@ impl Layout {
             values,
         })
     }
+}
+
+/// What stands between the columns of a header that is one column only because it has no commas.
+fn other_separator(header: &StringRecord) -> Option<&'static str> {
+    let only = header.get(0).filter(|_| header.len() == 1)?;
+    let separators = [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")];
+    let found = separators.iter().find(|(mark, _)| only.contains(*mark));
+    found.map(|(_, name)| *name)
 }
 
 struct Table {
@@ -157,7 +173,7 @@ impl Table {
             }
             let value: f64 = cell.parse().map_err(|_| {
                 format!(
-                    "column {} ({name}): {cell:?} is no number; name the columns of labels and values where not all others are values",
+                    "column {} ({name}): {cell:?} is no number; where not all other columns are values, name those that are with --csv.values, and those that name the series with --csv.labels",
                     index + 1
                 )
             })?;
@@ -221,6 +237,11 @@ a,60,y,2
             (
                 "time,value\n1,2\n",
                 "line 1: no column \"timestamp\"; there are [\"time\", \"value\"]",
+            ),
+            ("time,value\n1,2\n", "; say which it is with --csv.time"),
+            (
+                "timestamp;value\n1;2,5\n",
+                "line 1: the columns are separated by semicolons; commas are needed",
             ),
             ("timestamp\n1\n", "line 1: no column of values"),
             (

@@ -7,14 +7,46 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+/// Requests wait so long for the trial of another: a source that is back answers it in less, and a
+/// whole tick would be lost for each that is turned away.
+const TRIAL_PATIENCE: Duration = Duration::from_secs(2);
+/// A pause is shorter by a random part of this share, so that replicas do not try together.
+const JITTER: f64 = 0.25;
 
 /// Closed: requests go through. Open: none does until the pause is over. Half-open: one trial does,
 /// and decides.
 pub(super) struct Breaker {
     settings: BreakerSettings,
     state: Mutex<State>,
-    changed: Box<dyn Fn(BreakerState) + Send + Sync>,
+    /// Told when a trial is decided.
+    decided: Notify,
+    changed: Box<dyn Fn(&Change<'_>) + Send + Sync>,
+}
+
+/// A breaker changed its state.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// What it was.
+    pub from: BreakerState,
+    /// What it is.
+    pub to: BreakerState,
+    /// Where it opened: how long nothing is sent.
+    pub pause: Duration,
+    /// Where it opened: the failure that opened it.
+    pub reason: &'a str,
+}
+
+/// What a request is told.
+enum Admission<'b> {
+    Go(Ticket<'b>),
+    /// A trial is under way.
+    Wait,
+    Stop(SourceError),
 }
 
 struct State {
@@ -38,10 +70,10 @@ impl fmt::Debug for Breaker {
 }
 
 impl Breaker {
-    /// A closed breaker that tells `changed` each new state.
+    /// A closed breaker that tells `changed` each change.
     pub(super) fn new(
         settings: &BreakerSettings,
-        changed: impl Fn(BreakerState) + Send + Sync + 'static,
+        changed: impl Fn(&Change<'_>) + Send + Sync + 'static,
     ) -> Self {
         Self {
             state: Mutex::new(State {
@@ -52,6 +84,7 @@ impl Breaker {
                 reason: String::new(),
             }),
             settings: settings.clone(),
+            decided: Notify::new(),
             changed: Box::new(changed),
         }
     }
@@ -61,30 +94,44 @@ impl Breaker {
         self.lock().now
     }
 
-    /// Asks to send a request.
+    /// Asks to send a request. Waits a little for a trial that is under way.
     ///
     /// # Errors
-    /// The breaker is open, or a trial is under way.
-    pub(super) fn admit(&self) -> Result<Ticket<'_>, SourceError> {
-        let mut state = self.lock();
-        if state.now == BreakerState::Closed {
-            return Ok(self.ticket(false));
-        }
-        let now = Instant::now();
-        let left = state.until.map_or(Duration::ZERO, |until| until - now);
-        if state.now == BreakerState::Open && left.is_zero() {
-            self.change(&mut state, BreakerState::HalfOpen);
-            return Ok(self.ticket(true));
-        }
-        let wait = match state.now {
-            BreakerState::HalfOpen => String::from("a trial request is under way"),
-            _ => format!("not asked for another {} s", left.as_secs_f64().ceil()),
+    /// The breaker is open, or a trial is not decided soon.
+    pub(super) async fn admit(&self) -> Result<Ticket<'_>, SourceError> {
+        let until_decided = async {
+            loop {
+                // Listens before it looks, or a decision between the two would be missed.
+                let mut decided = std::pin::pin!(self.decided.notified());
+                decided.as_mut().enable();
+                match self.look() {
+                    Admission::Go(ticket) => return Ok(ticket),
+                    Admission::Stop(error) => return Err(error),
+                    Admission::Wait => decided.await,
+                }
+            }
         };
-        let message = format!("{wait}, as it kept failing: {}", state.reason);
-        Err(SourceError {
-            cause: Cause::BreakerOpen,
-            message,
-        })
+        let admitted = timeout(TRIAL_PATIENCE, until_decided).await;
+        admitted.unwrap_or_else(|_| Err(refusal("a trial request is under way", &self.lock())))
+    }
+
+    fn look(&self) -> Admission<'_> {
+        let mut state = self.lock();
+        let left = state
+            .until
+            .map_or(Duration::ZERO, |until| until - Instant::now());
+        match state.now {
+            BreakerState::Closed => Admission::Go(self.ticket(false)),
+            BreakerState::HalfOpen => Admission::Wait,
+            BreakerState::Open if left.is_zero() => {
+                self.change(&mut state, BreakerState::HalfOpen, Duration::ZERO);
+                Admission::Go(self.ticket(true))
+            }
+            BreakerState::Open => {
+                let wait = format!("not asked for another {} s", left.as_secs_f64().ceil());
+                Admission::Stop(refusal(&wait, &state))
+            }
+        }
     }
 
     fn ticket(&self, trial: bool) -> Ticket<'_> {
@@ -101,7 +148,7 @@ impl Breaker {
         if state.now == BreakerState::Closed || trial {
             state.failures = 0;
             state.pause = self.settings.pause.to_std();
-            self.change(&mut state, BreakerState::Closed);
+            self.change(&mut state, BreakerState::Closed, Duration::ZERO);
         }
     }
 
@@ -112,10 +159,11 @@ impl Breaker {
         }
         state.failures = state.failures.saturating_add(1);
         if trial || state.failures >= self.settings.failures {
-            state.until = Some(Instant::now() + state.pause);
+            let pause = state.pause.mul_f64(1.0 - JITTER * fastrand::f64());
+            state.until = Some(Instant::now() + pause);
             state.pause = (state.pause * 2).min(self.settings.max_pause.to_std());
             state.reason.clone_from(&reason.message);
-            self.change(&mut state, BreakerState::Open);
+            self.change(&mut state, BreakerState::Open, pause);
         }
     }
 
@@ -123,19 +171,34 @@ impl Breaker {
     fn abandoned(&self) {
         let mut state = self.lock();
         state.until = None;
-        self.change(&mut state, BreakerState::Open);
+        self.change(&mut state, BreakerState::Open, Duration::ZERO);
     }
 
-    fn change(&self, state: &mut State, to: BreakerState) {
-        if state.now != to {
-            state.now = to;
-            (self.changed)(to);
+    fn change(&self, state: &mut State, to: BreakerState, pause: Duration) {
+        let from = std::mem::replace(&mut state.now, to);
+        if from != to {
+            (self.changed)(&Change {
+                from,
+                to,
+                pause,
+                reason: &state.reason,
+            });
+        }
+        if to != BreakerState::HalfOpen {
+            self.decided.notify_waiters();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing inside can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refusal(wait: &str, state: &State) -> SourceError {
+    SourceError {
+        cause: Cause::BreakerOpen,
+        message: format!("{wait}, as it kept failing: {}", state.reason),
     }
 }
 
@@ -180,7 +243,9 @@ mod tests {
         };
         let seen = Arc::new(Mutex::new(Vec::new()));
         let told = seen.clone();
-        let breaker = Breaker::new(&settings, move |state| told.lock().unwrap().push(state));
+        let breaker = Breaker::new(&settings, move |change| {
+            told.lock().unwrap().push(change.to)
+        });
         (breaker, seen)
     }
 
@@ -191,29 +256,32 @@ mod tests {
         }
     }
 
-    fn fail(breaker: &Breaker) {
-        breaker.admit().unwrap().end(Some(&refused()));
+    async fn fail(breaker: &Breaker) {
+        breaker.admit().await.unwrap().end(Some(&refused()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn opens_tries_once_and_closes() {
         let (breaker, seen) = breaker();
-        fail(&breaker);
-        breaker.admit().unwrap().end(None);
-        fail(&breaker);
+        fail(&breaker).await;
+        breaker.admit().await.unwrap().end(None);
+        fail(&breaker).await;
         assert_eq!(breaker.state(), BreakerState::Closed);
-        fail(&breaker);
-        let error = breaker.admit().unwrap_err();
+        fail(&breaker).await;
+        let error = breaker.admit().await.unwrap_err();
         assert_eq!(error.cause, Cause::BreakerOpen);
-        assert_eq!(
-            error.message,
-            "not asked for another 10 s, as it kept failing: refused"
+        let said = error.message.strip_prefix("not asked for another ");
+        let (seconds, reason) = said.unwrap().split_once(" s, ").unwrap();
+        assert!(
+            (8..=10).contains(&seconds.parse::<u32>().unwrap()),
+            "{error}"
         );
+        assert_eq!(reason, "as it kept failing: refused");
         tokio::time::advance(Duration::from_secs(10)).await;
-        let trial = breaker.admit().unwrap();
-        assert!(breaker.admit().unwrap_err().message.contains("trial"));
+        let trial = breaker.admit().await.unwrap();
+        assert!(breaker.admit().await.unwrap_err().message.contains("trial"));
         trial.end(None);
-        breaker.admit().unwrap().end(None);
+        breaker.admit().await.unwrap().end(None);
         let expected = [
             BreakerState::Open,
             BreakerState::HalfOpen,
@@ -225,28 +293,62 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_pause_doubles_to_its_bound() {
         let (breaker, _) = breaker();
-        fail(&breaker);
-        fail(&breaker);
+        fail(&breaker).await;
+        fail(&breaker).await;
         for pause in [10, 20, 30, 30] {
-            tokio::time::advance(Duration::from_millis(pause * 1_000 - 1)).await;
-            assert!(breaker.admit().is_err(), "{pause}");
-            tokio::time::advance(Duration::from_millis(1)).await;
-            fail(&breaker);
+            let least = Duration::from_millis(pause * 750 - 1);
+            tokio::time::advance(least).await;
+            assert!(breaker.admit().await.is_err(), "{pause}");
+            tokio::time::advance(Duration::from_secs(pause) - least).await;
+            fail(&breaker).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_abandoned_trial_makes_room_for_another_and_late_answers_do_not_count() {
         let (breaker, _) = breaker();
-        let early = breaker.admit().unwrap();
-        fail(&breaker);
-        fail(&breaker);
+        let early = breaker.admit().await.unwrap();
+        fail(&breaker).await;
+        fail(&breaker).await;
         early.end(None);
         assert_eq!(breaker.state(), BreakerState::Open);
         tokio::time::advance(Duration::from_secs(10)).await;
-        drop(breaker.admit().unwrap());
+        drop(breaker.admit().await.unwrap());
         assert_eq!(breaker.state(), BreakerState::Open);
-        breaker.admit().unwrap().end(None);
+        breaker.admit().await.unwrap().end(None);
         assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_wait_for_a_trial_and_go_when_it_is_good() {
+        let (breaker, _) = breaker();
+        fail(&breaker).await;
+        fail(&breaker).await;
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let trial = breaker.admit().await.unwrap();
+        let decide = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            trial.end(None);
+        };
+        let (other, ()) = tokio::join!(breaker.admit(), decide);
+        other.unwrap().end(None);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_are_refused_with_the_trial_that_fails() {
+        let (breaker, _) = breaker();
+        fail(&breaker).await;
+        fail(&breaker).await;
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let trial = breaker.admit().await.unwrap();
+        let decide = async { trial.end(Some(&refused())) };
+        let (other, ()) = tokio::join!(breaker.admit(), decide);
+        assert!(
+            other
+                .unwrap_err()
+                .message
+                .starts_with("not asked for another")
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     auth::{Credentials, hide},
     body::{self, Bounds, Coding},
-    failure::{Again, Failure, short},
+    failure::{A_PAGE, Again, Failure, is_page, short},
     retry::retry_after,
     seconds,
     settings::Settings,
@@ -447,7 +447,12 @@ fn refusal(head: StatusAndHeaders, body: &[u8]) -> Refusal {
         None => std::str::from_utf8(body).map_or_else(|_| String::new(), |text| short(text, SHOWN)),
     };
     let separator = if said.is_empty() { "" } else { ": " };
-    let message = format!("{status}{separator}{said}{}", advice(&head));
+    let page = if is_page(&said) {
+        format!("; {A_PAGE}")
+    } else {
+        String::new()
+    };
+    let message = format!("{status}{separator}{said}{}{page}", advice(&head));
     let lower = said.to_lowercase();
     let narrow = LIMITS.iter().any(|limit| lower.contains(limit));
     let failure = match status.as_u16() {

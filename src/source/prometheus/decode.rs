@@ -1,7 +1,7 @@
 //! Decodes an answer of the query API in one pass over its bytes, without a tree in between.
 
 use super::{
-    failure::{Failure, short},
+    failure::{A_PAGE, Failure, is_page, short},
     intern::Interner,
     samples::{Limits, Row, Rows, Stop},
 };
@@ -115,6 +115,9 @@ fn stopped(stop: Stop, expected: &Expected) -> Failure {
 
 fn not_the_api(error: &serde_json::Error, text: &str) -> Failure {
     let begins = short(text, super::client::SHOWN);
+    if is_page(text) {
+        return Failure::garbled(format!("{A_PAGE}; it begins with: {begins}"));
+    }
     let error = short(&error.to_string(), 200);
     Failure::garbled(format!(
         "not an answer of the Prometheus API ({error}); check url; it begins with: {begins}"

@@ -84,6 +84,14 @@ fn error(cause: Cause, message: impl Into<String>) -> SourceError {
     }
 }
 
+/// Said of an answer that is a web page.
+pub(super) const A_PAGE: &str = "the answer is a web page (HTML), not one of the Prometheus API: url must be that of a Prometheus or of what speaks its API, with the path prefix if there is one";
+
+/// Whether an answer is meant for a browser. Nothing of the API begins like that.
+pub(super) fn is_page(text: &str) -> bool {
+    text.trim_start().starts_with('<')
+}
+
 /// The first `most` characters of `text` on one line.
 pub(super) fn short(text: &str, most: usize) -> String {
     let mut line = String::new();

@@ -24,6 +24,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use breaker::Change;
 pub use probe::Probe;
 pub use settings::{Address, Authorization, BasicAuth, BreakerSettings, Settings, TlsSettings};
 
@@ -70,8 +71,9 @@ struct Inner {
 const MOST_SAID: usize = 10_000;
 
 impl PrometheusSource {
-    /// A source with the name `name`. Reads the files the settings name, starts nothing, and makes
-    /// the source's metrics appear at zero.
+    /// A source with the name `name`. Reads the files the settings name and starts nothing. What is
+    /// shown of a source of this name stays as it is: call [`SourceEvents::announce`] when this one is
+    /// in force.
     ///
     /// # Errors
     /// All problems of the settings, or the first file that cannot be used.
@@ -89,13 +91,12 @@ impl PrometheusSource {
             return Err(all.join("; "));
         }
         let caller = Caller::new(settings)?;
-        events.announce(name);
         let (told, of) = (events.clone(), name.to_owned());
         Ok(Self {
             inner: Arc::new(Inner {
                 name: name.to_owned(),
                 caller,
-                breaker: Breaker::new(&settings.breaker, move |state| told.breaker(&of, state)),
+                breaker: Breaker::new(&settings.breaker, move |change| told.breaker(&of, change)),
                 places: Semaphore::new(settings.concurrency),
                 interner: Arc::default(),
                 events,
@@ -281,7 +282,7 @@ impl Inner {
     ) -> Result<Decoded, Failure> {
         let place = self.places.acquire().await;
         let _place = place.map_err(|error| Failure::own(error.to_string()))?;
-        let ticket = self.breaker.admit().map_err(|error| {
+        let ticket = self.breaker.admit().await.map_err(|error| {
             let message = format!("{}: {}", self.name, error.message);
             Failure::refused(Cause::BreakerOpen, message)
         })?;

@@ -120,13 +120,13 @@ pub struct BreakerSettings {
 }
 
 impl Default for BreakerSettings {
-    /// Five failures: one request and its three retries alone do not open it. A minute at most, so
-    /// that a source that is back is noticed within the next tick or two.
+    /// Five failures: one request and its three retries alone do not open it. A quarter of a minute at
+    /// most, so that a source that is back is noticed at the next tick of a signal.
     fn default() -> Self {
         Self {
             failures: 5,
             pause: Span::seconds(5),
-            max_pause: Span::seconds(60),
+            max_pause: Span::seconds(15),
         }
     }
 }
@@ -270,6 +270,31 @@ impl Settings {
     /// With backoff from 250 ms these span a few seconds, less than a tick.
     fn default_retries() -> u32 {
         3
+    }
+
+    /// The files that are named, with the keys that name them.
+    pub fn files(&self) -> Vec<(&'static str, &Path)> {
+        let basic = self.basic_auth.as_ref();
+        let other = self.authorization.as_ref();
+        let tls = &self.tls_config;
+        let all = [
+            (
+                "basic_auth.password_file",
+                basic.and_then(|auth| auth.password_file.as_ref()),
+            ),
+            (
+                "authorization.credentials_file",
+                other.and_then(|auth| auth.credentials_file.as_ref()),
+            ),
+            ("bearer_token_file", self.bearer_token_file.as_ref()),
+            ("tls_config.ca_file", tls.ca_file.as_ref()),
+            ("tls_config.cert_file", tls.cert_file.as_ref()),
+            ("tls_config.key_file", tls.key_file.as_ref()),
+        ];
+        let named = all.into_iter();
+        named
+            .filter_map(|(key, file)| Some((key, file?.as_path())))
+            .collect()
     }
 
     /// Makes relative files relative to `directory`, that of the configuration file.

@@ -105,9 +105,14 @@ fn scrapes_over_the_limit_are_told_to_come_again() {
         );
         assert_eq!(get(server.addr, "/-/healthy").await.status, 200);
         // It is given up on, and there is room again.
-        while get(server.addr, "/metrics?name[]=none").await.status == 503 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let room = async {
+            while get(server.addr, "/metrics?name[]=none").await.status == 503 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), room)
+            .await
+            .unwrap();
         drop(greedy);
     });
 }

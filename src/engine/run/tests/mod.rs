@@ -5,7 +5,10 @@ mod doubles;
 mod panels;
 mod reload;
 
-use crate::engine::Mode::{Publish, Replay};
+use crate::{
+    engine::Mode::{Publish, Replay},
+    telemetry::log::captured,
+};
 use doubles::{Log, MINUTE, Manner, REPLAY, START, World};
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -116,9 +119,11 @@ async fn a_source_that_fails_is_caught_up_with_in_one_request() {
     world.source.be(Manner::Answer);
     world.pass(1.0).await;
     let spans = world.source.asked();
-    assert_eq!(spans.len(), 1);
-    assert_eq!(spans[0].start, START - 3 * MINUTE);
-    let modes = [Replay, Replay, Replay, Publish];
+    let ends: Vec<_> = spans.iter().map(|asked| (asked.start, asked.end)).collect();
+    let caught_up = (START - 3 * MINUTE, START + 3 * MINUTE);
+    let next = (START, START + 4 * MINUTE);
+    assert_eq!(ends, [caught_up, next], "before the next tick, and at it");
+    let modes = [Replay, Replay, Publish, Publish];
     let expected: Vec<_> = (1..)
         .map(|index| START + index * MINUTE)
         .zip(modes)
@@ -130,6 +135,56 @@ async fn a_source_that_fails_is_caught_up_with_in_one_request() {
         ("running", None)
     );
     assert_eq!(world.served("a"), Some(START + 4 * MINUTE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_came_back_is_noticed_before_the_next_tick() {
+    let (mut world, log) = (World::new(Manner::Answer), Arc::new(Log::default()));
+    let mut plan = doubles::plan(5 * MINUTE, vec![world.signal("a", &log)], vec![]);
+    plan.signals[0].settings.max_age = Some(crate::series::Span::minutes(20));
+    let prepared = world.fleet.prepare(plan).unwrap();
+    world.fleet.commit(prepared).await;
+    world.pass(1.0).await;
+    log.take();
+    world.source.be(Manner::Refuse);
+    let (warnings, guard) = captured::lines(tracing::Level::WARN);
+    world.pass(5.0).await;
+    drop(guard);
+    let warnings = warnings.text();
+    assert_eq!(warnings.lines().count(), 1, "one a tick: {warnings}");
+    let failures = "forethought_signal_failures_total{signal=\"a\",cause=\"connect\"}";
+    assert_eq!(world.metric(failures), Some(1.0), "one failed tick");
+    assert_eq!(world.report("a").phase, "failing");
+    world.source.be(Manner::Answer);
+    world.pass(0.26).await;
+    assert!(!log.take().is_empty(), "15 s later it is evaluated");
+    let report = world.report("a");
+    assert_eq!(
+        (report.phase.as_str(), report.silent_because),
+        ("running", None)
+    );
+    assert_eq!(report.last_error.unwrap().0, "connection refused");
+    assert_eq!(world.metric(failures), Some(1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_republished_outcome_ends_the_waiting() {
+    let (mut world, log) = (World::new(Manner::Answer), Arc::new(Log::default()));
+    let plan = doubles::plan(15_000, vec![world.signal("a", &log)], vec![]);
+    let prepared = world.fleet.prepare(plan).unwrap();
+    world.fleet.commit(prepared).await;
+    world.pass(1.1).await;
+    log.take();
+    world.set_ahead(-MINUTE);
+    world.pass(0.3).await;
+    assert_eq!(world.report("a").phase, "waiting");
+    world.pass(0.3).await;
+    let report = world.report("a");
+    assert_eq!(
+        (report.phase.as_str(), report.silent_because),
+        ("running", None)
+    );
+    assert_eq!(log.take(), [], "nothing was evaluated");
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +247,8 @@ async fn a_clock_set_back_a_little_evaluates_nothing_twice() {
     world.pass(1.5).await;
     let report = world.report("a");
     assert_eq!(report.phase, "waiting");
-    assert!(report.silent_because.unwrap().contains("set back"));
+    assert_eq!(world.served("a"), Some(START));
+    assert_eq!(report.silent_because, None, "its outcome is still served");
     world.pass(1.4).await;
     assert_eq!(log.take(), []);
     world.pass(1.1).await;
@@ -304,7 +360,10 @@ async fn a_failed_backfill_says_why_and_tries_again() {
     assert_eq!(report.phase, "failing");
     assert_eq!(report.silent_because.as_deref(), Some("connection refused"));
     let asked = world.source.asked().len();
-    assert!((10..20).contains(&asked), "{asked}: backs off");
+    assert!(
+        (40..60).contains(&asked),
+        "{asked}: backs off, but not for long"
+    );
     world.source.be(Manner::Answer);
     world.pass(1.0).await;
     assert_eq!(world.report("a").phase, "running");

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     series::Span,
     source::{BreakerState, Cause, Source, prometheus::Settings},
+    telemetry::log::captured,
 };
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -85,6 +86,11 @@ async fn good_statuses_with_something_else_inside_are_no_answers() {
     };
     let decode = Cause::Decode;
     let cases = [
+        (
+            html.to_owned(),
+            decode,
+            "/api/v1/query_range: the answer is a web page (HTML), not one of the Prometheus API",
+        ),
         (
             html.to_owned(),
             decode,
@@ -404,6 +410,45 @@ async fn the_breaker_opens_lets_one_trial_through_and_closes() {
         (0.0, 0.0, 1.0)
     );
     assert_eq!(asker.source.breaker(), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_source_is_one_warning_that_says_how_long_and_why() {
+    let server = Server::new(|_| Reply::status(500, "boom")).await;
+    let asker = Asker::new(&calm(&server));
+    let (log, _guard) = captured::lines(tracing::Level::WARN);
+    for _ in 0..20 {
+        asker.ask(1).await.unwrap_err();
+        tokio::time::advance(Duration::from_secs(15)).await;
+    }
+    let log = log.text();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    for part in ["source=main", " pause=", "500 Internal Server Error: boom"] {
+        assert!(log.contains(part), "{log}");
+    }
+    assert_eq!(asker.requests(), 20.0, "no pause is longer than 15 s");
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_count_is_no_warning() {
+    let api = r#"{"status":"error","errorType":"bad_data","error":"no count"}"#;
+    let server = Server::new(move |asked| {
+        let kind = match asked.path.as_str() {
+            _ if asked.form["query"].contains("count") => return Reply::status(400, api),
+            "/api/v1/query" => "vector",
+            _ => "matrix",
+        };
+        let nothing = format!(r#"{{"resultType":"{kind}","result":[]}}"#);
+        Reply::json(format!(r#"{{"status":"success","data":{nothing}}}"#))
+    })
+    .await;
+    let asker = Asker::new(&calm(&server));
+    let (log, _guard) = captured::lines(tracing::Level::INFO);
+    let (day, minute) = (Span::days(1), Span::minutes(1));
+    let probe = asker.source.probe("up", 90_000_000, day, minute).await;
+    assert_eq!(probe.unwrap().series, 0);
+    assert_eq!(log.text(), "");
+    assert_eq!(asker.failures("query"), 1.0);
 }
 
 #[tokio::test]

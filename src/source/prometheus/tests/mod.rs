@@ -27,6 +27,7 @@ impl Asker {
     fn new(settings: &Settings) -> Self {
         let telemetry = Telemetry::default();
         let events = telemetry.source.clone();
+        events.announce("main");
         let source = PrometheusSource::build("main", settings, events).unwrap();
         Self { source, telemetry }
     }

@@ -1,0 +1,28 @@
+//! The files a configuration names, and whether they can be read. Like the environment, the disk is
+//! looked at through a function: this module does no IO.
+
+use super::{ConfigFile, Path, check::Report};
+
+/// Why the file cannot be read; `None` where it can. Relative names are as written.
+pub type FileCheck<'f> = &'f dyn Fn(&std::path::Path) -> Option<String>;
+
+/// Reports every file that `file` names and that cannot be read, at the key that names it.
+pub(super) fn check(file: &ConfigFile, unreadable: FileCheck<'_>, report: Report<'_>) {
+    let mut look = |at: Path, name: &std::path::Path| {
+        if let Some(why) = unreadable(name) {
+            report(at, why);
+        }
+    };
+    for (index, source) in file.sources.iter().enumerate() {
+        let at = Path::default().key("sources").index(index);
+        for (key, name) in source.prometheus.iter().flat_map(|one| one.files()) {
+            look(at.key("prometheus").join(&Path::parse(key)), name);
+        }
+    }
+    for (index, signal) in file.signals.iter().enumerate() {
+        let at = Path::default().key("signals").index(index);
+        for (key, name) in signal.forecast.files() {
+            look(at.key("forecast").join(&Path::parse(&key)), &name);
+        }
+    }
+}
