@@ -220,7 +220,8 @@ fn check_panel(
         report(at.key("signals"), text);
     }
     let grid = members.iter().find_map(|signal| signal.grid());
-    for (path, text) in panel.validate(grid) {
+    let replay = members.iter().filter_map(|signal| signal.replay()).min();
+    for (path, text) in panel.validate(grid, replay) {
         report(at.join(&Path::parse(&path)), text);
     }
 }

@@ -24,7 +24,7 @@ use std::{
 
 /// Steps of judged past a verdict is derived from anew, and how often that is, in steps: at most so
 /// many, and fewer where the signals replay less at a start.
-pub(super) const VERDICT_MEMORY: usize = 288;
+const VERDICT_MEMORY: usize = 288;
 
 /// One panel with the state of all its entities.
 #[derive(Debug)]
@@ -63,21 +63,13 @@ impl PanelUnit {
         grid: Grid,
         replay: Option<usize>,
     ) -> Result<Self, String> {
-        let detectors = settings.detectors.iter().map(|detector| {
-            detector
-                .build_panel(grid)
-                .ok_or_else(|| format!("detector {} cannot judge a panel", detector.kind()))
-        });
         let kinds: Vec<&str> = settings
             .detectors
             .iter()
             .map(|detector| detector.kind())
             .collect();
-        let detectors = detectors.collect::<Result<Vec<_>, _>>()?;
-        let remembered = longest_memory(&detectors);
-        let verdict_memory = replay.map_or(VERDICT_MEMORY, |replay| {
-            (replay.saturating_sub(remembered) / 2).clamp(1, VERDICT_MEMORY)
-        });
+        let detectors = build(settings, grid)?;
+        let verdict_memory = memory_of_verdicts(&detectors, replay);
         Ok(Self {
             name: settings.name.as_str().into(),
             grid,
@@ -392,6 +384,37 @@ impl PanelUnit {
             self.free.push(known.slot);
         }
     }
+}
+
+/// Steps of judged past from which a panel over such signals re-derives its verdicts; as
+/// [`PanelUnit::new`].
+///
+/// # Errors
+/// A detector that cannot judge vectors.
+pub(super) fn verdict_memory(
+    settings: &PanelSettings,
+    grid: Grid,
+    replay: Option<usize>,
+) -> Result<usize, String> {
+    Ok(memory_of_verdicts(&build(settings, grid)?, replay))
+}
+
+fn build(settings: &PanelSettings, grid: Grid) -> Result<Vec<Box<dyn PanelDetector>>, String> {
+    let detectors = settings.detectors.iter().map(|detector| {
+        detector
+            .build_panel(grid)
+            .ok_or_else(|| format!("detector {} cannot judge a panel", detector.kind()))
+    });
+    detectors.collect()
+}
+
+/// What is replayed at a start must show the detectors' memory, and then twice that of the verdicts:
+/// they are derived anew once in it.
+fn memory_of_verdicts(detectors: &[Box<dyn PanelDetector>], replay: Option<usize>) -> usize {
+    replay.map_or(VERDICT_MEMORY, |replay| {
+        let left = replay.saturating_sub(longest_memory(detectors));
+        (left / 2).clamp(1, VERDICT_MEMORY)
+    })
 }
 
 fn longest_memory(detectors: &[Box<dyn PanelDetector>]) -> usize {

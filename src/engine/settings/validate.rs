@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     detect,
-    engine::{panel::VERDICT_MEMORY, signal::Epochs},
+    engine::{panel::verdict_memory, signal::Epochs},
     forecast::Models,
     series::{Grid, Span, Zone},
 };
@@ -217,8 +217,8 @@ pub(super) fn longest_horizon(history: Span) -> Span {
 
 impl PanelSettings {
     /// Everything that is wrong with this panel by itself, with the path of the key. `grid` is that of
-    /// its signals, where they have one.
-    pub fn validate(&self, grid: Option<Grid>) -> Problems {
+    /// its signals, where they have one, and `replay` the steps that they replay at a start.
+    pub fn validate(&self, grid: Option<Grid>, replay: Option<usize>) -> Problems {
         let mut found = Problems::new();
         if self.signals.len() < 2 {
             let text = "a panel joins signals: list two or more";
@@ -235,17 +235,12 @@ impl PanelSettings {
         nest(&mut found, "combine", self.combine.validate(&kinds));
         nest(&mut found, "severity", self.severity.validate());
         nest(&mut found, "alerting", self.alerting.validate());
-        if let Some(grid) = grid {
-            let fitted = self.alerting.fitted(grid, VERDICT_MEMORY);
-            let why = format!("{VERDICT_MEMORY} steps");
-            check_memory(
-                &fitted,
-                &self.alerting,
-                grid,
-                VERDICT_MEMORY,
-                &why,
-                &mut found,
-            );
+        if let Some(grid) = grid
+            && let Ok(memory) = verdict_memory(self, grid, replay)
+        {
+            let fitted = self.alerting.fitted(grid, memory);
+            let why = format!("{memory} steps");
+            check_memory(&fitted, &self.alerting, grid, memory, &why, &mut found);
         }
         found
     }
@@ -490,7 +485,7 @@ mod tests {
             let yaml = serde_yaml::Deserializer::from_str(&text);
             let panel: PanelSettings =
                 serde_yaml::with::singleton_map_recursive::deserialize(yaml).unwrap();
-            let found = panel.validate(Grid::new(1_000)).into_iter();
+            let found = panel.validate(Grid::new(1_000), None).into_iter();
             found.map(|(path, _)| path).collect()
         };
         assert_eq!(panel("{}"), [""; 0]);
