@@ -12,7 +12,9 @@ mod verdict;
 pub mod zscore;
 
 pub use combine::{Combine, Weights};
-pub use verdict::{AlertingSettings, SeverityThresholds, Side, Verdict, Verdicts};
+pub use verdict::{
+    AlertingSettings, Flapping, PerSide, SeverityThresholds, Side, Verdict, Verdicts,
+};
 
 use crate::{
     baseline::Band,

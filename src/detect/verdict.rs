@@ -5,197 +5,12 @@
 //! severity, each with its sign), kept for the newest `memory_steps`: so a verdict is re-derived from
 //! them exactly, at one byte a step.
 
-use super::{Batch, Problems};
+mod settings;
+
+pub use settings::{AlertingSettings, Flapping, PerSide, SeverityThresholds, Side};
+
+use super::Batch;
 use crate::series::{Grid, Slot, Span};
-use serde::Deserialize;
-
-/// Which side of the expected value may be anomalous.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// Both.
-    #[default]
-    Both,
-    /// Only values above.
-    Above,
-    /// Only values below.
-    Below,
-}
-
-/// Two samples at the default step of a minute: one bad scrape is no incident.
-const USUAL_HOLD: Span = Span::minutes(2);
-/// Long enough that an incident that pauses is still one.
-const USUAL_RECOVERY: Span = Span::minutes(5);
-/// Half an hour is about what it takes to look at an alert.
-const USUAL_REFRACTORY: Span = Span::minutes(30);
-
-/// Alert hygiene. Spans are counted in steps: one sample stands for one step, and a span that is not a
-/// whole number of steps is rounded up. Spans that are left out have usual lengths, shortened by
-/// [`AlertingSettings::fitted`] where that is needed.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AlertingSettings {
-    /// Which side of the expected value may be anomalous.
-    pub direction: Side,
-    /// A value nearer to the expected one than this is never anomalous; in the unit of the signal.
-    pub min_deviation: f64,
-    /// A value nearer to the expected one than this share of it is never anomalous.
-    pub min_relative_deviation: f64,
-    /// A verdict begins when values were anomalous for so long, on the same side.
-    #[serde(rename = "for")]
-    pub hold: Option<Span>,
-    /// A verdict ends when values were ordinary (below `recover_below`) for so long.
-    pub recover_for: Option<Span>,
-    /// After a verdict ended no other begins for so long, unless it is more severe.
-    pub refractory: Option<Span>,
-    /// The score below which a value counts as ordinary again.
-    pub recover_below: f64,
-}
-
-impl Default for AlertingSettings {
-    fn default() -> Self {
-        Self {
-            direction: Side::Both,
-            min_deviation: 0.0,
-            min_relative_deviation: 0.0,
-            hold: None,
-            recover_for: None,
-            refractory: None,
-            // Below the threshold, so that a value that hovers around it does not flap.
-            recover_below: 0.8,
-        }
-    }
-}
-
-impl AlertingSettings {
-    /// Problems by field; empty where all is well.
-    pub fn validate(&self) -> Problems {
-        let mut problems = Vec::new();
-        let deviations = [
-            ("min_deviation", self.min_deviation),
-            ("min_relative_deviation", self.min_relative_deviation),
-        ];
-        for (field, value) in deviations {
-            if !(value.is_finite() && value >= 0.0) {
-                problems.push((
-                    field.into(),
-                    format!("{value} is not allowed; allowed: 0 or more"),
-                ));
-            }
-        }
-        if !(self.recover_below > 0.0 && self.recover_below <= 1.0) {
-            let text = format!(
-                "{} is not allowed; allowed: above 0, up to 1",
-                self.recover_below
-            );
-            problems.push(("recover_below".into(), text));
-        }
-        problems
-    }
-
-    /// How long values must be anomalous: as given, or the usual span.
-    pub fn hold(&self) -> Span {
-        self.hold.unwrap_or(USUAL_HOLD)
-    }
-
-    /// How long values must be ordinary: as given, or the usual span.
-    pub fn recover_for(&self) -> Span {
-        self.recover_for.unwrap_or(USUAL_RECOVERY)
-    }
-
-    /// How long no other verdict begins: as given, or the usual span.
-    pub fn refractory(&self) -> Span {
-        self.refractory.unwrap_or(USUAL_REFRACTORY)
-    }
-
-    /// The settings with every span written out, for verdicts that are re-derived from `memory` steps of
-    /// `grid`. Spans that were left out are shortened to what that past can show: up to a third for
-    /// the beginning and for the end of a verdict, and what is left for the refractory period.
-    pub fn fitted(&self, grid: Grid, memory: usize) -> Self {
-        let span = |steps: usize| Span::millis(grid.step().saturating_mul(steps as i64));
-        let third = span((memory / 3).max(1));
-        let hold = self.hold.unwrap_or(USUAL_HOLD.min(third));
-        let recover_for = self.recover_for.unwrap_or(USUAL_RECOVERY.min(third));
-        let judged = Limits::of(hold, recover_for, Span::default(), grid).needed();
-        let left = span(memory.saturating_sub(judged));
-        Self {
-            hold: Some(hold),
-            recover_for: Some(recover_for),
-            refractory: Some(self.refractory.unwrap_or(USUAL_REFRACTORY.min(left))),
-            ..self.clone()
-        }
-    }
-
-    /// Steps of judged past that show all of a refractory period: a verdict's beginning and end, and the
-    /// period after it. Re-derived from fewer, a verdict may begin again too early.
-    pub fn memory(&self, grid: Grid) -> usize {
-        Limits::new(self, grid).needed()
-    }
-}
-
-/// Score thresholds of the severities. A score below `info` is not anomalous.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SeverityThresholds {
-    /// From here on: 1.
-    pub info: f64,
-    /// From here on: 2.
-    pub warning: f64,
-    /// From here on: 3.
-    pub critical: f64,
-    /// From here on: 4.
-    pub emergency: f64,
-}
-
-impl Default for SeverityThresholds {
-    fn default() -> Self {
-        Self {
-            info: 1.0,
-            warning: 1.5,
-            critical: 2.0,
-            emergency: 3.0,
-        }
-    }
-}
-
-impl SeverityThresholds {
-    /// Problems by field; empty where all is well.
-    pub fn validate(&self) -> Problems {
-        let rising = [
-            ("info", self.info),
-            ("warning", self.warning),
-            ("critical", self.critical),
-            ("emergency", self.emergency),
-        ];
-        let mut problems = Vec::new();
-        if !(self.info.is_finite() && self.info >= 1.0) {
-            let text = format!(
-                "{} is not allowed; allowed: 1 or more (1 is the threshold of every detector)",
-                self.info
-            );
-            problems.push(("info".into(), text));
-        }
-        for pair in rising.windows(2) {
-            let [(lower, least), (field, value)] = [pair[0], pair[1]];
-            if !(value.is_finite() && value >= least) {
-                problems.push((
-                    field.into(),
-                    format!("{value} is not allowed; allowed: {least} (that is `{lower}`) or more"),
-                ));
-            }
-        }
-        problems
-    }
-
-    fn of(&self, score: f32) -> i8 {
-        let score = f64::from(score);
-        let reached = [self.info, self.warning, self.critical, self.emergency]
-            .iter()
-            .filter(|&&threshold| score >= threshold)
-            .count();
-        reached as i8
-    }
-}
 
 /// What is said of one series at one grid time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -229,36 +44,50 @@ pub struct Verdicts {
     places: Vec<Place>,
 }
 
+/// Most steps of [`AlertingSettings::within`]: a bit each.
+pub(super) const MOST_WITHIN: u32 = u64::BITS;
+/// Most begins that [`Flapping`] counts.
+const MOST_BEGINS: usize = 4;
+
 /// The spans of the settings in steps.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     hold: u32,
+    within: Option<u32>,
     recover: u32,
     refractory: u32,
     missing: u32,
+    flapping: FlappingLimits,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct FlappingLimits {
+    begins: usize,
+    within: u32,
+    recover: u32,
 }
 
 impl Limits {
     fn new(settings: &AlertingSettings, grid: Grid) -> Self {
-        let (hold, recover_for) = (settings.hold(), settings.recover_for());
-        Self::of(hold, recover_for, settings.refractory(), grid)
-    }
-
-    fn of(hold: Span, recover_for: Span, refractory: Span, grid: Grid) -> Self {
         let steps = |span: Span| u32::try_from(grid.steps_up(span.as_millis())).unwrap_or(u32::MAX);
-        let recover = steps(recover_for).max(1);
+        let recover = steps(settings.recover_for()).max(1);
+        let flapping = &settings.flapping;
         Self {
-            hold: steps(hold).max(1),
+            hold: steps(settings.hold()).max(1),
+            within: settings
+                .within
+                .map(|within| steps(within).clamp(1, MOST_WITHIN)),
             recover,
-            refractory: steps(refractory),
+            refractory: steps(settings.refractory()),
             // As long as it takes to recover, and no less than it takes a scraper to restart.
             missing: recover.max(3),
+            flapping: FlappingLimits {
+                begins: flapping.begins.min(MOST_BEGINS),
+                // The greatest age stands for never.
+                within: steps(flapping.within()).min(u16::MAX.into()),
+                recover: steps(flapping.recover_for()).max(recover),
+            },
         }
-    }
-
-    fn needed(self) -> usize {
-        let parts = [self.hold, self.recover, self.refractory];
-        parts.into_iter().map(|steps| steps as usize).sum()
     }
 }
 
@@ -268,10 +97,84 @@ struct Place {
     held: u32,
 }
 
-/// One series. At most 16 bytes.
+/// One series.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct State {
-    /// Anomalous steps in a row on the side `leaning`, while idle; ordinary steps in a row, while active.
+    now: Now,
+    recent: Recent,
+}
+
+/// What counts beyond the present verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Recent {
+    /// Anomalous steps in a row on the side `leaning`; steps without a score are passed over.
+    run: u32,
+    leaning: i8,
+    /// Anomalous steps above and below; the newest is the lowest bit.
+    anomalous: [u64; 2],
+    /// Steps since the newest verdicts began, newest first; the greatest number for never.
+    begun: [u16; MOST_BEGINS],
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self {
+            run: 0,
+            leaning: 0,
+            anomalous: [0; 2],
+            begun: [u16::MAX; MOST_BEGINS],
+        }
+    }
+}
+
+impl Recent {
+    fn step(&mut self, code: Code) {
+        for age in &mut self.begun {
+            *age = age.saturating_add(1);
+        }
+        if code == MISSING {
+            return;
+        }
+        let side = if code.abs() > NEAR { code.signum() } else { 0 };
+        for (steps, own) in self.anomalous.iter_mut().zip([1, -1]) {
+            *steps = *steps << 1 | u64::from(side == own);
+        }
+        let goes_on = side != 0 && side == self.leaning;
+        self.run = if goes_on { self.run } else { 0 }.saturating_add(u32::from(side != 0));
+        self.leaning = side;
+    }
+
+    fn forget_scores(&mut self) {
+        (self.run, self.leaning, self.anomalous) = (0, 0, [0; 2]);
+    }
+
+    fn begin(&mut self) {
+        self.begun.rotate_right(1);
+        self.begun[0] = 0;
+    }
+
+    /// Whether a verdict on the side of `code` has been seen long enough to begin.
+    fn confirms(&self, code: Code, limits: Limits) -> bool {
+        let seen = match limits.within {
+            None => self.run,
+            Some(within) => {
+                let newest = u64::MAX >> (MOST_WITHIN - within);
+                (self.anomalous[usize::from(code < 0)] & newest).count_ones()
+            }
+        };
+        seen >= limits.hold
+    }
+
+    fn flapping(&self, limits: Limits) -> bool {
+        let oldest = limits.flapping.begins.checked_sub(1);
+        oldest.is_some_and(|oldest| u32::from(self.begun[oldest]) < limits.flapping.within)
+    }
+}
+
+/// The present verdict of one series. At most 16 bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Now {
+    /// Ordinary steps in a row, while active.
     run: u32,
     /// Steps in a row without a score.
     missing: u16,
@@ -279,7 +182,6 @@ struct State {
     lower_run: u16,
     /// Steps left in which only a severer verdict may begin.
     refractory: u32,
-    leaning: i8,
     direction: i8,
     severity: i8,
     /// Highest severity seen in `lower_run`, while active; that of the last verdict, while idle.
@@ -371,11 +273,13 @@ impl Verdicts {
             Side::Above => deviation < 0.0,
             Side::Below => deviation > 0.0,
         };
-        let least = self
-            .settings
-            .min_deviation
-            .max(self.settings.min_relative_deviation * f64::from(expected).abs());
-        if wrong_side || deviation.abs() < least || f64::from(score) < self.settings.recover_below {
+        let above = deviation >= 0.0;
+        let relative = self.settings.min_relative_deviation.on(above);
+        let least = self.settings.min_deviation.on(above);
+        let least = least.max(relative * f64::from(expected).abs());
+        let volume = f64::from(value.abs().max(expected.abs()));
+        let small = deviation.abs() < least || volume < self.settings.min_volume;
+        if wrong_side || small || f64::from(score) < self.settings.recover_below {
             return 0;
         }
         let sign = if deviation < 0.0 { -1 } else { 1 };
@@ -385,15 +289,29 @@ impl Verdicts {
 
 impl State {
     fn step(&mut self, code: Code, limits: Limits) -> Verdict {
+        self.recent.step(code);
+        let verdict = self.now.step(code, &self.recent, limits);
+        if verdict.began {
+            self.recent.begin();
+        }
+        if u32::from(self.now.missing) >= limits.missing {
+            self.recent.forget_scores();
+        }
+        verdict
+    }
+}
+
+impl Now {
+    fn step(&mut self, code: Code, recent: &Recent, limits: Limits) -> Verdict {
         self.refractory = self.refractory.saturating_sub(1);
         if code == MISSING {
             self.miss(limits);
         } else {
             self.missing = 0;
             if self.severity > 0 {
-                self.hold_or_recover(code, limits);
+                self.hold_or_recover(code, recent, limits);
             } else {
-                return self.rest_or_begin(code, limits);
+                return self.rest_or_begin(code, recent, limits);
             }
         }
         self.verdict(false)
@@ -421,20 +339,13 @@ impl State {
         }
     }
 
-    fn rest_or_begin(&mut self, code: Code, limits: Limits) -> Verdict {
+    fn rest_or_begin(&mut self, code: Code, recent: &Recent, limits: Limits) -> Verdict {
         let severity = (code.abs() - NEAR).max(0);
         if severity == 0 {
-            self.run = 0;
             return self.verdict(false);
         }
-        self.run = if code.signum() == self.leaning {
-            self.run.saturating_add(1)
-        } else {
-            1
-        };
-        self.leaning = code.signum();
         let allowed = self.refractory == 0 || severity > self.other_severity;
-        if self.run < limits.hold || !allowed {
+        if !allowed || !recent.confirms(code, limits) {
             return self.verdict(false);
         }
         *self = Self {
@@ -445,10 +356,15 @@ impl State {
         self.verdict(true)
     }
 
-    fn hold_or_recover(&mut self, code: Code, limits: Limits) {
+    fn hold_or_recover(&mut self, code: Code, recent: &Recent, limits: Limits) {
         if code == 0 {
             self.run = self.run.saturating_add(1);
-            if self.run >= limits.recover {
+            let calm = if recent.flapping(limits) {
+                limits.flapping.recover
+            } else {
+                limits.recover
+            };
+            if self.run >= calm {
                 *self = Self {
                     refractory: limits.refractory,
                     other_severity: self.severity,

@@ -106,8 +106,8 @@ fn direction_and_least_deviations_gate() {
     };
     assert_eq!(run(&above, &[-5.0, 5.0]), ".B");
     let gated = AlertingSettings {
-        min_deviation: 3.0,
-        min_relative_deviation: 0.5,
+        min_deviation: 3.0.into(),
+        min_relative_deviation: 0.5.into(),
         hold: Some(Span::minutes(1)),
         ..AlertingSettings::default()
     };
@@ -166,7 +166,7 @@ fn settings_are_checked() {
     assert_eq!(AlertingSettings::default().validate(), []);
     assert_eq!(SeverityThresholds::default().validate(), []);
     let bad = AlertingSettings {
-        min_deviation: -1.0,
+        min_deviation: (-1.0).into(),
         recover_below: 1.5,
         ..AlertingSettings::default()
     };
@@ -186,11 +186,11 @@ fn settings_are_checked() {
 }
 
 #[test]
-fn it_takes_sixteen_bytes_and_a_byte_a_step() {
+fn it_takes_few_bytes_and_one_a_step() {
     let mut verdicts = minutes(&AlertingSettings::default());
     verdicts.grow(100);
     assert!(
-        verdicts.heap_bytes() <= 100 * (60 + 32),
+        verdicts.heap_bytes() <= 100 * (60 + 64),
         "{}",
         verdicts.heap_bytes()
     );
@@ -294,5 +294,100 @@ proptest! {
             prop_assert_eq!(verdict.active, verdict.direction != 0);
             prop_assert!(verdict.active || !verdict.began);
         }
+    }
+}
+
+#[test]
+fn anomalous_values_need_not_be_in_a_row_within_a_span() {
+    let settings = AlertingSettings {
+        hold: Some(Span::minutes(3)),
+        within: Some(Span::minutes(5)),
+        ..AlertingSettings::default()
+    };
+    assert_eq!(run(&settings, &[2.0, 0.0, 2.0, 0.0, 2.0, 0.0]), "....Ba");
+    assert_eq!(run(&settings, &[2.0, 0.0, 0.0, 2.0, 0.0, 2.0]), "......");
+    assert_eq!(
+        run(&settings, &[2.0, -2.0, 2.0, -2.0, -2.0]),
+        "....B",
+        "three of five below"
+    );
+    assert_eq!(run(&settings, &[2.0, -2.0, 2.0, -2.0]), "....");
+}
+
+#[test]
+fn a_verdict_that_comes_and_goes_stays_on_until_it_is_calm_for_long() {
+    let settings = AlertingSettings {
+        hold: Some(Span::minutes(1)),
+        recover_for: Some(Span::minutes(1)),
+        refractory: Some(Span::minutes(0)),
+        flapping: Flapping {
+            begins: 3,
+            within: Some(Span::minutes(10)),
+            recover_for: Some(Span::minutes(4)),
+        },
+        ..AlertingSettings::default()
+    };
+    let burst = [2.0, 0.0, 2.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    assert_eq!(run(&settings, &burst), "B.B.Baaa..");
+    let never = AlertingSettings {
+        flapping: Flapping {
+            begins: 0,
+            ..settings.flapping.clone()
+        },
+        ..settings.clone()
+    };
+    assert_eq!(run(&never, &burst), "B.B.B.....");
+    let mut slow = vec![2.0];
+    for _ in 0..2 {
+        slow.extend([0.0; 6]);
+        slow.push(2.0);
+    }
+    slow.push(0.0);
+    assert!(
+        run(&settings, &slow).ends_with("B."),
+        "not within ten minutes"
+    );
+}
+
+#[test]
+fn each_side_has_its_least_deviation_and_small_numbers_are_no_news() {
+    let settings: AlertingSettings =
+        serde_yaml::from_str("{for: 1m, min_deviation: {above: 20, below: 5}, min_volume: 3}")
+            .unwrap();
+    let mut verdicts = minutes(&settings);
+    assert!(!step(&mut verdicts, 29.0, 9.0).active, "19 above");
+    assert!(step(&mut verdicts, 4.0, 9.0).active, "6 below");
+
+    let small: AlertingSettings = serde_yaml::from_str("{for: 1m, min_volume: 11}").unwrap();
+    let mut verdicts = minutes(&small);
+    assert!(
+        !step(&mut verdicts, 0.0, 9.0).active,
+        "10 expected is little"
+    );
+    assert!(step(&mut verdicts, 12.0, 9.0).active);
+    let wrong = serde_yaml::from_str::<AlertingSettings>("{min_deviation: {over: 1}}");
+    assert!(
+        wrong
+            .unwrap_err()
+            .to_string()
+            .contains("unknown field `over`")
+    );
+}
+
+#[test]
+fn spans_that_a_restart_would_forget_are_refused_where_they_were_written() {
+    let grid = Grid::new(60_000).unwrap();
+    let written: AlertingSettings =
+        serde_yaml::from_str("{for: 1m, within: 65m, flapping: {within: 2h}}").unwrap();
+    let fields: Vec<String> = written
+        .fitted(grid, 100)
+        .validate_on(grid, 100)
+        .into_iter()
+        .map(|problem| problem.0)
+        .collect();
+    assert_eq!(fields, ["within", "flapping"]);
+    let usual = AlertingSettings::default();
+    for memory in [4, 16, 100, 1_440] {
+        assert_eq!(usual.fitted(grid, memory).validate_on(grid, memory), []);
     }
 }

@@ -302,6 +302,7 @@ fn check_memory(
     why: &str,
     found: &mut Problems,
 ) {
+    nest(found, "alerting", fitted.validate_on(grid, memory));
     if fitted.memory(grid) <= memory {
         return;
     }

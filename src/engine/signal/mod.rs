@@ -248,4 +248,6 @@ impl SignalUnit {
 }
 
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod tests;

@@ -21,6 +21,8 @@ pub const DEEP_SERIES: usize = 10_000;
 /// Values a wide series keeps: just enough to correct the grid times that are read again.
 const WIDE_WINDOW: usize = 8;
 
+const DAY: Millis = 86_400_000;
+
 /// What is the same for every unit of a process.
 #[derive(Debug, Clone, Default)]
 pub struct UnitOptions {
@@ -164,6 +166,15 @@ impl Plan {
             return Ok(None);
         }
         Forecasts::build(&self.forecast, self.grid, &self.models).map(Some)
+    }
+
+    /// Steps a series with these seasons must have shown before it is judged. What a restart reads is
+    /// always enough.
+    pub(super) fn warm_up(&self, seasons: &[usize]) -> i64 {
+        let longest = seasons.iter().copied().max();
+        let season = longest.unwrap_or_else(|| self.grid.steps(DAY));
+        let steps = (self.alerting.warm_up_seasons * season as f64).ceil();
+        (steps as i64).min(self.epochs.memory as i64)
     }
 
     /// Season lengths in steps of a series with this past.

@@ -276,6 +276,13 @@ impl Shard {
                 *score = score.max(IMPOSSIBLE_SCORE);
             }
         }
+        let index = self.plan.grid.index(at);
+        for (score, &slot) in combined.iter_mut().zip(slots.iter()) {
+            let cold = |member: &Member| index - member.first < self.plan.warm_up(&member.seasons);
+            if self.members[slot].as_ref().is_some_and(cold) {
+                *score = f32::NAN;
+            }
+        }
         verdicts.clear();
         verdicts.resize(slots.len(), Verdict::default());
         let batch = Batch {
