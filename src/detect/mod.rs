@@ -8,6 +8,7 @@ pub mod dbscan;
 pub mod envelope;
 pub mod mad;
 mod novelty;
+pub mod quantile;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -153,6 +154,7 @@ kinds! {
     dbscan => Dbscan,
     envelope => Envelope,
     mad => Mad,
+    quantile => Quantile,
     zscore => Zscore,
 }
 

@@ -267,3 +267,8 @@ fn alone(kind: &str, found: usize, false_points: usize) {
 fn mad_by_itself() {
     alone("mad", 32, 112);
 }
+
+#[test]
+fn quantile_by_itself() {
+    alone("quantile", 28, 84);
+}
