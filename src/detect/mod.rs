@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod mad;
 mod novelty;
 pub mod quantile;
+pub mod seasonal;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -155,6 +156,7 @@ kinds! {
     envelope => Envelope,
     mad => Mad,
     quantile => Quantile,
+    seasonal => Seasonal,
     zscore => Zscore,
 }
 
@@ -188,6 +190,12 @@ fn least_scale(sorted: &[f32], share: f32) -> f32 {
 fn at_least(scale: f32, floor: f32) -> f32 {
     let scale = scale.max(floor);
     if scale > 0.0 { scale } else { f32::NAN }
+}
+
+/// Whether a value is there, and can be computed with: differences of greater ones overflow, and what has
+/// become infinite stays it.
+fn is_usable(value: f32) -> bool {
+    value.abs() <= 1e30
 }
 
 fn positive(field: &str, value: f64) -> Problems {

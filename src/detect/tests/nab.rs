@@ -272,3 +272,8 @@ fn mad_by_itself() {
 fn quantile_by_itself() {
     alone("quantile", 28, 84);
 }
+
+#[test]
+fn seasonal_by_itself() {
+    alone("seasonal", 39, 94);
+}
