@@ -3,6 +3,7 @@
 //! Pure: no IO, no clock (invariant 1). A detector is one file plus its name in the list of `kinds!`
 //! (invariant 6). State is columnar: one instance owns every series of its shard or unit.
 
+pub mod changepoint;
 mod combine;
 pub mod dbscan;
 pub mod envelope;
@@ -152,6 +153,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    changepoint => Changepoint,
     dbscan => Dbscan,
     envelope => Envelope,
     mad => Mad,

@@ -264,6 +264,11 @@ fn alone(kind: &str, found: usize, false_points: usize) {
 // Measured, of 57 windows in 197 weeks; with room for rounding.
 
 #[test]
+fn changepoint_by_itself() {
+    alone("changepoint", 27, 70);
+}
+
+#[test]
 fn mad_by_itself() {
     alone("mad", 32, 112);
 }
