@@ -7,6 +7,7 @@ pub mod changepoint;
 mod combine;
 pub mod dbscan;
 pub mod envelope;
+pub mod forecast_residual;
 pub mod mad;
 mod novelty;
 pub mod quantile;
@@ -156,6 +157,7 @@ kinds! {
     changepoint => Changepoint,
     dbscan => Dbscan,
     envelope => Envelope,
+    forecast_residual => ForecastResidual,
     mad => Mad,
     quantile => Quantile,
     seasonal => Seasonal,

@@ -269,6 +269,11 @@ fn changepoint_by_itself() {
 }
 
 #[test]
+fn forecast_residual_by_itself() {
+    alone("forecast_residual", 34, 72);
+}
+
+#[test]
 fn mad_by_itself() {
     alone("mad", 32, 112);
 }
