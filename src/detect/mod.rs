@@ -8,6 +8,7 @@ mod combine;
 pub mod dbscan;
 pub mod envelope;
 pub mod forecast_residual;
+pub mod isolation_forest;
 pub mod mad;
 mod novelty;
 pub mod quantile;
@@ -158,6 +159,7 @@ kinds! {
     dbscan => Dbscan,
     envelope => Envelope,
     forecast_residual => ForecastResidual,
+    isolation_forest => IsolationForest,
     mad => Mad,
     quantile => Quantile,
     seasonal => Seasonal,

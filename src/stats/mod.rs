@@ -1,6 +1,7 @@
 //! Statistics the rest is built of. Pure (invariant 1).
 
 pub mod clock;
+pub mod forest;
 pub mod moving;
 pub mod ordered;
 pub mod profile;

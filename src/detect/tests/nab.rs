@@ -287,3 +287,8 @@ fn quantile_by_itself() {
 fn seasonal_by_itself() {
     alone("seasonal", 39, 94);
 }
+
+#[test]
+fn isolation_forest_by_itself() {
+    alone("isolation_forest", 21, 36);
+}
