@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod forecast_residual;
 pub mod isolation_forest;
 pub mod mad;
+pub mod matrix_profile;
 mod novelty;
 pub mod quantile;
 pub mod seasonal;
@@ -161,6 +162,7 @@ kinds! {
     forecast_residual => ForecastResidual,
     isolation_forest => IsolationForest,
     mad => Mad,
+    matrix_profile => MatrixProfile,
     quantile => Quantile,
     seasonal => Seasonal,
     zscore => Zscore,

@@ -292,3 +292,8 @@ fn seasonal_by_itself() {
 fn isolation_forest_by_itself() {
     alone("isolation_forest", 21, 36);
 }
+
+#[test]
+fn matrix_profile_by_itself() {
+    alone("matrix_profile", 29, 42);
+}
