@@ -1,5 +1,6 @@
 //! What baseline, default detectors, combination and verdict cost: a tick of 10,000 deep series in shards of
-//! 256, a tick of 100,000 wide series, and the rebuild of one series from 18 days at a minute.
+//! 256, a tick of 100,000 wide series, the rebuild of one series from 18 days at a minute, and a step of 64 series
+//! by each detector alone.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use forethought::{
@@ -228,6 +229,47 @@ fn rebuilds(c: &mut Criterion, name: &str, seasonal: bool) {
     group.finish();
 }
 
+/// A step of 64 series by one detector that has seen ten days at five minutes.
+fn alone(c: &mut Criterion, kind: &str) {
+    const SERIES: usize = 64;
+    const STEP: Millis = 5 * MINUTE;
+    let grid = Grid::new(STEP).unwrap_or_else(|| unreachable!("five minutes are positive"));
+    let settings: detect::Settings = serde_json::from_str(&format!("{{{kind:?}: {{}}}}"))
+        .unwrap_or_else(|error| unreachable!("{kind}: {error}"));
+    let values = past(2, true);
+    let slots: Vec<Slot> = (0..SERIES).collect();
+    let bands = [Band {
+        expected: 100.0,
+        lower: 0.0,
+        upper: 200.0,
+        scale: 20.0,
+    }; SERIES];
+    let mut group = c.benchmark_group("detect");
+    group.throughput(Throughput::Elements(SERIES as u64));
+    group.bench_function(format!("64 series, {kind} alone"), |bencher| {
+        let mut detector = settings.build(grid);
+        detector.grow(SERIES);
+        let mut index = 0;
+        let mut step = || {
+            index += 1;
+            let value = values[index % values.len()];
+            let row: [f32; SERIES] = std::array::from_fn(|slot| value + slot as f32 * 1e-3);
+            let mut out = [0.0; SERIES];
+            let batch = Batch {
+                at: index as Millis * STEP,
+                slots: &slots,
+                values: &row,
+                bands: &bands,
+            };
+            detector.step(&batch, &mut out);
+            black_box(&out);
+        };
+        (0..2 * DAY).for_each(|_| step());
+        bencher.iter(&mut step);
+    });
+    group.finish();
+}
+
 fn all(c: &mut Criterion) {
     let deep = |seasonal| Ticks {
         series: 10_000,
@@ -246,6 +288,9 @@ fn all(c: &mut Criterion) {
     wide.bench(c, "tick of 100,000 wide series");
     rebuilds(c, "seasonal", true);
     rebuilds(c, "rolling", false);
+    for kind in detect::KINDS.iter().filter(|kind| **kind != "dbscan") {
+        alone(c, kind);
+    }
     deep(true).report_bytes(c, "deep, seasonal");
     deep(false).report_bytes(c, "deep, rolling");
     wide.report_bytes(c, "wide");

@@ -134,7 +134,7 @@ kinds! {
 /// range, since what nobody would see in a chart is no anomaly; a part of a quantum, since counts jump by
 /// whole ones. A series that never moved is measured by its level; `NaN` where that is zero too: nothing
 /// is known of its scale.
-fn scale_floor(range: f32, quantum: f32, values: &[f32], share: f32) -> f32 {
+pub(crate) fn scale_floor(range: f32, quantum: f32, values: &[f32], share: f32) -> f32 {
     let floor = (share * range).max(QUANTUM_SHARE * quantum);
     if floor > 0.0 {
         return floor;

@@ -8,7 +8,7 @@
 //! Values enter the envelope one to two blocks of 30 steps later: so what is new stays new for long enough
 //! to be confirmed, and is ordinary afterwards (a level shift is reported once).
 
-use super::{Batch, Detector, MAX_SCORE, Problems, Scope, positive};
+use super::{Batch, Detector, MAX_SCORE, Problems, Scope, UNMEASURED, novelty::Channel, positive};
 use crate::series::{Grid, Slot, Span};
 use serde::Deserialize;
 
@@ -21,8 +21,6 @@ const FEWEST_STEPS: f64 = 10_000.0;
 /// The extremes of so few values (independent ones: a moving mean has one per block) tell half of what they
 /// will: the threshold is twice as high then, and falls towards its own as more are seen.
 const YOUNG: f32 = 30.0;
-/// A series that never changed and now does has no width to measure the change by: it is worth this.
-const UNMEASURED: f32 = 1.5;
 
 /// Settings of the detector.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -222,92 +220,6 @@ impl Recent {
             self.sum / self.count
         } else {
             f32::NAN
-        }
-    }
-}
-
-/// The envelope of one reading.
-#[derive(Debug, Clone, Copy)]
-struct Channel {
-    /// What is known: all blocks but the running one and the one before.
-    known: Range,
-    /// The running block and the one before.
-    waiting: [Range; 2],
-}
-
-impl Channel {
-    const EMPTY: Self = Self {
-        known: Range::EMPTY,
-        waiting: [Range::EMPTY; 2],
-    };
-
-    /// A block ends: the one before it becomes known.
-    fn turn(&mut self) {
-        self.known = self.known.join(self.waiting[1]);
-        self.waiting = [Range::EMPTY, self.waiting[0]];
-    }
-
-    fn width(&self) -> f32 {
-        (self.known.high - self.known.low).max(0.0)
-    }
-
-    /// How far a reading is outside, before it is taken in; `slack` beyond the edge is still inside.
-    fn step(&mut self, reading: f32, slack: f32, loss: f32) -> Outside {
-        self.waiting[0] = self.waiting[0].join(Range {
-            low: reading,
-            high: reading,
-        });
-        let Range { low, high } = self.known;
-        let width = high - low;
-        let (side, edge) = if reading > high {
-            (1.0, high)
-        } else {
-            (-1.0, low)
-        };
-        let distance = (reading - edge) * side - slack;
-        self.known.low += 0.5 * loss * width;
-        self.known.high -= 0.5 * loss * width;
-        let share = if width.is_nan() || width < 0.0 {
-            // Nothing is known yet.
-            f32::NAN
-        } else if distance <= 0.0 {
-            0.0
-        } else if width > 0.0 {
-            distance / width
-        } else {
-            f32::INFINITY
-        };
-        Outside { share, side, edge }
-    }
-}
-
-/// Where a reading is, seen from an envelope.
-#[derive(Debug, Clone, Copy)]
-struct Outside {
-    /// The distance relative to the width: 0 inside, infinite without a width, `NaN` where nothing is known.
-    share: f32,
-    /// 1 above, -1 below (or inside).
-    side: f32,
-    /// The nearer edge.
-    edge: f32,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Range {
-    low: f32,
-    high: f32,
-}
-
-impl Range {
-    const EMPTY: Self = Self {
-        low: f32::INFINITY,
-        high: f32::NEG_INFINITY,
-    };
-
-    fn join(self, other: Self) -> Self {
-        Self {
-            low: self.low.min(other.low),
-            high: self.high.max(other.high),
         }
     }
 }

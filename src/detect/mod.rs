@@ -3,9 +3,18 @@
 //! Pure: no IO, no clock (invariant 1). A detector is one file plus its name in the list of `kinds!`
 //! (invariant 6). State is columnar: one instance owns every series of its shard or unit.
 
+pub mod changepoint;
 mod combine;
 pub mod dbscan;
 pub mod envelope;
+pub mod forecast_residual;
+pub mod isolation_forest;
+pub mod mad;
+pub mod matrix_profile;
+mod novelty;
+pub mod quantile;
+pub mod seasonal;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -17,13 +26,17 @@ pub use verdict::{
 };
 
 use crate::{
-    baseline::Band,
+    baseline::{self, Band},
     series::{Grid, Labels, Millis, Slot},
+    stats::robust,
 };
 use serde::Deserialize;
 
 /// No score is greater: a division by almost nothing must not print as 1e38.
 pub const MAX_SCORE: f32 = 1_000.0;
+
+/// A series that never changed and now does leaves nothing to measure the change by: it is worth this.
+const UNMEASURED: f32 = 1.5;
 
 /// What is wrong with settings: path of the field below them, and a sentence with what is allowed.
 pub type Problems = Vec<(String, String)>;
@@ -145,8 +158,15 @@ macro_rules! kinds {
 }
 
 kinds! {
+    changepoint => Changepoint,
     dbscan => Dbscan,
     envelope => Envelope,
+    forecast_residual => ForecastResidual,
+    isolation_forest => IsolationForest,
+    mad => Mad,
+    matrix_profile => MatrixProfile,
+    quantile => Quantile,
+    seasonal => Seasonal,
     zscore => Zscore,
 }
 
@@ -155,7 +175,7 @@ impl Settings {
     pub fn build_panel(&self, grid: Grid) -> Option<Box<dyn PanelDetector>> {
         match self {
             Self::Dbscan(settings) => Some(settings.build_panel(grid)),
-            Self::Envelope(_) | Self::Zscore(_) => None,
+            _ => None,
         }
     }
 }
@@ -168,6 +188,26 @@ pub fn defaults() -> Vec<Settings> {
     ]
 }
 
+/// The least scale of a series with these newest values (sorted), see [`baseline::scale_floor`]; `NaN` where
+/// nothing is known of it.
+fn least_scale(sorted: &[f32], share: f32) -> f32 {
+    robust::range_and_quantum_of_sorted(sorted).map_or(f32::NAN, |(range, quantum)| {
+        baseline::scale_floor(range, quantum, sorted, share)
+    })
+}
+
+/// The greater one; `NaN` where the floor is unknown and the scale zero: no scale can be told then.
+fn at_least(scale: f32, floor: f32) -> f32 {
+    let scale = scale.max(floor);
+    if scale > 0.0 { scale } else { f32::NAN }
+}
+
+/// Whether a value is there, and can be computed with: differences of greater ones overflow, and what has
+/// become infinite stays it.
+fn is_usable(value: f32) -> bool {
+    value.abs() <= 1e30
+}
+
 fn positive(field: &str, value: f64) -> Problems {
     if value.is_finite() && value > 0.0 {
         return Vec::new();
@@ -175,5 +215,25 @@ fn positive(field: &str, value: f64) -> Problems {
     vec![(
         field.into(),
         format!("{value} is not allowed; allowed: greater than 0"),
+    )]
+}
+
+fn at_least_zero(field: &str, value: f64) -> Problems {
+    if value.is_finite() && value >= 0.0 {
+        return Vec::new();
+    }
+    vec![(
+        field.into(),
+        format!("{value} is not allowed; allowed: 0 or more"),
+    )]
+}
+
+fn share(field: &str, value: f64) -> Problems {
+    if (0.0..1.0).contains(&value) {
+        return Vec::new();
+    }
+    vec![(
+        field.into(),
+        format!("{value} is not allowed; allowed: 0 up to (not including) 1"),
     )]
 }

@@ -4,7 +4,7 @@
 //! *Cost*: a few nanoseconds a value and 12 bytes a series. *Reference*: z-score; a threshold of 6 to 8 is what
 //! labelled operations data asks for, not the 2.5 or 3 of text books.
 
-use super::{Batch, Detector, MAX_SCORE, Problems, Scope, positive};
+use super::{Batch, Detector, MAX_SCORE, Problems, Scope, at_least_zero, positive, tail::Tail};
 use crate::series::{Grid, Slot};
 use serde::Deserialize;
 
@@ -31,10 +31,7 @@ impl Settings {
     /// Problems by field; empty where all is well.
     pub fn validate(&self) -> Problems {
         let mut problems = positive("threshold", self.threshold);
-        if !(self.min_scale.is_finite() && self.min_scale >= 0.0) {
-            let text = format!("{} is not allowed; allowed: 0 or more", self.min_scale);
-            problems.push(("min_scale".into(), text));
-        }
+        problems.extend(at_least_zero("min_scale", self.min_scale));
         problems
     }
 
@@ -55,52 +52,6 @@ struct Zscore {
     tails: Vec<Tail>,
 }
 
-/// How far the noise of one series reaches now and then: a heavy-tailed series is used to values that
-/// would be a sensation elsewhere. Rises by [`RISE`] after every excursion beyond it (not during it, or an
-/// incident would argue itself away), falls a little with every other step: it settles where excursions are
-/// about [`RARE`] steps apart.
-#[derive(Debug, Clone, Copy)]
-struct Tail {
-    reach: f32,
-    /// Greatest value of the excursion that is not over yet; 0 where none is.
-    peak: f32,
-    /// Steps since the last value beyond the reach.
-    quiet: u32,
-}
-
-/// Steps between excursions that are taken for ordinary.
-const RARE: f32 = 2_000.0;
-/// What an excursion multiplies the reach by.
-const RISE: f32 = 1.3;
-/// Values beyond the reach that are no more steps apart than this are one excursion.
-const EXCURSION: u32 = 30;
-/// The threshold is at least this many times the reach.
-const MARGIN: f32 = 1.5;
-
-impl Tail {
-    fn new(least: f32) -> Self {
-        Self {
-            reach: least,
-            peak: 0.0,
-            quiet: 0,
-        }
-    }
-
-    fn take(&mut self, z: f32, least: f32) {
-        if z > self.reach {
-            self.peak = self.peak.max(z);
-            self.quiet = 0;
-        } else if self.peak > 0.0 {
-            self.quiet += 1;
-            if self.quiet >= EXCURSION {
-                *self = Self::new((self.reach * RISE).min(self.peak));
-            }
-        } else {
-            self.reach = (self.reach * (1.0 - (RISE - 1.0) / RARE)).max(least);
-        }
-    }
-}
-
 impl Detector for Zscore {
     fn kind(&self) -> &'static str {
         "zscore"
@@ -111,21 +62,19 @@ impl Detector for Zscore {
     }
 
     fn memory(&self) -> usize {
-        // A reach of a hundred thresholds has worn off by then.
-        (RARE / (RISE - 1.0) * 100.0_f32.ln()) as usize
+        Tail::MEMORY
     }
 
     fn grow(&mut self, slots: usize) {
-        let tail = Tail::new(self.threshold / MARGIN);
+        let tail = Tail::new(self.threshold);
         self.tails.resize(slots.max(self.tails.len()), tail);
     }
 
     fn reset(&mut self, slot: Slot) {
-        self.tails[slot] = Tail::new(self.threshold / MARGIN);
+        self.tails[slot] = Tail::new(self.threshold);
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
-        let least = self.threshold / MARGIN;
         for (index, &slot) in batch.slots.iter().enumerate() {
             let band = batch.bands[index];
             let z = (batch.values[index] - band.expected).abs() / band.scale.max(self.min_scale);
@@ -133,9 +82,7 @@ impl Detector for Zscore {
             if z.is_nan() || !batch.values[index].is_finite() {
                 continue;
             }
-            let tail = &mut self.tails[slot];
-            out[index] = (z / (MARGIN * tail.reach)).min(MAX_SCORE);
-            tail.take(z, least);
+            out[index] = self.tails[slot].score(z, self.threshold).min(MAX_SCORE);
         }
     }
 
@@ -211,17 +158,5 @@ mod tests {
             score(detector, 11.0);
         }
         assert_eq!(score(detector, 70.0), first);
-    }
-
-    #[test]
-    fn a_long_incident_does_not_argue_itself_away() {
-        let detector = &mut *detector(&Settings::default());
-        for _ in 0..500 {
-            assert_eq!(score(detector, 70.0), 5.0);
-        }
-        for _ in 0..EXCURSION {
-            score(detector, 11.0);
-        }
-        assert!((score(detector, 70.0) - 5.0 / RISE).abs() < 1e-3);
     }
 }

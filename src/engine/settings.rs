@@ -170,13 +170,26 @@ impl SignalSettings {
         }
     }
 
+    /// Bytes that the detectors that were asked for have from the start; some have a copy of the past.
+    fn detector_bytes(&self, grid: Grid) -> usize {
+        let asked = self.detectors.iter().flatten();
+        // Settings that are refused could ask for anything.
+        let valid = asked.filter(|one| one.validate().is_empty());
+        let bytes = valid.map(|one| {
+            let mut detector = one.build(grid);
+            detector.grow(1);
+            detector.heap_bytes()
+        });
+        bytes.fold(0, usize::saturating_add)
+    }
+
     /// Bytes one series takes at most with its whole history read: window, baseline, detectors,
     /// forecasts, labels.
     pub fn bytes_per_series(&self) -> usize {
         let Some(grid) = self.grid() else { return 0 };
         let steps = Epochs::new(self.history().as_millis(), grid).history;
         match self.size_class() {
-            SizeClass::Wide => WIDE_SERIES_BYTES,
+            SizeClass::Wide => WIDE_SERIES_BYTES.saturating_add(self.detector_bytes(grid)),
             SizeClass::Deep => {
                 let window = steps.saturating_mul(4).saturating_mul(9) / 8;
                 let forecasts = if self.forecast().horizons().is_empty() {
@@ -187,13 +200,14 @@ impl SignalSettings {
                 window
                     .saturating_add(forecasts)
                     .saturating_add(DETECTION_BYTES)
+                    .saturating_add(self.detector_bytes(grid))
                     .saturating_add(SERIES_BYTES)
             }
         }
     }
 }
 
-/// Baseline, detectors and verdict of one deep series: the seasonal profile is most of it.
+/// Baseline, default detectors and verdict of one deep series: the seasonal profile is most of it.
 const DETECTION_BYTES: usize = 30_000;
 
 /// Forecasters, their ensemble and calibration of one deep series.

@@ -1,6 +1,8 @@
 //! Statistics the rest is built of. Pure (invariant 1).
 
 pub mod clock;
+pub mod forest;
+pub mod moving;
 pub mod ordered;
 pub mod profile;
 pub mod robust;

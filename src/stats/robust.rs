@@ -90,10 +90,14 @@ fn sorted_sample(values: &[f32]) -> Vec<f32> {
 /// range), and the smallest difference of two values (0 where none differ), both of a sample; `None`
 /// without values.
 pub fn range_and_quantum(values: &[f32]) -> Option<(f32, f32)> {
-    let sample = sorted_sample(values);
-    let (first, last) = (sample.first()?, sample.last()?);
-    let central = quantile_of_sorted(&sample, 0.99) - quantile_of_sorted(&sample, 0.01);
-    let quantum = sample
+    range_and_quantum_of_sorted(&sorted_sample(values))
+}
+
+/// As [`range_and_quantum`], of all of these values, which must be finite and sorted.
+pub fn range_and_quantum_of_sorted(sorted: &[f32]) -> Option<(f32, f32)> {
+    let (first, last) = (sorted.first()?, sorted.last()?);
+    let central = quantile_of_sorted(sorted, 0.99) - quantile_of_sorted(sorted, 0.01);
+    let quantum = sorted
         .windows(2)
         .map(|pair| pair[1] - pair[0])
         .filter(|&difference| difference > 0.0)

@@ -180,22 +180,29 @@ fn verdicts(series: &Labelled, scored: &super::walk::Scored, scores: &[f32]) -> 
         .collect()
 }
 
-#[test]
+/// What one detector, or the combination, did over all series.
+#[derive(Debug)]
+struct Figures {
+    tally: Tally,
+    /// Points with a score of 1 and more.
+    raw: usize,
+}
+
+/// The figures of each of `detectors` and, last, of the greatest of their scores; `None` without data.
 #[expect(
     clippy::print_stdout,
-    reason = "the table is half of what this test is for"
+    reason = "the table is half of what these tests are for"
 )]
-fn default_detectors_find_labelled_anomalies_without_crying_wolf() {
+fn judge(detectors: &[detect::Settings]) -> Option<Vec<Figures>> {
     let Some(root) = data() else {
         println!("SKIPPED: no data; set FORETHOUGHT_DATA");
-        return;
+        return None;
     };
-    let detectors = detect::defaults();
     let mut totals = vec![Tally::default(); detectors.len() + 1];
     let mut raw = vec![0_usize; detectors.len() + 1];
     let mut weeks = 0.0;
     for series in corpus(&root) {
-        let mut walk = Walk::new(series.grid, &baseline::Settings::Auto, &detectors);
+        let mut walk = Walk::new(series.grid, &baseline::Settings::Auto, detectors);
         let scored = walk.score(series.start, &series.values);
         let members: Vec<&[f32]> = scored.scores.iter().map(Vec::as_slice).collect();
         let mut combined = vec![0.0; series.values.len()];
@@ -215,7 +222,7 @@ fn default_detectors_find_labelled_anomalies_without_crying_wolf() {
         .iter()
         .map(detect::Settings::kind)
         .chain(["combined"]);
-    for ((name, total), raw) in names.zip(&totals).zip(raw) {
+    for ((name, total), raw) in names.zip(&totals).zip(&raw) {
         println!(
             "{name:10} found {}/{}, {} false alarms ({:.2} a series and week), standard {:.1}, points over 1: {raw}",
             total.found,
@@ -225,10 +232,68 @@ fn default_detectors_find_labelled_anomalies_without_crying_wolf() {
             total.standard(),
         );
     }
+    let figures = totals.into_iter().zip(raw);
+    Some(figures.map(|(tally, raw)| Figures { tally, raw }).collect())
+}
+
+#[test]
+fn default_detectors_find_labelled_anomalies_without_crying_wolf() {
     // Measured: 51 of 57 windows, 133 false alarms in 197 weeks, 70.5; with room for rounding.
-    let combined = totals[totals.len() - 1];
+    let Some(figures) = judge(&detect::defaults()) else {
+        return;
+    };
+    let combined = figures[figures.len() - 1].tally;
     assert_eq!(combined.windows, 57);
     assert!(combined.found >= 49, "{combined:?}");
     assert!(combined.false_points <= 155, "{combined:?}");
     assert!(combined.standard() >= 67.0, "{}", combined.standard());
+}
+
+/// One detector by itself finds at least so many windows with at most so many false alarms.
+fn alone(kind: &str, found: usize, false_points: usize) {
+    let settings = serde_json::from_str(&format!("{{{kind:?}: {{}}}}")).unwrap();
+    let Some(figures) = judge(&[settings]) else {
+        return;
+    };
+    let tally = figures[0].tally;
+    assert!(figures[0].raw > 0);
+    assert!(tally.found >= found, "{tally:?}");
+    assert!(tally.false_points <= false_points, "{tally:?}");
+}
+
+// Measured, of 57 windows in 197 weeks; with room for rounding.
+
+#[test]
+fn changepoint_by_itself() {
+    alone("changepoint", 27, 70);
+}
+
+#[test]
+fn forecast_residual_by_itself() {
+    alone("forecast_residual", 34, 72);
+}
+
+#[test]
+fn mad_by_itself() {
+    alone("mad", 32, 112);
+}
+
+#[test]
+fn quantile_by_itself() {
+    alone("quantile", 28, 84);
+}
+
+#[test]
+fn seasonal_by_itself() {
+    alone("seasonal", 39, 94);
+}
+
+#[test]
+fn isolation_forest_by_itself() {
+    alone("isolation_forest", 21, 36);
+}
+
+#[test]
+fn matrix_profile_by_itself() {
+    alone("matrix_profile", 29, 42);
 }

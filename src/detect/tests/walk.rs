@@ -91,6 +91,16 @@ impl Walk {
         // As configured by default; a coarser step comes with a longer history.
         let most = self.grid.steps(18 * DAY).max(5_000);
         let values = &values[values.len().saturating_sub(most)..];
+        self.fit_baseline(at, values);
+        self.detectors.iter_mut().for_each(|one| one.reset(0));
+        let start = at - values.len() as i64 * self.grid.step();
+        for (index, &value) in values.iter().enumerate() {
+            self.step(start + index as i64 * self.grid.step(), value);
+        }
+    }
+
+    /// Teaches the baseline alone, as at an epoch; `at` is the grid time after the last value.
+    pub(super) fn fit_baseline(&mut self, at: Millis, values: &[f32]) {
         let seasons = season::detect(values, self.grid);
         let past = Past {
             end: at - self.grid.step(),
@@ -100,10 +110,6 @@ impl Walk {
             zone: &Zone::default(),
         };
         self.baseline.fit(0, &past);
-        self.detectors.iter_mut().for_each(|one| one.reset(0));
-        for (index, &value) in values.iter().enumerate() {
-            self.step(past.time(index), value);
-        }
     }
 
     fn step(&mut self, at: Millis, value: f32) -> (Band, Vec<f32>) {

@@ -515,6 +515,20 @@ mod tests {
         let mut signal = SignalSettings::new("x", "x");
         assert_eq!(signal.size_class().as_str(), "deep");
         assert!(signal.bytes_per_series() <= 300_000);
+        let plain = signal.bytes_per_series();
+        let heavy = |past: usize| {
+            let settings = detect::matrix_profile::Settings {
+                past,
+                ..detect::matrix_profile::Settings::default()
+            };
+            Some(vec![detect::Settings::MatrixProfile(settings)])
+        };
+        signal.detectors = heavy(2_016);
+        assert!((45_000..55_000).contains(&(signal.bytes_per_series() - plain)));
+        // Refused, and so not made to be measured.
+        signal.detectors = heavy(usize::MAX);
+        assert_eq!(signal.bytes_per_series(), plain);
+        signal.detectors = None;
         signal.max_series = crate::engine::signal::DEEP_SERIES + 1;
         assert_eq!(signal.size_class().as_str(), "wide");
         assert!(signal.bytes_per_series() < 10_000);
