@@ -229,6 +229,7 @@ mod tests {
             severity: 0,
             direction: 0,
             began: false,
+            reason: None,
         };
         let interval = Interval {
             expected,

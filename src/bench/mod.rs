@@ -1,8 +1,9 @@
 //! End-to-end figures: what a series costs in time and memory, and how that grows.
 //!
 //! The engine is the real one; only the answers of the source are made here, so that nothing but our
-//! own time is measured.
+//! own time is measured. How well anomalies are found is [`anomaly`].
 
+pub mod anomaly;
 mod cpu;
 mod report;
 

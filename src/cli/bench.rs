@@ -1,5 +1,7 @@
 //! `forethought bench`.
 
+mod anomaly;
+
 use super::{Failure, flags};
 use crate::{
     bench::{self, BenchOptions},
@@ -9,7 +11,10 @@ use std::io::{self, IsTerminal, Write};
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Numbers of series to measure, one row for each
     #[arg(
         long,
@@ -29,22 +34,35 @@ pub(super) struct Arguments {
     horizons: Vec<Span>,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Measure accuracy on labelled data instead: every detector alone, and the default configuration
+    Anomaly(anomaly::Arguments),
+}
+
 /// Measures and prints a table.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
+    if let Some(Command::Anomaly(arguments)) = &arguments.command {
+        return anomaly::run(arguments, out);
+    }
     let options = BenchOptions {
         series: arguments.series.clone(),
         history: arguments.history,
         step: arguments.step,
         horizons: arguments.horizons.clone(),
     };
+    let report = bench::run(&options, &progress()).map_err(Failure::Failed)?;
+    write!(out, "{report}")?;
+    Ok(())
+}
+
+/// Tells on stderr what is being done, where a person is looking.
+fn progress() -> impl Fn(&str) + Sync {
     let shown = io::stderr().is_terminal();
-    let progress = |text: &str| {
+    move |text: &str| {
         if shown {
             // What is being done is only nice to know.
             drop(writeln!(io::stderr(), "{text}"));
         }
-    };
-    let report = bench::run(&options, &progress).map_err(Failure::Failed)?;
-    write!(out, "{report}")?;
-    Ok(())
+    }
 }

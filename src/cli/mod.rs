@@ -76,7 +76,7 @@ enum Command {
     Backtest(Box<backtest::Arguments>),
     /// See it work with nothing else installed: a synthetic workload, the real program, a page to look at
     Demo(demo::Arguments),
-    /// Measure evaluation on this machine: time and memory by number of series
+    /// Measure evaluation on this machine: time and memory by number of series; or accuracy on labelled data
     Bench(bench::Arguments),
 }
 

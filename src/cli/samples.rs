@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Samples from a file")]
 pub(super) struct FileFlags {
-    /// A CSV file, gzip or not; - for standard input
+    /// A CSV file, packed with gzip or xz or not; - for standard input
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// The column of times
@@ -27,7 +27,7 @@ pub(super) struct FileFlags {
     /// The columns of values [default: all others]
     #[arg(long = "csv.values", value_name = "COLUMNS", value_delimiter = ',')]
     values: Option<Vec<String>>,
-    /// A file of OpenMetrics or Prometheus text with times, gzip or not; - for standard input
+    /// A file of OpenMetrics or Prometheus text with times, packed or not; - for standard input
     #[arg(long = "open-metrics", value_name = "FILE")]
     open_metrics: Option<PathBuf>,
     /// Grid step of the signals

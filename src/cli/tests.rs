@@ -76,7 +76,11 @@ fn every_flag_is_in_the_reference() {
         "/docs/configuration.md"
     ))
     .unwrap();
-    for command in Cli::command().get_subcommands() {
+    let all = Cli::command();
+    let nested = all
+        .get_subcommands()
+        .flat_map(clap::Command::get_subcommands);
+    for command in all.get_subcommands().chain(nested) {
         for argument in command.get_arguments() {
             let Some(long) = argument.get_long() else {
                 continue;

@@ -23,6 +23,8 @@ pub struct Verdict {
     pub direction: i8,
     /// Whether it began at this very time.
     pub began: bool,
+    /// Steps since it began, as far as that is remembered; 0 while off.
+    pub age: u32,
 }
 
 /// One step of one series, all a verdict needs: `MISSING`, or sign times (0 quiet, 1 near the
@@ -171,11 +173,13 @@ impl Recent {
     }
 }
 
-/// The present verdict of one series. At most 16 bytes.
+/// The present verdict of one series.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Now {
     /// Ordinary steps in a row, while active.
     run: u32,
+    /// Steps since it began, while active.
+    age: u32,
     /// Steps in a row without a score.
     missing: u16,
     /// Steps in a row at a lower severity than the published one, while active.
@@ -304,6 +308,7 @@ impl State {
 impl Now {
     fn step(&mut self, code: Code, recent: &Recent, limits: Limits) -> Verdict {
         self.refractory = self.refractory.saturating_sub(1);
+        self.age = self.age.saturating_add(u32::from(self.severity > 0));
         if code == MISSING {
             self.miss(limits);
         } else {
@@ -398,6 +403,7 @@ impl Now {
             severity: self.severity.unsigned_abs(),
             direction: self.direction,
             began,
+            age: self.age,
         }
     }
 }

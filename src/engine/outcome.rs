@@ -1,5 +1,6 @@
 //! What one evaluation of one unit produced. Immutable; every reader reads it.
 
+use super::reason::Reason;
 use crate::{
     baseline::Band,
     expo::Chunk,
@@ -47,6 +48,8 @@ pub struct SeriesOutcome {
     pub direction: i8,
     /// Whether the verdict began at this time.
     pub began: bool,
+    /// Why the verdict is on; `None` while it is not.
+    pub reason: Option<Box<Reason>>,
 }
 
 /// What one evaluation of one unit produced.

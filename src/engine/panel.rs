@@ -5,6 +5,7 @@ use super::{
     families::{self, Severities},
     guard::guarded,
     outcome::{Counts, Mode, Outcome, SeriesOutcome},
+    reason::Reason,
     settings::PanelSettings,
     signal::UnitOptions,
 };
@@ -43,6 +44,15 @@ pub struct PanelUnit {
     free: Vec<Slot>,
     slots: usize,
     begun: [u64; 2],
+}
+
+/// The scores of one step; each column has an entry for each entity present.
+struct Scored {
+    /// By detector.
+    members: Vec<Vec<f32>>,
+    combined: Vec<f32>,
+    /// The distance of the farthest channel (signed).
+    farthest: Vec<f32>,
 }
 
 #[derive(Debug)]
@@ -114,9 +124,9 @@ impl PanelUnit {
                     .collect()
             })
             .collect();
-        let (scores, farthest) = self.score(at, &slots, &columns, &mut panics);
-        let verdicts = self.judge(at, &slots, &scores, &farthest);
-        let outcome = self.outcome(at, mode, &joined, &scores, &farthest, &verdicts, panics);
+        let scored = self.score(at, &slots, &columns, &mut panics);
+        let verdicts = self.judge(at, &slots, &scored);
+        let outcome = self.outcome(at, mode, &joined, &scored, &verdicts, panics);
         self.forget(index);
         outcome
     }
@@ -191,7 +201,7 @@ impl PanelUnit {
         slots: &[Slot],
         columns: &[Vec<f32>],
         panics: &mut Vec<(&'static str, u64)>,
-    ) -> (Vec<f32>, Vec<f32>) {
+    ) -> Scored {
         let channels: Vec<&[f32]> = columns.iter().map(Vec::as_slice).collect();
         // Detectors want their slots in ascending order; entities come sorted by labels.
         let mut order: Vec<usize> = (0..slots.len()).collect();
@@ -227,22 +237,20 @@ impl PanelUnit {
             }
             members.push(scores);
         }
-        let members: Vec<&[f32]> = members.iter().map(Vec::as_slice).collect();
+        let columns: Vec<&[f32]> = members.iter().map(Vec::as_slice).collect();
         let mut combined = vec![f32::NAN; slots.len()];
-        self.combine.apply(&members, &mut combined);
+        self.combine.apply(&columns, &mut combined);
         let farthest = (0..slots.len())
             .map(|row| farthest(&channels, row))
             .collect();
-        (combined, farthest)
+        Scored {
+            members,
+            combined,
+            farthest,
+        }
     }
 
-    fn judge(
-        &mut self,
-        at: Millis,
-        slots: &[Slot],
-        scores: &[f32],
-        farthest: &[f32],
-    ) -> Vec<Verdict> {
+    fn judge(&mut self, at: Millis, slots: &[Slot], scored: &Scored) -> Vec<Verdict> {
         let index = self.grid.index(at);
         for (entity, known) in &self.entities {
             let memory = self.verdict_memory as i64;
@@ -254,7 +262,7 @@ impl PanelUnit {
         // Entities that are absent are judged too: their silence is part of the past of their verdict.
         let mut all: Vec<(Slot, f32, f32)> = slots
             .iter()
-            .zip(scores.iter().zip(farthest))
+            .zip(scored.combined.iter().zip(&scored.farthest))
             .map(|(&slot, (&score, &distance))| (slot, score, distance))
             .collect();
         let present: BTreeSet<Slot> = slots.iter().copied().collect();
@@ -278,20 +286,16 @@ impl PanelUnit {
         slots.iter().map(|slot| verdicts[position(slot)]).collect()
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the columns of one step, each its own slice"
-    )]
     fn outcome(
         &mut self,
         at: Millis,
         mode: Mode,
         joined: &Joined,
-        scores: &[f32],
-        farthest: &[f32],
+        scored: &Scored,
         verdicts: &[Verdict],
         panics: Vec<(&'static str, u64)>,
     ) -> Outcome {
+        let scores = &scored.combined;
         let mut counts = Counts {
             series: self.entities.len(),
             panics,
@@ -313,13 +317,16 @@ impl PanelUnit {
             .enumerate()
             .map(|(row, entity)| SeriesOutcome {
                 labels: entity.clone(),
-                value: farthest[row],
+                value: scored.farthest[row],
                 band: UNIT_BAND,
                 score: scores[row],
                 active: verdicts[row].active,
                 severity: verdicts[row].severity,
                 direction: verdicts[row].direction,
                 began: verdicts[row].began,
+                reason: verdicts[row].active.then(|| {
+                    Box::new(self.reason(at, joined.row(row), scored, row, verdicts[row].age))
+                }),
             });
         let chunks = match mode {
             Mode::Publish => self.chunks(joined, scores, verdicts),
@@ -334,6 +341,21 @@ impl PanelUnit {
             counts,
             ..Outcome::default()
         }
+    }
+
+    fn reason(
+        &self,
+        at: Millis,
+        channels: &[f32],
+        scored: &Scored,
+        row: usize,
+        age: u32,
+    ) -> Reason {
+        let since = at - i64::from(age) * self.grid.step();
+        let kinds = self.detectors.iter().map(|detector| detector.kind());
+        let scores = scored.members.iter().map(|member| member[row]);
+        let names = self.settings.signals.iter().map(String::as_str);
+        Reason::new(since, kinds, scores).of_channels(names.zip(channels.iter().copied()))
     }
 
     fn chunks(
@@ -474,6 +496,7 @@ mod tests {
                 severity: 0,
                 direction: 0,
                 began: false,
+                reason: None,
             });
         Arc::new(Outcome {
             unit: name.into(),

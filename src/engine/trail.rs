@@ -182,6 +182,7 @@ mod tests {
             severity: 0,
             direction: 0,
             began: false,
+            reason: None,
         };
         Outcome {
             at,

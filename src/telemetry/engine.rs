@@ -298,6 +298,16 @@ impl EngineEvents {
         }
     }
 
+    /// A series became anomalous; `sentence` says why.
+    pub fn anomaly(&self, unit: &str, labels: &dyn fmt::Display, severity: u8, sentence: &str) {
+        tracing::info!(signal = unit, series = %labels, severity, why = sentence, "anomalous");
+    }
+
+    /// So many more became so at the same time: a line for each would hide everything else.
+    pub fn more_anomalies(&self, unit: &str, more: usize) {
+        tracing::info!(signal = unit, more, "anomalous, not listed");
+    }
+
     /// Values had changed when they were read again.
     pub fn corrected(&self, unit: &str, values: usize) {
         let counter = self.corrections.get_or_create_owned(&of(unit));

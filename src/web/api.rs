@@ -129,6 +129,9 @@ struct Series {
     severity: &'static str,
     direction: i8,
     score: Option<f32>,
+    /// While active: since when, and a sentence why.
+    since: Option<Millis>,
+    reason: Option<String>,
     points: Vec<Point>,
     forecasts: Vec<Forecast>,
 }
@@ -257,6 +260,8 @@ fn of_outcome(outcome: &Outcome, trail: &Trail, wanted: Wanted) -> Vec<Series> {
                 severity: severity(series.severity),
                 direction: series.direction,
                 score: known(series.score),
+                since: series.reason.as_ref().map(|reason| reason.since),
+                reason: series.reason.as_ref().map(|reason| reason.sentence(series)),
                 points: points(trail, series, outcome.at, wanted.since),
                 forecasts: forecasts(outcome, index),
             }
@@ -277,6 +282,8 @@ fn of_trail(trail: &Trail, wanted: Wanted) -> Vec<Series> {
             severity: severity(0),
             direction: 0,
             score: None,
+            since: None,
+            reason: None,
             forecasts: Vec::new(),
         })
         .collect()

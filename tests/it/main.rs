@@ -11,6 +11,7 @@
     reason = "tests print what they skipped and what they measured"
 )]
 
+mod accuracy;
 mod artefacts;
 mod cli;
 mod dashboards;

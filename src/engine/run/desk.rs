@@ -19,6 +19,9 @@ use std::{
 };
 use tokio::sync::watch;
 
+/// Series that a log names when they become anomalous at the same time.
+const NAMED_ANOMALIES: usize = 5;
+
 /// What a unit tells about itself. One per unit; only the unit's task writes to it.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -145,12 +148,30 @@ impl Desk {
         self.outcome.send_replace(Some(newest));
     }
 
-    /// Counts what happened at one grid time that was evaluated live, not replayed.
-    pub(super) fn happened(&self, counts: &Counts) {
+    /// Counts what happened at one grid time that was evaluated live, not replayed, and says what
+    /// became anomalous.
+    pub(super) fn happened(&self, outcome: &Outcome) {
+        let counts = &outcome.counts;
+        self.say_anomalies(outcome);
         self.events.counted(&self.name);
         self.events.corrected(&self.name, counts.corrections);
         self.events.verdicts(&self.name, counts.begun);
         self.part_panics(counts);
+    }
+
+    fn say_anomalies(&self, outcome: &Outcome) {
+        let began = || outcome.series.iter().filter(|series| series.began);
+        for series in began().take(NAMED_ANOMALIES) {
+            if let Some(reason) = &series.reason {
+                let sentence = reason.sentence(series);
+                let (labels, severity) = (&series.labels, series.severity);
+                self.events.anomaly(&self.name, labels, severity, &sentence);
+            }
+        }
+        let more = began().count().saturating_sub(NAMED_ANOMALIES);
+        if more > 0 {
+            self.events.more_anomalies(&self.name, more);
+        }
     }
 
     /// Counts the panics that the unit caught itself.

@@ -305,7 +305,7 @@ impl SignalTask {
 
     /// One grid time was evaluated live.
     fn evaluated(&self, outcome: Arc<Outcome>, to: Millis, took: Duration) {
-        self.desk.happened(&outcome.counts);
+        self.desk.happened(&outcome);
         self.desk.trail.record(&outcome);
         if outcome.at == to {
             self.desk.publish(Arc::clone(&outcome), took);

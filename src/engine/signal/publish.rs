@@ -9,6 +9,7 @@ use crate::{
     engine::{
         families::{self, Severities},
         outcome::{Counts, Mode, Outcome, SeriesOutcome},
+        reason::Reason,
         settings::Emit,
     },
     expo::{
@@ -113,7 +114,7 @@ impl Publisher {
         Outcome {
             unit: Arc::clone(&self.plan.name),
             at,
-            series: rows.iter().map(Row::outcome).collect(),
+            series: rows.iter().map(|row| row.outcome(&self.plan, at)).collect(),
             horizons: Arc::clone(&self.plan.horizons),
             forecasts,
             trust,
@@ -346,8 +347,18 @@ impl Row<'_> {
         }
     }
 
-    fn outcome(&self) -> SeriesOutcome {
+    fn outcome(&self, plan: &Plan, at: Millis) -> SeriesOutcome {
         let verdict = self.verdict();
+        let reason = || {
+            let since = at - i64::from(verdict.age) * plan.grid.step();
+            let kinds = plan.detectors.iter().map(|detector| detector.kind());
+            let scores = self.columns.scores.iter();
+            Box::new(Reason::new(
+                since,
+                kinds,
+                scores.map(|column| column[self.position]),
+            ))
+        };
         SeriesOutcome {
             labels: self.rendered.labels.clone(),
             value: self.columns.values[self.position],
@@ -357,6 +368,7 @@ impl Row<'_> {
             severity: verdict.severity,
             direction: verdict.direction,
             began: verdict.began,
+            reason: verdict.active.then(reason),
         }
     }
 }

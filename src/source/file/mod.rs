@@ -12,6 +12,7 @@ pub use csv::{Columns, read_csv};
 pub use open_metrics::read_open_metrics;
 
 use flate2::read::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use std::{
     fs::File,
     io::{self, BufReader, Cursor, Read},
@@ -25,8 +26,8 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// Opens a file, or standard input where `path` is `-`. What is compressed with gzip is decompressed,
-/// whatever its name.
+/// Opens a file, or standard input where `path` is `-`. What is compressed with gzip or xz is
+/// decompressed, whatever its name.
 ///
 /// # Errors
 /// The file cannot be read, or is compressed in another way.
@@ -40,7 +41,7 @@ pub fn open(path: &Path) -> Result<Box<dyn Read>, String> {
     plain(raw).map_err(|error| format!("{shown}: {error}"))
 }
 
-/// `raw` decompressed where it is gzip, and ended with an error where it is endless.
+/// `raw` decompressed where it is gzip or xz, and ended with an error where it is endless.
 ///
 /// # Errors
 /// It cannot be read, or is compressed in another way.
@@ -48,17 +49,17 @@ pub fn plain<'a>(mut raw: impl Read + 'a) -> Result<Box<dyn Read + 'a>, String> 
     let mut start = Vec::new();
     let read = raw.by_ref().take(XZ.len() as u64).read_to_end(&mut start);
     read.map_err(|error| error.to_string())?;
-    for (magic, tool) in [(XZ, "xz"), (ZSTD, "zstd")] {
-        if start.starts_with(magic) {
-            return Err(format!(
-                "is compressed with {tool}, which is not read; give - and pipe `{tool} -dc FILE` into it"
-            ));
-        }
+    if start.starts_with(ZSTD) {
+        let text =
+            "is compressed with zstd, which is not read; give - and pipe `zstd -dc FILE` into it";
+        return Err(text.to_owned());
     }
-    let gzip = start.starts_with(GZIP);
+    let (gzip, xz) = (start.starts_with(GZIP), start.starts_with(XZ));
     let whole = BufReader::with_capacity(1 << 18, Cursor::new(start).chain(raw));
     Ok(if gzip {
         Box::new(Bounded::new(MultiGzDecoder::new(whole)))
+    } else if xz {
+        Box::new(Bounded::new(XzReader::new(whole, true)))
     } else {
         Box::new(Bounded::new(whole))
     })
@@ -95,8 +96,17 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
     use std::io::Write;
 
+    /// `printf hello | xz`
+    const HELLO_XZ: &[u8] = &[
+        0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00, 0x00, 0x04, 0xe6, 0xd6, 0xb4, 0x46, 0x02, 0x00, 0x21,
+        0x01, 0x16, 0x00, 0x00, 0x00, 0x74, 0x2f, 0xe5, 0xa3, 0x01, 0x00, 0x04, 0x68, 0x65, 0x6c,
+        0x6c, 0x6f, 0x00, 0x00, 0x00, 0x00, 0xb1, 0x37, 0xb9, 0xdb, 0xe5, 0xda, 0x1e, 0x9b, 0x00,
+        0x01, 0x1d, 0x05, 0xb8, 0x2d, 0x80, 0xaf, 0x1f, 0xb6, 0xf3, 0x7d, 0x01, 0x00, 0x00, 0x00,
+        0x00, 0x04, 0x59, 0x5a,
+    ];
+
     #[test]
-    fn gzip_is_opened_and_other_compressions_are_refused_with_advice() {
+    fn gzip_and_xz_are_opened_and_zstd_is_refused_with_advice() {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(b"hello").unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -105,9 +115,16 @@ mod tests {
         let mut text = String::new();
         open(&path).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "hello");
-        std::fs::write(&path, XZ).unwrap();
+        std::fs::write(&path, HELLO_XZ).unwrap();
+        let mut text = String::new();
+        open(&path).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello");
+        std::fs::write(&path, &HELLO_XZ[..40]).unwrap();
+        let cut_off = open(&path).unwrap().read_to_string(&mut text);
+        assert!(cut_off.is_err(), "{text}");
+        std::fs::write(&path, ZSTD).unwrap();
         let error = open(&path).err().unwrap();
-        assert!(error.contains("pipe `xz -dc FILE`"), "{error}");
+        assert!(error.contains("pipe `zstd -dc FILE`"), "{error}");
         std::fs::write(&path, "a").unwrap();
         let mut text = String::new();
         open(&path).unwrap().read_to_string(&mut text).unwrap();

@@ -263,13 +263,14 @@ class Card {
     const id = `series-${section.name}-${hash(key)}`;
     this.title = element("h3", { id: `${id}-title` });
     this.badge = element("span", { class: "badge" });
+    this.reason = element("p", { class: "reason", hidden: "" });
     this.values = element("dl", { class: "values" });
     this.chart = drawn("svg", { class: "chart", role: "img" });
     this.table = element("table");
     this.details = element("details", {}, element("summary", {}, "Values as a table"),
       element("div", { class: "fallback", tabindex: "0", role: "region", "aria-label": "Values" }, this.table));
     this.root = element("article", { class: "card", id, tabindex: "0", "aria-labelledby": `${id}-title`, "aria-describedby": "hint" },
-      element("header", {}, this.title, this.badge), this.values, element("figure", {}, this.chart), this.details);
+      element("header", {}, this.title, this.badge), this.reason, this.values, element("figure", {}, this.chart), this.details);
     this.listen();
     section.cards.set(key, this);
     state.cards.set(id, this);
@@ -308,6 +309,8 @@ class Card {
     this.root.dataset.active = String(series.active);
     this.badge.dataset.severity = series.severity;
     setText(this.badge, verdictText(series));
+    setText(this.reason, series.reason ? `Since ${when(series.since)}: ${series.reason}.` : "");
+    this.reason.hidden = !series.reason;
     this.draw();
     this.tabulate();
   }

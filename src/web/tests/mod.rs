@@ -59,6 +59,7 @@ fn series(pod: &str, score: f32, severity: u8) -> SeriesOutcome {
         severity,
         direction: i8::from(severity > 0),
         began: false,
+        reason: None,
     }
 }
 

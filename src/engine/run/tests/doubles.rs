@@ -198,6 +198,7 @@ fn outcome(unit: &Arc<str>, at: Millis, value: f32) -> Outcome {
             severity: 0,
             direction: 0,
             began: false,
+            reason: None,
         }],
         counts: Counts {
             series: 1,
