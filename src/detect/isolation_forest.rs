@@ -2,7 +2,7 @@
 //!
 //! *When*: a second vote on series without a plain course: unusual combinations of value, change and recent
 //! mean that are ordinary one by one. Give it little weight, or let it confirm others (`combine: {at_least: 2}`):
-//! by itself it is one of the weaker detectors. *Cost*: about 2 us a value and 45 kB a series. *Reference*: Liu,
+//! by itself it is one of the weaker detectors. *Cost*: about 2 us a value and 43 kB a series. *Reference*: Liu,
 //! Ting & Zhou, "Isolation Forest" (ICDM 2008); with `extended`, Hariri, Carrasco Kind & Brunner (TKDE 2019).
 //!
 //! The forest is renewed tree by tree, one after the other as the grid time goes on, so that no step pays for
