@@ -2,7 +2,7 @@
 //!
 //! *When*: deploys, failovers, leaks: a change too small for a single value to show, once it lasts. One shift
 //! is one event: once confirmed, the new level is what later values are measured from. *Cost*: about 10 ns a
-//! value and 48 bytes a series. *Reference*: Page, "Continuous inspection schemes" (Biometrika 1954): the
+//! value and 44 bytes a series. *Reference*: Page, "Continuous inspection schemes" (Biometrika 1954): the
 //! two-sided cumulative sum (CUSUM) of standardised residuals less half of the shift looked for, with clipped
 //! residuals (one wild value is no level).
 //!

@@ -1,7 +1,7 @@
 //! How far a value is from what was forecast for it one step before, by a small forecaster of its own.
 //!
 //! *When*: series that change smoothly, whatever their level: breaks, jumps and dropouts of temperatures,
-//! queues, disk usage. *Cost*: about 30 ns a value and some 100 bytes a series, whatever its history.
+//! queues, disk usage. *Cost*: about 30 ns a value and 80 bytes a series, whatever its history.
 //! *Reference*: damped trend exponential smoothing (Gardner & McKenzie, "Forecasting trends in time series",
 //! Management Science 1985), updated with clipped residuals (Gelper, Fried & Croux, "Robust forecasting with
 //! exponential and Holt-Winters smoothing", J. Forecasting 2010).

@@ -2,7 +2,7 @@
 //!
 //! *When*: skewed or heavy-tailed series such as latencies, error counts, queue lengths, where a symmetric
 //! scale is too narrow above and too wide below; `log: true` where the tail reaches over powers of ten.
-//! *Cost*: about 50 ns a value; eight bytes a value of the window (at most 256 of them, evenly spaced, are
+//! *Cost*: about 0.2 us a value; eight bytes a value of the window (at most 256 of them, evenly spaced, are
 //! kept) and 40 bytes a series. *Reference*: sample quantiles (R's type 7); the distance beyond a quantile in
 //! units of the quantile's own distance from the median is the fence of an asymmetric box plot, with
 //! half-spreads instead of one (Hubert & Vandervieren, "An adjusted boxplot for skewed distributions", 2008).

@@ -98,6 +98,28 @@ proptest! {
     }
 
     #[test]
+    fn a_score_rises_with_the_deviation(
+        seed in 0_u64..1_000,
+        near in 0.1_f32..20.0,
+        more in 0.1_f32..20.0,
+        below in any::<bool>(),
+    ) {
+        for one in settings() {
+            // How far a shape is from others, and how soon a point is set apart, follows no single value.
+            if ["isolation_forest", "matrix_profile"].contains(&one.kind()) {
+                continue;
+            }
+            let last = |deviation: f32| {
+                let mut values = values(seed, 4);
+                *values.last_mut().unwrap() += if below { -deviation } else { deviation };
+                *scores(&one, &values).last().unwrap()
+            };
+            let (near, far) = (last(6.0 + near), last(6.0 + near + more));
+            prop_assert!(far >= near, "{} at {near}, {far} farther out", one.kind());
+        }
+    }
+
+    #[test]
     fn nothing_breaks_a_score(
         parts in prop::collection::vec(
             (prop_oneof![

@@ -93,6 +93,49 @@ fn problems_name_the_field_and_what_is_allowed() {
 }
 
 #[test]
+fn every_detector_checks_its_fields() {
+    for (settings, fields) in [
+        (
+            "{mad: {window: 0s, threshold: 0, floor: 1, min_scale: -1}}",
+            "window threshold floor min_scale",
+        ),
+        (
+            "{quantile: {window: 0s, lower: 0.5, upper: 0.5, threshold: -1, floor: -0.1}}",
+            "window lower upper threshold floor",
+        ),
+        (
+            "{seasonal: {threshold: .nan, level: 0s, floor: 2}}",
+            "threshold level floor",
+        ),
+        ("{changepoint: {shift: 0, confirm: 1}}", "shift confirm"),
+        (
+            "{forecast_residual: {threshold: 0, floor: 1}}",
+            "threshold floor",
+        ),
+        (
+            "{isolation_forest: {window: 0s, trees: 7, novelty: 0}}",
+            "window trees novelty",
+        ),
+        (
+            "{matrix_profile: {length: 7, past: 55, novelty: 0}}",
+            "length past novelty",
+        ),
+        ("{matrix_profile: {length: 100}}", ""),
+        ("{matrix_profile: {length: 300}}", "past"),
+    ] {
+        let signal = read(&format!("detectors: [{settings}]"));
+        let problems = signal.detectors[0].validate();
+        let named: Vec<&str> = problems.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(named.join(" "), fields, "{settings}");
+        assert!(problems.iter().all(|(_, text)| text.contains("allowed: ")));
+    }
+    for kind in detect::KINDS {
+        let signal = read(&format!("detectors: [{{{kind}: {{}}}}]"));
+        assert_eq!(signal.detectors[0].validate(), [], "{kind}");
+    }
+}
+
+#[test]
 fn the_lists_are_sorted() {
     assert!(detect::KINDS.is_sorted());
     assert!(baseline::KINDS.is_sorted());
