@@ -12,6 +12,7 @@ pub mod isolation_forest;
 pub mod mad;
 pub mod matrix_profile;
 mod novelty;
+mod onset;
 pub mod quantile;
 pub mod seasonal;
 mod tail;
@@ -21,6 +22,7 @@ mod verdict;
 pub mod zscore;
 
 pub use combine::{Combine, Weights};
+pub use onset::Onsets;
 pub use verdict::{
     AlertingSettings, Flapping, PerSide, SeverityThresholds, Side, Verdict, Verdicts,
 };
@@ -183,8 +185,9 @@ impl Settings {
 /// What watches a signal that names no detectors.
 pub fn defaults() -> Vec<Settings> {
     vec![
-        Settings::Zscore(zscore::Settings::default()),
         Settings::Envelope(envelope::Settings::default()),
+        Settings::ForecastResidual(forecast_residual::Settings::default()),
+        Settings::Zscore(zscore::Settings::default()),
     ]
 }
 

@@ -10,7 +10,9 @@ pub(super) struct Tail {
     /// Greatest distance of the excursion that is not over yet; 0 where none is.
     peak: f32,
     /// Steps since the last distance beyond the reach.
-    quiet: u32,
+    quiet: u16,
+    /// How often this excursion came back beyond the reach.
+    returns: u16,
 }
 
 /// Steps between excursions that are taken for ordinary.
@@ -18,7 +20,10 @@ const RARE: f32 = 2_000.0;
 /// What an excursion multiplies the reach by.
 const RISE: f32 = 1.3;
 /// Distances beyond the reach that are no more steps apart than this are one excursion.
-const EXCURSION: u32 = 30;
+const EXCURSION: u16 = 30;
+/// An excursion that came back so often is no incident but what the series does: it ends, although it never
+/// paused for long.
+const RETURNS: u16 = 8;
 /// The threshold is at least this many times the reach.
 const MARGIN: f32 = 1.5;
 
@@ -36,6 +41,7 @@ impl Tail {
             reach,
             peak: 0.0,
             quiet: 0,
+            returns: 0,
         }
     }
 
@@ -50,15 +56,23 @@ impl Tail {
     fn take(&mut self, distance: f32, least: f32) {
         if distance > self.reach {
             self.peak = self.peak.max(distance);
+            self.returns += u16::from(self.quiet > 0);
             self.quiet = 0;
+            if self.returns >= RETURNS {
+                self.rise();
+            }
         } else if self.peak > 0.0 {
             self.quiet += 1;
             if self.quiet >= EXCURSION {
-                *self = Self::at((self.reach * RISE).min(self.peak));
+                self.rise();
             }
         } else {
             self.reach = (self.reach * (1.0 - (RISE - 1.0) / RARE)).max(least);
         }
+    }
+
+    fn rise(&mut self) {
+        *self = Self::at((self.reach * RISE).min(self.peak));
     }
 }
 
@@ -78,6 +92,18 @@ mod tests {
             tail.score(0.5, THRESHOLD);
         }
         assert!((tail.score(30.0, THRESHOLD) - 5.0 / RISE).abs() < 1e-3);
+    }
+
+    #[test]
+    fn what_comes_back_again_and_again_becomes_ordinary_without_a_long_pause() {
+        let mut tail = Tail::new(THRESHOLD);
+        let score = |step: usize| {
+            let distance = if step % 10 == 0 { 12.0 } else { 1.0 };
+            tail.score(distance, THRESHOLD)
+        };
+        let scores: Vec<f32> = (0..600).map(score).collect();
+        assert!(scores[..80].iter().step_by(10).all(|&score| score == 2.0));
+        assert!(scores[400..].iter().all(|&score| score < 1.0));
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub struct SeriesOutcome {
     pub value: f32,
     /// What was expected.
     pub band: Band,
-    /// The combined score; `NaN` where every detector abstained.
+    /// The combined score as published: above 1 where the series does something new, see
+    /// [`Onsets`](crate::detect::Onsets). `NaN` where every detector abstained.
     pub score: f32,
     /// Whether the verdict is on.
     pub active: bool,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     baseline::Band,
-    detect::{Batch, Combine, PanelBatch, PanelDetector, Verdict, Verdicts},
+    detect::{Batch, Combine, Onsets, PanelBatch, PanelDetector, Verdict, Verdicts},
     expo::{RenderedLabels, names::published_label_name},
     series::{
         Grid, Labels, Millis, Slot,
@@ -37,6 +37,7 @@ pub struct PanelUnit {
     combine: Combine,
     detectors: Vec<Box<dyn PanelDetector>>,
     verdicts: Verdicts,
+    onsets: Onsets,
     /// Steps of judged past a verdict is derived from anew, and how often that is.
     verdict_memory: usize,
     /// Slot, when last seen (grid index), and the labels as published.
@@ -93,6 +94,7 @@ impl PanelUnit {
                 verdict_memory,
             ),
             verdict_memory,
+            onsets: Onsets::new(2 * verdict_memory),
             entities: BTreeMap::new(),
             free: Vec::new(),
             slots: 0,
@@ -125,8 +127,10 @@ impl PanelUnit {
             })
             .collect();
         let scored = self.score(at, &slots, &columns, &mut panics);
+        let mut news = vec![f32::NAN; slots.len()];
+        self.onsets.step(index, &slots, &scored.combined, &mut news);
         let verdicts = self.judge(at, &slots, &scored);
-        let outcome = self.outcome(at, mode, &joined, &scored, &verdicts, panics);
+        let outcome = self.outcome(at, mode, &joined, &scored, &news, &verdicts, panics);
         self.forget(index);
         outcome
     }
@@ -163,6 +167,7 @@ impl PanelUnit {
             self.slots - 1
         });
         self.verdicts.grow(self.slots);
+        self.onsets.grow(self.slots);
         for detector in &mut self.detectors {
             detector.grow(self.slots);
             detector.assign(slot, entity);
@@ -286,16 +291,20 @@ impl PanelUnit {
         slots.iter().map(|slot| verdicts[position(slot)]).collect()
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the columns of one step, each its own slice"
+    )]
     fn outcome(
         &mut self,
         at: Millis,
         mode: Mode,
         joined: &Joined,
         scored: &Scored,
+        scores: &[f32],
         verdicts: &[Verdict],
         panics: Vec<(&'static str, u64)>,
     ) -> Outcome {
-        let scores = &scored.combined;
         let mut counts = Counts {
             series: self.entities.len(),
             panics,
@@ -400,6 +409,7 @@ impl PanelUnit {
                 continue;
             };
             self.verdicts.evict(known.slot);
+            self.onsets.evict(known.slot);
             for detector in &mut self.detectors {
                 detector.reset(known.slot);
             }

@@ -171,7 +171,12 @@ mod tests {
             let signal = contender.signal(300_000).unwrap();
             assert_eq!(signal.alerting.refractory, Some(Span::minutes(480)));
             let own = signal.detectors.unwrap();
-            assert_eq!(own[0].kind() == "zscore", contender.name != "envelope");
+            let expected = if contender.name == DEFAULT {
+                "zscore"
+            } else {
+                contender.name.as_str()
+            };
+            assert_eq!(own[0].kind(), expected);
         }
         let long = default(&shared(Some("{alerting: {refractory: 3d}}")).unwrap());
         let problem = long.signal(300_000).unwrap_err();

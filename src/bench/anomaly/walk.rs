@@ -327,13 +327,20 @@ mod tests {
             let found: Vec<usize> = (0..999)
                 .filter(|&row| walk.shown.scores[row] >= 1.0)
                 .collect();
-            assert!(found.contains(&899), "{}: {found:?}", contender.name);
+            // A shift is confirmed a few rows later.
+            let in_time = |row: &usize| (899..905).contains(row);
+            assert!(
+                found.first().is_some_and(in_time),
+                "{}: {found:?}",
+                contender.name
+            );
             assert!(
                 found.iter().all(|row| *row >= 899),
                 "{}: {found:?}",
                 contender.name
             );
-            assert!(walk.shown.active[899], "{}", contender.name);
+            let active = |row: usize| walk.shown.active[row];
+            assert!((899..905).any(active), "{}", contender.name);
         }
     }
 

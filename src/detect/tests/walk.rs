@@ -13,8 +13,6 @@ pub(super) struct Walk {
     grid: Grid,
     baseline: Box<dyn Baseline>,
     detectors: Vec<Box<dyn Detector>>,
-    /// Whether the detectors are derived anew at an epoch, as the engine does.
-    replays: bool,
 }
 
 pub(super) struct Scored {
@@ -33,18 +31,10 @@ impl Walk {
             grid,
             baseline: baseline.build(grid),
             detectors: detectors.iter().map(|one| one.build(grid)).collect(),
-            replays: true,
         };
         walk.baseline.grow(1);
         walk.detectors.iter_mut().for_each(|one| one.grow(1));
         walk
-    }
-
-    /// Detectors go on at an epoch. For those that ask no baseline it is the same, as long as the past is no
-    /// longer than what a replay begins with, and spares most of the work.
-    pub(super) fn without_replay(mut self) -> Self {
-        self.replays = false;
-        self
     }
 
     /// `values[i]` is at grid time `start + i * step`.
@@ -103,14 +93,6 @@ impl Walk {
         let values = &values[values.len().saturating_sub(most)..];
         self.fit_baseline(at, values);
         let time = |index: usize| at - (values.len() - index) as i64 * self.grid.step();
-        if !self.replays {
-            for (index, &value) in values.iter().enumerate() {
-                let mut bands = [Band::UNKNOWN];
-                self.baseline.expect(time(index), &[0], &mut bands);
-                self.baseline.observe(time(index), &[0], &[value]);
-            }
-            return;
-        }
         let start = time(0);
         self.detectors.iter_mut().for_each(|one| one.reset(0));
         for (index, &value) in values.iter().enumerate() {

@@ -27,6 +27,9 @@ const USUAL_HOLD: Span = Span::minutes(2);
 const USUAL_RECOVERY: Span = Span::minutes(5);
 /// Half an hour is about what it takes to look at an alert.
 const USUAL_REFRACTORY: Span = Span::minutes(30);
+/// The same in steps: on coarse grids noise needs as many of them to calm down.
+const USUAL_RECOVERY_STEPS: usize = 3;
+const USUAL_REFRACTORY_STEPS: usize = 24;
 /// Hold, recovery and refractory period of the usual lengths make a cycle of 37 minutes: three of them
 /// within this are no chance.
 const USUAL_FLAPPING: Span = Span::minutes(180);
@@ -263,13 +266,15 @@ impl AlertingSettings {
         let span = |steps: usize| Span::millis(grid.step().saturating_mul(steps as i64));
         let third = span((memory / 3).max(1));
         let hold = self.hold.unwrap_or(USUAL_HOLD.min(third));
-        let recover_for = self.recover_for.unwrap_or(USUAL_RECOVERY.min(third));
+        let usual = USUAL_RECOVERY.max(span(USUAL_RECOVERY_STEPS));
+        let recover_for = self.recover_for.unwrap_or(usual.min(third));
         let judged = steps(grid, hold) + steps(grid, recover_for);
         let left = span(memory.saturating_sub(judged));
+        let usual = USUAL_REFRACTORY.max(span(USUAL_REFRACTORY_STEPS));
         Self {
             hold: Some(hold),
             recover_for: Some(recover_for),
-            refractory: Some(self.refractory.unwrap_or(USUAL_REFRACTORY.min(left))),
+            refractory: Some(self.refractory.unwrap_or(usual.min(left))),
             flapping: self.flapping.fitted(grid, memory),
             ..self.clone()
         }

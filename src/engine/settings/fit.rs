@@ -13,6 +13,9 @@ use crate::{
 /// Three weeks: the least that shows a weekly season more than twice.
 const USUAL_HISTORY: Span = Span::days(21);
 
+/// On coarse grids three weeks are too few values to tell what is rare.
+const USUAL_STEPS: usize = 3_000;
+
 /// A window of a million steps is 4 MB for each series.
 pub(super) const MOST_HISTORY_STEPS: usize = 1_000_000;
 
@@ -20,7 +23,7 @@ impl SignalSettings {
     /// `history`, or its default: three weeks, as so many whole steps as may be.
     pub fn history(&self) -> Span {
         let fitted = |grid: Grid| {
-            let steps = grid.steps_up(USUAL_HISTORY.as_millis());
+            let steps = grid.steps_up(USUAL_HISTORY.as_millis()).max(USUAL_STEPS);
             let steps = steps.clamp(Epochs::MIN_HISTORY, MOST_HISTORY_STEPS);
             Span::millis(grid.step().saturating_mul(steps as i64))
         };

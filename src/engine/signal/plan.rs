@@ -3,7 +3,7 @@
 use super::epoch::Epochs;
 use crate::{
     baseline::{self, Baseline},
-    detect::{self, Detector, Scope, Verdicts},
+    detect::{self, Detector, Onsets, Scope, Verdicts},
     engine::{
         outcome::Horizon,
         settings::{Emit, Seasonality, SignalSettings, SizeClass},
@@ -149,6 +149,11 @@ impl Plan {
         (0..self.detectors.len())
             .filter(|&index| self.detector(index).scope() == scope)
             .collect()
+    }
+
+    /// Reaches no further back than what every restart replays.
+    pub(super) fn onsets(&self) -> Onsets {
+        Onsets::new(2 * self.epochs.refit)
     }
 
     pub(super) fn verdicts(&self) -> Verdicts {

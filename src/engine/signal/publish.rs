@@ -330,7 +330,7 @@ fn models_in_force(rows: &[Row<'_>], shards: &[Shard], horizons: usize) -> Vec<&
 
 impl Row<'_> {
     fn score(&self) -> f32 {
-        self.columns.combined[self.position]
+        self.columns.news[self.position]
     }
 
     fn verdict(&self) -> &crate::detect::Verdict {

@@ -3,7 +3,7 @@
 use super::{learned::Learned, plan::Plan};
 use crate::{
     baseline::Band,
-    detect::{Batch, Verdict, Verdicts},
+    detect::{Batch, Onsets, Verdict, Verdicts},
     engine::{guard::guarded, outcome::Mode},
     forecast::{Forecasts, Interval},
     series::{Grid, Labels, Millis, Slot, Window},
@@ -42,6 +42,8 @@ pub(super) struct Columns {
     /// One column per configured detector, in the order of the configuration.
     pub(super) scores: Vec<Vec<f32>>,
     pub(super) combined: Vec<f32>,
+    /// The combined score as it is published, see [`Onsets`].
+    pub(super) news: Vec<f32>,
     pub(super) verdicts: Vec<Verdict>,
     /// Horizons inner; empty unless the mode asks for forecasts.
     pub(super) intervals: Vec<Interval>,
@@ -56,6 +58,7 @@ pub(super) struct Shard {
     pub(super) members: Vec<Option<Member>>,
     pub(super) learned: Learned,
     pub(super) verdicts: Verdicts,
+    onsets: Onsets,
     pub(super) forecasts: Option<Forecasts>,
     /// Slots whose series makes the forecasters panic, until its next epoch.
     forecasts_broken: Vec<bool>,
@@ -76,6 +79,7 @@ impl Shard {
             members: Vec::new(),
             learned: Learned::new(&plan),
             verdicts: plan.verdicts(),
+            onsets: plan.onsets(),
             forecasts,
             forecasts_broken: Vec::new(),
             ahead: BTreeMap::new(),
@@ -112,6 +116,7 @@ impl Shard {
         self.forecasts_broken.push(false);
         self.learned.grow(slots);
         self.verdicts.grow(slots);
+        self.onsets.grow(slots);
         if let Some(forecasts) = &mut self.forecasts {
             forecasts.grow(slots);
         }
@@ -200,6 +205,7 @@ impl Shard {
     fn forget_state(&mut self, slot: Slot) {
         self.learned.evict(slot);
         self.verdicts.evict(slot);
+        self.onsets.evict(slot);
         self.forecasts_broken[slot] = false;
         if let Some(forecasts) = &mut self.forecasts {
             forecasts.evict(slot);
@@ -264,6 +270,7 @@ impl Shard {
             bands,
             scores,
             combined,
+            news,
             verdicts,
             ..
         } = &mut self.columns;
@@ -283,6 +290,9 @@ impl Shard {
                 *score = f32::NAN;
             }
         }
+        news.clear();
+        news.resize(slots.len(), f32::NAN);
+        self.onsets.step(index, slots, combined, news);
         verdicts.clear();
         verdicts.resize(slots.len(), Verdict::default());
         let batch = Batch {
@@ -489,6 +499,7 @@ impl Shard {
         windows
             + self.learned.heap_bytes()
             + self.verdicts.heap_bytes()
+            + self.onsets.heap_bytes()
             + self.forecasts.as_ref().map_or(0, Forecasts::heap_bytes)
     }
 }
