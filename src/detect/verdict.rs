@@ -6,7 +6,7 @@
 //! them exactly, at one byte a step.
 
 use super::{Batch, Problems};
-use crate::series::{Grid, Slot, Span};
+use crate::series::{Grid, Millis, Slot, Span};
 use serde::Deserialize;
 
 /// Which side of the expected value may be anomalous.
@@ -208,6 +208,18 @@ pub struct Verdict {
     pub direction: i8,
     /// Whether it began at this very time.
     pub began: bool,
+    /// The highest severity since it began; 0 none.
+    pub worst: u8,
+    /// Steps since it began, as far as it is remembered; 0 while it is not on.
+    pub age: u32,
+}
+
+impl Verdict {
+    /// The grid time at which it began, as said at `at`; `None` while it is not on.
+    pub fn since(&self, at: Millis, grid: Grid) -> Option<Millis> {
+        let ago = grid.step().saturating_mul(i64::from(self.age));
+        self.active.then(|| at.saturating_sub(ago))
+    }
 }
 
 /// One step of one series, all a verdict needs: `MISSING`, or sign times (0 quiet, 1 near the
@@ -268,7 +280,7 @@ struct Place {
     held: u32,
 }
 
-/// One series. At most 16 bytes.
+/// One series. At most 24 bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct State {
     /// Anomalous steps in a row on the side `leaning`, while idle; ordinary steps in a row, while active.
@@ -284,6 +296,9 @@ struct State {
     severity: i8,
     /// Highest severity seen in `lower_run`, while active; that of the last verdict, while idle.
     other_severity: i8,
+    /// Highest severity and steps since the verdict began, while active.
+    worst: i8,
+    age: u32,
 }
 
 impl Verdicts {
@@ -386,6 +401,9 @@ impl Verdicts {
 impl State {
     fn step(&mut self, code: Code, limits: Limits) -> Verdict {
         self.refractory = self.refractory.saturating_sub(1);
+        if self.severity > 0 {
+            self.age = self.age.saturating_add(1);
+        }
         if code == MISSING {
             self.miss(limits);
         } else {
@@ -440,6 +458,7 @@ impl State {
         *self = Self {
             direction: code.signum(),
             severity,
+            worst: severity,
             ..Self::default()
         };
         self.verdict(true)
@@ -462,6 +481,7 @@ impl State {
         let severity = (code.abs() - NEAR).max(1);
         if severity >= self.severity {
             self.severity = severity;
+            self.worst = self.worst.max(severity);
             self.lower_run = 0;
             self.other_severity = 0;
             return;
@@ -482,6 +502,8 @@ impl State {
             severity: self.severity.unsigned_abs(),
             direction: self.direction,
             began,
+            worst: self.worst.unsigned_abs(),
+            age: self.age,
         }
     }
 }

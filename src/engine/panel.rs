@@ -320,6 +320,8 @@ impl PanelUnit {
                 severity: verdicts[row].severity,
                 direction: verdicts[row].direction,
                 began: verdicts[row].began,
+                since: verdicts[row].since(at, self.grid),
+                worst: verdicts[row].worst,
             });
         let chunks = match mode {
             Mode::Publish => self.chunks(joined, scores, verdicts),
@@ -474,6 +476,8 @@ mod tests {
                 severity: 0,
                 direction: 0,
                 began: false,
+                since: None,
+                worst: 0,
             });
         Arc::new(Outcome {
             unit: name.into(),

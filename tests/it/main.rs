@@ -18,6 +18,7 @@ mod exposition;
 mod faults;
 mod live;
 mod page;
+mod push;
 mod replicas;
 mod servers;
 mod sources;

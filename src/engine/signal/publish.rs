@@ -16,7 +16,7 @@ use crate::{
         names::{self, ForecastFamily},
     },
     forecast::{Interval, Trust},
-    series::{Labels, Millis, Slot},
+    series::{Grid, Labels, Millis, Slot},
     stats,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -113,7 +113,11 @@ impl Publisher {
         Outcome {
             unit: Arc::clone(&self.plan.name),
             at,
-            series: rows.iter().map(Row::outcome).collect(),
+            series: rows
+                .iter()
+                .map(|row| row.outcome(at, self.plan.grid))
+                .collect(),
+            group_by: Arc::clone(&self.plan.group_by),
             horizons: Arc::clone(&self.plan.horizons),
             forecasts,
             trust,
@@ -346,7 +350,7 @@ impl Row<'_> {
         }
     }
 
-    fn outcome(&self) -> SeriesOutcome {
+    fn outcome(&self, at: Millis, grid: Grid) -> SeriesOutcome {
         let verdict = self.verdict();
         SeriesOutcome {
             labels: self.rendered.labels.clone(),
@@ -357,6 +361,8 @@ impl Row<'_> {
             severity: verdict.severity,
             direction: verdict.direction,
             began: verdict.began,
+            since: verdict.since(at, grid),
+            worst: verdict.worst,
         }
     }
 }
