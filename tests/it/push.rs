@@ -158,7 +158,7 @@ fn a_group_page_silences_the_single_series_of_its_signal() {
 fn an_anomaly_is_pushed_once_by_two_replicas_and_ends() {
     let (alertmanager, shop) = (example(), Shop::open());
     let configuration = shop.configuration(&[&alertmanager]);
-    let url = "--web.external-url=https://example.org/forethought";
+    let url = "--web.external-url=https://forethought.example.org/";
     let one = Program::ready(&configuration, &["--replica=one", url]);
     let other = Program::ready(&configuration, &["--replica=other", url]);
     throughout(
@@ -194,7 +194,7 @@ fn an_anomaly_is_pushed_once_by_two_replicas_and_ends() {
         "{labels}"
     );
     assert_eq!(singles[0]["annotations"]["direction"], "above");
-    let page = "https://example.org/forethought";
+    let page = "https://forethought.example.org";
     assert_eq!(singles[0]["generatorURL"], page);
     // Both replicas sent all of it, and it is one alert each.
     for program in [&one, &other] {

@@ -16,10 +16,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// How often the outcomes are looked at. A look costs less than a microsecond per unit, while following
-/// every unit would need a task for each, and word of every reload.
+/// How often the outcomes are looked at. A look reads one time per unit, while following every unit would
+/// need a task for each, and word of every reload.
 const LOOK: Duration = Duration::from_secs(1);
-/// Alerts in one request: about a quarter of a megabyte.
+/// Alerts in one request: a storm must not become one body that no proxy lets through.
 const BATCH: usize = 500;
 
 /// What every pusher of a process shares.

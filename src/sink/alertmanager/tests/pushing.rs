@@ -105,7 +105,8 @@ async fn reply(
 struct World {
     telemetry: Telemetry,
     sender: watch::Sender<Option<Arc<Outcome>>>,
-    _running: JoinSet<()>,
+    stop: CancellationToken,
+    running: JoinSet<()>,
 }
 
 impl World {
@@ -131,11 +132,13 @@ impl World {
         let pusher = Pusher::build(settings, around).unwrap();
         telemetry.sink.announce(&settings.url.to_string());
         let mut running = JoinSet::new();
-        running.spawn(pusher.run(catalogue, CancellationToken::new()));
+        let stop = CancellationToken::new();
+        running.spawn(pusher.run(catalogue, stop.clone()));
         Self {
             telemetry,
             sender,
-            _running: running,
+            stop,
+            running,
         }
     }
 
@@ -355,4 +358,30 @@ async fn an_outcome_that_is_too_old_is_not_repeated() {
     );
     let last = asked.last().unwrap().1[0].clone();
     assert!(last["endsAt"].as_str() > last["startsAt"].as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_program_resolves_nothing_and_waits_for_nobody() {
+    let fake = Fake::new(Some((200, ""))).await;
+    let mut world = World::start(&settings(&fake));
+    let begun = now();
+    world.publish(begun, one_on(begun));
+    eventually("the alert", || world.metric("up", None) == 1.0).await;
+    // In the middle of a request that is never answered.
+    fake.set(None);
+    let next = begun + 1_000;
+    world.publish(
+        next,
+        vec![on("/a", 2, begun), on("/b", 2, next), calm("/c")],
+    );
+    eventually("the next one is on its way", || fake.asked().len() == 2).await;
+    world.stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(2), world.running.join_next()).await;
+    assert!(ended.unwrap().unwrap().is_ok());
+    let of_all = fake.asked();
+    let alerts = of_all.iter().flat_map(|(_, body)| body.as_array().unwrap());
+    let now = jiff::Timestamp::now().to_string();
+    for alert in alerts {
+        assert!(alert["endsAt"].as_str() > Some(&now), "resolved: {alert}");
+    }
 }
