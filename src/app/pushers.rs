@@ -109,3 +109,78 @@ impl Pushers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{app::ConfigSource, series::Span};
+
+    /// Pushers, and what they are prepared with.
+    struct World {
+        pushers: Pushers,
+        config: Config,
+        telemetry: Telemetry,
+    }
+
+    impl World {
+        /// Puts the configuration in force; how many tasks were started.
+        fn reload(&mut self) -> Result<usize, String> {
+            let config = ConfigSource::Literal(Box::new(self.config.clone()));
+            let options = AppOptions::new(config);
+            let prepared = self
+                .pushers
+                .prepare(&self.config, &options, &self.telemetry)?;
+            let started = prepared.new.len();
+            let catalogue = Arc::new(Catalogue::default());
+            self.pushers.commit(prepared, &catalogue, &self.telemetry);
+            Ok(started)
+        }
+
+        /// How many Alertmanagers show themselves.
+        fn shown(&self) -> usize {
+            let text = self.telemetry.open_metrics().unwrap();
+            text.matches("forethought_alertmanager_up{").count()
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_changed_is_started_and_only_what_is_gone_ends() {
+        let stop = CancellationToken::new();
+        let mut world = World {
+            pushers: Pushers::new(TaskTracker::new(), stop.clone()),
+            config: Config::single("http://x:9090", "load", "node_load1").unwrap(),
+            telemetry: Telemetry::default(),
+        };
+        let tracker = world.pushers.tracker.clone();
+        assert_eq!(world.reload(), Ok(0));
+        world.config.alertmanagers = ["http://a:9093", "http://b:9093"]
+            .map(Settings::new)
+            .to_vec();
+        assert_eq!((world.reload(), world.shown()), (Ok(2), 2));
+        assert_eq!(world.reload(), Ok(0), "nothing changed");
+        let first = world.pushers.running["http://a:9093"].1.clone();
+        let second = world.pushers.running["http://b:9093"].1.clone();
+
+        world.config.alertmanagers[0].resend = Span::minutes(2);
+        assert_eq!((world.reload(), world.shown()), (Ok(1), 2));
+        assert!(first.is_cancelled() && !second.is_cancelled());
+        world.config.alertmanagers[0].tls_config.ca_file = Some("/nowhere/ca".into());
+        world.config.alertmanagers.truncate(1);
+        let problem = world.reload().unwrap_err();
+        assert!(
+            problem.starts_with("alertmanagers[0]: tls_config.ca_file"),
+            "{problem}"
+        );
+        assert!(!second.is_cancelled(), "what cannot be built stops nothing");
+
+        // These are labels of every alert.
+        world.config.alertmanagers[0].tls_config.ca_file = None;
+        let labels = &mut world.config.global.external_labels;
+        labels.insert("cluster".to_owned(), "eu-1".to_owned());
+        assert_eq!((world.reload(), world.shown()), (Ok(1), 1));
+        assert!(second.is_cancelled());
+        stop.cancel();
+        tracker.close();
+        tracker.wait().await;
+    }
+}
