@@ -11,11 +11,23 @@ use crate::support::{
     servers::{PASTS, Past, Plain, alertmanager_of},
     throughout,
 };
-use serde_json::Value;
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use forethought::{
+    baseline::Band,
+    engine::{Catalogue, Clock, Outcome, SeriesOutcome, UnitHandle},
+    series::{Labels, Span},
+    sink::alertmanager::{Pusher, Settings, Surroundings},
+    telemetry::Telemetry,
 };
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// The alerts that an Alertmanager holds to be on.
 fn alerts(alertmanager: &Plain) -> Result<Vec<Value>, String> {
@@ -225,6 +237,84 @@ fn an_anomaly_is_pushed_once_by_two_replicas_and_ends() {
             some => Err(format!("{some:?}")),
         },
     );
+}
+
+/// One series in an outcome; `worst` 0 is as expected.
+fn judged(at: i64, since: i64, severity: u8, worst: u8) -> Outcome {
+    let series = SeriesOutcome {
+        labels: Labels::new([("path", "/cart")]).unwrap(),
+        value: 30.0,
+        band: Band {
+            expected: 10.0,
+            lower: 8.0,
+            upper: 12.0,
+            scale: 1.0,
+        },
+        score: f32::from(worst),
+        active: worst > 0,
+        severity,
+        direction: i8::from(worst > 0),
+        began: false,
+        since: (worst > 0).then_some(since),
+        worst,
+    };
+    Outcome {
+        unit: "shop_requests".into(),
+        at,
+        series: vec![series],
+        ..Outcome::default()
+    }
+}
+
+#[test]
+fn another_severity_is_never_a_second_alert() {
+    let alertmanager = alertmanager_of("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n");
+    let (sender, outcome) = watch::channel(None);
+    let catalogue = Arc::new(Catalogue::default());
+    catalogue.replace(vec![Arc::new(UnitHandle {
+        name: "shop_requests".into(),
+        kind: "signal",
+        step: Span::minutes(1),
+        outcome,
+        max_age: Span::minutes(5),
+        report: Arc::default(),
+        trail: Arc::default(),
+    })]);
+    let around = Surroundings {
+        clock: Clock::System,
+        events: Telemetry::default().sink,
+        external_labels: BTreeMap::new(),
+        page: None,
+    };
+    let settings = Settings::new(&format!("http://{}", alertmanager.address));
+    let pusher = Pusher::build(&settings, around).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.spawn(pusher.run(catalogue, CancellationToken::new()));
+
+    let begun = now() - 10_000;
+    // Rises, falls (what was reached stays), rises again, and is over.
+    for (step, severity, worst, told) in [
+        (0, 1, 1, vec!["info"]),
+        (1, 3, 3, vec!["critical"]),
+        (2, 1, 3, vec!["critical"]),
+        (3, 4, 4, vec!["emergency"]),
+        (4, 0, 0, vec![]),
+    ] {
+        let judged = judged(begun + step * 1_000, begun, severity, worst);
+        sender.send_replace(Some(Arc::new(judged)));
+        let said = || -> Result<(), String> {
+            let found = of(&alertmanager, "ForethoughtAnomaly")?;
+            let severities = found.iter().map(|alert| &alert["labels"]["severity"]);
+            if severities.eq(told.iter()) {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
+        };
+        eventually("the severity is told", 20, said);
+        throughout("and no other", 2, said);
+    }
+    runtime.shutdown_background();
 }
 
 #[test]
