@@ -4,6 +4,7 @@
 use super::{
     load::{self, Loaded},
     options::{AppError, AppOptions, ConfigSource},
+    pushers::{PreparedPushers, Pushers},
     wiring::{self, Sources},
 };
 use crate::{
@@ -23,6 +24,7 @@ pub(super) struct Deployment {
     options: AppOptions,
     telemetry: Telemetry,
     fleet: Fleet,
+    pushers: Pushers,
     sources: Sources,
     models: ModelFiles,
     /// Of the newest content that was tried, well or not: the poll tries each content once.
@@ -36,6 +38,7 @@ pub(super) struct Built {
     loaded: Loaded,
     sources: Sources,
     prepared: Prepared,
+    pushers: PreparedPushers,
 }
 
 // === impl Deployment ===
@@ -45,6 +48,7 @@ impl Deployment {
     pub(super) async fn build(
         options: &AppOptions,
         fleet: Fleet,
+        pushers: Pushers,
         telemetry: Telemetry,
     ) -> Result<(Self, Built), AppError> {
         let file = match &options.config {
@@ -59,6 +63,7 @@ impl Deployment {
             options: options.clone(),
             telemetry,
             fleet,
+            pushers,
             sources: Sources::new(),
             models: ModelFiles::new(),
             tried: None,
@@ -112,6 +117,9 @@ impl Deployment {
         let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
         Ok(Built {
             prepared: self.fleet.prepare(plan)?,
+            pushers: self
+                .pushers
+                .prepare(&loaded.config, &self.options, &self.telemetry)?,
             loaded,
             sources,
         })
@@ -123,6 +131,7 @@ impl Deployment {
             loaded,
             sources,
             prepared,
+            pushers,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
         for (name, (_, source)) in &sources {
@@ -132,6 +141,8 @@ impl Deployment {
             }
         }
         self.fleet.commit(prepared).await;
+        self.pushers
+            .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
         for (name, (_, source)) in &sources {
             // A former source of the same name may have had a last word.
             events.show_breaker(name, source.breaker());

@@ -9,12 +9,14 @@
 //! | `options.rs` | what a process is made of |
 //! | `load.rs` | the configuration and the model files, read whole |
 //! | `wiring.rs` | from a configuration to sources and units |
+//! | `pushers.rs` | the Alertmanagers in force |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
 
 mod deployment;
 mod load;
 mod options;
+mod pushers;
 pub mod signals;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ use crate::{
     web::{self, Lifecycle},
 };
 use deployment::{Built, Deployment};
+use pushers::Pushers;
 use std::{
     net::SocketAddr,
     sync::{
@@ -88,8 +91,9 @@ impl App {
             tracker: tracker.clone(),
             stop: stop.clone(),
         };
+        let pushers = Pushers::new(tracker.clone(), stop.clone());
         let (deployment, first) =
-            Deployment::build(&options, Fleet::new(parts), telemetry.clone()).await?;
+            Deployment::build(&options, Fleet::new(parts), pushers, telemetry.clone()).await?;
         let mut listeners = Vec::new();
         for &address in &options.listen {
             let bound = TcpListener::bind(address).await;

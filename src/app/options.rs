@@ -39,6 +39,8 @@ pub struct AppOptions {
     pub listen: Vec<SocketAddr>,
     /// Paths and limits of the server.
     pub web: web::Settings,
+    /// Where people reach the page (`--web.external-url`), without a slash at its end, if that is known.
+    pub external_url: Option<String>,
     /// Whether `/-/reload` and `/-/quit` are allowed.
     pub lifecycle: bool,
     /// Value of the label `forethought_replica` of everything published.
@@ -89,6 +91,7 @@ impl AppOptions {
             config,
             listen: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))],
             web: web::Settings::default(),
+            external_url: None,
             lifecycle: false,
             replica: None,
             clock: Clock::System,

@@ -3,6 +3,7 @@
 use super::{
     App, AppError, AppOptions, ConfigSource,
     deployment::{Built, Deployment},
+    pushers::Pushers,
 };
 use crate::{
     demo::{Generated, generated, server},
@@ -227,7 +228,8 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
         tracker: TaskTracker::new(),
         stop: CancellationToken::new(),
     };
-    let built = Deployment::build(options, Fleet::new(parts), telemetry.clone()).await;
+    let pushers = Pushers::new(parts.tracker.clone(), parts.stop.clone());
+    let built = Deployment::build(options, Fleet::new(parts), pushers, telemetry.clone()).await;
     let (deployment, first) = built.unwrap();
     (deployment, first, telemetry)
 }

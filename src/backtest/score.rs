@@ -229,6 +229,8 @@ mod tests {
             severity: 0,
             direction: 0,
             began: false,
+            since: None,
+            worst: 0,
             reason: None,
         };
         let interval = Interval {

@@ -6,6 +6,7 @@ use crate::{
     config::{Config, Memory, SourceKind, show_bytes},
     engine::{Clock, SignalSettings, SignalUnit, UnitOptions},
     series::{Millis, Span},
+    sink::alertmanager::{Pusher, Surroundings},
     source::{
         Cause,
         prometheus::{Probe, PrometheusSource},
@@ -83,6 +84,17 @@ fn build(loaded: &Loaded) -> Result<Sources<'_>, Vec<String>> {
             Err(problem) => wrong.push(format!("source {}: {problem}", source.name)),
         }
     }
+    for settings in &loaded.config.alertmanagers {
+        let around = Surroundings {
+            clock: Clock::System,
+            events: Telemetry::default().sink,
+            external_labels: BTreeMap::new(),
+            page: None,
+        };
+        if let Err(problem) = Pusher::build(settings, around) {
+            wrong.push(format!("alertmanager {}: {problem}", settings.url));
+        }
+    }
     for signal in &loaded.config.signals {
         let built = SignalUnit::new(signal, &UnitOptions::default(), &loaded.models);
         if let Err(problem) = built {
@@ -101,12 +113,15 @@ fn summary(config: &Config) -> String {
         let plural = if number == 1 { "" } else { "s" };
         format!("{number} {word}{plural}")
     };
-    format!(
-        "{}, {}, {}: no problem found",
+    let mut parts = vec![
         count(config.sources.len(), "source"),
         count(config.signals.len(), "signal"),
-        count(config.panels.len(), "panel")
-    )
+        count(config.panels.len(), "panel"),
+    ];
+    if !config.alertmanagers.is_empty() {
+        parts.push(count(config.alertmanagers.len(), "alertmanager"));
+    }
+    format!("{}: no problem found", parts.join(", "))
 }
 
 /// What a source said of one signal.

@@ -101,6 +101,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 fn options(arguments: Arguments) -> Result<AppOptions, Failure> {
     let mut options = AppOptions::new(source(&arguments)?);
     options.web = arguments.web.settings()?;
+    let external_url = arguments.web.external_url.as_deref();
+    options.external_url = external_url.map(|url| url.trim_end_matches('/').to_owned());
     options.listen = arguments.web.listen;
     options.lifecycle = arguments.web.lifecycle;
     options.replica = arguments.replica;
@@ -200,6 +202,8 @@ mod tests {
         assert_eq!(options.listen.len(), 2);
         assert!(options.lifecycle);
         assert_eq!(options.web.route_prefix, "/a/b");
+        let page = options.external_url.as_deref();
+        assert_eq!(page, Some("https://example.org/a/b"));
         assert_eq!(options.replica.as_deref(), Some("one"));
         assert_eq!(options.memory_limit, Some(1 << 30));
         assert_eq!(options.poll_interval.as_secs(), 5);

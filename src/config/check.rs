@@ -5,6 +5,7 @@ use crate::{
     engine::{PanelSettings, SignalSettings, settings::is_label_name},
     expo,
     series::Span,
+    sink::alertmanager,
 };
 use serde_yaml::Value;
 
@@ -56,6 +57,7 @@ pub(super) fn file(file: &ConfigFile, report: Report<'_>) {
 pub(super) fn file_with(file: &ConfigFile, names: &Names, report: Report<'_>) {
     check_global(file, report);
     check_sources(&file.sources, report);
+    check_alertmanagers(&file.alertmanagers, report);
     check_unit_names(file, report);
     if file.signals.is_empty() {
         let text = "there is no signal, so nothing to do; add one with a name and a query";
@@ -114,6 +116,24 @@ fn check_sources(sources: &[SourceFile], report: Report<'_>) {
         };
         for (path, text) in prometheus.validate() {
             report(at.key("prometheus").join(&Path::parse(&path)), text);
+        }
+    }
+}
+
+fn check_alertmanagers(alertmanagers: &[alertmanager::Settings], report: Report<'_>) {
+    let list = Path::default().key("alertmanagers");
+    for (index, settings) in alertmanagers.iter().enumerate() {
+        let at = list.index(index);
+        for (path, text) in settings.validate() {
+            report(at.join(&Path::parse(&path)), text);
+        }
+        let mut before = alertmanagers.iter().take(index);
+        if let Some(first) = before.position(|other| other.url == settings.url) {
+            let text = format!(
+                "{:?} is already the url of alertmanagers[{first}]",
+                settings.url
+            );
+            report(at.key("url"), text);
         }
     }
 }

@@ -19,6 +19,12 @@ pub(super) fn check(file: &ConfigFile, unreadable: FileCheck<'_>, report: Report
             look(at.key("prometheus").join(&Path::parse(key)), name);
         }
     }
+    for (index, alertmanager) in file.alertmanagers.iter().enumerate() {
+        let at = Path::default().key("alertmanagers").index(index);
+        for (key, name) in alertmanager.files() {
+            look(at.join(&Path::parse(key)), &name);
+        }
+    }
     for (index, signal) in file.signals.iter().enumerate() {
         let at = Path::default().key("signals").index(index);
         for (key, name) in signal.forecast.files() {

@@ -29,6 +29,7 @@ pub use wording::suggestion;
 use crate::{
     engine::{PanelSettings, SignalSettings},
     series::Span,
+    sink::alertmanager,
     source::prometheus,
 };
 use serde::Deserialize;
@@ -52,6 +53,8 @@ pub struct Config {
     pub signals: Vec<SignalSettings>,
     /// Signals looked at side by side.
     pub panels: Vec<PanelSettings>,
+    /// Where alerts are sent to; none where Prometheus judges rules.
+    pub alertmanagers: Vec<alertmanager::Settings>,
 }
 
 /// What holds for all signals.
@@ -104,6 +107,7 @@ impl Config {
             }],
             signals: vec![SignalSettings::new(name, query)],
             panels: Vec::new(),
+            alertmanagers: Vec::new(),
         };
         let mut problems = Vec::new();
         check::file(&file, &mut |path, message| {
@@ -131,6 +135,9 @@ impl Config {
                 SourceKind::Prometheus(settings) => settings.set_directory(directory),
             }
         }
+        for alertmanager in &mut self.alertmanagers {
+            alertmanager.set_directory(directory);
+        }
         for signal in &mut self.signals {
             signal.forecast.set_directory(directory);
         }
@@ -151,6 +158,8 @@ struct ConfigFile {
     signals: Vec<SignalSettings>,
     #[serde(default)]
     panels: Vec<PanelSettings>,
+    #[serde(default)]
+    alertmanagers: Vec<alertmanager::Settings>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -174,6 +183,7 @@ impl ConfigFile {
             sources: sources.collect(),
             signals: self.signals,
             panels: self.panels,
+            alertmanagers: self.alertmanagers,
         }
     }
 }

@@ -114,6 +114,9 @@ fn relative_files_are_beside_the_configuration() {
     assert_eq!(ca, std::path::Path::new("/etc/forethought/ca.pem"));
     let models = config.signals[0].forecast.model_paths();
     assert_eq!(models, [PathBuf::from("/etc/forethought/checkout.onnx")]);
+    let files = config.alertmanagers[0].files();
+    let password = PathBuf::from("/etc/forethought/password");
+    assert_eq!(files, [("basic_auth.password_file", password)]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod settings;
 pub use settings::{AlertingSettings, Flapping, PerSide, SeverityThresholds, Side};
 
 use super::Batch;
-use crate::series::{Grid, Slot, Span};
+use crate::series::{Grid, Millis, Slot, Span};
 
 /// What is said of one series at one grid time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,8 +23,18 @@ pub struct Verdict {
     pub direction: i8,
     /// Whether it began at this very time.
     pub began: bool,
-    /// Steps since it began, as far as that is remembered; 0 while off.
+    /// The highest severity since it began; 0 none.
+    pub worst: u8,
+    /// Steps since it began, as far as it is remembered; 0 while it is not on.
     pub age: u32,
+}
+
+impl Verdict {
+    /// The grid time at which it began, as said at `at`; `None` while it is not on.
+    pub fn since(&self, at: Millis, grid: Grid) -> Option<Millis> {
+        let ago = grid.step().saturating_mul(i64::from(self.age));
+        self.active.then(|| at.saturating_sub(ago))
+    }
 }
 
 /// One step of one series, all a verdict needs: `MISSING`, or sign times (0 quiet, 1 near the
@@ -178,8 +188,6 @@ impl Recent {
 struct Now {
     /// Ordinary steps in a row, while active.
     run: u32,
-    /// Steps since it began, while active.
-    age: u32,
     /// Steps in a row without a score.
     missing: u16,
     /// Steps in a row at a lower severity than the published one, while active.
@@ -190,6 +198,9 @@ struct Now {
     severity: i8,
     /// Highest severity seen in `lower_run`, while active; that of the last verdict, while idle.
     other_severity: i8,
+    /// Highest severity and steps since the verdict began, while active.
+    worst: i8,
+    age: u32,
 }
 
 impl Verdicts {
@@ -356,6 +367,7 @@ impl Now {
         *self = Self {
             direction: code.signum(),
             severity,
+            worst: severity,
             ..Self::default()
         };
         self.verdict(true)
@@ -383,6 +395,7 @@ impl Now {
         let severity = (code.abs() - NEAR).max(1);
         if severity >= self.severity {
             self.severity = severity;
+            self.worst = self.worst.max(severity);
             self.lower_run = 0;
             self.other_severity = 0;
             return;
@@ -403,6 +416,7 @@ impl Now {
             severity: self.severity.unsigned_abs(),
             direction: self.direction,
             began,
+            worst: self.worst.unsigned_abs(),
             age: self.age,
         }
     }

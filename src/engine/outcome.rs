@@ -49,6 +49,10 @@ pub struct SeriesOutcome {
     pub direction: i8,
     /// Whether the verdict began at this time.
     pub began: bool,
+    /// The grid time at which the verdict that is on began, as far back as it is remembered.
+    pub since: Option<Millis>,
+    /// The highest severity since then, numbered as `severity`.
+    pub worst: u8,
     /// Why the verdict is on; `None` while it is not.
     pub reason: Option<Box<Reason>>,
 }
@@ -62,6 +66,8 @@ pub struct Outcome {
     pub at: Millis,
     /// The series that had a sample or are still being judged, sorted by labels.
     pub series: Vec<SeriesOutcome>,
+    /// The labels that make a group of series; none: all series are one.
+    pub group_by: Arc<[String]>,
     /// The horizons forecast, shortest first.
     pub horizons: Arc<[Horizon]>,
     /// `forecasts[i * horizons.len() + j]`: series `i`, horizon `j`.

@@ -333,9 +333,11 @@ impl PanelUnit {
                 severity: verdicts[row].severity,
                 direction: verdicts[row].direction,
                 began: verdicts[row].began,
-                reason: verdicts[row].active.then(|| {
-                    Box::new(self.reason(at, joined.row(row), scored, row, verdicts[row].age))
-                }),
+                since: verdicts[row].since(at, self.grid),
+                worst: verdicts[row].worst,
+                reason: verdicts[row]
+                    .active
+                    .then(|| Box::new(self.reason(joined.row(row), scored, row))),
             });
         let chunks = match mode {
             Mode::Publish => self.chunks(joined, scores, verdicts),
@@ -352,19 +354,11 @@ impl PanelUnit {
         }
     }
 
-    fn reason(
-        &self,
-        at: Millis,
-        channels: &[f32],
-        scored: &Scored,
-        row: usize,
-        age: u32,
-    ) -> Reason {
-        let since = at - i64::from(age) * self.grid.step();
+    fn reason(&self, channels: &[f32], scored: &Scored, row: usize) -> Reason {
         let kinds = self.detectors.iter().map(|detector| detector.kind());
         let scores = scored.members.iter().map(|member| member[row]);
         let names = self.settings.signals.iter().map(String::as_str);
-        Reason::new(since, kinds, scores).of_channels(names.zip(channels.iter().copied()))
+        Reason::new(kinds, scores).of_channels(names.zip(channels.iter().copied()))
     }
 
     fn chunks(
@@ -506,6 +500,8 @@ mod tests {
                 severity: 0,
                 direction: 0,
                 began: false,
+                since: None,
+                worst: 0,
                 reason: None,
             });
         Arc::new(Outcome {

@@ -2,7 +2,6 @@
 //! be a new series.
 
 use super::outcome::SeriesOutcome;
-use crate::series::Millis;
 use std::fmt::Write as _;
 
 /// Channels of a panel that are named.
@@ -11,8 +10,6 @@ const CHANNELS: usize = 3;
 /// Why a verdict is on.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Reason {
-    /// Grid time at which the verdict began, as far as it is remembered.
-    pub since: Millis,
     /// The detectors that have a score, with it, greatest first.
     pub detectors: Vec<(&'static str, f32)>,
     /// Of a panel: the signals farthest from what is expected of them, in widths of their noise (signed),
@@ -23,7 +20,6 @@ pub struct Reason {
 impl Reason {
     /// `scores` are those of the detectors named `kinds`, `NaN` where one abstained.
     pub(super) fn new(
-        since: Millis,
         kinds: impl Iterator<Item = &'static str>,
         scores: impl Iterator<Item = f32>,
     ) -> Self {
@@ -33,7 +29,6 @@ impl Reason {
             .collect();
         detectors.sort_by(|one, other| other.1.total_cmp(&one.1));
         Self {
-            since,
             detectors,
             channels: Vec::new(),
         }
@@ -134,6 +129,8 @@ mod tests {
             severity: 2,
             direction: 1,
             began: true,
+            since: None,
+            worst: 2,
             reason: None,
         }
     }
@@ -150,7 +147,7 @@ mod tests {
     #[test]
     fn a_sentence_says_what_was_expected_how_far_it_is_and_who_says_so() {
         let kinds = ["zscore", "envelope", "dbscan"].into_iter();
-        let reason = Reason::new(0, kinds, [1.25, 3.0, f32::NAN].into_iter());
+        let reason = Reason::new(kinds, [1.25, 3.0, f32::NAN].into_iter());
         assert_eq!(
             reason.sentence(&series(12_345.67, band())),
             "12346 is above the expected 100 (95 to 105) by 4898.3 widths of its noise; envelope 3.0, zscore 1.2"
@@ -172,7 +169,7 @@ mod tests {
             ("net", 4.0),
             ("io", 1.0),
         ];
-        let reason = Reason::new(0, ["pca"].into_iter(), [2.0].into_iter());
+        let reason = Reason::new(["pca"].into_iter(), [2.0].into_iter());
         let reason = reason.of_channels(channels.into_iter());
         assert_eq!(
             reason.sentence(&series(25.0, band())),

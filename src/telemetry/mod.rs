@@ -6,12 +6,14 @@ mod app;
 mod engine;
 pub mod log;
 mod process;
+mod sink;
 mod source;
 mod unit_labels;
 mod web;
 
 pub use app::{AppEvents, REVISION, VERSION};
 pub use engine::{EngineEvents, Evaluated};
+pub use sink::SinkEvents;
 pub use source::SourceEvents;
 pub use web::WebEvents;
 
@@ -26,6 +28,8 @@ pub struct Telemetry {
     pub app: Arc<AppEvents>,
     /// What the engine counts.
     pub engine: Arc<EngineEvents>,
+    /// What is counted of what is sent.
+    pub sink: Arc<SinkEvents>,
     /// What the sources count.
     pub source: Arc<SourceEvents>,
     /// What the server counts.
@@ -40,6 +44,7 @@ impl Default for Telemetry {
         let mut registry = Registry::with_prefix("forethought");
         let app = Arc::new(AppEvents::register(&mut registry));
         let engine = Arc::new(EngineEvents::register(&mut registry));
+        let sink = Arc::new(SinkEvents::register(&mut registry));
         let source = Arc::new(SourceEvents::register(&mut registry));
         let web = Arc::new(WebEvents::register(&mut registry));
         let mut process = Registry::default();
@@ -47,6 +52,7 @@ impl Default for Telemetry {
         Self {
             app,
             engine,
+            sink,
             source,
             web,
             registry: Arc::new(registry),

@@ -260,7 +260,7 @@ fn of_outcome(outcome: &Outcome, trail: &Trail, wanted: Wanted) -> Vec<Series> {
                 severity: severity(series.severity),
                 direction: series.direction,
                 score: known(series.score),
-                since: series.reason.as_ref().map(|reason| reason.since),
+                since: series.since,
                 reason: series.reason.as_ref().map(|reason| reason.sentence(series)),
                 points: points(trail, series, outcome.at, wanted.since),
                 forecasts: forecasts(outcome, index),

@@ -19,6 +19,7 @@ mod exposition;
 mod faults;
 mod live;
 mod page;
+mod push;
 mod replicas;
 mod servers;
 mod sources;

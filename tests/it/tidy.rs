@@ -18,6 +18,7 @@ const OUTSIDE: &[&str] = &[
     "config",
     "demo",
     "engine",
+    "sink",
     "source",
     "telemetry",
     "web",
@@ -28,9 +29,10 @@ const OUTSIDE: &[&str] = &[
 const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["telemetry", "source"]), // `source` for the trait and the words of its answers only
     ("source", &["telemetry", "engine"]), // `engine::Clock` only
+    ("sink", &["telemetry", "engine", "source"]), // `source` for its HTTP client and secrets
     ("web", &["telemetry", "engine", "source"]),
     ("telemetry", &["source"]), // the words of its failures, which are label values
-    ("config", &["engine", "source", "web"]),
+    ("config", &["engine", "sink", "source", "web"]),
 ];
 
 /// What the core must not touch: IO, clocks, threads, logging, and randomness without a seed.

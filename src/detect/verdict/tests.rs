@@ -391,3 +391,43 @@ fn spans_that_a_restart_would_forget_are_refused_where_they_were_written() {
         assert_eq!(usual.fitted(grid, memory).validate_on(grid, memory), []);
     }
 }
+
+#[test]
+fn a_verdict_knows_since_when_it_is_on_and_how_bad_it_was() {
+    let mut verdicts = minutes(&AlertingSettings::default());
+    let grid = Grid::new(60_000).unwrap();
+    let mut known = Vec::new();
+    // Begins at minute 1, is worst at minute 2, has no score at minute 4.
+    for (minute, score) in [1.6, 1.6, 3.5, 1.1, NONE, 1.1].into_iter().enumerate() {
+        let verdict = step(&mut verdicts, 20.0, score);
+        known.push((
+            verdict.since(60_000 * minute as i64, grid),
+            verdict.severity,
+            verdict.worst,
+        ));
+    }
+    let begun = Some(60_000);
+    let expected = [
+        (None, 0, 0),
+        (begun, 2, 2),
+        (begun, 4, 4),
+        (begun, 4, 4),
+        (begun, 4, 4),
+        (begun, 4, 4),
+    ];
+    assert_eq!(known, expected);
+    // The severity falls in the end; what was reached stays.
+    for _ in 0..5 {
+        step(&mut verdicts, 20.0, 1.1);
+    }
+    let later = step(&mut verdicts, 20.0, 1.1);
+    assert_eq!((later.severity, later.worst, later.age), (1, 4, 10));
+    // Derived from what is remembered, it says the same.
+    verdicts.rederive(0);
+    let again = step(&mut verdicts, 20.0, 1.1);
+    assert_eq!((again.severity, again.worst, again.age), (1, 4, 11));
+    for _ in 0..5 {
+        step(&mut verdicts, 20.0, 0.0);
+    }
+    assert_eq!(step(&mut verdicts, 20.0, 0.0), Verdict::default());
+}

@@ -115,6 +115,7 @@ impl Publisher {
             unit: Arc::clone(&self.plan.name),
             at,
             series: rows.iter().map(|row| row.outcome(&self.plan, at)).collect(),
+            group_by: Arc::clone(&self.plan.group_by),
             horizons: Arc::clone(&self.plan.horizons),
             forecasts,
             trust,
@@ -350,11 +351,9 @@ impl Row<'_> {
     fn outcome(&self, plan: &Plan, at: Millis) -> SeriesOutcome {
         let verdict = self.verdict();
         let reason = || {
-            let since = at - i64::from(verdict.age) * plan.grid.step();
             let kinds = plan.detectors.iter().map(|detector| detector.kind());
             let scores = self.columns.scores.iter();
             Box::new(Reason::new(
-                since,
                 kinds,
                 scores.map(|column| column[self.position]),
             ))
@@ -368,6 +367,8 @@ impl Row<'_> {
             severity: verdict.severity,
             direction: verdict.direction,
             began: verdict.began,
+            since: verdict.since(at, plan.grid),
+            worst: verdict.worst,
             reason: verdict.active.then(reason),
         }
     }

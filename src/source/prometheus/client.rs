@@ -96,29 +96,36 @@ impl Caller {
     pub(super) async fn exchange(&self, path: &str, form: &str) -> Result<Vec<u8>, Failure> {
         if self.get_only.load(Ordering::Relaxed) {
             return self
-                .once(Method::GET, path, form)
+                .once(path, Payload::Query(form))
                 .await
                 .map_err(Refusal::into_failure);
         }
-        match self.once(Method::POST, path, form).await {
+        match self.once(path, Payload::Form(form)).await {
             Err(Refusal::Method(_)) => {}
             other => return other.map_err(Refusal::into_failure),
         }
-        let second = self.once(Method::GET, path, form).await;
+        let second = self.once(path, Payload::Query(form)).await;
         if !matches!(second, Err(Refusal::Method(_))) {
             self.get_only.store(true, Ordering::Relaxed);
         }
         second.map_err(Refusal::into_failure)
     }
 
-    async fn once(&self, method: Method, path: &str, form: &str) -> Result<Vec<u8>, Refusal> {
-        let place = format!("{method} {}{path}", self.base);
+    /// Posts a JSON document to `path` and gives the body of a good answer.
+    pub(super) async fn post(&self, path: &str, json: Bytes) -> Result<Vec<u8>, Failure> {
+        let answer = self.once(path, Payload::Json(json)).await;
+        answer.map_err(Refusal::into_failure)
+    }
+
+    async fn once(&self, path: &str, payload: Payload<'_>) -> Result<Vec<u8>, Refusal> {
+        let place = format!("{} {}{path}", payload.method(), self.base);
         let headers = self
             .credentials
             .headers()
             .await
             .map_err(|failure| named(failure, &place))?;
-        let answer = self.send(method, path, form, headers.clone()).await;
+        let page = payload.not_for_people();
+        let answer = self.send(path, payload, headers.clone()).await;
         let answer = match answer {
             Ok((status, body)) if status.is_success() => return Ok(body),
             Ok((status, body)) => Err((status, body)),
@@ -126,7 +133,7 @@ impl Caller {
         };
         let refusal = match answer {
             Ok(failure) => Refusal::Other(failure),
-            Err((status, body)) => refusal(status, &body),
+            Err((status, body)) => refusal(status, &body, page),
         };
         Err(refusal.map(|failure| {
             let mut failure = named(failure, &place);
@@ -138,13 +145,12 @@ impl Caller {
     /// The status and the body; a failed status comes with the beginning of its body.
     async fn send(
         &self,
-        method: Method,
         path: &str,
-        form: &str,
+        payload: Payload<'_>,
         headers: HeaderMap,
     ) -> Result<(StatusAndHeaders, Vec<u8>), Failure> {
         let deadline = Instant::now() + self.settings.timeout.to_std();
-        let request = request(method, &format!("{}{path}", self.base), form, headers)?;
+        let request = request(&format!("{}{path}", self.base), payload, headers)?;
         let client = self.client().await?;
         let answer = timeout_at(deadline, client.request(request)).await;
         let answer = answer
@@ -202,22 +208,46 @@ fn named(mut failure: Failure, place: &str) -> Failure {
     failure
 }
 
+/// What a request carries.
+enum Payload<'p> {
+    /// A form in its body.
+    Form(&'p str),
+    /// The same form in the URL.
+    Query(&'p str),
+    /// A JSON document in its body.
+    Json(Bytes),
+}
+
+impl Payload<'_> {
+    fn method(&self) -> Method {
+        match self {
+            Self::Query(_) => Method::GET,
+            Self::Form(_) | Self::Json(_) => Method::POST,
+        }
+    }
+
+    /// What is said of an answer that is a web page.
+    fn not_for_people(&self) -> &'static str {
+        match self {
+            Self::Form(_) | Self::Query(_) => A_PAGE,
+            Self::Json(_) => super::post::A_PAGE,
+        }
+    }
+}
+
 fn request(
-    method: Method,
     url: &str,
-    form: &str,
+    payload: Payload<'_>,
     headers: HeaderMap,
 ) -> Result<Request<Full<Bytes>>, Failure> {
-    let get = method == Method::GET;
-    let url = if get {
-        format!("{url}?{form}")
-    } else {
-        url.to_owned()
-    };
-    let body = if get {
-        Bytes::new()
-    } else {
-        Bytes::from(form.to_owned())
+    let method = payload.method();
+    let (url, body, kind) = match payload {
+        Payload::Query(form) => (format!("{url}?{form}"), Bytes::new(), None),
+        Payload::Form(form) => {
+            let kind = "application/x-www-form-urlencoded";
+            (url.to_owned(), Bytes::from(form.to_owned()), Some(kind))
+        }
+        Payload::Json(json) => (url.to_owned(), json, Some("application/json")),
     };
     let request = Request::builder()
         .method(method)
@@ -228,9 +258,8 @@ fn request(
     let own = request.headers_mut();
     own.insert(ACCEPT, HeaderValue::from_static("application/json"));
     own.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    if !get {
-        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-        own.insert(CONTENT_TYPE, form);
+    if let Some(kind) = kind {
+        own.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     Ok(request)
 }
@@ -439,7 +468,7 @@ const LIMITS: [&str; 6] = [
     "query timed out",
 ];
 
-fn refusal(head: StatusAndHeaders, body: &[u8]) -> Refusal {
+fn refusal(head: StatusAndHeaders, body: &[u8], a_page: &str) -> Refusal {
     let status = head.status;
     let api = serde_json::from_slice::<ApiError>(body).ok();
     let said = match &api {
@@ -448,7 +477,7 @@ fn refusal(head: StatusAndHeaders, body: &[u8]) -> Refusal {
     };
     let separator = if said.is_empty() { "" } else { ": " };
     let page = if is_page(&said) {
-        format!("; {A_PAGE}")
+        format!("; {a_page}")
     } else {
         String::new()
     };

@@ -14,6 +14,7 @@ mod decode;
 mod failure;
 mod gather;
 mod intern;
+mod post;
 mod probe;
 mod retry;
 mod samples;
@@ -25,6 +26,7 @@ mod validate;
 mod tests;
 
 pub use breaker::Change;
+pub use post::{Posted, Poster};
 pub use probe::Probe;
 pub use settings::{Address, Authorization, BasicAuth, BreakerSettings, Settings, TlsSettings};
 

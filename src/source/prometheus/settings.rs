@@ -161,6 +161,15 @@ impl Address {
     /// What is wrong with it, without user and password.
     pub(super) fn base(&self) -> Result<String, String> {
         let wanted = "write it like http://prometheus:9090 or https://mimir/prometheus";
+        self.without("/api/v1", wanted)
+    }
+
+    /// The URL without a slash at its end; `api` is the path that is added to it, and `wanted` says how
+    /// it is to be written.
+    ///
+    /// # Errors
+    /// What is wrong with it, without user and password.
+    pub fn without(&self, api: &str, wanted: &str) -> Result<String, String> {
         let shown = self.shown();
         if shown != self.0 {
             return Err(String::from(
@@ -181,9 +190,9 @@ impl Address {
             return Err(format!("{shown:?} has a query or fragment; {wanted}"));
         }
         let base = shown.trim_end_matches('/');
-        if base.ends_with("/api/v1") {
+        if base.ends_with(api) {
             return Err(format!(
-                "{shown:?} ends in /api/v1, which is added by itself; {wanted}"
+                "{shown:?} ends in {api}, which is added by itself; {wanted}"
             ));
         }
         Ok(base.to_owned())

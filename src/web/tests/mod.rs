@@ -59,6 +59,8 @@ fn series(pod: &str, score: f32, severity: u8) -> SeriesOutcome {
         severity,
         direction: i8::from(severity > 0),
         began: false,
+        since: (severity > 0).then_some(NOW),
+        worst: severity,
         reason: None,
     }
 }

@@ -142,3 +142,28 @@ fn document(asked: &Asked, past: Past, turn: fn(Points) -> Points) -> String {
         r#"{{"status":"success","data":{{"resultType":"matrix","result":[{{"metric":{metric},"values":[{values}]}}]}}}}"#
     )
 }
+
+/// The answer to a range query: for each of `pasts` the values that `value` gives at times in seconds.
+pub(crate) fn document_of(
+    asked: &Asked,
+    pasts: &[Past],
+    value: impl Fn(&Past, i64) -> f64,
+) -> String {
+    let (start, end) = (asked.seconds("start") as i64, asked.seconds("end") as i64);
+    let step = (asked.seconds("step") as i64).max(1);
+    let times = || (start..=end).step_by(step as usize);
+    let series = |past: &Past| {
+        let point = |at: i64| format!("[{at},\"{}\"]", value(past, at));
+        let points: Vec<String> = times().map(point).collect();
+        let points = points.join(",");
+        format!(
+            "{{\"metric\":{{\"path\":\"{}\"}},\"values\":[{points}]}}",
+            past.path
+        )
+    };
+    let series: Vec<String> = pasts.iter().map(series).collect();
+    let series = series.join(",");
+    format!(
+        "{{\"status\":\"success\",\"data\":{{\"resultType\":\"matrix\",\"result\":[{series}]}}}}"
+    )
+}

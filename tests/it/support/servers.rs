@@ -313,27 +313,30 @@ pub(crate) struct Plain {
 /// Alertmanager, shared by the run. It keeps what it is sent and notifies nobody.
 pub(crate) fn alertmanager() -> &'static Plain {
     static SHARED: OnceLock<Plain> = OnceLock::new();
-    SHARED.get_or_init(|| {
-        let address = format!("127.0.0.1:{}", free_port());
-        let server = Guarded::start("prometheus-alertmanager", |folder| {
-            let config = folder.join("alertmanager.yml");
-            let nobody = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n";
-            fs::write(&config, nobody).unwrap();
-            vec![
-                format!("--config.file={}", config.display()),
-                format!("--storage.path={}/data", folder.display()),
-                format!("--web.listen-address={address}"),
-                "--cluster.listen-address=".to_owned(),
-            ]
-        });
-        eventually("Alertmanager is ready", 60, || {
-            http::get(&address, "/-/ready")
-        });
-        Plain {
-            address,
-            _server: server,
-        }
-    })
+    SHARED
+        .get_or_init(|| alertmanager_of("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"))
+}
+
+/// An Alertmanager of one's own, with this configuration.
+pub(crate) fn alertmanager_of(configuration: &str) -> Plain {
+    let address = format!("127.0.0.1:{}", free_port());
+    let server = Guarded::start("prometheus-alertmanager", |folder| {
+        let config = folder.join("alertmanager.yml");
+        fs::write(&config, configuration).unwrap();
+        vec![
+            format!("--config.file={}", config.display()),
+            format!("--storage.path={}/data", folder.display()),
+            format!("--web.listen-address={address}"),
+            "--cluster.listen-address=".to_owned(),
+        ]
+    });
+    eventually("Alertmanager is ready", 60, || {
+        http::get(&address, "/-/ready")
+    });
+    Plain {
+        address,
+        _server: server,
+    }
 }
 
 /// VictoriaMetrics with the history imported, shared by the run. Nothing goes on adding to it.

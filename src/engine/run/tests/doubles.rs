@@ -198,6 +198,8 @@ fn outcome(unit: &Arc<str>, at: Millis, value: f32) -> Outcome {
             severity: 0,
             direction: 0,
             began: false,
+            since: None,
+            worst: 0,
             reason: None,
         }],
         counts: Counts {

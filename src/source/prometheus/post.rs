@@ -1,0 +1,83 @@
+//! Posting documents to a server with the HTTP client settings of a source: for what sends instead of
+//! asking.
+
+use super::{
+    client::Caller,
+    failure::{Failure, is_page},
+    retry::Retries,
+    settings::Settings,
+};
+use crate::source::{Cause, SourceError};
+use bytes::Bytes;
+use std::time::Duration;
+
+/// Said of an answer that is a web page.
+pub(super) const A_PAGE: &str = "the answer is a web page (HTML), not one of an API: look at url and its path prefix, and whether a proxy wants a log-in";
+
+/// Posts documents to one server, again and again where that may help.
+#[derive(Debug)]
+pub struct Poster {
+    caller: Caller,
+    retries: Retries,
+}
+
+/// What became of a document.
+#[derive(Debug)]
+pub enum Posted {
+    /// The server took it.
+    Taken,
+    /// The server refused it: the same document would be refused again.
+    Refused(SourceError),
+    /// It did not arrive, or nobody knows; worth another attempt after this pause.
+    Failed(SourceError, Duration),
+}
+
+impl Poster {
+    /// A poster to the server of `settings`, which are valid. Reads the files they name.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    pub fn build(settings: &Settings) -> Result<Self, String> {
+        Ok(Self {
+            caller: Caller::new(settings)?,
+            retries: Retries::new(u32::MAX),
+        })
+    }
+
+    /// Posts `json` to `path` once. `longest` is the pause where the server asks for a very long one.
+    pub async fn post(&mut self, path: &str, json: Bytes, longest: Duration) -> Posted {
+        let answer = self.caller.post(path, json).await.and_then(no_page);
+        let Err(failure) = answer else {
+            self.retries = Retries::new(u32::MAX);
+            return Posted::Taken;
+        };
+        let again = failure.again;
+        let error = as_status(failure.error);
+        match (failure.alive, self.retries.pause(again)) {
+            // A file of ours that cannot be read right now is no word of the server.
+            (true, _) if error.cause != Cause::Connect => Posted::Refused(error),
+            (_, Some(pause)) => Posted::Failed(error, pause.min(longest)),
+            (_, None) => Posted::Failed(error, longest),
+        }
+    }
+}
+
+/// A log-in page comes with a status of success.
+fn no_page(body: Vec<u8>) -> Result<(), Failure> {
+    let start = String::from_utf8_lossy(&body);
+    if is_page(&start) {
+        return Err(Failure::garbled(A_PAGE));
+    }
+    Ok(())
+}
+
+/// There is no query here: what is said of one is about the document.
+fn as_status(error: SourceError) -> SourceError {
+    match error.cause {
+        Cause::Query => SourceError {
+            cause: Cause::Status,
+            ..error
+        },
+        _ => error,
+    }
+}
