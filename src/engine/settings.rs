@@ -66,6 +66,9 @@ pub struct SignalSettings {
     /// Whether every detector's own score is published too.
     #[serde(default)]
     pub detector_scores: bool,
+    /// Whether the published score stays above 1 for as long as an anomaly lasts, not only at its onset.
+    #[serde(default)]
+    pub sustained_scores: bool,
     /// How the detectors' scores become one.
     #[serde(default)]
     pub combine: detect::Combine,
@@ -118,6 +121,7 @@ impl SignalSettings {
             baseline: baseline::Settings::default(),
             detectors: None,
             detector_scores: false,
+            sustained_scores: false,
             combine: detect::Combine::default(),
             group_by: Vec::new(),
             alerting: detect::AlertingSettings::default(),

@@ -51,7 +51,7 @@ pub const OWN_FAMILIES: &[Family] = &[
     Family {
         name: "anomaly_score",
         kind: Kind::Gauge,
-        help: "Combined score of the detectors: 0 as expected, above 1 anomalous.",
+        help: "Combined score of the detectors: 0 as expected, above 1 where something anomalous begins or gets twice as bad, just below 1 while it goes on.",
         labels: &["signal"],
     },
     Family {

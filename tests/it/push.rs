@@ -257,6 +257,7 @@ fn judged(at: i64, since: i64, severity: u8, worst: u8) -> Outcome {
         began: false,
         since: (worst > 0).then_some(since),
         worst,
+        reason: None,
     };
     Outcome {
         unit: "shop_requests".into(),

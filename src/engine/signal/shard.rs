@@ -292,7 +292,11 @@ impl Shard {
         }
         news.clear();
         news.resize(slots.len(), f32::NAN);
-        self.onsets.step(index, slots, combined, news);
+        if self.plan.sustained_scores {
+            news.copy_from_slice(combined);
+        } else {
+            self.onsets.step(index, slots, combined, news);
+        }
         verdicts.clear();
         verdicts.resize(slots.len(), Verdict::default());
         let batch = Batch {

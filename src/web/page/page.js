@@ -493,7 +493,8 @@ class Plot {
     const runs = [];
     let run = null;
     for (const point of this.shown) {
-      const on = column === ACTIVE ? point[ACTIVE] : point[SCORE] !== null && point[SCORE] > 1;
+      const goes_on = point[ACTIVE] && point[SCORE] >= 0.9; // just below 1 after the onset
+      const on = column === ACTIVE ? point[ACTIVE] : point[SCORE] !== null && (point[SCORE] > 1 || goes_on);
       if (!on) run = null;
       else if (run) [run.to, run.points] = [point[AT], run.points.concat([point])];
       else runs.push(run = { from: point[AT], to: point[AT], points: [point] });

@@ -29,7 +29,6 @@ fn calm(path: &str) -> SeriesOutcome {
             lower: 8.0,
             upper: 12.0,
             scale: 1.0,
-            reason: None,
         },
         score: 0.5,
         active: false,
@@ -38,6 +37,7 @@ fn calm(path: &str) -> SeriesOutcome {
         began: false,
         since: None,
         worst: 0,
+        reason: None,
     }
 }
 
