@@ -28,7 +28,7 @@ pub use wording::suggestion;
 
 use crate::{
     engine::{PanelSettings, SignalSettings},
-    series::Span,
+    series::{Span, calendar::CalendarSettings},
     source::prometheus,
 };
 use serde::Deserialize;
@@ -52,6 +52,8 @@ pub struct Config {
     pub signals: Vec<SignalSettings>,
     /// Signals looked at side by side.
     pub panels: Vec<PanelSettings>,
+    /// Times that signals leave out, by name.
+    pub calendars: Vec<CalendarSettings>,
 }
 
 /// What holds for all signals.
@@ -104,6 +106,7 @@ impl Config {
             }],
             signals: vec![SignalSettings::new(name, query)],
             panels: Vec::new(),
+            calendars: Vec::new(),
         };
         let mut problems = Vec::new();
         check::file(&file, &mut |path, message| {
@@ -134,6 +137,9 @@ impl Config {
         for signal in &mut self.signals {
             signal.forecast.set_directory(directory);
         }
+        for calendar in &mut self.calendars {
+            calendar.set_directory(directory);
+        }
     }
 }
 
@@ -151,6 +157,8 @@ struct ConfigFile {
     signals: Vec<SignalSettings>,
     #[serde(default)]
     panels: Vec<PanelSettings>,
+    #[serde(default)]
+    calendars: Vec<CalendarSettings>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -174,6 +182,7 @@ impl ConfigFile {
             sources: sources.collect(),
             signals: self.signals,
             panels: self.panels,
+            calendars: self.calendars,
         }
     }
 }

@@ -128,7 +128,10 @@ impl PanelUnit {
             .signals
             .iter()
             .map(|signal| {
-                let input = inputs.iter().find(|input| *input.unit == **signal);
+                // What is left out of scoring abstains, like a signal that is late.
+                let own =
+                    |input: &&Arc<Outcome>| *input.unit == **signal && input.excluded.is_none();
+                let input = inputs.iter().find(own);
                 let series = input.map_or(&[][..], |input| &input.series);
                 series
                     .iter()

@@ -196,6 +196,9 @@ fn silence(outcome: &Outcome) -> Option<String> {
     if counts.series == 0 {
         return Some("the query answers with no series".into());
     }
+    if outcome.excluded.is_some() {
+        return outcome.excluded.clone();
+    }
     let mut series = outcome.series.iter();
     if series.all(|series| series.value.is_nan() && series.score.is_nan()) {
         return Some(format!(

@@ -1,19 +1,19 @@
 //! What follows from a signal's settings, worked out once and shared by its shards.
 
-use super::epoch::Epochs;
+use super::{epoch::Epochs, exclude::Exclusions};
 use crate::{
     baseline::{self, Baseline},
     detect::{self, Detector, Scope, Verdicts},
     engine::{
         outcome::Horizon,
-        settings::{Emit, Seasonality, SignalSettings, SizeClass},
+        settings::{Calendars, Emit, Seasonality, SignalSettings, SizeClass},
     },
     expo,
     forecast::{Forecasts, ModelFiles},
     series::{Grid, Labels, Millis, Past, Zone},
     stats,
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Up to so many series `class: auto` keeps the whole history of each (about 2 GB at three weeks of
 /// one minute); above, constant-size state.
@@ -28,6 +28,8 @@ const DAY: Millis = 86_400_000;
 pub struct UnitOptions {
     /// The value of the label `forethought_replica` on everything published.
     pub replica: Option<String>,
+    /// The calendars that signals name.
+    pub calendars: Calendars,
 }
 
 /// What follows from a signal's settings.
@@ -45,6 +47,7 @@ pub(super) struct Plan {
     pub(super) detector_scores: bool,
     pub(super) group_by: Vec<String>,
     pub(super) replica: Option<String>,
+    pub(super) exclusions: Exclusions,
     baseline: baseline::Settings,
     alerting: detect::AlertingSettings,
     severity: detect::SeverityThresholds,
@@ -58,7 +61,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// # Errors
-    /// A sentence on what in the settings cannot be: the step, the time zone, a model file.
+    /// A sentence on what in the settings cannot be: the step, the time zone, a calendar, a model file.
     pub(super) fn new(
         settings: &SignalSettings,
         options: &UnitOptions,
@@ -100,6 +103,7 @@ impl Plan {
             detector_scores: settings.detector_scores,
             group_by: settings.group_by.clone(),
             replica: options.replica.clone(),
+            exclusions: Exclusions::new(&settings.exclude, &options.calendars)?,
             baseline: settings.baseline.clone(),
             alerting: settings.alerting(),
             severity: settings.severity.clone(),
@@ -202,6 +206,14 @@ impl Plan {
             seasons,
             zone: &self.zone,
         }
+    }
+
+    /// The values of one grid time as what learns from them sees them.
+    pub(super) fn learnable<'v>(&self, at: Millis, values: &'v [f32]) -> Cow<'v, [f32]> {
+        if self.exclusions.from_training(at) {
+            return Cow::Owned(vec![f32::NAN; values.len()]);
+        }
+        Cow::Borrowed(values)
     }
 
     /// Whether a value is one that can be.
