@@ -214,3 +214,23 @@ fn silence(outcome: &Outcome) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excluded_time_is_a_reason_for_silence() {
+        let why = "excluded by calendar maintenance until 2026-11-01 06:00 UTC";
+        let mut outcome = Outcome {
+            excluded: Some(why.to_owned()),
+            ..Outcome::default()
+        };
+        assert_eq!(
+            silence(&outcome).unwrap(),
+            "the query answers with no series"
+        );
+        outcome.counts.series = 1;
+        assert_eq!(silence(&outcome).as_deref(), Some(why));
+    }
+}

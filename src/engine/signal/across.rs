@@ -66,7 +66,7 @@ impl Across {
             return;
         }
         self.gather(shards);
-        if plan.exclusions.from_scoring(at) {
+        if plan.exclusions.not_judged(at) {
             // What is not judged must not count when judging goes on.
             self.values.fill(f32::NAN);
         }

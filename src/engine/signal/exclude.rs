@@ -68,12 +68,12 @@ impl Exclusions {
     }
 
     /// Whether nothing is learned from the value at `at`.
-    pub(super) fn from_training(&self, at: Millis) -> bool {
+    pub(super) fn not_learned(&self, at: Millis) -> bool {
         !self.entries.is_empty() && covered(&self.day(at).training, at)
     }
 
     /// Whether the value at `at` is not judged.
-    pub(super) fn from_scoring(&self, at: Millis) -> bool {
+    pub(super) fn not_judged(&self, at: Millis) -> bool {
         !self.entries.is_empty() && covered(&self.day(at).scoring, at)
     }
 
@@ -109,7 +109,7 @@ impl Exclusions {
 
     /// Why nothing is judged at `at`, if so, and until when.
     pub(super) fn why(&self, at: Millis) -> Option<String> {
-        if !self.from_scoring(at) {
+        if !self.not_judged(at) {
             return None;
         }
         let judged = |entry: &&Entry| entry.purposes.contains(&Purpose::Scoring);
@@ -200,7 +200,7 @@ mod tests {
             "[{from: 1970-01-02, to: 1970-01-04, for: [training]}, {from: 1970-01-03, to: 1970-01-05, for: [scoring]}, {from: 1970-01-05, to: 1970-01-06}]",
         );
         let days: Vec<(bool, bool)> = (0..6)
-            .map(|day| (own.from_training(day * DAY), own.from_scoring(day * DAY)))
+            .map(|day| (own.not_learned(day * DAY), own.not_judged(day * DAY)))
             .collect();
         let (no, training, scoring, both) =
             ((false, false), (true, false), (false, true), (true, true));
@@ -221,7 +221,7 @@ mod tests {
             let values = vec![1.0; count];
             let seen = own.learnable(begin, step, &values);
             for (index, value) in seen.iter().enumerate() {
-                let inside = own.from_training(begin + index as i64 * step);
+                let inside = own.not_learned(begin + index as i64 * step);
                 prop_assert_eq!(value.is_nan(), inside);
             }
         }

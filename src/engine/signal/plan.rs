@@ -210,7 +210,7 @@ impl Plan {
 
     /// The values of one grid time as what learns from them sees them.
     pub(super) fn learnable<'v>(&self, at: Millis, values: &'v [f32]) -> Cow<'v, [f32]> {
-        if self.exclusions.from_training(at) {
+        if self.exclusions.not_learned(at) {
             return Cow::Owned(vec![f32::NAN; values.len()]);
         }
         Cow::Borrowed(values)

@@ -94,7 +94,7 @@ impl Publisher {
             self.begun[1] += counts.begun[1];
         }
         let rows = self.rows(shards);
-        let judged = !self.plan.exclusions.from_scoring(at);
+        let judged = !self.plan.exclusions.not_judged(at);
         let warming = rows.iter().filter(|row| judged && row.score().is_nan());
         counts.warming = warming.count();
         counts.active = rows.iter().filter(|row| row.verdict().active).count();

@@ -250,7 +250,7 @@ impl Shard {
         self.rederive_due(at);
         self.look(at);
         self.carry_forecasts(at);
-        if self.plan.exclusions.from_scoring(at) {
+        if self.plan.exclusions.not_judged(at) {
             for column in &mut self.columns.scores {
                 column.fill(f32::NAN);
             }
@@ -283,7 +283,7 @@ impl Shard {
             }
         }
         let index = self.plan.grid.index(at);
-        let excluded = self.plan.exclusions.from_scoring(at);
+        let excluded = self.plan.exclusions.not_judged(at);
         for (score, &slot) in combined.iter_mut().zip(slots.iter()) {
             let cold = |member: &Member| index - member.first < self.plan.warm_up(&member.seasons);
             if excluded || self.members[slot].as_ref().is_some_and(cold) {
@@ -399,7 +399,7 @@ impl Shard {
         if self.forecasts.is_none() {
             return;
         }
-        let learns = !self.plan.exclusions.from_training(at);
+        let learns = !self.plan.exclusions.not_learned(at);
         let (mut slots, mut values) = (Vec::new(), Vec::new());
         for (&slot, &value) in self.columns.slots.iter().zip(&self.columns.values) {
             if self.members[slot]
