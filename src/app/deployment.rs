@@ -2,6 +2,7 @@
 //! before anything is stopped, and where one of these fails nothing changes.
 
 use super::{
+    calendars::CalendarFiles,
     load::{self, Loaded},
     options::{AppError, AppOptions, ConfigSource},
     pushers::{PreparedPushers, Pushers},
@@ -27,6 +28,7 @@ pub(super) struct Deployment {
     pushers: Pushers,
     sources: Sources,
     models: ModelFiles,
+    calendar_files: CalendarFiles,
     /// Of the newest content that was tried, well or not: the poll tries each content once.
     tried: Option<u64>,
     report: Arc<Mutex<ConfigReport>>,
@@ -66,6 +68,7 @@ impl Deployment {
             pushers,
             sources: Sources::new(),
             models: ModelFiles::new(),
+            calendar_files: CalendarFiles::new(),
             tried: None,
             report: Arc::new(Mutex::new(report)),
         };
@@ -86,7 +89,7 @@ impl Deployment {
 
     /// Reads the configuration again and puts it in force, or says why not.
     pub(super) async fn reload(&mut self) -> Result<(), String> {
-        let peeked = load::peek(&self.options, &self.models).await;
+        let peeked = load::peek(&self.options, &self.models, &self.calendar_files).await;
         self.tried = peeked.or(self.tried);
         match self.built().await {
             Ok(built) => {
@@ -103,9 +106,9 @@ impl Deployment {
         }
     }
 
-    /// Reloads where the content of the file, or of a model file, is not that of the last attempt.
+    /// Reloads where the content of the file, or of a file it names, is not that of the last attempt.
     pub(super) async fn reload_if_changed(&mut self) {
-        let now = load::peek(&self.options, &self.models).await;
+        let now = load::peek(&self.options, &self.models, &self.calendar_files).await;
         if now.is_some() && now != self.tried {
             // What went wrong was logged, counted and reported.
             drop(self.reload().await);
@@ -154,6 +157,7 @@ impl Deployment {
         }
         self.sources = sources;
         self.models = loaded.models;
+        self.calendar_files = loaded.calendar_files;
         self.tried = Some(loaded.hash);
         let at = self.options.clock.now() as f64 / 1_000.0;
         let (signals, panels) = (loaded.config.signals.len(), loaded.config.panels.len());

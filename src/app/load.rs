@@ -1,8 +1,12 @@
 //! The configuration and the files it names, read whole, before anything is built from them.
 
-use super::options::{AppOptions, ConfigSource};
+use super::{
+    calendars::{self, CalendarFiles},
+    options::{AppOptions, ConfigSource},
+};
 use crate::{
     config::{self, Config, Memory},
+    engine::settings::Calendars,
     forecast::ModelFiles,
 };
 use std::{collections::BTreeSet, path::Path, sync::Arc};
@@ -17,7 +21,9 @@ const MOST_MODEL_BYTES: u64 = 512 << 20;
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) models: ModelFiles,
-    /// Of the configuration and of every model file.
+    pub(crate) calendars: Calendars,
+    pub(super) calendar_files: CalendarFiles,
+    /// Of the configuration and of every file it names.
     pub(super) hash: u64,
 }
 
@@ -38,16 +44,24 @@ pub(crate) async fn load(options: &AppOptions) -> Result<Loaded, String> {
         Memory::of(&config).check(limit)?;
     }
     let models = read_models(&config).await?;
+    let calendar_files = calendars::read(&config).await?;
+    let calendars = calendars::build(&config, &calendar_files)?;
     Ok(Loaded {
-        hash: hash_of(text_hash, &models),
+        hash: hash_of(text_hash, &models, &calendar_files),
         config,
         models,
+        calendars,
+        calendar_files,
     })
 }
 
 /// The hash that [`load`] would give if all went well, without building anything; `None` where there is
 /// no file, or where it cannot be read right now (it may be about to be replaced).
-pub(super) async fn peek(options: &AppOptions, models: &ModelFiles) -> Option<u64> {
+pub(super) async fn peek(
+    options: &AppOptions,
+    models: &ModelFiles,
+    calendar_files: &CalendarFiles,
+) -> Option<u64> {
     let ConfigSource::File(path) = &options.config else {
         return None;
     };
@@ -56,7 +70,11 @@ pub(super) async fn peek(options: &AppOptions, models: &ModelFiles) -> Option<u6
     for path in models.keys() {
         now.insert(path.clone(), read_model(path).await.ok()?);
     }
-    Some(hash_of(xxh3_64(text.as_bytes()), &now))
+    let mut events = CalendarFiles::new();
+    for path in calendar_files.keys() {
+        events.insert(path.clone(), calendars::read_file(path).await.ok()?);
+    }
+    Some(hash_of(xxh3_64(text.as_bytes()), &now, &events))
 }
 
 /// A hash of the model files among `paths`.
@@ -70,9 +88,10 @@ pub(super) fn revision(paths: &[impl AsRef<Path>], models: &ModelFiles) -> u64 {
     hash.digest()
 }
 
-fn hash_of(text: u64, models: &ModelFiles) -> u64 {
+fn hash_of(text: u64, models: &ModelFiles, calendar_files: &CalendarFiles) -> u64 {
     let paths: Vec<&Path> = models.keys().map(AsRef::as_ref).collect();
-    text ^ revision(&paths, models).rotate_left(1)
+    let named = revision(&paths, models).rotate_left(1);
+    text ^ named ^ calendars::hash(calendar_files).rotate_left(2)
 }
 
 async fn read_text(path: &Path) -> Result<String, String> {

@@ -8,11 +8,13 @@
 //! |---|---|
 //! | `options.rs` | what a process is made of |
 //! | `load.rs` | the configuration and the model files, read whole |
+//! | `calendars.rs` | the calendars, and the iCal files among those |
 //! | `wiring.rs` | from a configuration to sources and units |
 //! | `pushers.rs` | the Alertmanagers in force |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
 
+mod calendars;
 mod deployment;
 mod load;
 mod options;

@@ -3,6 +3,7 @@
 use super::{
     App, AppError, AppOptions, ConfigSource,
     deployment::{Built, Deployment},
+    load,
     pushers::Pushers,
 };
 use crate::{
@@ -345,4 +346,44 @@ async fn what_cannot_be_built_says_what_to_change() {
     (options.listen, options.replica) = (vec![], Some(String::new()));
     let error = fails(options).await;
     assert_eq!(error.to_string().lines().count(), 2, "all at once: {error}");
+}
+
+#[tokio::test]
+async fn calendars_are_read_with_the_configuration_and_again_when_they_change() {
+    let world = World::new().await;
+    world.write(&[("requests", 10), ("others", 10)]);
+    let file = world.folder.path().join("maintenance.ics");
+    let text = std::fs::read_to_string(world.file()).unwrap();
+    let named = text.replacen("step: 1m", "exclude: [{calendar: works}], step: 1m", 1);
+    let calendars = "calendars: [{name: works, ical: maintenance.ics}]";
+    std::fs::write(world.file(), format!("{named}{calendars}\n")).unwrap();
+    let error = App::build(world.options()).await.unwrap_err().to_string();
+    assert!(error.contains("calendars[0].ical: cannot read"), "{error}");
+
+    let events = |day: &str| {
+        let event = format!("BEGIN:VEVENT\nDTSTART;VALUE=DATE:{day}\nEND:VEVENT\n");
+        std::fs::write(&file, format!("BEGIN:VCALENDAR\n{event}END:VCALENDAR\n")).unwrap();
+    };
+    events("2026-01-01");
+    let error = App::build(world.options()).await.unwrap_err().to_string();
+    let place = format!("{}:3: calendars[0].ical: DTSTART", file.display());
+    assert!(error.contains(&place), "{error}");
+
+    events("20260101");
+    let loaded = super::load(&world.options()).await.unwrap();
+    let peeked = load::peek(&world.options(), &loaded.models, &loaded.calendar_files).await;
+    assert_eq!(peeked, Some(loaded.hash));
+    events("20260102");
+    let again = super::load(&world.options()).await.unwrap();
+    let peeked = load::peek(&world.options(), &loaded.models, &loaded.calendar_files).await;
+    assert_eq!(peeked, Some(again.hash));
+    assert_ne!(loaded.hash, again.hash, "a changed file is noticed");
+    let revisions = |loaded: &super::Loaded| {
+        let signals = loaded.config.signals.iter();
+        let of = |signal| super::calendars::revision(signal, &loaded.calendars);
+        signals.map(of).collect::<Vec<u64>>()
+    };
+    let (before, after) = (revisions(&loaded), revisions(&again));
+    assert_ne!(before[0], after[0], "its unit is made anew");
+    assert_eq!(before[1], after[1], "it goes on untouched");
 }

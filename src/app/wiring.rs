@@ -1,6 +1,7 @@
 //! From a configuration to sources and units. Builds, but starts nothing.
 
 use super::{
+    calendars,
     load::{Loaded, revision},
     options::AppOptions,
 };
@@ -27,10 +28,16 @@ pub(super) fn plan(
     options: &AppOptions,
     telemetry: &Telemetry,
 ) -> Result<(FleetPlan, Sources), String> {
-    let Loaded { config, models, .. } = loaded;
+    let Loaded {
+        config,
+        models,
+        calendars,
+        ..
+    } = loaded;
     let sources = sources(config, running, telemetry)?;
     let unit_options = UnitOptions {
         replica: options.replica.clone(),
+        calendars: calendars.clone(),
     };
     let mut signals = Vec::new();
     for settings in &config.signals {
@@ -43,7 +50,8 @@ pub(super) fn plan(
             })
         };
         signals.push(SignalPlan {
-            revision: revision(&settings.forecast.model_paths(), models),
+            revision: revision(&settings.forecast.model_paths(), models)
+                ^ calendars::revision(settings, calendars).rotate_left(1),
             settings: settings.clone(),
             source,
             make,

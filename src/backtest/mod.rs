@@ -14,7 +14,7 @@ pub use report::{Event, Report, SignalReport};
 pub use score::HorizonScore;
 
 use crate::{
-    engine::{Mode, Outcome, SignalSettings, SignalUnit, UnitOptions},
+    engine::{Mode, Outcome, SignalSettings, SignalUnit, UnitOptions, settings::Calendars},
     forecast::ModelFiles,
     series::{Grid, Labels, Millis},
 };
@@ -41,6 +41,8 @@ pub struct BacktestOptions {
     pub to: Option<Millis>,
     /// Contents of the model files the signals name.
     pub models: ModelFiles,
+    /// The calendars the signals name.
+    pub calendars: Calendars,
     /// Whether points are kept for a picture.
     pub keep_points: bool,
 }
@@ -127,7 +129,11 @@ impl<'a> Study<'a> {
         options: &BacktestOptions,
         input: &Input,
     ) -> Result<Self, String> {
-        let unit = SignalUnit::new(settings, &UnitOptions::default(), &options.models)?;
+        let unit_options = UnitOptions {
+            calendars: options.calendars.clone(),
+            ..UnitOptions::default()
+        };
+        let unit = SignalUnit::new(settings, &unit_options, &options.models)?;
         let grid = unit.grid();
         let (from, to) = span(options, input, settings, grid)?;
         let horizons: Vec<crate::engine::Horizon> = settings
@@ -413,6 +419,7 @@ mod tests {
             from: Some(12 * DAY * STEP),
             to: None,
             models: ModelFiles::new(),
+            calendars: Calendars::new(),
             keep_points: true,
         }
     }
@@ -433,6 +440,21 @@ mod tests {
             "{report}"
         );
         assert_eq!(done.pictures[0].series.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_incident_in_an_excluded_span_is_no_anomaly() {
+        let input = Input::Samples([("load".into(), samples(20))].into());
+        let mut options = options();
+        // The incident begins with day 18 and takes an hour.
+        let exclude = "[{from: 1970-01-19, to: 1970-01-19T01:00:00Z}]";
+        options.signals[0].exclude = serde_yaml::from_str(exclude).unwrap();
+        let done = run(&options, &input, &|_, _| ()).await.unwrap();
+        let report = &done.report.signals[0];
+        let incident = (18 * DAY * STEP) as f64 / 1_000.0;
+        let near = |event: &&Event| (event.at - incident).abs() < 7_200.0;
+        assert_eq!(report.events.iter().filter(near).count(), 0, "{report}");
+        assert_eq!(report.values, 8 * DAY as u64 - 1);
     }
 
     #[tokio::test]

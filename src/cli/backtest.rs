@@ -9,7 +9,7 @@ use crate::{
     app::{self, AppOptions, ConfigSource, Loaded},
     backtest::{self, BacktestOptions, Input, Theme},
     config::{SourceKind, suggestion},
-    engine::{Clock, SignalSettings},
+    engine::{Clock, SignalSettings, settings::Calendars},
     forecast::ModelFiles,
     source::{Source, prometheus::PrometheusSource},
     telemetry::Telemetry,
@@ -93,7 +93,7 @@ async fn look_back(arguments: &Arguments) -> Result<backtest::Backtest, Failure>
     let now = Clock::System.now();
     let from = arguments.from.map(|from| from.resolve(now));
     let mut to = arguments.to.map(|to| to.resolve(now));
-    let (all, models, input) = match &arguments.config_file {
+    let (all, (models, calendars), input) = match &arguments.config_file {
         Some(path) => {
             // Sources are asked, so the span has an end.
             to = to.or(Some(now));
@@ -101,7 +101,7 @@ async fn look_back(arguments: &Arguments) -> Result<backtest::Backtest, Failure>
         }
         None => {
             let (signals, samples) = arguments.file.read().map_err(Failure::Usage)?;
-            (signals, ModelFiles::new(), Input::Samples(samples))
+            (signals, Files::default(), Input::Samples(samples))
         }
     };
     if let (Some(from), Some(to)) = (from, to)
@@ -117,6 +117,7 @@ async fn look_back(arguments: &Arguments) -> Result<backtest::Backtest, Failure>
         from,
         to,
         models,
+        calendars,
         keep_points: arguments.plot.is_some(),
     };
     let bar = bar();
@@ -129,13 +130,16 @@ async fn look_back(arguments: &Arguments) -> Result<backtest::Backtest, Failure>
     done.map_err(Failure::Failed)
 }
 
-async fn configured(path: &Path) -> Result<(Vec<SignalSettings>, ModelFiles, Input), Failure> {
+/// What signals are built from beside their settings.
+type Files = (ModelFiles, Calendars);
+
+async fn configured(path: &Path) -> Result<(Vec<SignalSettings>, Files, Input), Failure> {
     let options = AppOptions::new(ConfigSource::File(path.to_owned()));
     let loaded = app::load(&options).await.map_err(Failure::Usage)?;
     let sources = sources(&loaded).map_err(Failure::Failed)?;
     Ok((
         loaded.config.signals,
-        loaded.models,
+        (loaded.models, loaded.calendars),
         Input::Sources(sources),
     ))
 }

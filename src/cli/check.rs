@@ -55,6 +55,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         .map_err(Failure::Usage)?;
     let sources = build(&loaded).map_err(|wrong| Failure::Usage(wrong.join("\n")))?;
     let config = &loaded.config;
+    write!(out, "{}", occurrences(&loaded, Clock::System.now()))?;
     if arguments.against_source {
         let now = Clock::System.now();
         let answers = runtime.block_on(ask(config, &sources, now));
@@ -68,6 +69,32 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     }
     writeln!(out, "{}: {}", arguments.file.display(), summary(config))?;
     Ok(())
+}
+
+/// Occurrences shown of each calendar.
+const SHOWN: usize = 3;
+
+/// A row for each of the next occurrences of each calendar; nothing where there is no calendar.
+fn occurrences(loaded: &Loaded, now: Millis) -> String {
+    let time = |at: Millis| {
+        let time = jiff::Timestamp::from_millisecond(at).unwrap_or_default();
+        time.strftime("%Y-%m-%d %H:%M UTC").to_string()
+    };
+    let mut rows = Vec::new();
+    for (name, named) in &loaded.calendars {
+        let next = named.calendar.next(now, SHOWN);
+        if next.is_empty() {
+            rows.push(vec![name.clone(), "none in five years".to_owned()]);
+        }
+        let shown = next
+            .iter()
+            .map(|one| vec![name.clone(), time(one.from), time(one.to)]);
+        rows.extend(shown);
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    table::columns(&["CALENDAR", "FROM", "UNTIL"], &rows)
 }
 
 type Sources<'c> = BTreeMap<&'c str, PrometheusSource>;
@@ -95,8 +122,12 @@ fn build(loaded: &Loaded) -> Result<Sources<'_>, Vec<String>> {
             wrong.push(format!("alertmanager {}: {problem}", settings.url));
         }
     }
+    let unit_options = UnitOptions {
+        calendars: loaded.calendars.clone(),
+        ..UnitOptions::default()
+    };
     for signal in &loaded.config.signals {
-        let built = SignalUnit::new(signal, &UnitOptions::default(), &loaded.models);
+        let built = SignalUnit::new(signal, &unit_options, &loaded.models);
         if let Err(problem) = built {
             wrong.push(format!("signal {}: {problem}", signal.name));
         }

@@ -23,6 +23,7 @@ const LONGEST_INTERVAL: Span = Span::minutes(5);
 pub(super) struct Names {
     sources: Vec<String>,
     signals: Vec<String>,
+    calendars: Vec<String>,
 }
 
 impl Names {
@@ -37,6 +38,7 @@ impl Names {
         Self {
             sources: list("sources"),
             signals: list("signals"),
+            calendars: list("calendars"),
         }
     }
 
@@ -44,6 +46,7 @@ impl Names {
         Self {
             sources: file.sources.iter().map(|s| s.name.clone()).collect(),
             signals: file.signals.iter().map(|s| s.name.clone()).collect(),
+            calendars: file.calendars.iter().map(|c| c.name.clone()).collect(),
         }
     }
 }
@@ -58,6 +61,7 @@ pub(super) fn file_with(file: &ConfigFile, names: &Names, report: Report<'_>) {
     check_global(file, report);
     check_sources(&file.sources, report);
     check_alertmanagers(&file.alertmanagers, report);
+    check_calendars(file, report);
     check_unit_names(file, report);
     if file.signals.is_empty() {
         let text = "there is no signal, so nothing to do; add one with a name and a query";
@@ -138,6 +142,37 @@ fn check_alertmanagers(alertmanagers: &[alertmanager::Settings], report: Report<
     }
 }
 
+fn check_calendars(file: &ConfigFile, report: Report<'_>) {
+    let list = Path::default().key("calendars");
+    for (index, calendar) in file.calendars.iter().enumerate() {
+        let at = list.index(index);
+        if calendar.name.trim().is_empty() {
+            report(at.key("name"), "the name is empty".to_owned());
+        }
+        let mut before = file.calendars.iter().take(index);
+        if let Some(first) = before.position(|other| other.name == calendar.name) {
+            let name = &calendar.name;
+            let text = format!("{name:?} is already the name of calendars[{first}]");
+            report(at.key("name"), text);
+        }
+        for (path, text) in calendar.validate() {
+            report(at.join(&Path::parse(&path)), text);
+        }
+    }
+}
+
+fn check_calendars_of(names: &Names, signal: &SignalSettings, at: &Path, report: Report<'_>) {
+    for (index, exclude) in signal.exclude.iter().enumerate() {
+        let unknown = |name: &&String| !names.calendars.contains(name);
+        if let Some(name) = exclude.calendar.as_ref().filter(unknown) {
+            let near = wording::suggestion(name, names.calendars.iter().map(String::as_str));
+            let known = names.calendars.join(", ");
+            let text = format!("there is no calendar {name:?}{near}; calendars: {known}");
+            report(at.key("exclude").index(index).key("calendar"), text);
+        }
+    }
+}
+
 /// Signals and panels share the label `signal`, so no two of them may have the same name.
 fn check_unit_names(file: &ConfigFile, report: Report<'_>) {
     let signals = file.signals.iter().map(|signal| &signal.name).enumerate();
@@ -169,6 +204,7 @@ fn check_signal(
     report: Report<'_>,
 ) {
     check_source_of(names, signal, at, report);
+    check_calendars_of(names, signal, at, report);
     if let Err(refusal) = promql::check(&signal.query) {
         let place = refusal.at.map(|byte| {
             let (line, column) = promql::line_and_column(&signal.query, byte);

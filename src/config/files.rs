@@ -31,4 +31,10 @@ pub(super) fn check(file: &ConfigFile, unreadable: FileCheck<'_>, report: Report
             look(at.key("forecast").join(&Path::parse(&key)), &name);
         }
     }
+    for (index, calendar) in file.calendars.iter().enumerate() {
+        let at = Path::default().key("calendars").index(index);
+        if let Some(name) = calendar.file() {
+            look(at.key("ical"), name);
+        }
+    }
 }

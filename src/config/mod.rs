@@ -28,7 +28,7 @@ pub use wording::suggestion;
 
 use crate::{
     engine::{PanelSettings, SignalSettings},
-    series::Span,
+    series::{Span, calendar::CalendarSettings},
     sink::alertmanager,
     source::prometheus,
 };
@@ -55,6 +55,8 @@ pub struct Config {
     pub panels: Vec<PanelSettings>,
     /// Where alerts are sent to; none where Prometheus judges rules.
     pub alertmanagers: Vec<alertmanager::Settings>,
+    /// Times that signals leave out, by name.
+    pub calendars: Vec<CalendarSettings>,
 }
 
 /// What holds for all signals.
@@ -108,6 +110,7 @@ impl Config {
             signals: vec![SignalSettings::new(name, query)],
             panels: Vec::new(),
             alertmanagers: Vec::new(),
+            calendars: Vec::new(),
         };
         let mut problems = Vec::new();
         check::file(&file, &mut |path, message| {
@@ -141,6 +144,9 @@ impl Config {
         for signal in &mut self.signals {
             signal.forecast.set_directory(directory);
         }
+        for calendar in &mut self.calendars {
+            calendar.set_directory(directory);
+        }
     }
 }
 
@@ -160,6 +166,7 @@ struct ConfigFile {
     panels: Vec<PanelSettings>,
     #[serde(default)]
     alertmanagers: Vec<alertmanager::Settings>,
+    calendars: Vec<CalendarSettings>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -184,6 +191,7 @@ impl ConfigFile {
             signals: self.signals,
             panels: self.panels,
             alertmanagers: self.alertmanagers,
+            calendars: self.calendars,
         }
     }
 }

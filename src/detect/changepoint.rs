@@ -65,7 +65,7 @@ impl Settings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Changepoint {
     /// What a residual must exceed to add to a sum, in scales.
     slack: f32,

@@ -95,7 +95,7 @@ impl Settings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Dbscan {
     settings: Settings,
     grid: Grid,

@@ -69,7 +69,7 @@ impl Settings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Envelope {
     novelty: f32,
     loss: f32,

@@ -85,7 +85,7 @@ impl Settings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ForecastResidual {
     threshold: f32,
     floor: f32,

@@ -109,7 +109,7 @@ impl Settings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct IsolationForest {
     novelty: f32,
     loss: f32,

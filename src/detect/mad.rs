@@ -67,7 +67,7 @@ impl Settings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Mad {
     threshold: f32,
     floor: f32,

@@ -93,7 +93,7 @@ impl Settings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct MatrixProfile {
     /// Steps of a subsequence.
     length: usize,

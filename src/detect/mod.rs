@@ -67,7 +67,7 @@ pub enum Scope {
 }
 
 /// A detector over the series of one shard (or unit, see [`Scope`]).
-pub trait Detector: Send + std::fmt::Debug {
+pub trait Detector: Copied + Send + std::fmt::Debug {
     /// Its name in configuration and in the `detector` label.
     fn kind(&self) -> &'static str;
     /// See [`Scope`].
@@ -85,6 +85,19 @@ pub trait Detector: Send + std::fmt::Debug {
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]);
     /// Bytes of state, all series together.
     fn heap_bytes(&self) -> usize;
+}
+
+/// A copy of a detector with its state, to score what it must not learn from. Every detector that is
+/// `Clone` has it.
+pub trait Copied {
+    /// The copy.
+    fn copied(&self) -> Box<dyn Detector>;
+}
+
+impl<T: Detector + Clone + 'static> Copied for T {
+    fn copied(&self) -> Box<dyn Detector> {
+        Box::new(self.clone())
+    }
 }
 
 /// What a panel detector sees at one grid time.

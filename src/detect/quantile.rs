@@ -77,7 +77,7 @@ impl Settings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Quantile {
     settings: Settings,
     threshold: f32,

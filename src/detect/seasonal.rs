@@ -96,7 +96,7 @@ impl Settings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Seasonal {
     threshold: f32,
     floor: f32,

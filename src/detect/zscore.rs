@@ -45,7 +45,7 @@ impl Settings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Zscore {
     threshold: f32,
     min_scale: f32,

@@ -79,7 +79,7 @@ pub struct UnitReport {
     pub kind: String,
     /// What it is doing, as one word: `waiting`, `backfilling`, `running`, `failing`.
     pub phase: String,
-    /// Why nothing is published, in a sentence; absent while something is.
+    /// Why nothing is published, or judged, in a sentence; absent while something is.
     pub silent_because: Option<String>,
     /// The last error and when it was, seconds since the epoch. It stays when it is over: `phase` says
     /// what is now.

@@ -74,6 +74,8 @@ pub struct Outcome {
     pub forecasts: Vec<Interval>,
     /// Per horizon, the median over the series; `None` where no forecast was checked yet.
     pub trust: Vec<Option<Trust>>,
+    /// Why nothing was judged at this time and until when, where it is left out of scoring.
+    pub excluded: Option<String>,
     /// What `/metrics` shows of this unit.
     pub chunks: Vec<Chunk>,
     /// Counts, for status and self-metrics.

@@ -143,12 +143,17 @@ impl PanelUnit {
             .iter()
             .map(|signal| {
                 let input = inputs.iter().find(|input| *input.unit == **signal);
+                // What is left out of scoring counts as missing: its entities stay, and recover.
+                let excluded = input.is_some_and(|input| input.excluded.is_some());
                 let series = input.map_or(&[][..], |input| &input.series);
                 series
                     .iter()
                     .filter(|series| series.band.is_known())
                     .map(|series| {
-                        let distance = (series.value - series.band.expected) / series.band.scale;
+                        let distance = match excluded {
+                            true => f32::NAN,
+                            false => (series.value - series.band.expected) / series.band.scale,
+                        };
                         (series.labels.only(&self.settings.on), distance)
                     })
                     .collect()
@@ -570,6 +575,27 @@ mod tests {
                 };
                 assert_eq!(judged(&one), judged(&other));
                 assert!(one.series[4].active);
+            }
+        }
+    }
+
+    #[test]
+    fn a_verdict_ends_while_the_signals_are_excluded() {
+        let mut panel = panel(None);
+        for step in 0..50 {
+            let mut inputs = inputs(step);
+            let excluded = (40..48).contains(&step);
+            for input in inputs.iter_mut().filter(|_| excluded) {
+                let input = Arc::get_mut(input).unwrap();
+                input.excluded = Some("excluded".to_owned());
+            }
+            let outcome = panel.advance(step * STEP, &inputs, Mode::Replay);
+            let node = &outcome.series[4];
+            if excluded {
+                assert!(node.score.is_nan());
+            }
+            if step == 39 || step == 47 {
+                assert_eq!(node.active, step == 39);
             }
         }
     }

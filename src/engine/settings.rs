@@ -1,8 +1,10 @@
 //! The shape of a signal and of a panel in the configuration file.
 
+mod exclude;
 mod fit;
 mod validate;
 
+pub use exclude::{Calendars, ExcludeSettings, NamedCalendar, Purpose};
 pub use validate::is_label_name;
 
 use super::signal::{DEEP_SERIES, Epochs};
@@ -48,6 +50,9 @@ pub struct SignalSettings {
     /// Zone whose wall clock the seasons follow.
     #[serde(default)]
     pub timezone: Option<String>,
+    /// Times that are left out of training or scoring.
+    #[serde(default)]
+    pub exclude: Vec<ExcludeSettings>,
     /// Values that can be.
     #[serde(default)]
     pub range: ValueRange,
@@ -115,6 +120,7 @@ impl SignalSettings {
             max_series: Self::default_max_series(),
             seasonality: Seasonality::default(),
             timezone: None,
+            exclude: Vec::new(),
             range: ValueRange::default(),
             class: Class::default(),
             emit: Emit::default(),

@@ -1,7 +1,9 @@
-//! What a sample belongs to and when: label sets, the time grid, the window of one series, time zones.
+//! What a sample belongs to and when: label sets, the time grid, the window of one series, time zones,
+//! calendars.
 //!
 //! Pure: no IO, no clock (invariant 1).
 
+pub mod calendar;
 pub mod grid;
 pub mod labels;
 pub mod panel;
@@ -9,6 +11,7 @@ pub mod span;
 pub mod window;
 pub mod zone;
 
+pub use calendar::Calendar;
 pub use grid::{Grid, Millis};
 pub use labels::{LabelError, Labels};
 pub use span::Span;

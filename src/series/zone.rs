@@ -1,7 +1,11 @@
 //! Local time for seasons: how far a zone's wall clock is from UTC.
 
 use super::grid::Millis;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    civil::{Date, DateTime},
+    tz::TimeZone,
+};
 
 /// A time zone by its IANA name. The default is UTC.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -31,6 +35,28 @@ impl Zone {
             return 0;
         };
         i64::from(zone.to_offset(time).seconds()) * 1_000
+    }
+
+    /// The local day at `at`; `None` for times that have no year of four digits.
+    pub fn date(&self, at: Millis) -> Option<Date> {
+        let time = Timestamp::from_millisecond(at).ok()?;
+        let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
+        Some(zone.to_datetime(time).date())
+    }
+
+    /// When the wall clock shows `local`, for the first time where it does twice; where it never does,
+    /// as long after the clock was set as `local` is after that (RFC 5545, section 3.3.5).
+    pub fn first(&self, local: DateTime) -> Option<Millis> {
+        let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
+        let time = zone.to_ambiguous_timestamp(local).compatible();
+        time.ok().map(Timestamp::as_millisecond)
+    }
+
+    /// As [`Zone::first`], for the last time where the wall clock shows `local` twice.
+    pub fn last(&self, local: DateTime) -> Option<Millis> {
+        let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
+        let time = zone.to_ambiguous_timestamp(local).later();
+        time.ok().map(Timestamp::as_millisecond)
     }
 }
 

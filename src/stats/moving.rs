@@ -13,7 +13,7 @@ const FEWEST: usize = 30;
 
 /// The newest values of every series, indexed by slot. At most 256 evenly spaced values of a window are kept,
 /// eight bytes each; which ones depends on the grid time alone.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Moving {
     grid: Grid,
     /// Every so many grid times one value is kept.

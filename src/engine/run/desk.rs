@@ -217,6 +217,9 @@ fn silence(outcome: &Outcome) -> Option<String> {
     if counts.series == 0 {
         return Some("the query answers with no series".into());
     }
+    if outcome.excluded.is_some() {
+        return outcome.excluded.clone();
+    }
     let mut series = outcome.series.iter();
     if series.all(|series| series.value.is_nan() && series.score.is_nan()) {
         return Some(format!(
@@ -231,4 +234,24 @@ fn silence(outcome: &Outcome) -> Option<String> {
             counts.series
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excluded_time_is_a_reason_for_silence() {
+        let why = "excluded by calendar maintenance until 2026-11-01 06:00 UTC";
+        let mut outcome = Outcome {
+            excluded: Some(why.to_owned()),
+            ..Outcome::default()
+        };
+        assert_eq!(
+            silence(&outcome).unwrap(),
+            "the query answers with no series"
+        );
+        outcome.counts.series = 1;
+        assert_eq!(silence(&outcome).as_deref(), Some(why));
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What is wrong: path of the key below the signal or panel, and a sentence with what is allowed.
-type Problems = Vec<(String, String)>;
+pub(super) type Problems = Vec<(String, String)>;
 
 /// Prometheus evaluates at whole seconds in practice, and nothing is scraped more often.
 const LEAST_STEP: Span = Span::seconds(1);
@@ -53,6 +53,9 @@ impl SignalSettings {
             add(&mut found, "timezone", problem);
         }
         self.range.check(&mut found);
+        for (index, exclude) in self.exclude.iter().enumerate() {
+            exclude.check(&format!("exclude[{index}]"), &mut found);
+        }
         let kinds = self.check_detectors(&mut found);
         nest(&mut found, "baseline", self.baseline.validate());
         nest(&mut found, "combine", self.combine.validate(&kinds));
@@ -348,7 +351,7 @@ fn span_of(step: Span, count: usize) -> Span {
     Span::millis(step.as_millis().saturating_mul(count))
 }
 
-fn add(found: &mut Problems, path: &str, text: impl Into<String>) {
+pub(super) fn add(found: &mut Problems, path: &str, text: impl Into<String>) {
     found.push((path.to_owned(), text.into()));
 }
 

@@ -66,6 +66,10 @@ impl Across {
             return;
         }
         self.gather(shards);
+        if plan.exclusions.not_judged(at) {
+            // What is not judged must not count when judging goes on.
+            self.values.fill(f32::NAN);
+        }
         for (position, detector) in &mut self.detectors {
             self.scores.clear();
             self.scores.resize(self.slots.len(), f32::NAN);

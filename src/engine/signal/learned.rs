@@ -132,6 +132,9 @@ impl Learned {
 
     /// Steps all series of `columns` at once. `false`: something panicked, and the state of all must
     /// be derived anew before [`Learned::step_each`].
+    ///
+    /// Where nothing is to be learned, copies of the detectors score the values, and what goes on
+    /// sees them as missing: as it will when it is derived from the past.
     pub(super) fn step(&mut self, at: Millis, columns: &mut Columns) -> bool {
         let any_broken = |broken: &[bool]| broken.iter().any(|&broken| broken);
         if any_broken(&self.baseline.broken)
@@ -151,6 +154,7 @@ impl Learned {
             panics,
             ..
         } = columns;
+        let learns = self.plan.learnable(at, values);
         // What runs is read after a panic, so it lives outside the closure.
         let running = Cell::new(self.baseline.kind);
         let done = guarded(|| {
@@ -163,10 +167,10 @@ impl Learned {
             };
             for (position, detector) in &mut self.detectors {
                 running.set(detector.kind);
-                detector.inner.step(&batch, &mut scores[*position]);
+                step(&mut detector.inner, &batch, &learns, &mut scores[*position]);
             }
             running.set(self.baseline.kind);
-            self.baseline.inner.observe(at, slots, values);
+            self.baseline.inner.observe(at, slots, &learns);
         });
         if done.is_none() {
             panics.push(running.get());
@@ -188,6 +192,7 @@ impl Learned {
             let one = index..index + 1;
             let (slot, slots) = (slots[index], &slots[one.clone()]);
             let (values, bands) = (&values[one.clone()], &mut bands[one.clone()]);
+            let learns = self.plan.learnable(at, values);
             bands.fill(Band::UNKNOWN);
             self.baseline
                 .run(slot, panics, |baseline| baseline.expect(at, slots, bands));
@@ -200,13 +205,16 @@ impl Learned {
             for (position, detector) in &mut self.detectors {
                 let out = &mut scores[*position][one.clone()];
                 out.fill(f32::NAN);
-                detector.run(slot, panics, |detector| detector.step(&batch, out));
+                detector.run(slot, panics, |detector| {
+                    step(detector, &batch, &learns, out);
+                });
                 if detector.broken[slot] {
                     out.fill(f32::NAN);
                 }
             }
-            self.baseline
-                .run(slot, panics, |baseline| baseline.observe(at, slots, values));
+            self.baseline.run(slot, panics, |baseline| {
+                baseline.observe(at, slots, &learns)
+            });
         }
     }
 
@@ -219,6 +227,20 @@ impl Learned {
     }
 }
 
+/// Scores the values of `batch`; the detector goes on as if they had been `learns`.
+fn step(detector: &mut Box<dyn Detector>, batch: &Batch<'_>, learns: &[f32], out: &mut [f32]) {
+    if std::ptr::eq(batch.values, learns) {
+        detector.step(batch, out);
+        return;
+    }
+    detector.copied().step(batch, out);
+    let missing = Batch {
+        values: learns,
+        ..*batch
+    };
+    detector.step(&missing, &mut vec![f32::NAN; learns.len()]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,7 +250,7 @@ mod tests {
     };
 
     /// Panics on 13 and is content with everything else.
-    #[derive(Debug)]
+    #[derive(Debug, Clone)]
     struct Superstitious;
 
     impl Detector for Superstitious {

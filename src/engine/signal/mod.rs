@@ -5,6 +5,7 @@
 
 mod across;
 mod epoch;
+mod exclude;
 mod learned;
 mod plan;
 mod publish;

@@ -1,19 +1,19 @@
 //! What follows from a signal's settings, worked out once and shared by its shards.
 
-use super::epoch::Epochs;
+use super::{epoch::Epochs, exclude::Exclusions};
 use crate::{
     baseline::{self, Baseline},
     detect::{self, Detector, Onsets, Scope, Verdicts},
     engine::{
         outcome::Horizon,
-        settings::{Emit, Seasonality, SignalSettings, SizeClass},
+        settings::{Calendars, Emit, Seasonality, SignalSettings, SizeClass},
     },
     expo,
     forecast::{Forecasts, ModelFiles},
     series::{Grid, Labels, Millis, Past, Zone},
     stats,
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Up to so many series `class: auto` keeps the whole history of each (about 2 GB at three weeks of
 /// one minute); above, constant-size state.
@@ -28,6 +28,8 @@ const DAY: Millis = 86_400_000;
 pub struct UnitOptions {
     /// The value of the label `forethought_replica` on everything published.
     pub replica: Option<String>,
+    /// The calendars that signals name.
+    pub calendars: Calendars,
 }
 
 /// What follows from a signal's settings.
@@ -46,6 +48,7 @@ pub(super) struct Plan {
     pub(super) sustained_scores: bool,
     pub(super) group_by: Arc<[String]>,
     pub(super) replica: Option<String>,
+    pub(super) exclusions: Exclusions,
     baseline: baseline::Settings,
     alerting: detect::AlertingSettings,
     severity: detect::SeverityThresholds,
@@ -59,7 +62,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// # Errors
-    /// A sentence on what in the settings cannot be: the step, the time zone, a model file.
+    /// A sentence on what in the settings cannot be: the step, the time zone, a calendar, a model file.
     pub(super) fn new(
         settings: &SignalSettings,
         options: &UnitOptions,
@@ -102,6 +105,7 @@ impl Plan {
             sustained_scores: settings.sustained_scores,
             group_by: settings.group_by.as_slice().into(),
             replica: options.replica.clone(),
+            exclusions: Exclusions::new(&settings.exclude, &options.calendars)?,
             baseline: settings.baseline.clone(),
             alerting: settings.alerting(),
             severity: settings.severity.clone(),
@@ -209,6 +213,14 @@ impl Plan {
             seasons,
             zone: &self.zone,
         }
+    }
+
+    /// The values of one grid time as what learns from them sees them.
+    pub(super) fn learnable<'v>(&self, at: Millis, values: &'v [f32]) -> Cow<'v, [f32]> {
+        if self.exclusions.not_learned(at) {
+            return Cow::Owned(vec![f32::NAN; values.len()]);
+        }
+        Cow::Borrowed(values)
     }
 
     /// Whether a value is one that can be.

@@ -95,7 +95,9 @@ impl Publisher {
             self.begun[1] += counts.begun[1];
         }
         let rows = self.rows(shards);
-        counts.warming = rows.iter().filter(|row| row.score().is_nan()).count();
+        let judged = !self.plan.exclusions.not_judged(at);
+        let warming = rows.iter().filter(|row| judged && row.score().is_nan());
+        counts.warming = warming.count();
         counts.active = rows.iter().filter(|row| row.verdict().active).count();
         let forecasts = match mode {
             Mode::Replay => Vec::new(),
@@ -119,6 +121,7 @@ impl Publisher {
             horizons: Arc::clone(&self.plan.horizons),
             forecasts,
             trust,
+            excluded: self.plan.exclusions.why(at),
             chunks,
             counts,
         }

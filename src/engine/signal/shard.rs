@@ -1,14 +1,14 @@
 //! Up to [`SLOTS`] series of one signal with all their state, worked on by one thread at a time.
 
-use super::{learned::Learned, plan::Plan};
+use super::{Epochs, learned::Learned, plan::Plan};
 use crate::{
     baseline::Band,
     detect::{Batch, Onsets, Verdict, Verdicts},
     engine::{guard::guarded, outcome::Mode},
     forecast::{Forecasts, Interval},
-    series::{Grid, Labels, Millis, Slot, Window},
+    series::{Labels, Millis, Slot, Window},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// Series per shard: small enough that two cores share a thousand series evenly, large enough that a
 /// virtual call per component and tick costs nothing.
@@ -198,8 +198,9 @@ impl Shard {
         let steps = usize::try_from(index - epoch.unwrap_or(first) + 1).unwrap_or(0);
         let values = &values[values.len().saturating_sub(steps)..];
         let begin = (index - values.len() as i64 + 1) * plan.grid.step();
+        let values = plan.exclusions.learnable(begin, plan.grid.step(), values);
         self.learned
-            .walk(slot, begin, values, &mut self.columns.panics);
+            .walk(slot, begin, &values, &mut self.columns.panics);
     }
 
     fn forget_state(&mut self, slot: Slot) {
@@ -255,6 +256,11 @@ impl Shard {
         self.rederive_due(at);
         self.look(at);
         self.carry_forecasts(at);
+        if self.plan.exclusions.not_judged(at) {
+            for column in &mut self.columns.scores {
+                column.fill(f32::NAN);
+            }
+        }
         self.columns.intervals.clear();
         if mode != Mode::Replay {
             self.read_intervals();
@@ -284,9 +290,10 @@ impl Shard {
             }
         }
         let index = self.plan.grid.index(at);
+        let excluded = self.plan.exclusions.not_judged(at);
         for (score, &slot) in combined.iter_mut().zip(slots.iter()) {
             let cold = |member: &Member| index - member.first < self.plan.warm_up(&member.seasons);
-            if self.members[slot].as_ref().is_some_and(cold) {
+            if excluded || self.members[slot].as_ref().is_some_and(cold) {
                 *score = f32::NAN;
             }
         }
@@ -360,15 +367,9 @@ impl Shard {
         let Some(member) = &mut self.members[slot] else {
             return;
         };
-        let values = past_values(
-            member,
-            plan.grid,
-            end,
-            plan.epochs.memory,
-            plan.epochs.forget,
-        );
-        let seasons = plan.seasons(values);
-        let past = plan.past(end, values, &seasons);
+        let values = past_values(&plan, member, end);
+        let seasons = plan.seasons(&values);
+        let past = plan.past(end, &values, &seasons);
         self.learned.derive(slot, &past, &mut self.columns.panics);
         member.seasons = seasons;
     }
@@ -381,14 +382,8 @@ impl Shard {
         if index < member.forecast_from {
             return;
         }
-        let values = past_values(
-            member,
-            plan.grid,
-            end,
-            plan.epochs.memory,
-            plan.epochs.forget,
-        );
-        let past = plan.past(end, values, &member.seasons);
+        let values = past_values(&plan, member, end);
+        let past = plan.past(end, &values, &member.seasons);
         let done = guarded(|| forecasts.rebuild(slot, &past)).is_some();
         if !done {
             self.columns.panics.push("forecast");
@@ -418,6 +413,7 @@ impl Shard {
         if self.forecasts.is_none() {
             return;
         }
+        let learns = !self.plan.exclusions.not_learned(at);
         let (mut slots, mut values) = (Vec::new(), Vec::new());
         for (&slot, &value) in self.columns.slots.iter().zip(&self.columns.values) {
             if self.members[slot]
@@ -425,7 +421,7 @@ impl Shard {
                 .is_some_and(|member| member.forecasting)
             {
                 slots.push(slot);
-                values.push(value);
+                values.push(if learns { value } else { f32::NAN });
             }
         }
         let Some(forecasts) = &mut self.forecasts else {
@@ -512,10 +508,12 @@ impl Shard {
 const IMPOSSIBLE_SCORE: f32 = 1.5;
 
 /// The values a series is derived from: at most `memory` up to `end`, none from before a gap of
-/// `forget` steps, beginning with a sample.
-fn past_values(member: &Member, grid: Grid, end: Millis, memory: usize, forget: usize) -> &[f32] {
-    let all = member.window.until(grid, end);
+/// `forget` steps, `NaN` where nothing is to be learned, beginning with something to learn.
+fn past_values<'m>(plan: &Plan, member: &'m Member, end: Millis) -> Cow<'m, [f32]> {
+    let Epochs { memory, forget, .. } = plan.epochs;
+    let all = member.window.until(plan.grid, end);
     let all = &all[all.len().saturating_sub(memory)..];
+    // Gaps are those of the source: what is excluded, however long, does not make a series a new one.
     let (mut gap, mut from) = (0, 0);
     for (position, value) in all.iter().enumerate().rev() {
         gap = if value.is_nan() { gap + 1 } else { 0 };
@@ -524,11 +522,16 @@ fn past_values(member: &Member, grid: Grid, end: Millis, memory: usize, forget: 
             break;
         }
     }
-    let start = all[from..]
-        .iter()
-        .position(|value| !value.is_nan())
-        .unwrap_or(all.len() - from);
-    &all[from + start..]
+    let step = plan.grid.step();
+    let begin = end - (all.len() - from) as i64 * step + step;
+    let known = |values: &[f32]| values.iter().position(|value| !value.is_nan());
+    match plan.exclusions.learnable(begin, step, &all[from..]) {
+        Cow::Borrowed(values) => Cow::Borrowed(&values[known(values).unwrap_or(values.len())..]),
+        Cow::Owned(mut values) => {
+            values.drain(..known(&values).unwrap_or(values.len()));
+            Cow::Owned(values)
+        }
+    }
 }
 
 fn clipped(plan: &Plan, interval: Interval) -> Interval {

@@ -58,7 +58,11 @@ fn matrix(from: i64, to: i64) -> Matrix {
 
 /// A unit started at `start` and run to `end`; its outcomes of the last `keep` steps.
 fn run(start: i64, end: i64, keep: i64) -> Vec<Outcome> {
-    let mut unit = unit(&settings());
+    run_with(&settings(), start, end, keep)
+}
+
+fn run_with(settings: &SignalSettings, start: i64, end: i64, keep: i64) -> Vec<Outcome> {
+    let mut unit = unit(settings);
     let history = unit.history_start(start * STEP) / STEP;
     unit.ingest(&matrix(history, start));
     let from = unit.restart(start * STEP) / STEP;
@@ -131,6 +135,81 @@ fn a_restart_reaches_the_state_of_a_long_run() {
         long.iter()
             .any(|outcome| outcome.forecasts.iter().any(|one| one.lower.is_finite()))
     );
+}
+
+/// `settings` that leave the grid times `from..to` out.
+fn excluding(from: i64, to: i64, purposes: &str) -> SignalSettings {
+    let time = |index: i64| jiff::Timestamp::from_millisecond(index * STEP).unwrap();
+    let text = format!(
+        "[{{from: '{}', to: '{}', for: {purposes}}}]",
+        time(from),
+        time(to)
+    );
+    SignalSettings {
+        exclude: serde_yaml::from_str(&text).unwrap(),
+        ..settings()
+    }
+}
+
+#[test]
+fn a_restart_reaches_the_same_state_around_what_is_excluded() {
+    let end = 3_000;
+    for purposes in ["[training]", "[scoring]", "[training, scoring]"] {
+        for (from, to) in [(end - 300, end - 20), (end - 30, end + 10)] {
+            let settings = excluding(from, to, purposes);
+            let long = run_with(&settings, 2_100, end, 40);
+            for start in [end - 40, end - 25] {
+                let fresh = run_with(&settings, start, end, 40);
+                for (one, other) in long.iter().zip(&fresh).skip((start - end + 40) as usize) {
+                    assert_same(one, other);
+                    assert_eq!(one.excluded, other.excluded);
+                }
+            }
+            let scored = |outcome: &Outcome| outcome.series.iter().any(|one| one.score.is_finite());
+            for outcome in &long {
+                let inside = (from..to).contains(&(outcome.at / STEP));
+                let judged = !(inside && purposes.contains("scoring"));
+                assert_eq!(scored(outcome), judged, "{purposes} {}", outcome.at / STEP);
+                assert_eq!(outcome.excluded.is_none(), judged);
+                assert!(outcome.series.iter().any(|one| one.value.is_finite()));
+                assert!(outcome.series.iter().any(|one| one.band.is_known()));
+            }
+        }
+    }
+}
+
+/// What was expected of series 0, and forecast of it, must not depend on the values of a span that is
+/// left out of training.
+#[test]
+fn what_is_excluded_from_training_leaves_no_trace() {
+    let (from, to, end) = (2_400, 2_700, 2_800);
+    let last = |settings: &SignalSettings, outage: f64| {
+        let mut unit = unit(settings);
+        let shifted = |begin: i64, end: i64| {
+            let mut matrix = matrix(begin, end);
+            for (at, value) in matrix.series.iter_mut().flat_map(|one| &mut one.samples) {
+                if (from..to).contains(&(*at / STEP)) {
+                    *value += outage;
+                }
+            }
+            matrix
+        };
+        let history = unit.history_start(2_300 * STEP) / STEP;
+        unit.ingest(&shifted(history, 2_300));
+        let begin = unit.restart(2_300 * STEP) / STEP;
+        let mut newest = Outcome::default();
+        for index in begin + 1..=end {
+            if index > 2_300 {
+                unit.ingest(&shifted(index, index));
+            }
+            newest = unit.advance(index * STEP, Mode::Study);
+        }
+        let bands: Vec<_> = newest.series.iter().map(|one| one.band).collect();
+        format!("{bands:?} {:?}", newest.forecasts)
+    };
+    let excluded = excluding(from, to, "[training, scoring]");
+    assert_eq!(last(&excluded, 500.0), last(&excluded, 0.0));
+    assert_ne!(last(&settings(), 500.0), last(&settings(), 0.0));
 }
 
 #[test]

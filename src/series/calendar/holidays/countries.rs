@@ -1,0 +1,341 @@
+//! The rules of each country.
+
+use super::{
+    Country,
+    Day::{Brigid, Easter, EveryFifth, FirstFrom, Kings, Nth, On},
+    Moved, Rule, day,
+};
+use jiff::civil::Weekday;
+
+/// Every country whose holidays are known, by its code.
+pub static COUNTRIES: &[Country] = &[
+    Country {
+        code: "AT",
+        zone: "Europe/Vienna",
+        rules: &[
+            NEW_YEAR,
+            EPIPHANY,
+            EASTER_MONDAY,
+            MAY_DAY,
+            ASCENSION,
+            WHIT_MONDAY,
+            CORPUS_CHRISTI,
+            ASSUMPTION,
+            day(On(10, 26)),
+            ALL_SAINTS,
+            CONCEPTION,
+            CHRISTMAS,
+            BOXING_DAY,
+        ],
+    },
+    Country {
+        code: "BE",
+        zone: "Europe/Brussels",
+        rules: &[
+            NEW_YEAR,
+            EASTER,
+            EASTER_MONDAY,
+            MAY_DAY,
+            ASCENSION,
+            PENTECOST,
+            WHIT_MONDAY,
+            day(On(7, 21)),
+            ASSUMPTION,
+            ALL_SAINTS,
+            day(On(11, 11)),
+            CHRISTMAS,
+        ],
+    },
+    Country {
+        code: "CH",
+        zone: "Europe/Zurich",
+        rules: &[NEW_YEAR, ASCENSION, day(On(8, 1)), CHRISTMAS],
+    },
+    Country {
+        code: "CZ",
+        zone: "Europe/Prague",
+        rules: &[
+            NEW_YEAR,
+            GOOD_FRIDAY,
+            EASTER_MONDAY,
+            MAY_DAY,
+            day(On(5, 8)),
+            day(On(7, 5)),
+            day(On(7, 6)),
+            day(On(9, 28)),
+            day(On(10, 28)),
+            day(On(11, 17)),
+            day(On(12, 24)),
+            CHRISTMAS,
+            BOXING_DAY,
+        ],
+    },
+    Country {
+        code: "DE",
+        zone: "Europe/Berlin",
+        rules: &[
+            NEW_YEAR,
+            GOOD_FRIDAY,
+            EASTER_MONDAY,
+            MAY_DAY,
+            ASCENSION,
+            WHIT_MONDAY,
+            day(On(10, 3)),
+            CHRISTMAS,
+            BOXING_DAY,
+        ],
+    },
+    Country {
+        code: "DK",
+        zone: "Europe/Copenhagen",
+        rules: &[
+            NEW_YEAR,
+            MAUNDY_THURSDAY,
+            GOOD_FRIDAY,
+            EASTER,
+            EASTER_MONDAY,
+            day(Easter(26)).until(2023),
+            ASCENSION,
+            PENTECOST,
+            WHIT_MONDAY,
+            CHRISTMAS,
+            BOXING_DAY,
+        ],
+    },
+    Country {
+        code: "ES",
+        zone: "Europe/Madrid",
+        rules: &[
+            NEW_YEAR,
+            EPIPHANY,
+            GOOD_FRIDAY,
+            MAY_DAY,
+            ASSUMPTION,
+            day(On(10, 12)),
+            ALL_SAINTS,
+            day(On(12, 6)),
+            CONCEPTION,
+            CHRISTMAS,
+        ],
+    },
+    Country {
+        code: "FI",
+        zone: "Europe/Helsinki",
+        rules: &[
+            NEW_YEAR,
+            EPIPHANY,
+            GOOD_FRIDAY,
+            EASTER,
+            EASTER_MONDAY,
+            MAY_DAY,
+            ASCENSION,
+            PENTECOST,
+            day(FirstFrom(6, 19, Weekday::Friday)),
+            MIDSUMMER,
+            NORDIC_ALL_SAINTS,
+            day(On(12, 6)),
+            day(On(12, 24)),
+            CHRISTMAS,
+            BOXING_DAY,
+        ],
+    },
+    Country {
+        code: "FR",
+        zone: "Europe/Paris",
+        rules: &[
+            NEW_YEAR,
+            EASTER_MONDAY,
+            MAY_DAY,
+            day(On(5, 8)),
+            ASCENSION,
+            WHIT_MONDAY,
+            day(On(7, 14)),
+            ASSUMPTION,
+            ALL_SAINTS,
+            day(On(11, 11)),
+            CHRISTMAS,
+        ],
+    },
+    Country {
+        code: "GB",
+        zone: "Europe/London",
+        rules: &[
+            NEW_YEAR.moved(Moved::Next),
+            GOOD_FRIDAY,
+            EASTER_MONDAY,
+            monday(5, 1),
+            monday(5, -1),
+            monday(8, -1),
+            CHRISTMAS.moved(Moved::Next),
+            BOXING_DAY.moved(Moved::Next),
+        ],
+    },
+    Country {
+        code: "IE",
+        zone: "Europe/Dublin",
+        rules: &[
+            NEW_YEAR,
+            day(Brigid).since(2023),
+            day(On(3, 17)),
+            EASTER_MONDAY,
+            monday(5, 1),
+            monday(6, 1),
+            monday(8, 1),
+            monday(10, -1),
+            CHRISTMAS,
+            BOXING_DAY,
+        ],
+    },
+    Country {
+        code: "IT",
+        zone: "Europe/Rome",
+        rules: &[
+            NEW_YEAR,
+            EPIPHANY,
+            EASTER,
+            EASTER_MONDAY,
+            day(On(4, 25)),
+            MAY_DAY,
+            day(On(6, 2)),
+            ASSUMPTION,
+            day(On(10, 4)).since(2026),
+            ALL_SAINTS,
+            CONCEPTION,
+            CHRISTMAS,
+            BOXING_DAY,
+        ],
+    },
+    Country {
+        code: "NL",
+        zone: "Europe/Amsterdam",
+        rules: &[
+            NEW_YEAR,
+            GOOD_FRIDAY,
+            EASTER,
+            EASTER_MONDAY,
+            day(Kings),
+            day(EveryFifth(5, 5)),
+            ASCENSION,
+            PENTECOST,
+            WHIT_MONDAY,
+            CHRISTMAS,
+            BOXING_DAY,
+        ],
+    },
+    Country {
+        code: "NO",
+        zone: "Europe/Oslo",
+        rules: &[
+            NEW_YEAR,
+            MAUNDY_THURSDAY,
+            GOOD_FRIDAY,
+            EASTER,
+            EASTER_MONDAY,
+            MAY_DAY,
+            day(On(5, 17)),
+            ASCENSION,
+            PENTECOST,
+            WHIT_MONDAY,
+            CHRISTMAS,
+            BOXING_DAY,
+        ],
+    },
+    Country {
+        code: "PL",
+        zone: "Europe/Warsaw",
+        rules: &[
+            NEW_YEAR,
+            EPIPHANY,
+            EASTER,
+            EASTER_MONDAY,
+            MAY_DAY,
+            day(On(5, 3)),
+            PENTECOST,
+            CORPUS_CHRISTI,
+            ASSUMPTION,
+            ALL_SAINTS,
+            day(On(11, 11)),
+            day(On(12, 24)).since(2025),
+            CHRISTMAS,
+            BOXING_DAY,
+        ],
+    },
+    Country {
+        code: "PT",
+        zone: "Europe/Lisbon",
+        rules: &[
+            NEW_YEAR,
+            GOOD_FRIDAY,
+            EASTER,
+            day(On(4, 25)),
+            MAY_DAY,
+            CORPUS_CHRISTI,
+            day(On(6, 10)),
+            ASSUMPTION,
+            day(On(10, 5)),
+            ALL_SAINTS,
+            day(On(12, 1)),
+            CONCEPTION,
+            CHRISTMAS,
+        ],
+    },
+    Country {
+        code: "SE",
+        zone: "Europe/Stockholm",
+        rules: &[
+            NEW_YEAR,
+            EPIPHANY,
+            GOOD_FRIDAY,
+            EASTER,
+            EASTER_MONDAY,
+            MAY_DAY,
+            ASCENSION,
+            PENTECOST,
+            day(On(6, 6)),
+            MIDSUMMER,
+            NORDIC_ALL_SAINTS,
+            CHRISTMAS,
+            BOXING_DAY,
+        ],
+    },
+    Country {
+        code: "US",
+        zone: "America/New_York",
+        rules: &[
+            NEW_YEAR.moved(Moved::Nearest),
+            monday(1, 3),
+            monday(2, 3),
+            monday(5, -1),
+            day(On(6, 19)).since(2021).moved(Moved::Nearest),
+            day(On(7, 4)).moved(Moved::Nearest),
+            monday(9, 1),
+            monday(10, 2),
+            day(On(11, 11)).moved(Moved::Nearest),
+            day(Nth(11, 4, Weekday::Thursday)),
+            CHRISTMAS.moved(Moved::Nearest),
+        ],
+    },
+];
+
+const GOOD_FRIDAY: Rule = day(Easter(-2));
+const MAUNDY_THURSDAY: Rule = day(Easter(-3));
+const EASTER: Rule = day(Easter(0));
+const EASTER_MONDAY: Rule = day(Easter(1));
+const ASCENSION: Rule = day(Easter(39));
+const PENTECOST: Rule = day(Easter(49));
+const WHIT_MONDAY: Rule = day(Easter(50));
+const CORPUS_CHRISTI: Rule = day(Easter(60));
+const NEW_YEAR: Rule = day(On(1, 1));
+const EPIPHANY: Rule = day(On(1, 6));
+const MAY_DAY: Rule = day(On(5, 1));
+const ASSUMPTION: Rule = day(On(8, 15));
+const ALL_SAINTS: Rule = day(On(11, 1));
+const CONCEPTION: Rule = day(On(12, 8));
+const CHRISTMAS: Rule = day(On(12, 25));
+const BOXING_DAY: Rule = day(On(12, 26));
+const MIDSUMMER: Rule = day(FirstFrom(6, 20, Weekday::Saturday));
+const NORDIC_ALL_SAINTS: Rule = day(FirstFrom(10, 31, Weekday::Saturday));
+
+const fn monday(month: i8, nth: i8) -> Rule {
+    day(Nth(month, nth, Weekday::Monday))
+}
