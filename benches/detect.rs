@@ -270,6 +270,35 @@ fn alone(c: &mut Criterion, kind: &str) {
     group.finish();
 }
 
+/// One tick of 10,000 peers in one group.
+fn peers(c: &mut Criterion) {
+    const PEERS: usize = 10_000;
+    let mut detector = detect::dbscan::Settings::default().build(grid());
+    detector.grow(PEERS);
+    let slots: Vec<Slot> = (0..PEERS).collect();
+    let values = past(18, false);
+    let values = &values[..PEERS];
+    let bands = vec![Band::UNKNOWN; PEERS];
+    let mut out = vec![0.0; PEERS];
+    let mut group = c.benchmark_group("detect");
+    group.throughput(Throughput::Elements(PEERS as u64));
+    let mut index = 0;
+    group.bench_function("10,000 peers, dbscan alone", |bencher| {
+        bencher.iter(|| {
+            index += 1;
+            let batch = Batch {
+                at: index * MINUTE,
+                slots: &slots,
+                values,
+                bands: &bands,
+            };
+            detector.step(&batch, &mut out);
+            black_box(&out);
+        });
+    });
+    group.finish();
+}
+
 fn all(c: &mut Criterion) {
     let deep = |seasonal| Ticks {
         series: 10_000,
@@ -291,6 +320,7 @@ fn all(c: &mut Criterion) {
     for kind in detect::KINDS.iter().filter(|kind| **kind != "dbscan") {
         alone(c, kind);
     }
+    peers(c);
     deep(true).report_bytes(c, "deep, seasonal");
     deep(false).report_bytes(c, "deep, rolling");
     wide.report_bytes(c, "wide");

@@ -13,7 +13,7 @@ use crate::{
 };
 use linfa::traits::Transformer;
 use linfa_clustering::Dbscan as Clustering;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -182,8 +182,9 @@ impl Dbscan {
         }
         let radius = self.settings.epsilon * (channels.len() as f64).sqrt();
         let majority = majority(&points, radius);
+        let majority = Majority::new(&majority);
         for (row, &index) in members.iter().enumerate() {
-            let Some(distance) = nearest(&points, row, &majority) else {
+            let Some(distance) = majority.nearest(points.row(row)) else {
                 continue;
             };
             let score = ((distance / radius) as f32).min(MAX_SCORE);
@@ -252,20 +253,43 @@ fn cells(points: &Array2<f64>, radius: f64) -> (Array2<f64>, Vec<usize>) {
     (cells, kept.iter().map(|&(_, &count)| count).collect())
 }
 
-fn nearest(points: &Array2<f64>, row: usize, majority: &Array2<f64>) -> Option<f64> {
-    let point = points.row(row);
-    majority
-        .rows()
-        .into_iter()
-        .map(|other| {
-            let squares = point
-                .iter()
-                .zip(other)
-                .map(|(one, other)| (one - other).powi(2));
-            squares.sum::<f64>()
-        })
-        .min_by(f64::total_cmp)
-        .map(f64::sqrt)
+/// The points of the majority, ordered for looking up the nearest.
+enum Majority<'a> {
+    /// Of one channel: thousands of peers are looked up among thousands of cells.
+    Sorted(Vec<f64>),
+    Any(&'a Array2<f64>),
+}
+
+impl<'a> Majority<'a> {
+    fn new(points: &'a Array2<f64>) -> Self {
+        if points.ncols() != 1 {
+            return Self::Any(points);
+        }
+        let mut sorted: Vec<f64> = points.iter().copied().collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        Self::Sorted(sorted)
+    }
+
+    /// The distance to the nearest of its points; `None` where there are none.
+    fn nearest(&self, point: ArrayView1<'_, f64>) -> Option<f64> {
+        match self {
+            Self::Sorted(sorted) => {
+                let value = point[0];
+                let above = sorted.partition_point(|&other| other < value);
+                let near = &sorted[above.saturating_sub(1)..sorted.len().min(above + 1)];
+                let distances = near.iter().map(|other| (value - other).abs());
+                distances.min_by(f64::total_cmp)
+            }
+            Self::Any(points) => {
+                let squares = points.rows().into_iter().map(|other| {
+                    let pairs = point.iter().zip(other);
+                    let squares = pairs.map(|(one, other)| (one - other).powi(2));
+                    squares.sum::<f64>()
+                });
+                squares.min_by(f64::total_cmp).map(f64::sqrt)
+            }
+        }
+    }
 }
 
 impl Detector for Dbscan {

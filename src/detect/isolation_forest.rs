@@ -13,8 +13,11 @@
 //! The score of a forest says little by itself, and differs from series to series: what counts is how far it
 //! leaves the range it had for this series.
 
+mod panel;
+
 use super::{
-    Batch, Detector, MAX_SCORE, Problems, Scope, UNMEASURED, is_usable, novelty::Channel, positive,
+    Batch, Detector, MAX_SCORE, PanelDetector, Problems, Scope, UNMEASURED, is_usable,
+    novelty::Channel, positive,
 };
 use crate::{
     series::{Grid, Millis, Slot, Span},
@@ -82,6 +85,12 @@ impl Settings {
         }
         problems.extend(positive("novelty", self.novelty));
         problems
+    }
+
+    /// The detector of the entities of a panel, with a memory of so many steps; `window` and `novelty` are those
+    /// of single series.
+    pub fn build_panel(&self, grid: Grid, memory: usize) -> Box<dyn PanelDetector> {
+        panel::build(self, grid, memory)
     }
 
     /// The detector.

@@ -9,20 +9,25 @@ pub mod dbscan;
 pub mod envelope;
 pub mod forecast_residual;
 pub mod isolation_forest;
+mod lags;
 pub mod mad;
 pub mod matrix_profile;
 mod novelty;
+pub mod one_class_svm;
 mod onset;
+pub mod pca;
 pub mod quantile;
 pub mod seasonal;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod vectors;
 mod verdict;
 pub mod zscore;
 
 pub use combine::{Combine, Weights};
 pub use onset::Onsets;
+pub use vectors::MOST_CHANNELS;
 pub use verdict::{
     AlertingSettings, Flapping, PerSide, SeverityThresholds, Side, Verdict, Verdicts,
 };
@@ -127,6 +132,11 @@ pub trait PanelDetector: Send + std::fmt::Debug {
     fn reset(&mut self, slot: Slot);
     /// Scores one grid time and learns from it, as [`Detector::step`].
     fn step(&mut self, batch: &PanelBatch<'_>, out: &mut [f32]);
+    /// The share that each channel had in the newest score of an entity, in the order of the channels; they sum to
+    /// 1. Empty where there was no score, or the detector cannot tell.
+    fn attribution(&self, _slot: Slot) -> &[f32] {
+        &[]
+    }
     /// Bytes of state, all entities together.
     fn heap_bytes(&self) -> usize;
 }
@@ -180,6 +190,8 @@ kinds! {
     isolation_forest => IsolationForest,
     mad => Mad,
     matrix_profile => MatrixProfile,
+    one_class_svm => OneClassSvm,
+    pca => Pca,
     quantile => Quantile,
     seasonal => Seasonal,
     zscore => Zscore,
@@ -188,8 +200,17 @@ kinds! {
 impl Settings {
     /// The detector over the entities of a panel; `None` where this kind only knows single series.
     pub fn build_panel(&self, grid: Grid) -> Option<Box<dyn PanelDetector>> {
+        self.build_panel_within(grid, vectors::MEMORY)
+    }
+
+    /// As [`Settings::build_panel`], with a [`PanelDetector::memory`] of so many steps at most.
+    pub fn build_panel_within(&self, grid: Grid, most: usize) -> Option<Box<dyn PanelDetector>> {
+        let memory = most.min(vectors::MEMORY);
         match self {
             Self::Dbscan(settings) => Some(settings.build_panel(grid)),
+            Self::IsolationForest(settings) => Some(settings.build_panel(grid, memory)),
+            Self::OneClassSvm(settings) => Some(settings.build_panel(grid, memory)),
+            Self::Pca(settings) => Some(settings.build_panel(grid, memory)),
             _ => None,
         }
     }

@@ -40,6 +40,8 @@ pub struct PanelUnit {
     onsets: Onsets,
     /// Steps of judged past a verdict is derived from anew, and how often that is.
     verdict_memory: usize,
+    /// Steps that a detector may remember.
+    detector_memory: usize,
     /// Slot, when last seen (grid index), and the labels as published.
     entities: BTreeMap<Labels, Entity>,
     free: Vec<Slot>,
@@ -79,7 +81,8 @@ impl PanelUnit {
             .iter()
             .map(|detector| detector.kind())
             .collect();
-        let detectors = build(settings, grid)?;
+        let detector_memory = memory_for_detectors(replay);
+        let detectors = build(settings, grid, detector_memory)?;
         let verdict_memory = memory_of_verdicts(&detectors, replay);
         Ok(Self {
             name: settings.name.as_str().into(),
@@ -95,6 +98,7 @@ impl PanelUnit {
             ),
             verdict_memory,
             onsets: Onsets::new(2 * verdict_memory),
+            detector_memory,
             entities: BTreeMap::new(),
             free: Vec::new(),
             slots: 0,
@@ -233,7 +237,9 @@ impl PanelUnit {
             if guarded(|| detector.step(&batch, &mut out)).is_none() {
                 out.fill(f32::NAN);
                 panics.push((detector.kind(), 1));
-                if let Some(fresh) = self.settings.detectors[position].build_panel(self.grid) {
+                let settings = &self.settings.detectors[position];
+                let memory = self.detector_memory;
+                if let Some(fresh) = settings.build_panel_within(self.grid, memory) {
                     *detector = fresh;
                     detector.grow(self.slots);
                     for (entity, known) in &self.entities {
@@ -427,13 +433,18 @@ pub(super) fn verdict_memory(
     grid: Grid,
     replay: Option<usize>,
 ) -> Result<usize, String> {
-    Ok(memory_of_verdicts(&build(settings, grid)?, replay))
+    let detectors = build(settings, grid, memory_for_detectors(replay))?;
+    Ok(memory_of_verdicts(&detectors, replay))
 }
 
-fn build(settings: &PanelSettings, grid: Grid) -> Result<Vec<Box<dyn PanelDetector>>, String> {
+fn build(
+    settings: &PanelSettings,
+    grid: Grid,
+    memory: usize,
+) -> Result<Vec<Box<dyn PanelDetector>>, String> {
     let detectors = settings.detectors.iter().map(|detector| {
         detector
-            .build_panel(grid)
+            .build_panel_within(grid, memory)
             .ok_or_else(|| format!("detector {} cannot judge a panel", detector.kind()))
     });
     detectors.collect()
@@ -448,9 +459,17 @@ fn memory_of_verdicts(detectors: &[Box<dyn PanelDetector>], replay: Option<usize
     })
 }
 
+/// Where little is replayed, an eighth of it is for each of the two times that the verdicts need, and the rest
+/// for the detectors: without a past to learn from they say nothing.
+fn memory_for_detectors(replay: Option<usize>) -> usize {
+    replay.map_or(usize::MAX, |replay| {
+        replay - 2 * (replay / 8).min(VERDICT_MEMORY)
+    })
+}
+
 fn longest_memory(detectors: &[Box<dyn PanelDetector>]) -> usize {
     let memories = detectors.iter().map(|detector| detector.memory());
-    memories.max().unwrap_or(0).min(VERDICT_MEMORY)
+    memories.max().unwrap_or(0)
 }
 
 /// Channels are distances in scales: nothing is expected, and one scale is ordinary.
@@ -472,141 +491,4 @@ fn farthest(channels: &[&[f32]], row: usize) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STEP: Millis = 60_000;
-
-    fn panel(replay: Option<usize>) -> PanelUnit {
-        let text = "{name: node_health, signals: [cpu, memory], on: [instance], \
-                    detectors: [{dbscan: {}}], alerting: {for: 2m}}";
-        let settings: PanelSettings = serde_yaml::from_str::<serde_yaml::Value>(text)
-            .and_then(serde_yaml::with::singleton_map_recursive::deserialize)
-            .unwrap();
-        let grid = Grid::new(STEP).unwrap();
-        PanelUnit::new(&settings, &UnitOptions::default(), grid, replay).unwrap()
-    }
-
-    fn signal(name: &str, at: Millis, distances: &[f32]) -> Arc<Outcome> {
-        let series = distances
-            .iter()
-            .enumerate()
-            .map(|(index, &distance)| SeriesOutcome {
-                labels: Labels::new([("instance", format!("node-{index:02}"))]).unwrap(),
-                value: 10.0 + 2.0 * distance,
-                band: Band {
-                    expected: 10.0,
-                    lower: 4.0,
-                    upper: 16.0,
-                    scale: 2.0,
-                },
-                score: 0.0,
-                active: false,
-                severity: 0,
-                direction: 0,
-                began: false,
-                since: None,
-                worst: 0,
-                reason: None,
-            });
-        Arc::new(Outcome {
-            unit: name.into(),
-            at,
-            series: series.collect(),
-            ..Outcome::default()
-        })
-    }
-
-    /// Ten nodes together, and one whose memory is far away from the others' from step 20 on.
-    fn inputs(step: i64) -> Vec<Arc<Outcome>> {
-        let wobble = |node: i64| ((node * 7 + step * 3) % 11) as f32 / 20.0;
-        let cpu: Vec<f32> = (0..10).map(wobble).collect();
-        let mut memory = cpu.clone();
-        if step >= 20 {
-            memory[4] = 25.0;
-        }
-        vec![
-            signal("cpu", step * STEP, &cpu),
-            signal("memory", step * STEP, &memory),
-        ]
-    }
-
-    #[test]
-    fn an_entity_that_leaves_its_peers_in_one_channel_is_found() {
-        let mut panel = panel(None);
-        let mut last = Outcome::default();
-        for step in 0..40 {
-            last = panel.advance(step * STEP, &inputs(step), Mode::Publish);
-        }
-        let active: Vec<bool> = last.series.iter().map(|series| series.active).collect();
-        assert_eq!(
-            active.iter().filter(|&&active| active).count(),
-            1,
-            "{active:?}"
-        );
-        assert!(active[4]);
-        assert!(
-            last.chunks
-                .iter()
-                .any(|chunk| chunk.name() == "anomaly_active")
-        );
-    }
-
-    #[test]
-    fn what_the_signals_replay_at_a_start_is_enough_to_agree() {
-        assert!(panel(None).memory() > 200);
-        let replay = 96;
-        let (mut old, mut young) = (panel(Some(replay)), panel(Some(replay)));
-        assert!(young.memory() <= replay, "{}", young.memory());
-        for step in 0..300 {
-            // The odd one out from step 20 on, and once before.
-            let inputs = if step < 100 { inputs(21) } else { inputs(step) };
-            let one = old.advance(step * STEP, &inputs, Mode::Replay);
-            if step <= 299 - replay as i64 {
-                continue;
-            }
-            let other = young.advance(step * STEP, &inputs, Mode::Replay);
-            if step == 299 {
-                let judged = |outcome: &Outcome| -> Vec<(f32, bool, u8)> {
-                    let series = outcome.series.iter();
-                    series
-                        .map(|one| (one.score, one.active, one.severity))
-                        .collect()
-                };
-                assert_eq!(judged(&one), judged(&other));
-                assert!(one.series[4].active);
-            }
-        }
-    }
-
-    #[test]
-    fn a_verdict_ends_while_the_signals_are_excluded() {
-        let mut panel = panel(None);
-        for step in 0..50 {
-            let mut inputs = inputs(step);
-            let excluded = (40..48).contains(&step);
-            for input in inputs.iter_mut().filter(|_| excluded) {
-                let input = Arc::get_mut(input).unwrap();
-                input.excluded = Some("excluded".to_owned());
-            }
-            let outcome = panel.advance(step * STEP, &inputs, Mode::Replay);
-            let node = &outcome.series[4];
-            if excluded {
-                assert!(node.score.is_nan());
-            }
-            if step == 39 || step == 47 {
-                assert_eq!(node.active, step == 39);
-            }
-        }
-    }
-
-    #[test]
-    fn a_late_signal_abstains() {
-        let mut panel = panel(None);
-        for step in 0..40 {
-            let inputs = &inputs(step)[..1];
-            let outcome = panel.advance(step * STEP, inputs, Mode::Replay);
-            assert!(outcome.series.iter().all(|series| !series.active));
-        }
-    }
-}
+mod tests;

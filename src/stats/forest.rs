@@ -74,29 +74,47 @@ pub fn score(path: f32, sample: usize) -> f32 {
 
 /// The directions across which a forest cuts.
 #[derive(Debug, Clone)]
-pub struct Directions<const D: usize>(Vec<Row<D>>);
+pub enum Directions<const D: usize> {
+    /// The first so many coordinates.
+    Axes(usize),
+    /// Any.
+    Oblique(Vec<Row<D>>),
+}
 
 impl<const D: usize> Directions<D> {
     /// The coordinates themselves.
     pub fn axes() -> Self {
-        let axis = |index: usize| std::array::from_fn(|at| f32::from(at == index));
-        Self((0..D).map(axis).collect())
+        Self::Axes(D)
+    }
+
+    /// The first so many coordinates; the others do not matter.
+    pub fn first(count: usize) -> Self {
+        Self::Axes(count.min(D))
     }
 
     /// Random ones, evenly over the sphere, the same for the same seed.
     pub fn random(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let direction = |_| std::array::from_fn(|_| normal(&mut random));
-        Self((0..DIRECTIONS).map(direction).collect())
+        Self::Oblique((0..DIRECTIONS).map(direction).collect())
     }
 
     fn along(&self, direction: u16, row: &Row<D>) -> f32 {
-        let direction = &self.0[usize::from(direction)];
-        direction
-            .iter()
-            .zip(row)
-            .map(|(one, other)| one * other)
-            .sum()
+        match self {
+            Self::Axes(_) => row[usize::from(direction)],
+            Self::Oblique(all) => {
+                let direction = &all[usize::from(direction)];
+                let parts = direction.iter().zip(row);
+                parts.map(|(one, other)| one * other).sum()
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Axes(count) => *count,
+            Self::Oblique(all) => all.len(),
+        }
     }
 }
 
@@ -162,7 +180,7 @@ impl<const D: usize> Growth<'_, D> {
 
     /// A random cut with points on both sides; `None` where the points are the same.
     fn cut(&mut self, points: &[Row<D>]) -> Option<(u16, f32)> {
-        let count = self.directions.0.len();
+        let count = self.directions.len();
         let first = self.random.usize(..count);
         // Turning through them tries every coordinate once.
         (0..TRIES.min(count)).find_map(|turn| {

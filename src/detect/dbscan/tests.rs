@@ -149,3 +149,22 @@ fn an_entity_of_a_panel_that_is_odd_in_one_signal_is_found() {
     assert!(out[40] > 1.0, "{out:?}");
     assert!(out[..40].iter().all(|&score| score == 0.0));
 }
+
+#[test]
+fn the_nearest_of_sorted_points_is_the_nearest_of_all() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut values = |count: usize| -> Vec<f64> { (0..count).map(|_| random.f64()).collect() };
+    let (points, probes) = (values(50), values(200));
+    let column = Array2::from_shape_vec((50, 1), points.clone()).unwrap();
+    let sorted = Majority::new(&column);
+    for probe in probes.into_iter().chain([-1.0, 2.0]) {
+        let distances = points.iter().map(|point| (point - probe).abs());
+        let expected = distances.min_by(f64::total_cmp);
+        assert_eq!(sorted.nearest(ndarray::arr1(&[probe]).view()), expected);
+    }
+    let none = Array2::zeros((0, 1));
+    assert_eq!(
+        Majority::new(&none).nearest(ndarray::arr1(&[1.0]).view()),
+        None
+    );
+}

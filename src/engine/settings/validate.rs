@@ -227,6 +227,11 @@ impl PanelSettings {
             let text = "a panel joins signals: list two or more";
             add(&mut found, "signals", text);
         }
+        if self.signals.len() > detect::MOST_CHANNELS {
+            let (count, most) = (self.signals.len(), detect::MOST_CHANNELS);
+            let text = format!("{count} signals are too many; allowed: 2 to {most}");
+            add(&mut found, "signals", text);
+        }
         check_distinct("signals", &self.signals, &mut found);
         if self.on.is_empty() {
             let text = "list the labels that name the entity, such as [instance]";
@@ -267,7 +272,7 @@ impl PanelSettings {
 }
 
 /// The detectors that look at several values at once; a test compares this with their constructors.
-const PANEL_KINDS: [&str; 1] = ["dbscan"];
+const PANEL_KINDS: [&str; 4] = ["dbscan", "isolation_forest", "one_class_svm", "pca"];
 
 /// Whether `name` can be the name of a label without quotes.
 pub fn is_label_name(name: &str) -> bool {

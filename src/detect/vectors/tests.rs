@@ -1,0 +1,141 @@
+//! What holds for every detector over the channels of an entity.
+
+use super::*;
+use crate::{detect, series::Millis};
+
+const STEP: Millis = 60_000;
+const MEMORY: usize = 450;
+
+fn grid() -> Grid {
+    Grid::new(STEP).unwrap()
+}
+
+fn detectors() -> Vec<Box<dyn PanelDetector>> {
+    ["isolation_forest", "one_class_svm", "pca"]
+        .iter()
+        .map(|kind| {
+            let settings: detect::Settings =
+                serde_json::from_str(&format!("{{{kind:?}: {{}}}}")).unwrap();
+            let mut detector = settings.build_panel_within(grid(), MEMORY).unwrap();
+            detector.grow(2);
+            detector.assign(1, &Labels::new([("instance", "a")]).unwrap());
+            detector
+        })
+        .collect()
+}
+
+fn row(index: i64, channels: usize) -> Vec<f32> {
+    let mut random = fastrand::Rng::with_seed(index as u64);
+    let cause = 4.0 * random.f32() - 2.0;
+    (0..channels)
+        .map(|channel| cause * (channel as f32 + 1.0).sin() + random.f32() - 0.5)
+        .collect()
+}
+
+fn step(detector: &mut dyn PanelDetector, index: i64, row: &[f32]) -> f32 {
+    let channels: Vec<&[f32]> = row.iter().map(std::slice::from_ref).collect();
+    let mut out = [0.0];
+    let batch = PanelBatch {
+        at: index * STEP,
+        slots: &[1],
+        channels: &channels,
+    };
+    detector.step(&batch, &mut out);
+    out[0]
+}
+
+/// Invariants 3 and 4: with gaps, and after another past.
+#[test]
+fn a_replay_of_the_memory_reaches_the_state_of_a_long_run() {
+    for (mut long, mut fresh) in detectors().into_iter().zip(detectors()) {
+        let start = 700;
+        let end = start + fresh.memory() as i64;
+        assert!(fresh.memory() <= MEMORY);
+        for index in 0..end + 150 {
+            let mut row = row(index, 5);
+            if index < start {
+                row.iter_mut().for_each(|value| *value *= 3.0);
+            }
+            // Whole vectors are missing over the end of a turn, and single values.
+            if (900..960).contains(&index) || index % 97 == 0 {
+                continue;
+            }
+            row[index as usize % 5] *= if index % 41 == 0 { f32::NAN } else { 1.0 };
+            let before = step(long.as_mut(), index, &row);
+            if index < start {
+                continue;
+            }
+            let after = step(fresh.as_mut(), index, &row);
+            if index >= end {
+                assert_eq!(
+                    before.to_bits(),
+                    after.to_bits(),
+                    "{} at {index}",
+                    long.kind()
+                );
+                assert!(after.is_finite());
+            }
+        }
+    }
+}
+
+#[test]
+fn ordinary_vectors_are_silent_and_strange_ones_are_not() {
+    for mut detector in detectors() {
+        let mut loud = 0;
+        for index in 0..1_500 {
+            let score = step(detector.as_mut(), index, &row(index, 38));
+            loud += usize::from(score >= 1.0);
+        }
+        assert!(loud <= 3, "{}: {loud}", detector.kind());
+        let mut last = 0.0;
+        for index in 1_500..1_510 {
+            let mut row = row(index, 38);
+            row[..8].fill(7.0);
+            last = step(detector.as_mut(), index, &row);
+        }
+        assert!(last >= 1.0, "{}: {last}", detector.kind());
+    }
+}
+
+#[test]
+fn missing_channels_abstain_and_with_half_of_them_the_entity() {
+    for mut detector in detectors() {
+        for index in 0..600 {
+            let mut row = row(index, 6);
+            // It was never there.
+            row[5] = f32::NAN;
+            step(detector.as_mut(), index, &row);
+        }
+        let mut some = row(600, 6);
+        some[2..].fill(f32::NAN);
+        assert!(step(detector.as_mut(), 600, &some).is_nan());
+        assert!(detector.attribution(1).is_empty());
+        let mut most = row(601, 6);
+        most[3..].fill(f32::NAN);
+        let score = step(detector.as_mut(), 601, &most);
+        assert!(score < 1.0, "{}: {score}", detector.kind());
+        assert!(step(detector.as_mut(), 602, &[f32::NAN; 6]).is_nan());
+    }
+}
+
+#[test]
+fn a_reset_entity_is_as_new_and_memory_does_not_grow() {
+    for (mut used, mut fresh) in detectors().into_iter().zip(detectors()) {
+        for index in 0..1_200 {
+            step(used.as_mut(), index, &row(index + 5_000, 4));
+        }
+        let bytes = used.heap_bytes();
+        used.reset(1);
+        for index in 1_200..2_000 {
+            let row = row(index, 4);
+            let (used, fresh) = (
+                step(used.as_mut(), index, &row),
+                step(fresh.as_mut(), index, &row),
+            );
+            assert_eq!(used.to_bits(), fresh.to_bits());
+        }
+        // How many vectors support a region, and how many components there are, differs.
+        assert!(used.heap_bytes() <= bytes + 4_000, "{}", used.heap_bytes());
+    }
+}

@@ -1,0 +1,154 @@
+use super::*;
+
+const STEP: Millis = 60_000;
+
+fn panel(replay: Option<usize>) -> PanelUnit {
+    let text = "{name: node_health, signals: [cpu, memory], on: [instance], \
+                detectors: [{dbscan: {}}], alerting: {for: 2m}}";
+    let settings: PanelSettings = serde_yaml::from_str::<serde_yaml::Value>(text)
+        .and_then(serde_yaml::with::singleton_map_recursive::deserialize)
+        .unwrap();
+    let grid = Grid::new(STEP).unwrap();
+    PanelUnit::new(&settings, &UnitOptions::default(), grid, replay).unwrap()
+}
+
+fn signal(name: &str, at: Millis, distances: &[f32]) -> Arc<Outcome> {
+    let series = distances
+        .iter()
+        .enumerate()
+        .map(|(index, &distance)| SeriesOutcome {
+            labels: Labels::new([("instance", format!("node-{index:02}"))]).unwrap(),
+            value: 10.0 + 2.0 * distance,
+            band: Band {
+                expected: 10.0,
+                lower: 4.0,
+                upper: 16.0,
+                scale: 2.0,
+            },
+            score: 0.0,
+            active: false,
+            severity: 0,
+            direction: 0,
+            began: false,
+            since: None,
+            worst: 0,
+            reason: None,
+        });
+    Arc::new(Outcome {
+        unit: name.into(),
+        at,
+        series: series.collect(),
+        ..Outcome::default()
+    })
+}
+
+/// Ten nodes together, and one whose memory is far away from the others' from step 20 on.
+fn inputs(step: i64) -> Vec<Arc<Outcome>> {
+    let wobble = |node: i64| ((node * 7 + step * 3) % 11) as f32 / 20.0;
+    let cpu: Vec<f32> = (0..10).map(wobble).collect();
+    let mut memory = cpu.clone();
+    if step >= 20 {
+        memory[4] = 25.0;
+    }
+    vec![
+        signal("cpu", step * STEP, &cpu),
+        signal("memory", step * STEP, &memory),
+    ]
+}
+
+#[test]
+fn an_entity_that_leaves_its_peers_in_one_channel_is_found() {
+    let mut panel = panel(None);
+    let mut last = Outcome::default();
+    for step in 0..40 {
+        last = panel.advance(step * STEP, &inputs(step), Mode::Publish);
+    }
+    let active: Vec<bool> = last.series.iter().map(|series| series.active).collect();
+    assert_eq!(
+        active.iter().filter(|&&active| active).count(),
+        1,
+        "{active:?}"
+    );
+    assert!(active[4]);
+    assert!(
+        last.chunks
+            .iter()
+            .any(|chunk| chunk.name() == "anomaly_active")
+    );
+}
+
+#[test]
+fn what_the_signals_replay_at_a_start_is_enough_to_agree() {
+    assert!(panel(None).memory() > 200);
+    let replay = 96;
+    let (mut old, mut young) = (panel(Some(replay)), panel(Some(replay)));
+    assert!(young.memory() <= replay, "{}", young.memory());
+    for step in 0..300 {
+        // The odd one out from step 20 on, and once before.
+        let inputs = if step < 100 { inputs(21) } else { inputs(step) };
+        let one = old.advance(step * STEP, &inputs, Mode::Replay);
+        if step <= 299 - replay as i64 {
+            continue;
+        }
+        let other = young.advance(step * STEP, &inputs, Mode::Replay);
+        if step == 299 {
+            let judged = |outcome: &Outcome| -> Vec<(f32, bool, u8)> {
+                let series = outcome.series.iter();
+                series
+                    .map(|one| (one.score, one.active, one.severity))
+                    .collect()
+            };
+            assert_eq!(judged(&one), judged(&other));
+            assert!(one.series[4].active);
+        }
+    }
+}
+
+#[test]
+fn detectors_of_vectors_remember_what_is_replayed_and_no_more() {
+    let text = "{name: p, signals: [cpu, memory], on: [instance], detectors: [{dbscan: {}}, \
+                {isolation_forest: {}}, {one_class_svm: {}}, {pca: {}}]}";
+    let settings: PanelSettings = serde_yaml::from_str::<serde_yaml::Value>(text)
+        .and_then(serde_yaml::with::singleton_map_recursive::deserialize)
+        .unwrap();
+    let grid = Grid::new(STEP).unwrap();
+    // Three weeks at 1, 5 and 60 minutes.
+    for (replay, detectors, verdicts) in [(2_944, 2_000, 288), (640, 480, 80), (112, 84, 14)] {
+        let options = UnitOptions::default();
+        let panel = PanelUnit::new(&settings, &options, grid, Some(replay)).unwrap();
+        assert_eq!(longest_memory(&panel.detectors), detectors);
+        assert_eq!(panel.verdict_memory, verdicts);
+        assert!(panel.memory() <= replay);
+    }
+}
+
+#[test]
+fn a_late_signal_abstains() {
+    let mut panel = panel(None);
+    for step in 0..40 {
+        let inputs = &inputs(step)[..1];
+        let outcome = panel.advance(step * STEP, inputs, Mode::Replay);
+        assert!(outcome.series.iter().all(|series| !series.active));
+    }
+}
+
+#[test]
+fn a_verdict_ends_while_the_signals_are_excluded() {
+    let mut panel = panel(None);
+    for step in 0..50 {
+        let mut inputs = inputs(step);
+        let excluded = (40..48).contains(&step);
+        for input in inputs.iter_mut().filter(|_| excluded) {
+            let input = Arc::get_mut(input).unwrap();
+            input.excluded = Some("excluded".to_owned());
+        }
+        let outcome = panel.advance(step * STEP, &inputs, Mode::Replay);
+        let node = &outcome.series[4];
+        if excluded {
+            assert!(node.score.is_nan());
+        }
+        if step == 39 || step == 47 {
+            assert_eq!(node.active, step == 39);
+        }
+    }
+}
