@@ -3,7 +3,7 @@
 //! *When*: what is ordinary has a shape that no ellipse describes, such as a host with several ways of working:
 //! in a panel a vote beside `pca`; on a single series the vector is its eight newest distances from what was
 //! expected. *Cost*: learning takes some 3 ms each 125 steps a series (222 an entity of a panel), so give it to
-//! some thousand series at most; 40 kB a series. *Reference*: Scholkopf, Platt, Shawe-Taylor, Smola &
+//! some thousand series at most; at most 55 kB a series. *Reference*: Scholkopf, Platt, Shawe-Taylor, Smola &
 //! Williamson, "Estimating the support of a high-dimensional distribution" (Neural Computation 2001), with a
 //! Gaussian kernel.
 //!
@@ -91,7 +91,8 @@ impl Region {
         // Without `nu` this would panic; it is checked by the settings.
         let params = Svm::<f64, _>::params().nu_weight(nu).gaussian_kernel(width);
         let svm: Svm<f64, bool> = params.fit(&DatasetBase::new(rows, nothing)).ok()?;
-        let bytes = (count + svm.nsupport() * channels) * size_of::<f64>();
+        // At most: all of them could support it.
+        let bytes = count * (1 + channels) * size_of::<f64>();
         (svm.rho > 0.0).then_some(Self { svm, bytes })
     }
 
