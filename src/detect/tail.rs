@@ -98,7 +98,7 @@ mod tests {
     fn what_comes_back_again_and_again_becomes_ordinary_without_a_long_pause() {
         let mut tail = Tail::new(THRESHOLD);
         let score = |step: usize| {
-            let distance = if step % 10 == 0 { 12.0 } else { 1.0 };
+            let distance = if step.is_multiple_of(10) { 12.0 } else { 1.0 };
             tail.score(distance, THRESHOLD)
         };
         let scores: Vec<f32> = (0..600).map(score).collect();

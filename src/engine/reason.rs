@@ -2,7 +2,6 @@
 //! be a new series.
 
 use super::outcome::SeriesOutcome;
-use std::fmt::Write as _;
 
 /// Channels of a panel that are named.
 const CHANNELS: usize = 3;
@@ -51,26 +50,28 @@ impl Reason {
 
     /// One sentence: the value, what was expected, how far that is, and who says so.
     pub fn sentence(&self, series: &SeriesOutcome) -> String {
-        let mut text = if self.channels.is_empty() {
+        let what = if self.channels.is_empty() {
             of_value(series)
         } else {
             self.of_panel()
         };
-        for (position, (kind, score)) in self.detectors.iter().enumerate() {
-            let before = if position == 0 { "; " } else { ", " };
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{before}{kind} {score:.1}");
+        let scores = self.detectors.iter();
+        let scores: Vec<String> = scores
+            .map(|(kind, score)| format!("{kind} {score:.1}"))
+            .collect();
+        if scores.is_empty() {
+            return what;
         }
-        text
+        format!("{what}; {}", scores.join(", "))
     }
 
     fn of_panel(&self) -> String {
-        let mut text = "farthest from what is expected, in widths of their noise: ".to_owned();
-        for (position, (name, far)) in self.channels.iter().enumerate() {
-            let before = if position == 0 { "" } else { ", " };
-            let _ = write!(text, "{before}{name} {far:+.1}");
-        }
-        text
+        let channels = self.channels.iter();
+        let channels: Vec<String> = channels
+            .map(|(name, far)| format!("{name} {far:+.1}"))
+            .collect();
+        let channels = channels.join(", ");
+        format!("farthest from what is expected, in widths of their noise: {channels}")
     }
 }
 
@@ -87,7 +88,7 @@ fn of_value(series: &SeriesOutcome) -> String {
     } else {
         "above"
     };
-    let mut text = format!(
+    let text = format!(
         "{} is {side} the expected {} ({} to {})",
         short(*value),
         short(band.expected),
@@ -95,10 +96,10 @@ fn of_value(series: &SeriesOutcome) -> String {
         short(band.upper)
     );
     let far = (value - band.expected).abs() / band.scale;
-    if far.is_finite() {
-        let _ = write!(text, " by {far:.1} widths of its noise");
+    if !far.is_finite() {
+        return text;
     }
-    text
+    format!("{text} by {far:.1} widths of its noise")
 }
 
 /// Four significant digits: more nobody reads at night.

@@ -218,7 +218,8 @@ impl AlertingSettings {
         for (field, value) in not_negative {
             let text = format!("{value} is not allowed; allowed: 0 or more");
             let problem = (field.to_owned(), text);
-            if !(value.is_finite() && value >= 0.0) && !problems.contains(&problem) {
+            let allowed = value.is_finite() && value >= 0.0;
+            if !allowed && !problems.contains(&problem) {
                 problems.push(problem);
             }
         }

@@ -156,7 +156,7 @@ impl PanelTask {
         for (outcome, live) in &outcomes {
             self.desk.trail.record(outcome);
             if *live {
-                self.desk.happened(&outcome);
+                self.desk.happened(outcome);
             } else {
                 self.desk.part_panics(&outcome.counts);
             }

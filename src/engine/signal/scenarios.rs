@@ -55,8 +55,12 @@ fn group(text: &str) -> Vec<f64> {
         return vec![number(text)];
     };
     // The sign of the step is the first after the start's own.
-    let sign = start[1..].find(['+', '-']).map(|at| at + 1);
-    let (start, step) = sign.map_or((start, 0.0), |at| (&start[..at], number(&start[at..])));
+    let signs = start.char_indices().skip(1);
+    let sign = signs.into_iter().find(|(_, one)| "+-".contains(*one));
+    let (start, step) = sign.map_or((start, 0.0), |(at, _)| {
+        let (start, step) = start.split_at(at);
+        (start, number(step))
+    });
     (0..=number(times) as usize)
         .map(|index| number(start) + index as f64 * step)
         .collect()
