@@ -166,6 +166,7 @@ struct ConfigFile {
     panels: Vec<PanelSettings>,
     #[serde(default)]
     alertmanagers: Vec<alertmanager::Settings>,
+    #[serde(default)]
     calendars: Vec<CalendarSettings>,
 }
 
