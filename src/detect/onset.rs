@@ -4,10 +4,10 @@
 //! *Why*: an incident of an hour is one event. A score that says so sixty times hides the next event, and
 //! every second crossing costs the trust of those who look at it. *How*: while the greatest score of
 //! the last [`BLOCK`] to twice as many steps is anomalous, only a score [`GROWTH`] times as large is news; what
-//! is anomalous and no news scores between [`ONGOING`] and [`KNOWN`], which nothing ordinary does. Verdicts are made of the combined score itself: they
-//! stay on for as long as the incident lasts. *Cost*: 12 bytes a series. *Reference*: refractory periods in
-//! the Numenta benchmark add 6 to 56 points to every detector; constants were chosen on its public half, where
-//! the score hardly depends on them (50 to 150 steps, 1.5 to 3 times).
+//! is anomalous and no news scores between [`ONGOING`] and [`KNOWN`]. Verdicts are made of the combined score
+//! itself: they stay on for as long as the incident lasts. *Cost*: 12 bytes a series. *Reference*: refractory
+//! periods, as in the Numenta benchmark (Lavin & Ahmad 2015, arXiv:1510.03336); the constants were chosen on
+//! its public half.
 
 use crate::series::Slot;
 
