@@ -1,7 +1,7 @@
 //! Detectors of vectors on a single series: the vector is its newest distances from what was expected.
 
 use super::{
-    Batch, Detector, Scope,
+    Batch,
     vectors::{Calm, Learner, Vectors},
 };
 use crate::series::{Grid, Slot};
@@ -38,33 +38,27 @@ impl<L: Learner> Lagged<L> {
             recent: Vec::new(),
         }
     }
-}
 
-impl<L: Learner + 'static> Detector for Lagged<L> {
-    fn kind(&self) -> &'static str {
-        L::KIND
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Series
-    }
-
-    fn memory(&self) -> usize {
+    /// See [`super::Detector::memory`].
+    pub(super) fn memory(&self) -> usize {
         self.vectors.span() + LAGS
     }
 
-    fn grow(&mut self, slots: usize) {
+    /// See [`super::Detector::grow`].
+    pub(super) fn grow(&mut self, slots: usize) {
         self.vectors.make_room(slots);
         let slots = slots.max(self.recent.len());
         self.recent.resize(slots, [f32::NAN; LAGS]);
     }
 
-    fn reset(&mut self, slot: Slot) {
+    /// See [`super::Detector::reset`].
+    pub(super) fn reset(&mut self, slot: Slot) {
         self.vectors.forget(slot);
         self.recent[slot] = [f32::NAN; LAGS];
     }
 
-    fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
+    /// See [`super::Detector::step`].
+    pub(super) fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
         let index = self.grid.index(batch.at);
         for (at, &slot) in batch.slots.iter().enumerate() {
             let band = &batch.bands[at];
@@ -82,7 +76,8 @@ impl<L: Learner + 'static> Detector for Lagged<L> {
         }
     }
 
-    fn heap_bytes(&self) -> usize {
+    /// See [`super::Detector::heap_bytes`].
+    pub(super) fn heap_bytes(&self) -> usize {
         self.vectors.bytes() + self.recent.capacity() * size_of::<Recent>()
     }
 }

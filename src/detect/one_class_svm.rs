@@ -11,11 +11,11 @@
 //! root of its logarithm against that of the border, which orders vectors the same way and goes on rising with the distance.
 
 use super::{
-    Detector, PanelDetector, Problems,
+    Batch, Detector, PanelDetector, Problems, Scope,
     lags::Lagged,
     vectors::{Calm, Learner, Rows, Vectors},
 };
-use crate::series::Grid;
+use crate::series::{Grid, Slot};
 use linfa::{DatasetBase, traits::Fit};
 use linfa_svm::Svm;
 use ndarray::{Array1, Array2};
@@ -137,6 +137,36 @@ impl Learner for Support {
 
     fn bytes(&self, region: &Region) -> usize {
         region.bytes
+    }
+}
+
+impl Detector for Lagged<Support> {
+    fn kind(&self) -> &'static str {
+        Support::KIND
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Series
+    }
+
+    fn memory(&self) -> usize {
+        self.memory()
+    }
+
+    fn grow(&mut self, slots: usize) {
+        self.grow(slots);
+    }
+
+    fn reset(&mut self, slot: Slot) {
+        self.reset(slot);
+    }
+
+    fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
+        self.step(batch, out);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.heap_bytes()
     }
 }
 

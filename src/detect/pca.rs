@@ -14,11 +14,11 @@
 //! algorithm for the minimum covariance determinant estimator", Technometrics 1999).
 
 use super::{
-    Detector, PanelDetector, Problems,
+    Batch, Detector, PanelDetector, Problems, Scope,
     lags::Lagged,
     vectors::{Calm, Learner, Rows, Vectors},
 };
-use crate::series::Grid;
+use crate::series::{Grid, Slot};
 use linfa_linalg::eigh::Eigh;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use serde::Deserialize;
@@ -191,6 +191,36 @@ impl Learner for Components {
 
     fn bytes(&self, plane: &Plane) -> usize {
         (plane.mean.len() + plane.axes.len() + plane.along.len()) * size_of::<f64>()
+    }
+}
+
+impl Detector for Lagged<Components> {
+    fn kind(&self) -> &'static str {
+        Components::KIND
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Series
+    }
+
+    fn memory(&self) -> usize {
+        self.memory()
+    }
+
+    fn grow(&mut self, slots: usize) {
+        self.grow(slots);
+    }
+
+    fn reset(&mut self, slot: Slot) {
+        self.reset(slot);
+    }
+
+    fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
+        self.step(batch, out);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.heap_bytes()
     }
 }
 
