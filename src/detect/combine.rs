@@ -1,7 +1,20 @@
 //! How the scores of several detectors become one.
 //!
-//! A member without a score (`NaN`) abstains: it is left out, neither for nor against. `all` and
-//! `at_least` need a quorum: at least half of the members must have a score, or there is none.
+//! A member without a score (`NaN`) abstains: it is left out, neither for nor against. `all`, `at_least` and
+//! `weighted` need a quorum: at least half of the members (of `weighted`: of the weight) must have a score, or there
+//! is none.
+//!
+//! Every member is on one scale before it comes here: 1 is where values leave what is ordinary for *this* series,
+//! however heavy its tail, so that no member shouts the others down. How each gets there:
+//!
+//! | members | calibrated by |
+//! |---|---|
+//! | changepoint, forecast_residual, mad, quantile, seasonal, zscore | `tail`: distances the series reaches now and then raise its threshold |
+//! | envelope, isolation_forest, matrix_profile | `novelty`: distance outside the range of everything the series did before |
+//! | one_class_svm, pca, isolation_forest over a panel | a quantile of the rates of the entity's own past (`vectors`) |
+//! | dbscan | the peers: their spread, now and in the newest steps, is the unit. Its own past does not count: an instance that has always been unlike its peers would become ordinary |
+//!
+//! So the result is on that scale too: it is never above the greatest score of a member, nor below the least one.
 
 use super::Problems;
 use serde::{Deserialize, Deserializer};
@@ -20,7 +33,12 @@ pub enum Combine {
     Any,
     /// Anomalous where so many members say so: the n-th greatest score.
     AtLeast(usize),
-    /// The weighted mean, by the kind of the member; a member that is not named weighs 1.
+    /// The weighted quadratic mean, by the kind of the member; a member that is not named weighs 1.
+    ///
+    /// Scores are distances, and distances in several directions add up by their squares. With the plain mean a
+    /// member would be outvoted by those that see nothing because they look for something else: one at 3 and three
+    /// at 0 would be less than 1. Here one alone must reach `sqrt(all weight / own weight)` to give 1: of three equal
+    /// ones 1.7, of four 2; with three quarters of the weight 1.15, with a quarter 2.
     Weighted(Weights),
 }
 
@@ -42,6 +60,20 @@ impl Weights {
 
     fn of(&self, position: usize) -> f32 {
         self.by_position.get(position).copied().unwrap_or(1.0)
+    }
+
+    /// The weighted quadratic mean of those present; `NaN` where they have less than half of the weight of all.
+    fn mean(&self, present: &[(usize, f32)], members: usize) -> f32 {
+        let all: f32 = (0..members).map(|position| self.of(position)).sum();
+        let present = present.iter();
+        let (weight, sum) = present.fold((0.0, 0.0), |(weight, sum), &(position, score)| {
+            let own = self.of(position);
+            (weight + own, sum + own * score * score)
+        });
+        if 2.0 * weight < all {
+            return f32::NAN;
+        }
+        (sum / weight).sqrt()
     }
 }
 
@@ -127,17 +159,7 @@ impl Combine {
                 nth_greatest(present, (*least).clamp(1, present.len()))
             }
             Self::All | Self::AtLeast(_) => f32::NAN,
-            Self::Weighted(weights) => {
-                let weight: f32 = present
-                    .iter()
-                    .map(|&(position, _)| weights.of(position))
-                    .sum();
-                let sum: f32 = present
-                    .iter()
-                    .map(|&(position, score)| weights.of(position) * score)
-                    .sum();
-                sum / weight
-            }
+            Self::Weighted(weights) => weights.mean(present, members),
         }
     }
 }
@@ -150,6 +172,7 @@ fn nth_greatest(present: &mut [(usize, f32)], n: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const NONE: f32 = f32::NAN;
 
@@ -182,13 +205,57 @@ mod tests {
         check(&Combine::AtLeast(2), &[2.0, NONE], 2.0);
     }
 
+    fn weighted(weights: &[(&str, f32)], members: &[&str]) -> Combine {
+        let weights = weights
+            .iter()
+            .map(|&(kind, weight)| (kind.to_owned(), weight));
+        Combine::Weighted(Weights::new(weights.collect())).for_members(members)
+    }
+
     #[test]
     fn weights_go_by_kind_and_abstention_takes_the_weight_away() {
-        let weights = BTreeMap::from([("zscore".to_owned(), 3.0)]);
-        let combine = Combine::Weighted(Weights::new(weights)).for_members(&["envelope", "zscore"]);
-        check(&combine, &[0.0, 2.0], 1.5);
+        let combine = weighted(&[("zscore", 3.0)], &["envelope", "zscore"]);
+        check(&combine, &[0.0, 2.0], 3.0_f32.sqrt());
+        check(&combine, &[2.0, 0.0], 1.0);
         check(&combine, &[NONE, 2.0], 2.0);
-        check(&combine, &[0.5, NONE], 0.5);
+        // A quarter of the weight is no quorum.
+        check(&combine, &[0.5, NONE], NONE);
+        check(&combine, &[NONE, NONE], NONE);
+    }
+
+    #[test]
+    fn one_loud_member_is_not_outvoted_by_those_that_see_nothing() {
+        let combine = weighted(&[], &["dbscan", "envelope", "seasonal", "zscore"]);
+        check(&combine, &[0.0, 0.0, 0.0, 3.0], 1.5);
+        check(&combine, &[0.0, 0.0, 0.0, 2.0], 1.0);
+        // A little above the threshold it needs a second one that is nearly there.
+        check(&combine, &[0.0, 0.0, 1.2, 1.2], 0.72_f32.sqrt());
+        check(&combine, &[1.0, 1.0, 1.0, 1.0], 1.0);
+    }
+
+    proptest! {
+        #[test]
+        fn the_result_is_on_the_scale_of_the_members(
+            scores in proptest::collection::vec(proptest::option::of(0.0_f32..1_000.0), 1..6),
+            weights in proptest::collection::vec(0.1_f32..10.0, 6),
+            least in 1_usize..6,
+        ) {
+            let kinds = ["a", "b", "c", "d", "e", "f"];
+            let named: Vec<(&str, f32)> = kinds.into_iter().zip(weights).collect();
+            let columns: Vec<[f32; 1]> = scores.iter().map(|score| [score.unwrap_or(NONE)]).collect();
+            let slices: Vec<&[f32]> = columns.iter().map(|column| &column[..]).collect();
+            let present: Vec<f32> = scores.iter().copied().flatten().collect();
+            let low = present.iter().copied().fold(f32::INFINITY, f32::min);
+            let high = present.iter().copied().fold(0.0, f32::max);
+            let at_least = Combine::AtLeast(least.min(scores.len()));
+            let weighted = weighted(&named, &kinds[..scores.len()]);
+            for combine in [Combine::Max, Combine::Any, Combine::All, at_least, weighted] {
+                let mut out = [0.0];
+                combine.apply(&slices, &mut out);
+                let inside = out[0] >= low * (1.0 - 1e-5) && out[0] <= high * (1.0 + 1e-5);
+                prop_assert!(out[0].is_nan() || inside, "{combine:?} of {scores:?} gave {}", out[0]);
+            }
+        }
     }
 
     #[test]
