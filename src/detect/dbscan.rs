@@ -1,30 +1,39 @@
 //! Which series are unlike their peers at this very time.
 //!
+//! Two views must agree, and the score is the lesser of both: a series is *apart* where it is outside the cluster
+//! that holds most of its peers (DBSCAN), and *far* where it is many spreads (median absolute deviations, floored)
+//! from the median of its peers (over a panel: in any one channel). Clusters alone take the odd one of three to eight
+//! noisy peers for an outlier, distance alone takes the end of a long row of peers for one. Scores are in the same unit
+//! as those of `zscore`: so many spreads, over `mad`.
+//!
 //! *When*: several series that should be alike, such as the pods of one deployment or the hosts of one
 //! tier; over a panel, entities that should be alike in several signals at once. *Cost*: a clustering of
 //! each group a step: about 20 us for 100 peers. *Reference*: Ester et al., "A density-based algorithm for
-//! discovering clusters" (KDD 1996), with a radius in spreads of the group; peers in a band of their own
-//! (two deployments under one name, say) have no majority, and then nobody is judged: set `by`.
+//! discovering clusters" (KDD 1996), with a radius in spreads of the group; for few peers the spread is corrected as by
+//! Croux & Rousseeuw, "Time-efficient algorithms for two highly robust estimators of scale" (COMPSTAT 1992). Where
+//! peers are in two camps of the same size (two deployments under one name, say), there is no majority, and nobody
+//! is judged: set `by`.
 
-use super::{Batch, Detector, MAX_SCORE, PanelBatch, PanelDetector, Problems, Scope, positive};
+mod majority;
+
+use super::{
+    Batch, Detector, MAX_SCORE, PanelBatch, PanelDetector, Peers, Problems, Scope, positive,
+};
 use crate::{
     series::{Grid, Labels, Millis, Slot},
     stats::robust,
 };
-use linfa::traits::Transformer;
-use linfa_clustering::Dbscan as Clustering;
+use majority::{Majority, majority};
 use ndarray::{Array2, ArrayView1};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The fewest peers of which one can be told apart.
 const FEWEST: usize = 3;
-/// More peers than this are put into cells first: many points in one place make the clustering quadratic.
-const EXACT: usize = 256;
-/// More cells than this are thinned out.
-const MOST: usize = 2_000;
-/// Cells in a radius.
-const CELLS: f64 = 16.0;
+/// Steps whose median spread is the usual one of a group: noise that lasts for some steps must not make the spread
+/// of a few peers small by chance. With [`Settings::of`] as it is by default less than a restart leaves for detectors
+/// across series to settle in.
+const USUAL: usize = 56;
 /// The spread of a group is never taken smaller than this share of its middle.
 const LEAST_SPREAD: f32 = 0.005;
 /// Peers that have always been the same leave no spread to measure by: being unlike them is worth this.
@@ -38,6 +47,8 @@ pub struct Settings {
     pub by: Vec<String>,
     /// Peers belong together when they are nearer than this many spreads of their group.
     pub epsilon: f64,
+    /// A series is far from its peers at so many spreads from their median.
+    pub mad: f64,
     /// A series is anomalous when it was apart in so many ...
     pub least: usize,
     /// ... of so many newest steps.
@@ -49,6 +60,8 @@ impl Default for Settings {
         Self {
             by: Vec::new(),
             epsilon: 3.0,
+            // As `zscore` has it.
+            mad: 6.0,
             least: 3,
             of: 5,
         }
@@ -59,6 +72,7 @@ impl Settings {
     /// Problems by field; empty where all is well.
     pub fn validate(&self) -> Problems {
         let mut problems = positive("epsilon", self.epsilon);
+        problems.extend(positive("mad", self.mad));
         if !(1..=100).contains(&self.of) {
             let text = format!("{} is not allowed; allowed: 1 to 100", self.of);
             problems.push(("of".into(), text));
@@ -91,6 +105,7 @@ impl Settings {
             groups: Vec::new(),
             membership: Vec::new(),
             recent: Vec::new(),
+            newest: Vec::new(),
         }
     }
 }
@@ -103,42 +118,116 @@ struct Dbscan {
     groups: Vec<Group>,
     /// Per slot, its group.
     membership: Vec<usize>,
-    /// Per slot, `of` distances from the majority in radiuses, by place of the step.
+    /// Per slot, the newest `of` scores, by place of the step.
     recent: Vec<f32>,
+    /// Per slot, the grid index of the newest of them.
+    newest: Vec<i64>,
 }
 
-/// What is remembered of peers: per channel, the spreads of the newest steps.
-#[derive(Debug, Clone, Default)]
+/// What is remembered of peers.
+#[derive(Debug, Clone)]
 struct Group {
+    /// Per channel, the spreads of the newest [`USUAL`] steps, by place of the step.
     spreads: Vec<f32>,
+    /// Grid index of the newest of them.
+    newest: i64,
+    /// Of the newest step: who had a value, who of them is with the majority, and where those are (first channel).
+    present: Vec<Slot>,
+    together: usize,
+    low: f32,
+    high: f32,
+}
+
+impl Group {
+    const NEW: Self = Self {
+        spreads: Vec::new(),
+        newest: i64::MIN,
+        present: Vec::new(),
+        together: 0,
+        low: f32::INFINITY,
+        high: f32::NEG_INFINITY,
+    };
+
+    /// A step begins: nothing is known of it, nor of steps that were left out.
+    fn begin(&mut self, index: i64, channels: usize) {
+        if self.spreads.len() != channels * USUAL {
+            self.spreads = vec![f32::NAN; channels * USUAL];
+        }
+        for column in self.spreads.chunks_exact_mut(USUAL) {
+            pass(column, self.newest, index);
+        }
+        self.newest = index;
+        self.present.clear();
+        self.together = 0;
+        (self.low, self.high) = (f32::INFINITY, f32::NEG_INFINITY);
+    }
+
+    /// Takes in the spread of a channel; the one to measure by. The median over time: at a moment when all agree by
+    /// chance a small difference is no news.
+    fn spread(&mut self, column: usize, now: f32) -> f32 {
+        let newest = &mut self.spreads[column * USUAL..(column + 1) * USUAL];
+        newest[place(self.newest, USUAL)] = now;
+        now.max(robust::median_of(&mut robust::finite(newest)))
+    }
+
+    fn joined(&mut self, value: f32) {
+        self.together += 1;
+        self.low = self.low.min(value);
+        self.high = self.high.max(value);
+    }
+}
+
+/// Where grid index `index` is kept in a ring.
+fn place(index: i64, length: usize) -> usize {
+    index.rem_euclid(length as i64) as usize
+}
+
+/// Forgets what was in the places of the steps after `newest` up to `index`.
+fn pass(ring: &mut [f32], newest: i64, index: i64) {
+    let length = ring.len() as i64;
+    for missed in newest.saturating_add(1).max(index - length + 1)..=index {
+        ring[place(missed, ring.len())] = f32::NAN;
+    }
+}
+
+/// The peers of one group at one step, as points in spreads around their median.
+struct Points {
+    points: Array2<f64>,
+    /// Whether there was a spread to measure by.
+    measured: bool,
 }
 
 impl Dbscan {
     fn score(&mut self, at: Millis, slots: &[Slot], channels: &[&[f32]], out: &mut [f32]) {
-        let place = self.grid.index(at).rem_euclid(self.settings.of as i64) as usize;
+        let index = self.grid.index(at);
         let mut members = vec![Vec::new(); self.groups.len()];
-        for (index, &slot) in slots.iter().enumerate() {
-            out[index] = f32::NAN;
+        for (row, &slot) in slots.iter().enumerate() {
+            out[row] = f32::NAN;
             // The clustering would panic at a NaN.
-            if channels.iter().all(|channel| channel[index].is_finite()) {
-                members[self.membership[slot]].push(index);
+            if channels.iter().all(|channel| channel[row].is_finite()) {
+                members[self.membership[slot]].push(row);
             }
         }
-        for (group, members) in members.iter().enumerate() {
+        for (number, members) in members.iter().enumerate() {
+            let group = &mut self.groups[number];
+            group.begin(index, channels.len());
+            group.present.extend(members.iter().map(|&row| slots[row]));
             if members.len() >= FEWEST {
-                self.score_group(group, place, members, channels, out);
+                self.score_group(number, members, channels, out);
             }
         }
-        for (index, &slot) in slots.iter().enumerate() {
-            out[index] = self.confirmed(slot, place, out[index]);
+        for (row, &slot) in slots.iter().enumerate() {
+            out[row] = self.confirmed(slot, index, out[row]);
         }
     }
 
     /// The `least`-th greatest of the newest `of` scores; `NaN` with fewer than `least`.
-    fn confirmed(&mut self, slot: Slot, place: usize, score: f32) -> f32 {
+    fn confirmed(&mut self, slot: Slot, index: i64, score: f32) -> f32 {
         let of = self.settings.of;
         let recent = &mut self.recent[slot * of..(slot + 1) * of];
-        recent[place] = score;
+        pass(recent, self.newest[slot], index);
+        self.newest[slot] = index;
+        recent[place(index, of)] = score;
         if score.is_nan() {
             return f32::NAN;
         }
@@ -151,47 +240,30 @@ impl Dbscan {
     fn score_group(
         &mut self,
         group: usize,
-        place: usize,
         members: &[usize],
         channels: &[&[f32]],
         out: &mut [f32],
     ) {
-        let of = self.settings.of;
-        let spreads = &mut self.groups[group].spreads;
-        spreads.resize(channels.len() * of, f32::NAN);
-        let mut points = Array2::zeros((members.len(), channels.len()));
-        let mut measured = true;
-        for (column, channel) in channels.iter().enumerate() {
-            let values: Vec<f32> = members.iter().map(|&index| channel[index]).collect();
-            let (middle, now) = middle_and_spread(&values);
-            let newest = &mut spreads[column * of..(column + 1) * of];
-            newest[place] = now;
-            // The median over time: at a moment when all agree by chance a small difference is no news.
-            let usual = robust::median_of(&mut robust::finite(newest));
-            let spread = now.max(usual).max(LEAST_SPREAD * middle.abs());
-            measured &= spread > 0.0 || values.iter().all(|&value| value == middle);
-            let spread = if spread > 0.0 {
-                spread
-            } else {
-                f32::MIN_POSITIVE
-            };
-            for (row, value) in values.iter().enumerate() {
-                let point = f64::from(value - middle) / f64::from(spread);
-                points[(row, column)] = point.clamp(-1e6, 1e6);
-            }
-        }
+        let group = &mut self.groups[group];
+        let Points { points, measured } = points(group, members, channels);
+        // Noise in several channels adds up.
         let radius = self.settings.epsilon * (channels.len() as f64).sqrt();
         let majority = majority(&points, radius);
         let majority = Majority::new(&majority);
         for (row, &index) in members.iter().enumerate() {
-            let Some(distance) = majority.nearest(points.row(row)) else {
+            let point = points.row(row);
+            let Some(apart) = majority.nearest(point) else {
                 continue;
             };
-            let score = ((distance / radius) as f32).min(MAX_SCORE);
-            out[index] = if score < 1.0 {
-                0.0
-            } else if measured {
-                score
+            let apart = apart / radius;
+            if apart < 1.0 {
+                group.joined(channels[0][index]);
+                out[index] = 0.0;
+                continue;
+            }
+            let far = farthest(point) / self.settings.mad;
+            out[index] = if measured {
+                (apart.min(far) as f32).min(MAX_SCORE)
             } else {
                 UNMEASURED
             };
@@ -199,97 +271,49 @@ impl Dbscan {
     }
 }
 
+fn points(group: &mut Group, members: &[usize], channels: &[&[f32]]) -> Points {
+    let mut points = Array2::zeros((members.len(), channels.len()));
+    let mut measured = true;
+    for (column, channel) in channels.iter().enumerate() {
+        let values: Vec<f32> = members.iter().map(|&index| channel[index]).collect();
+        let (middle, now) = middle_and_spread(&values);
+        let spread = group.spread(column, now).max(LEAST_SPREAD * middle.abs());
+        measured &= spread > 0.0 || values.iter().all(|&value| value == middle);
+        let spread = if spread > 0.0 {
+            spread
+        } else {
+            f32::MIN_POSITIVE
+        };
+        for (row, value) in values.iter().enumerate() {
+            let point = f64::from(value - middle) / f64::from(spread);
+            points[(row, column)] = point.clamp(-1e6, 1e6);
+        }
+    }
+    Points { points, measured }
+}
+
+/// How far a point is from the middle in the channel in which it is farthest.
+fn farthest(point: ArrayView1<'_, f64>) -> f64 {
+    point.iter().fold(0.0, |far, one| one.abs().max(far))
+}
+
 /// The median and how far values lie from it: the median absolute deviation, or where more than half are
 /// the same, 0.
 fn middle_and_spread(values: &[f32]) -> (f32, f32) {
-    robust::median_and_mad(values).unwrap_or((0.0, 0.0))
+    let (middle, spread) = robust::median_and_mad(values).unwrap_or((0.0, 0.0));
+    (middle, small_sample(values.len()) * spread)
 }
 
-/// The points of the cluster that holds more than half of all, one for each cell; none where no cluster
-/// does.
-fn majority(points: &Array2<f64>, radius: f64) -> Array2<f64> {
-    let (cells, weights) = cells(points, radius);
-    // With two as the least number of neighbours every member is a core: no order of points matters.
-    let clusters = Clustering::params(2).tolerance(radius).transform(&cells);
-    let Ok(clusters) = clusters else {
-        return Array2::zeros((0, points.ncols()));
-    };
-    let mut rows: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (row, cluster) in clusters.iter().enumerate() {
-        // A cell apart from all others is a cluster of its own: it may hold many points.
-        rows.entry(cluster.unwrap_or(usize::MAX - row))
-            .or_default()
-            .push(row);
-    }
-    let all: usize = weights.iter().sum();
-    let greatest = rows
-        .into_values()
-        .find(|rows| 2 * rows.iter().map(|&row| weights[row]).sum::<usize>() > all);
-    cells.select(ndarray::Axis(0), &greatest.unwrap_or_default())
-}
-
-/// Few points as they are; many as the middles of the cells they fall in. With the number of points in each.
-fn cells(points: &Array2<f64>, radius: f64) -> (Array2<f64>, Vec<usize>) {
-    if points.nrows() <= EXACT {
-        return (points.clone(), vec![1; points.nrows()]);
-    }
-    let size = radius / CELLS;
-    let mut counts: BTreeMap<Vec<i64>, usize> = BTreeMap::new();
-    for row in points.rows() {
-        let cell = row
-            .iter()
-            .map(|value| (value / size).round() as i64)
-            .collect();
-        *counts.entry(cell).or_default() += 1;
-    }
-    let stride = counts.len().div_ceil(MOST);
-    let kept: Vec<(&Vec<i64>, &usize)> = counts.iter().step_by(stride).collect();
-    let mut cells = Array2::zeros((kept.len(), points.ncols()));
-    for (row, (cell, _)) in kept.iter().enumerate() {
-        for (column, &number) in cell.iter().enumerate() {
-            cells[(row, column)] = number as f64 * size;
-        }
-    }
-    (cells, kept.iter().map(|&(_, &count)| count).collect())
-}
-
-/// The points of the majority, ordered for looking up the nearest.
-enum Majority<'a> {
-    /// Of one channel: thousands of peers are looked up among thousands of cells.
-    Sorted(Vec<f64>),
-    Any(&'a Array2<f64>),
-}
-
-impl<'a> Majority<'a> {
-    fn new(points: &'a Array2<f64>) -> Self {
-        if points.ncols() != 1 {
-            return Self::Any(points);
-        }
-        let mut sorted: Vec<f64> = points.iter().copied().collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        Self::Sorted(sorted)
-    }
-
-    /// The distance to the nearest of its points; `None` where there are none.
-    fn nearest(&self, point: ArrayView1<'_, f64>) -> Option<f64> {
-        match self {
-            Self::Sorted(sorted) => {
-                let value = point[0];
-                let above = sorted.partition_point(|&other| other < value);
-                let near = &sorted[above.saturating_sub(1)..sorted.len().min(above + 1)];
-                let distances = near.iter().map(|other| (value - other).abs());
-                distances.min_by(f64::total_cmp)
-            }
-            Self::Any(points) => {
-                let squares = points.rows().into_iter().map(|other| {
-                    let pairs = point.iter().zip(other);
-                    let squares = pairs.map(|(one, other)| (one - other).powi(2));
-                    squares.sum::<f64>()
-                });
-                squares.min_by(f64::total_cmp).map(f64::sqrt)
-            }
-        }
-    }
+/// What the median absolute deviation of so few values is multiplied by to be right on average, see the reference.
+fn small_sample(count: usize) -> f32 {
+    const FACTORS: [f32; 10] = [
+        1.0, 1.0, 1.196, 1.495, 1.363, 1.206, 1.2, 1.14, 1.129, 1.107,
+    ];
+    let many = count as f32;
+    FACTORS
+        .get(count)
+        .copied()
+        .unwrap_or_else(|| many / (many - 0.8))
 }
 
 impl Detector for Dbscan {
@@ -302,7 +326,7 @@ impl Detector for Dbscan {
     }
 
     fn memory(&self) -> usize {
-        self.settings.of
+        self.settings.of + USUAL
     }
 
     fn grow(&mut self, slots: usize) {
@@ -310,11 +334,12 @@ impl Detector for Dbscan {
             return;
         }
         if self.groups.is_empty() {
-            self.groups.push(Group::default());
+            self.groups.push(Group::NEW);
             self.known.insert(Labels::default(), 0);
         }
         self.membership.resize(slots, 0);
         self.recent.resize(slots * self.settings.of, f32::NAN);
+        self.newest.resize(slots, i64::MIN);
     }
 
     fn assign(&mut self, slot: Slot, labels: &Labels) {
@@ -324,7 +349,7 @@ impl Detector for Dbscan {
             .entry(labels.only(&self.settings.by))
             .or_insert(next);
         if group == next {
-            self.groups.push(Group::default());
+            self.groups.push(Group::NEW);
         }
         self.membership[slot] = group;
     }
@@ -332,19 +357,34 @@ impl Detector for Dbscan {
     fn reset(&mut self, slot: Slot) {
         let of = self.settings.of;
         self.recent[slot * of..(slot + 1) * of].fill(f32::NAN);
+        self.newest[slot] = i64::MIN;
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
         self.score(batch.at, batch.slots, &[batch.values], out);
     }
 
+    fn peers(&self, slot: Slot) -> Option<Peers<'_>> {
+        let group = &self.groups[*self.membership.get(slot)?];
+        (group.together > 0).then_some(Peers {
+            present: &group.present,
+            together: group.together,
+            low: group.low,
+            high: group.high,
+        })
+    }
+
     fn heap_bytes(&self) -> usize {
         let groups: usize = self
             .groups
             .iter()
-            .map(|group| group.spreads.capacity() * size_of::<f32>())
+            .map(|group| {
+                group.spreads.capacity() * size_of::<f32>()
+                    + group.present.capacity() * size_of::<Slot>()
+            })
             .sum();
         self.membership.capacity() * size_of::<usize>()
+            + self.newest.capacity() * size_of::<i64>()
             + self.recent.capacity() * size_of::<f32>()
             + groups
     }
@@ -356,7 +396,7 @@ impl PanelDetector for Dbscan {
     }
 
     fn memory(&self) -> usize {
-        self.settings.of
+        self.settings.of + USUAL
     }
 
     fn grow(&mut self, slots: usize) {
@@ -373,6 +413,10 @@ impl PanelDetector for Dbscan {
 
     fn step(&mut self, batch: &PanelBatch<'_>, out: &mut [f32]) {
         self.score(batch.at, batch.slots, batch.channels, out);
+    }
+
+    fn peers(&self, slot: Slot) -> Option<Peers<'_>> {
+        Detector::peers(self, slot)
     }
 
     fn heap_bytes(&self) -> usize {

@@ -88,8 +88,25 @@ pub trait Detector: Copied + Send + std::fmt::Debug {
     /// Scores one grid time and learns from it. `out[i]` is the score of `batch.slots[i]`, never
     /// negative; `NaN` where it abstains (missing value, warm-up).
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]);
+    /// Where the peers of a series were at the newest step; `None` where it was not compared with any.
+    fn peers(&self, _slot: Slot) -> Option<Peers<'_>> {
+        None
+    }
     /// Bytes of state, all series together.
     fn heap_bytes(&self) -> usize;
+}
+
+/// The peers of one series, itself among them, at one time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Peers<'a> {
+    /// Those that had a value.
+    pub present: &'a [Slot],
+    /// How many of them are together; more than half.
+    pub together: usize,
+    /// The least value of those; over a panel, of its first channel.
+    pub low: f32,
+    /// The greatest value of those.
+    pub high: f32,
 }
 
 /// A copy of a detector with its state, to score what it must not learn from. Every detector that is
@@ -133,9 +150,14 @@ pub trait PanelDetector: Send + std::fmt::Debug {
     /// Scores one grid time and learns from it, as [`Detector::step`].
     fn step(&mut self, batch: &PanelBatch<'_>, out: &mut [f32]);
     /// The share that each channel had in the newest score of an entity, in the order of the channels; they sum to
-    /// 1. Empty where there was no score, or the detector cannot tell.
-    fn attribution(&self, _slot: Slot) -> &[f32] {
-        &[]
+    /// 1. Empty where there was no score, or the detector cannot tell. Worked out when asked for: only a verdict
+    /// that is on needs it.
+    fn attribution(&self, _slot: Slot) -> Vec<f32> {
+        Vec::new()
+    }
+    /// Where the peers of an entity were at the newest step, as [`Detector::peers`].
+    fn peers(&self, _slot: Slot) -> Option<Peers<'_>> {
+        None
     }
     /// Bytes of state, all entities together.
     fn heap_bytes(&self) -> usize;
@@ -223,6 +245,12 @@ pub fn defaults() -> Vec<Settings> {
         Settings::ForecastResidual(forecast_residual::Settings::default()),
         Settings::Zscore(zscore::Settings::default()),
     ]
+}
+
+/// What watches a signal that names no detectors, but says which of its series should be alike.
+pub fn defaults_among_peers() -> Vec<Settings> {
+    let dbscan = Settings::Dbscan(dbscan::Settings::default());
+    [vec![dbscan], defaults()].concat()
 }
 
 /// The least scale of a series with these newest values (sorted), see [`baseline::scale_floor`]; `NaN` where

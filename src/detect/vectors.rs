@@ -59,9 +59,25 @@ pub(super) trait Learner: Send + Debug + Clone {
     fn learn(&self, rows: Rows<'_>, turn: i64) -> Option<Self::Model>;
     /// How unusual a vector is; finite.
     fn rate(&self, model: &Self::Model, row: &[f32]) -> f32;
-    /// How much of the rate each channel carries, not negative and in any unit; nothing where that cannot be told.
-    fn carried(&self, _model: &Self::Model, _row: &[f32]) -> Vec<f32> {
-        Vec::new()
+    /// How much of the rate each channel carries, not negative and in any unit.
+    ///
+    /// Here by asking: how much the rate falls when the channel becomes ordinary, and how much it rises when all
+    /// others are ordinary already, half of each. One alone would miss channels that stand in for each other, the
+    /// other those that are odd only together. They are the last and the first term of a Shapley value (Shapley,
+    /// "A value for n-person games", 1953), which asks for every set of others.
+    fn carried(&self, model: &Self::Model, row: &[f32]) -> Vec<f32> {
+        let (mut without, mut only) = (row.to_vec(), vec![ORDINARY; row.len()]);
+        let (all, none) = (self.rate(model, &without), self.rate(model, &only));
+        let carried = row.iter().enumerate().map(|(channel, &value)| {
+            without[channel] = ORDINARY;
+            only[channel] = value;
+            let falls = all - self.rate(model, &without);
+            let rises = self.rate(model, &only) - none;
+            without[channel] = value;
+            only[channel] = ORDINARY;
+            (0.5 * (falls + rises)).max(0.0)
+        });
+        carried.collect()
     }
     /// Bytes of a model.
     fn bytes(&self, model: &Self::Model) -> usize;
@@ -117,8 +133,8 @@ struct Entity<M> {
     /// The turn in which it was learned last, and what.
     turn: Option<i64>,
     model: Option<Known<M>>,
-    /// Of the newest vector, see [`PanelDetector::attribution`].
-    shares: Vec<f32>,
+    /// The newest vector, as it was rated; empty where it was not.
+    rated: Vec<f32>,
 }
 
 /// A model, with the rates it gives.
@@ -147,7 +163,7 @@ impl<M> Entity<M> {
             newest: None,
             turn: None,
             model: None,
-            shares: Vec::new(),
+            rated: Vec::new(),
         }
     }
 
@@ -231,7 +247,7 @@ impl<L: Learner> Vectors<L> {
         row: impl ExactSizeIterator<Item = f32>,
     ) -> f32 {
         let entity = &mut self.entities[slot];
-        entity.shares.clear();
+        entity.rated.clear();
         entity.pass(index, row.len(), self.spans.window);
         let turn = (index - entity.offset).div_euclid(self.spans.turn);
         if entity.turn != Some(turn) {
@@ -256,7 +272,7 @@ impl<L: Learner> Vectors<L> {
         self.row
             .iter_mut()
             .for_each(|value| *value = or_ordinary(*value));
-        entity.shares = shares(self.learner.carried(&known.model, &self.row));
+        entity.rated.extend_from_slice(&self.row);
         known.score(
             self.learner.rate(&known.model, &self.row),
             self.spans.calm.steps,
@@ -270,7 +286,7 @@ impl<L: Learner> Vectors<L> {
                 let rates = known.rates.capacity() * size_of::<f32>();
                 self.learner.bytes(&known.model) + known.live.capacity() + rates
             });
-            (entity.ring.capacity() + entity.shares.capacity()) * size_of::<f32>() + model
+            (entity.ring.capacity() + entity.rated.capacity()) * size_of::<f32>() + model
         };
         self.entities.capacity() * size_of::<Entity<L::Model>>()
             + self.entities.iter().map(bytes).sum::<usize>()
@@ -288,9 +304,12 @@ impl<M> Known<M> {
     }
 }
 
+/// As far from its baseline as a channel is that does what is expected of it.
+const ORDINARY: f32 = 0.0;
+
 /// A channel that is missing is taken for ordinary.
 fn or_ordinary(value: f32) -> f32 {
-    if value.is_nan() { 0.0 } else { value }
+    if value.is_nan() { ORDINARY } else { value }
 }
 
 fn shares(mut carried: Vec<f32>) -> Vec<f32> {
@@ -374,8 +393,14 @@ impl<L: Learner> PanelDetector for Vectors<L> {
         }
     }
 
-    fn attribution(&self, slot: Slot) -> &[f32] {
-        &self.entities[slot].shares
+    fn attribution(&self, slot: Slot) -> Vec<f32> {
+        let entity = &self.entities[slot];
+        match &entity.model {
+            Some(known) if !entity.rated.is_empty() => {
+                shares(self.learner.carried(&known.model, &entity.rated))
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn heap_bytes(&self) -> usize {

@@ -99,6 +99,29 @@ fn ordinary_vectors_are_silent_and_strange_ones_are_not() {
 }
 
 #[test]
+fn channels_that_are_wild_are_named() {
+    for mut detector in detectors() {
+        for index in 0..1_200 {
+            step(detector.as_mut(), index, &row(index, 12));
+        }
+        assert!(detector.attribution(0).is_empty(), "it has no score");
+        let mut wild = row(1_200, 12);
+        wild[3] = 9.0;
+        wild[7] = -9.0;
+        step(detector.as_mut(), 1_200, &wild);
+        let shares = detector.attribution(1);
+        let kind = detector.kind();
+        assert_eq!(shares.len(), 12, "{kind}");
+        assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-4, "{kind}");
+        let mut order: Vec<usize> = (0..12).collect();
+        order.sort_by(|&one, &other| shares[other].total_cmp(&shares[one]));
+        order.truncate(2);
+        order.sort_unstable();
+        assert_eq!(order, [3, 7], "{kind}: {shares:?}");
+    }
+}
+
+#[test]
 fn missing_channels_abstain_and_with_half_of_them_the_entity() {
     for mut detector in detectors() {
         for index in 0..600 {
