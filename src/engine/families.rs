@@ -1,6 +1,6 @@
 //! The families every unit publishes beside its predictions.
 
-use super::outcome::Horizon;
+use super::outcome::{Contributor, Group, Horizon};
 use crate::{
     detect::Verdict,
     expo::{self, Chunk, Kind, RenderedLabels, names},
@@ -58,33 +58,58 @@ pub(super) fn detector_scores(scores: impl Iterator<Item = (Arc<RenderedLabels>,
     own("anomaly_detector_score", samples)
 }
 
-/// `anomaly_group_ratio` over series given as group labels and whether they are active.
-pub(super) fn group_ratio(
-    unit: &str,
-    replica: Option<&str>,
-    series: impl Iterator<Item = (Labels, bool)>,
-) -> Chunk {
-    let mut groups: BTreeMap<Labels, (u32, u32)> = BTreeMap::new();
-    for (group, active) in series {
-        let (on, all) = groups.entry(group).or_default();
-        *on += u32::from(active);
-        *all += 1;
+/// One series that was judged, as a member of its group.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) group: Labels,
+    pub(super) active: bool,
+    /// The combined score.
+    pub(super) score: f32,
+    /// Which series of the outcome.
+    pub(super) index: usize,
+}
+
+/// The groups of these series, sorted by labels.
+pub(super) fn groups(series: impl Iterator<Item = Judged>) -> Vec<Group> {
+    let mut groups: BTreeMap<Labels, (usize, Vec<Contributor>)> = BTreeMap::new();
+    for one in series {
+        let (judged, active) = groups.entry(one.group).or_default();
+        *judged += 1;
+        if one.active {
+            active.push(Contributor {
+                index: one.index,
+                score: one.score,
+            });
+        }
     }
-    let samples = groups
-        .iter()
-        .map(|(group, &(on, all))| {
-            let own: Vec<_> = group
-                .iter()
-                .map(|(name, value)| (names::published_label_name(name), value))
-                .collect();
-            let pairs = own.iter().map(|(name, value)| (name.as_ref(), *value));
-            (
-                rendered(pairs.chain([("signal", unit)]), replica),
-                f64::from(on) / f64::from(all),
-            )
-        })
-        .collect();
-    own("anomaly_group_ratio", samples)
+    let groups = groups.into_iter().map(|(labels, (judged, mut active))| {
+        let count = active.len();
+        // Sorting is stable: of equals the first by labels.
+        active.sort_by(|one, other| other.score.total_cmp(&one.score));
+        active.truncate(Group::MOST_TOP);
+        Group {
+            labels,
+            judged,
+            active: count,
+            top: active,
+        }
+    });
+    groups.collect()
+}
+
+/// `anomaly_group_ratio`.
+pub(super) fn group_ratio(unit: &str, replica: Option<&str>, groups: &[Group]) -> Chunk {
+    let samples = groups.iter().map(|group| {
+        let own: Vec<_> = group
+            .labels
+            .iter()
+            .map(|(name, value)| (names::published_label_name(name), value))
+            .collect();
+        let pairs = own.iter().map(|(name, value)| (name.as_ref(), *value));
+        let labels = rendered(pairs.chain([("signal", unit)]), replica);
+        (labels, group.ratio())
+    });
+    own("anomaly_group_ratio", samples.collect())
 }
 
 /// `anomaly_events_total`: verdicts begun below and above what was expected.
@@ -159,4 +184,38 @@ fn own(name: &str, samples: Samples) -> Chunk {
     debug_assert!(known.is_some(), "{name} is not in the list of our families");
     let (kind, help) = known.map_or((Kind::Gauge, ""), |family| (family.kind, family.help));
     Chunk::new(name.into(), help.into(), kind, samples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_names_its_anomalous_series_the_farthest_first_and_ten_at_most() {
+        let group = |name: &str| Labels::new([("app", name)]).unwrap();
+        let shop = (0..12).map(|index| Judged {
+            group: group("shop"),
+            active: true,
+            score: (index % 7) as f32,
+            index,
+        });
+        let calm = (12..16).map(|index| Judged {
+            group: group("calm"),
+            active: index == 14,
+            score: 9.0,
+            index,
+        });
+        let groups = groups(shop.chain(calm));
+        let told: Vec<_> = groups
+            .iter()
+            .map(|one| (one.labels.get("app"), one.judged, one.active, one.ratio()))
+            .collect();
+        assert_eq!(
+            told,
+            [(Some("calm"), 4, 1, 0.25), (Some("shop"), 12, 12, 1.0)]
+        );
+        let top = |group: &Group| -> Vec<usize> { group.top.iter().map(|one| one.index).collect() };
+        assert_eq!(top(&groups[0]), [14]);
+        assert_eq!(top(&groups[1]), [6, 5, 4, 11, 3, 10, 2, 9, 1, 8]);
+    }
 }

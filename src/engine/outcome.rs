@@ -57,6 +57,39 @@ pub struct SeriesOutcome {
     pub reason: Option<Box<Reason>>,
 }
 
+/// The series of one group at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// The labels that make the group; none where all series are one.
+    pub labels: Labels,
+    /// Series that were judged.
+    pub judged: usize,
+    /// Of those, how many are anomalous.
+    pub active: usize,
+    /// The anomalous ones that are farthest off, farthest first: at most [`MOST_TOP`](Group::MOST_TOP).
+    pub top: Vec<Contributor>,
+}
+
+impl Group {
+    /// More than so many series nobody reads in an alert.
+    pub const MOST_TOP: usize = 10;
+
+    /// The share that is anomalous.
+    pub fn ratio(&self) -> f64 {
+        self.active as f64 / self.judged as f64
+    }
+}
+
+/// An anomalous series of a group.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Contributor {
+    /// Which of [`Outcome::series`].
+    pub index: usize,
+    /// Its combined score, which stays above 1 for as long as it is anomalous; see
+    /// [`SeriesOutcome::score`] for the published one.
+    pub score: f32,
+}
+
 /// What one evaluation of one unit produced.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -68,6 +101,8 @@ pub struct Outcome {
     pub series: Vec<SeriesOutcome>,
     /// The labels that make a group of series; none: all series are one.
     pub group_by: Arc<[String]>,
+    /// The groups, sorted by labels; live only.
+    pub groups: Vec<Group>,
     /// The horizons forecast, shortest first.
     pub horizons: Arc<[Horizon]>,
     /// `forecasts[i * horizons.len() + j]`: series `i`, horizon `j`.

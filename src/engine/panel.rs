@@ -1,11 +1,12 @@
 //! A panel as a unit: the outcomes of several signals, joined on labels, judged as one vector per
 //! entity.
 
+mod why;
+
 use super::{
-    families::{self, Severities},
+    families::{self, Judged, Severities},
     guard::guarded,
-    outcome::{Counts, Mode, Outcome, SeriesOutcome},
-    reason::Reason,
+    outcome::{Counts, Group, Mode, Outcome, SeriesOutcome},
     settings::PanelSettings,
     signal::UnitOptions,
 };
@@ -134,7 +135,7 @@ impl PanelUnit {
         let mut news = vec![f32::NAN; slots.len()];
         self.onsets.step(index, &slots, &scored.combined, &mut news);
         let verdicts = self.judge(at, &slots, &scored);
-        let outcome = self.outcome(at, mode, &joined, &scored, &news, &verdicts, panics);
+        let outcome = self.outcome(at, mode, inputs, &joined, &scored, &news, &verdicts, panics);
         self.forget(index);
         outcome
     }
@@ -310,6 +311,7 @@ impl PanelUnit {
         &mut self,
         at: Millis,
         mode: Mode,
+        inputs: &[Arc<Outcome>],
         joined: &Joined,
         scored: &Scored,
         scores: &[f32],
@@ -346,12 +348,23 @@ impl PanelUnit {
                 began: verdicts[row].began,
                 since: verdicts[row].since(at, self.grid),
                 worst: verdicts[row].worst,
-                reason: verdicts[row]
-                    .active
-                    .then(|| Box::new(self.reason(joined.row(row), scored, row))),
+                reason: (verdicts[row].active && (mode != Mode::Replay || verdicts[row].began))
+                    .then(|| Box::new(self.reason(inputs, joined, scored, row))),
             });
+        let judged = scores.iter().zip(verdicts).enumerate();
+        let judged = judged.filter(|(_, (score, _))| score.is_finite());
+        let judged = judged.map(|(row, (_, verdict))| Judged {
+            group: Labels::default(),
+            active: verdict.active,
+            score: scored.combined[row],
+            index: row,
+        });
+        let groups = match mode {
+            Mode::Publish => families::groups(judged),
+            Mode::Replay | Mode::Study => Vec::new(),
+        };
         let chunks = match mode {
-            Mode::Publish => self.chunks(joined, scores, verdicts),
+            Mode::Publish => self.chunks(joined, scores, verdicts, &groups),
             Mode::Replay | Mode::Study => Vec::new(),
         };
         let unit = Arc::clone(&self.name);
@@ -359,17 +372,11 @@ impl PanelUnit {
             unit,
             at,
             series: series.collect(),
+            groups,
             chunks,
             counts,
             ..Outcome::default()
         }
-    }
-
-    fn reason(&self, channels: &[f32], scored: &Scored, row: usize) -> Reason {
-        let kinds = self.detectors.iter().map(|detector| detector.kind());
-        let scores = scored.members.iter().map(|member| member[row]);
-        let names = self.settings.signals.iter().map(String::as_str);
-        Reason::new(kinds, scores).of_channels(names.zip(channels.iter().copied()))
     }
 
     fn chunks(
@@ -377,6 +384,7 @@ impl PanelUnit {
         joined: &Joined,
         scores: &[f32],
         verdicts: &[Verdict],
+        groups: &[Group],
     ) -> Vec<crate::expo::Chunk> {
         let labels: Vec<_> = joined
             .entities
@@ -388,13 +396,8 @@ impl PanelUnit {
             .zip(verdicts)
             .map(|(&score, &verdict)| Severities { score, verdict });
         let replica = self.replica.as_deref();
-        let group = scores
-            .iter()
-            .zip(verdicts)
-            .filter(|(score, _)| score.is_finite())
-            .map(|(_, verdict)| (Labels::default(), verdict.active));
         let mut chunks = families::anomalies(&labels, judged);
-        chunks.push(families::group_ratio(&self.name, replica, group));
+        chunks.push(families::group_ratio(&self.name, replica, groups));
         chunks.push(families::events_total(&self.name, replica, self.begun));
         chunks.retain(|chunk| !chunk.is_empty());
         chunks

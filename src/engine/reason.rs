@@ -2,18 +2,102 @@
 //! be a new series.
 
 use super::outcome::SeriesOutcome;
+use crate::{
+    detect::Peers,
+    series::{Labels, Slot},
+};
 
 /// Channels of a panel that are named.
 const CHANNELS: usize = 3;
+/// So many peers beside a series are few: they are named.
+const FEW_PEERS: usize = 5;
 
 /// Why a verdict is on.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Reason {
     /// The detectors that have a score, with it, greatest first.
     pub detectors: Vec<(&'static str, f32)>,
-    /// Of a panel: the signals farthest from what is expected of them, in widths of their noise (signed),
-    /// farthest first.
-    pub channels: Vec<(String, f32)>,
+    /// Of a panel: the signals that matter most, at most three. By their share in the score where a detector can
+    /// tell it, else by how far they are from what is expected of them.
+    pub channels: Vec<Channel>,
+    /// Where the peers are, if it was compared with any.
+    pub peers: Option<Around>,
+}
+
+/// One signal of a panel, of one entity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Channel {
+    /// The signal.
+    pub signal: String,
+    /// Its share in the score, 0 to 1; `None` where no detector can tell.
+    pub share: Option<f32>,
+    /// How far it is from what is expected, in widths of its noise (signed).
+    pub far: f32,
+    /// Its value; `NaN` where it is not known any more.
+    pub value: f32,
+    /// What was expected of it; `NaN` where that is not known.
+    pub expected: f32,
+}
+
+/// Where the peers of a series are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Around {
+    /// How many there are with a value now, the series itself among them.
+    pub present: usize,
+    /// How many of those are together.
+    pub together: usize,
+    /// Between which values; `None` over a panel.
+    pub between: Option<(f32, f32)>,
+    /// The others, by the labels that tell them from the series; empty where they are more than a few.
+    pub named: Vec<Labels>,
+}
+
+impl Around {
+    /// `peers` of the series `own` at `slot`, whose labels are those of `name`.
+    pub(super) fn new<'a>(
+        peers: &Peers<'_>,
+        slot: Slot,
+        own: &Labels,
+        name: impl Fn(Slot) -> Option<&'a Labels>,
+    ) -> Self {
+        let others = || peers.present.iter().filter(|&&other| other != slot);
+        let named = match others().count() {
+            0..=FEW_PEERS => others()
+                .filter_map(|&other| Some(unlike(name(other)?, own)))
+                .collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            present: peers.present.len(),
+            together: peers.together,
+            between: Some((peers.low, peers.high)),
+            named,
+        }
+    }
+
+    fn phrase(&self) -> String {
+        let Self {
+            present, together, ..
+        } = self;
+        let place = match self.between {
+            Some((low, high)) => format!("between {} and {}", short(low), short(high)),
+            None => "together".to_owned(),
+        };
+        let mut phrase = format!("{together} of {present} peers are {place}");
+        if !self.named.is_empty() {
+            let named: Vec<String> = self.named.iter().map(Labels::to_string).collect();
+            phrase += &format!(" (with {})", named.join(", "));
+        }
+        phrase
+    }
+}
+
+/// The labels of `one` that `other` does not have.
+fn unlike(one: &Labels, other: &Labels) -> Labels {
+    let own = one.iter();
+    let own = own.filter(|(name, value)| other.get(name) != Some(value));
+    // They are labels already: no name is empty or comes twice.
+    Labels::new(own).unwrap_or_default()
 }
 
 impl Reason {
@@ -29,49 +113,76 @@ impl Reason {
         detectors.sort_by(|one, other| other.1.total_cmp(&one.1));
         Self {
             detectors,
-            channels: Vec::new(),
+            ..Self::default()
         }
     }
 
-    /// The same, naming the farthest of these channels of a panel.
+    /// The same with those of a panel's channels that matter most; each is its signal, its distance, and its share
+    /// in the score where that is known.
     pub(super) fn of_channels<'a>(
         mut self,
-        channels: impl Iterator<Item = (&'a str, f32)>,
+        channels: impl Iterator<Item = (&'a str, f32, Option<f32>)>,
     ) -> Self {
-        let mut channels: Vec<_> = channels.filter(|(_, far)| far.is_finite()).collect();
-        channels.sort_by(|one, other| other.1.abs().total_cmp(&one.1.abs()));
+        let known = channels.filter(|(_, far, _)| far.is_finite());
+        let mut channels: Vec<_> = known.filter(|(_, _, share)| *share != Some(0.0)).collect();
+        channels.sort_by(|one, other| {
+            let shares = other.2.unwrap_or(0.0).total_cmp(&one.2.unwrap_or(0.0));
+            shares.then(other.1.abs().total_cmp(&one.1.abs()))
+        });
         channels.truncate(CHANNELS);
-        self.channels = channels
-            .into_iter()
-            .map(|(name, far)| (name.to_owned(), far))
-            .collect();
+        let channels = channels.into_iter().map(|(signal, far, share)| Channel {
+            signal: signal.to_owned(),
+            share,
+            far,
+            value: f32::NAN,
+            expected: f32::NAN,
+        });
+        self.channels = channels.collect();
         self
     }
 
-    /// One sentence: the value, what was expected, how far that is, and who says so.
+    /// One sentence: the value, what was expected, how far that is, where the peers are, and who says so.
     pub fn sentence(&self, series: &SeriesOutcome) -> String {
         let what = if self.channels.is_empty() {
             of_value(series)
         } else {
             self.of_panel()
         };
+        let peers = self.peers.as_ref().map(Around::phrase);
         let scores = self.detectors.iter();
         let scores: Vec<String> = scores
             .map(|(kind, score)| format!("{kind} {score:.1}"))
             .collect();
-        if scores.is_empty() {
-            return what;
-        }
-        format!("{what}; {}", scores.join(", "))
+        let scores = (!scores.is_empty()).then(|| scores.join(", "));
+        let parts = [Some(what), peers, scores];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 
     fn of_panel(&self) -> String {
-        let channels = self.channels.iter();
-        let channels: Vec<String> = channels
-            .map(|(name, far)| format!("{name} {far:+.1}"))
-            .collect();
-        let channels = channels.join(", ");
-        format!("farthest from what is expected, in widths of their noise: {channels}")
+        let shares = self.channels.iter().any(|channel| channel.share.is_some());
+        let lead = if shares {
+            "most of it is"
+        } else {
+            "farthest from what is expected:"
+        };
+        let channels = self.channels.iter().map(Channel::phrase);
+        let channels = channels.collect::<Vec<_>>().join(", ");
+        format!("{lead} {channels}")
+    }
+}
+
+impl Channel {
+    fn phrase(&self) -> String {
+        let Self { signal, far, .. } = self;
+        let share = self.share.map(|share| format!(", {:.0} %", 100.0 * share));
+        let share = share.unwrap_or_default();
+        if self.value.is_finite() && self.expected.is_finite() {
+            let (value, expected) = (short(self.value), short(self.expected));
+            return format!(
+                "{signal} {value} instead of {expected} ({far:+.1} widths of its noise{share})"
+            );
+        }
+        format!("{signal} ({far:+.1} widths of its noise{share})")
     }
 }
 
@@ -164,18 +275,63 @@ mod tests {
     #[test]
     fn a_panel_names_its_farthest_channels() {
         let channels = [
-            ("cpu", 0.5),
-            ("memory", -25.0),
-            ("disk", f32::NAN),
-            ("net", 4.0),
-            ("io", 1.0),
+            ("cpu", 0.5, None),
+            ("memory", -25.0, None),
+            ("disk", f32::NAN, None),
+            ("net", 4.0, None),
+            ("io", 1.0, None),
         ];
         let reason = Reason::new(["pca"].into_iter(), [2.0].into_iter());
         let reason = reason.of_channels(channels.into_iter());
         assert_eq!(
             reason.sentence(&series(25.0, band())),
-            "farthest from what is expected, in widths of their noise: memory -25.0, net +4.0, io +1.0; pca 2.0"
+            "farthest from what is expected: memory (-25.0 widths of its noise), net (+4.0 widths of its noise), io (+1.0 widths of its noise); pca 2.0"
         );
+    }
+
+    #[test]
+    fn a_panel_names_the_channels_that_carry_the_score() {
+        let channels = [
+            ("cpu", 8.0, Some(0.1)),
+            ("memory", -3.0, Some(0.7)),
+            ("disk", 2.0, Some(0.2)),
+            ("net", 9.0, Some(0.0)),
+        ];
+        let reason = Reason::new(["pca"].into_iter(), [2.0].into_iter());
+        let mut reason = reason.of_channels(channels.into_iter());
+        let named: Vec<&str> = reason.channels.iter().map(|one| &*one.signal).collect();
+        assert_eq!(named, ["memory", "disk", "cpu"]);
+        (reason.channels[0].value, reason.channels[0].expected) = (0.25, 0.5);
+        assert_eq!(
+            reason.sentence(&series(25.0, band())),
+            "most of it is memory 0.25 instead of 0.5 (-3.0 widths of its noise, 70 %), disk (+2.0 widths of its noise, 20 %), cpu (+8.0 widths of its noise, 10 %); pca 2.0"
+        );
+    }
+
+    #[test]
+    fn peers_are_counted_and_a_few_of_them_named() {
+        let all: Vec<Labels> = (0..7)
+            .map(|pod| Labels::new([("app", "shop".to_owned()), ("pod", format!("p{pod}"))]))
+            .map(Result::unwrap)
+            .collect();
+        let around = |present: &[Slot]| {
+            let peers = Peers {
+                present,
+                together: present.len() - 1,
+                low: 9.5,
+                high: 10.25,
+            };
+            Around::new(&peers, 0, &all[0], |slot| all.get(slot))
+        };
+        let mut reason = Reason::new(["dbscan"].into_iter(), [2.0].into_iter());
+        reason.peers = Some(around(&[0, 1, 2]));
+        let sentence = reason.sentence(&series(30.0, Band::UNKNOWN));
+        assert_eq!(
+            sentence,
+            "30 where nothing is known to expect; 2 of 3 peers are between 9.5 and 10.25 (with {pod=\"p1\"}, {pod=\"p2\"}); dbscan 2.0"
+        );
+        let many = around(&[0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(many.phrase(), "6 of 7 peers are between 9.5 and 10.25");
     }
 
     #[test]

@@ -77,6 +77,10 @@ pub struct SignalSettings {
     /// How the detectors' scores become one.
     #[serde(default)]
     pub combine: detect::Combine,
+    /// Series with the same values of these labels should be alike: `dbscan` compares them, in the default set and
+    /// where it has no `by` of its own.
+    #[serde(default)]
+    pub peers: Vec<String>,
     /// Labels by which `anomaly_group_ratio` counts; one group where left out.
     #[serde(default)]
     pub group_by: Vec<String>,
@@ -129,6 +133,7 @@ impl SignalSettings {
             detector_scores: false,
             sustained_scores: false,
             combine: detect::Combine::default(),
+            peers: Vec::new(),
             group_by: Vec::new(),
             alerting: detect::AlertingSettings::default(),
             severity: detect::SeverityThresholds::default(),
@@ -136,9 +141,21 @@ impl SignalSettings {
         }
     }
 
-    /// The detectors: those given, or the default set.
+    /// The detectors: those given, or the default set; with `peers` told to the one that compares them.
     pub fn detectors(&self) -> Vec<detect::Settings> {
-        self.detectors.clone().unwrap_or_else(detect::defaults)
+        let usual = || match self.peers.is_empty() {
+            true => detect::defaults(),
+            false => detect::defaults_among_peers(),
+        };
+        let mut detectors = self.detectors.clone().unwrap_or_else(usual);
+        for detector in &mut detectors {
+            if let detect::Settings::Dbscan(settings) = detector
+                && settings.by.is_empty()
+            {
+                settings.by.clone_from(&self.peers);
+            }
+        }
+        detectors
     }
 
     /// The grid; `None` where the step is not positive, which `validate` refuses.

@@ -1,5 +1,7 @@
 //! The JSON that the page reads.
 
+mod why;
+
 use super::{
     ConfigReport, Server, State,
     query::Query,
@@ -18,6 +20,7 @@ use std::{
     cmp::Reverse,
     sync::{Arc, PoisonError, atomic::Ordering},
 };
+use why::{Evidence, GroupOfSeries, evidence, groups};
 
 /// Series of a signal in one answer, unless asked otherwise.
 const SERIES: usize = 50;
@@ -118,6 +121,8 @@ struct SeriesList {
     now: Millis,
     signal: Arc<str>,
     step_ms: Millis,
+    /// The groups with anomalous series, those with the greatest share first.
+    groups: Vec<GroupOfSeries>,
     series: Vec<Series>,
 }
 
@@ -132,6 +137,7 @@ struct Series {
     /// While active: since when, and a sentence why.
     since: Option<Millis>,
     reason: Option<String>,
+    evidence: Option<Evidence>,
     points: Vec<Point>,
     forecasts: Vec<Forecast>,
 }
@@ -230,14 +236,16 @@ fn since(query: &Query) -> Result<Millis, String> {
 }
 
 fn list(unit: &UnitHandle, wanted: Wanted, now: Millis) -> SeriesList {
-    let series = match unit.fresh(now) {
-        Some(outcome) => of_outcome(&outcome, &unit.trail, wanted),
+    let fresh = unit.fresh(now);
+    let series = match &fresh {
+        Some(outcome) => of_outcome(outcome, &unit.trail, wanted),
         None => of_trail(&unit.trail, wanted),
     };
     SeriesList {
         now,
         signal: Arc::clone(&unit.name),
         step_ms: unit.step.as_millis(),
+        groups: fresh.as_deref().map(groups).unwrap_or_default(),
         series,
     }
 }
@@ -262,6 +270,7 @@ fn of_outcome(outcome: &Outcome, trail: &Trail, wanted: Wanted) -> Vec<Series> {
                 score: known(series.score),
                 since: series.since,
                 reason: series.reason.as_ref().map(|reason| reason.sentence(series)),
+                evidence: series.reason.as_deref().map(evidence),
                 points: points(trail, series, outcome.at, wanted.since),
                 forecasts: forecasts(outcome, index),
             }
@@ -284,6 +293,7 @@ fn of_trail(trail: &Trail, wanted: Wanted) -> Vec<Series> {
             score: None,
             since: None,
             reason: None,
+            evidence: None,
             forecasts: Vec::new(),
         })
         .collect()

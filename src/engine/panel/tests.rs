@@ -78,6 +78,59 @@ fn an_entity_that_leaves_its_peers_in_one_channel_is_found() {
 }
 
 #[test]
+fn a_reason_names_the_channels_that_carry_the_score_and_the_peers() {
+    let text = "{name: node_health, signals: [cpu, memory], on: [instance], \
+                detectors: [{dbscan: {}}, {isolation_forest: {}}, {pca: {}}], alerting: {for: 2m}}";
+    let settings: PanelSettings = serde_yaml::from_str::<serde_yaml::Value>(text)
+        .and_then(serde_yaml::with::singleton_map_recursive::deserialize)
+        .unwrap();
+    let (options, grid) = (UnitOptions::default(), Grid::new(STEP).unwrap());
+    let mut panel = PanelUnit::new(&settings, &options, grid, Some(640)).unwrap();
+    let mut told = Vec::new();
+    let mut last = Outcome::default();
+    for step in 0..320 {
+        // Node 4 leaves at the end only.
+        let inputs = inputs(if step < 300 { step % 20 } else { step });
+        let mode = if step < 319 {
+            Mode::Replay
+        } else {
+            Mode::Publish
+        };
+        last = panel.advance(step * STEP, &inputs, mode);
+        let node = &last.series[4];
+        assert!(node.reason.is_none() || node.active);
+        if node.active && node.reason.is_some() {
+            told.push((step, node.began));
+        }
+    }
+    // Of what is replayed only the beginning is told.
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].1 && told[1] == (319, false), "{told:?}");
+    let node = &last.series[4];
+    let reason = node.reason.as_ref().unwrap();
+    let memory = &reason.channels[0];
+    assert_eq!((&*memory.signal, memory.far), ("memory", 25.0));
+    assert_eq!((memory.value, memory.expected), (60.0, 10.0));
+    assert!(memory.share.unwrap() > 0.8, "{memory:?}");
+    let around = reason.peers.as_ref().unwrap();
+    assert_eq!((around.present, around.together), (10, 9));
+    assert_eq!((around.between, around.named.len()), (None, 0));
+    let sentence = reason.sentence(node);
+    assert!(
+        sentence.starts_with("most of it is memory 60 instead of 10 (+25.0 widths of its noise, "),
+        "{sentence}"
+    );
+    assert!(
+        sentence.contains("9 of 10 peers are together; "),
+        "{sentence}"
+    );
+    assert_eq!(last.groups.len(), 1);
+    assert_eq!((last.groups[0].judged, last.groups[0].active), (10, 1));
+    assert_eq!(last.groups[0].top[0].index, 4);
+    assert!(last.groups[0].top[0].score > 1.0);
+}
+
+#[test]
 fn what_the_signals_replay_at_a_start_is_enough_to_agree() {
     assert!(panel(None).memory() > 200);
     let replay = 96;

@@ -61,6 +61,7 @@ impl SignalSettings {
         nest(&mut found, "combine", self.combine.validate(&kinds));
         nest(&mut found, "severity", self.severity.validate());
         nest(&mut found, "forecast", self.forecast.validate());
+        check_labels("peers", &self.peers, &mut found);
         check_labels("group_by", &self.group_by, &mut found);
         nest(&mut found, "alerting", self.alerting.validate());
         if let (true, Some(grid)) = (history_is_sound, self.grid()) {
@@ -188,7 +189,8 @@ impl SignalSettings {
     fn check_detectors(&self, found: &mut Problems) -> Vec<&'static str> {
         match &self.detectors {
             Some(detectors) => check_detectors(detectors, found),
-            None => detect::defaults()
+            None => self
+                .detectors()
                 .iter()
                 .map(detect::Settings::kind)
                 .collect(),
@@ -483,6 +485,34 @@ mod tests {
                 "seasonality[3]: 5m30s is not a whole",
             ],
         );
+    }
+
+    #[test]
+    fn the_default_detectors_compare_peers_where_they_are_named() {
+        let kinds = |text: &str| -> Vec<String> {
+            let text = format!("{{name: x, query: x, {text}}}");
+            let yaml = serde_yaml::Deserializer::from_str(&text);
+            let signal: SignalSettings =
+                serde_yaml::with::singleton_map_recursive::deserialize(yaml).unwrap();
+            assert_eq!(signal.validate(), []);
+            let detectors = signal.detectors().into_iter();
+            let shown = detectors.map(|detector| match detector {
+                detect::Settings::Dbscan(settings) => format!("dbscan {:?}", settings.by),
+                other => other.kind().to_owned(),
+            });
+            shown.collect()
+        };
+        let usual = ["envelope", "forecast_residual", "zscore"];
+        assert_eq!(kinds("peers: []"), usual);
+        let among = kinds("peers: [app], combine: {at_least: 4}");
+        assert_eq!(among[0], "dbscan [\"app\"]");
+        assert_eq!(among[1..], usual);
+        let own = "peers: [app], detectors: [{zscore: {}}, {dbscan: {}}]";
+        assert_eq!(kinds(own), ["zscore", "dbscan [\"app\"]"]);
+        let by = "peers: [app], detectors: [{dbscan: {by: [tier]}}]";
+        assert_eq!(kinds(by), ["dbscan [\"tier\"]"]);
+        let found = signal(|signal| signal.peers = vec!["a-b".to_owned()]);
+        assert!(found[0].starts_with("peers[0]: "), "{found:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     baseline::Band,
-    detect::{Batch, Detector, Scope},
+    detect::{Batch, Detector, Peers, Scope},
     engine::guard::guarded,
     series::{Labels, Millis, Slot},
 };
@@ -94,6 +94,13 @@ impl Across {
         }
     }
 
+    /// Where the peers of a series were at the newest step. Slots are those of the unit, see [`place`].
+    pub(super) fn peers(&self, shard: usize, slot: Slot) -> Option<Peers<'_>> {
+        let slot = shard * SLOTS + slot;
+        let mut all = self.detectors.iter();
+        all.find_map(|(_, detector)| detector.peers(slot))
+    }
+
     fn gather(&mut self, shards: &[Shard]) {
         self.slots.clear();
         self.values.clear();
@@ -112,6 +119,11 @@ impl Across {
             .map(|(_, detector)| detector.heap_bytes())
             .sum()
     }
+}
+
+/// Shard, and slot in it, of a slot of the unit.
+pub(super) fn place(slot: Slot) -> (usize, Slot) {
+    (slot / SLOTS, slot % SLOTS)
 }
 
 /// A detector that knows the series but nothing of their past; it has settled within its memory.

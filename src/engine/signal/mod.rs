@@ -161,7 +161,9 @@ impl SignalUnit {
         self.shards.par_iter_mut().for_each(|shard| shard.judge(at));
         self.evaluated = Some(at);
         let own = at > self.started;
-        let mut outcome = self.publisher.outcome(at, mode, own, &self.shards);
+        let mut outcome = self
+            .publisher
+            .outcome(at, mode, own, &self.shards, &self.across);
         outcome.counts.corrections = std::mem::take(&mut self.corrections);
         outcome.counts.refused = std::mem::take(&mut self.refused);
         outcome.counts.state_bytes = self.state_bytes();

@@ -89,7 +89,7 @@ impl Plan {
                 steps: grid.steps(span.as_millis()),
             })
             .collect();
-        let detectors = settings.detectors.clone().unwrap_or_else(detect::defaults);
+        let detectors = settings.detectors();
         let kinds: Vec<&str> = detectors.iter().map(detect::Settings::kind).collect();
         let plan = Self {
             combine: settings.combine.for_members(&kinds),

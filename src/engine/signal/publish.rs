@@ -2,14 +2,15 @@
 //! `/metrics`.
 
 use super::{
+    across::{self, Across},
     plan::Plan,
     shard::{Columns, SLOTS, Shard},
 };
 use crate::{
     engine::{
-        families::{self, Severities},
-        outcome::{Counts, Mode, Outcome, SeriesOutcome},
-        reason::Reason,
+        families::{self, Judged, Severities},
+        outcome::{Counts, Group, Mode, Outcome, SeriesOutcome},
+        reason::{Around, Reason},
         settings::Emit,
     },
     expo::{
@@ -88,6 +89,7 @@ impl Publisher {
         mode: Mode,
         own: bool,
         shards: &[Shard],
+        across: &Across,
     ) -> Outcome {
         let mut counts = self.counts(shards);
         if own {
@@ -109,15 +111,23 @@ impl Publisher {
             Mode::Publish => self.trust(&rows, shards),
             Mode::Replay | Mode::Study => Vec::new(),
         };
+        let groups = match mode {
+            Mode::Publish => self.groups(&rows),
+            Mode::Replay | Mode::Study => Vec::new(),
+        };
         let chunks = match mode {
-            Mode::Publish => self.chunks(&rows, &trust, shards),
+            Mode::Publish => self.chunks(&rows, &groups, &trust, shards),
             Mode::Replay | Mode::Study => Vec::new(),
         };
         Outcome {
             unit: Arc::clone(&self.plan.name),
             at,
-            series: rows.iter().map(|row| row.outcome(&self.plan, at)).collect(),
+            series: rows
+                .iter()
+                .map(|row| self.series(row, at, mode, across))
+                .collect(),
             group_by: Arc::clone(&self.plan.group_by),
+            groups,
             horizons: Arc::clone(&self.plan.horizons),
             forecasts,
             trust,
@@ -125,6 +135,44 @@ impl Publisher {
             chunks,
             counts,
         }
+    }
+
+    /// Of what is replayed only the beginning of a verdict has a reason: nobody asks for the others.
+    fn series(&self, row: &Row<'_>, at: Millis, mode: Mode, across: &Across) -> SeriesOutcome {
+        let verdict = row.verdict();
+        let told = verdict.active && (mode != Mode::Replay || verdict.began);
+        SeriesOutcome {
+            labels: row.rendered.labels.clone(),
+            value: row.columns.values[row.position],
+            band: row.columns.bands[row.position],
+            score: row.score(),
+            active: verdict.active,
+            severity: verdict.severity,
+            direction: verdict.direction,
+            began: verdict.began,
+            since: verdict.since(at, self.plan.grid),
+            worst: verdict.worst,
+            reason: told.then(|| Box::new(self.reason(row, across))),
+        }
+    }
+
+    fn reason(&self, row: &Row<'_>, across: &Across) -> Reason {
+        let kinds = self.plan.detectors.iter().map(|detector| detector.kind());
+        let scores = row.columns.scores.iter();
+        let mut reason = Reason::new(kinds, scores.map(|column| column[row.position]));
+        let (shard, slot) = row.place;
+        reason.peers = across.peers(shard, slot).map(|peers| {
+            let own = shard * SLOTS + slot;
+            Around::new(&peers, own, &row.rendered.labels, |slot| self.labels(slot))
+        });
+        reason
+    }
+
+    /// The labels of a slot of the unit.
+    fn labels(&self, slot: Slot) -> Option<&Labels> {
+        let (shard, slot) = across::place(slot);
+        let rendered = self.rendered.get(shard)?.get(slot)?.as_ref()?;
+        Some(&rendered.labels)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -214,14 +262,31 @@ impl Publisher {
             .collect()
     }
 
-    fn chunks(&self, rows: &[Row<'_>], trust: &[Option<Trust>], shards: &[Shard]) -> Vec<Chunk> {
+    fn groups(&self, rows: &[Row<'_>]) -> Vec<Group> {
+        let judged = rows.iter().enumerate();
+        let judged = judged.filter(|(_, row)| row.score().is_finite());
+        families::groups(judged.map(|(index, row)| Judged {
+            group: row.rendered.labels.only(&self.plan.group_by),
+            active: row.verdict().active,
+            score: row.columns.combined[row.position],
+            index,
+        }))
+    }
+
+    fn chunks(
+        &self,
+        rows: &[Row<'_>],
+        groups: &[Group],
+        trust: &[Option<Trust>],
+        shards: &[Shard],
+    ) -> Vec<Chunk> {
         let shown: Vec<&Row<'_>> = rows
             .iter()
             .filter(|row| self.plan.emit == Emit::All || row.verdict().active)
             .collect();
         let mut chunks = self.predicted(&shown);
         chunks.extend(self.anomalies(&shown));
-        chunks.extend(self.about_signal(rows, trust, shards));
+        chunks.extend(self.about_signal(rows, groups, trust, shards));
         chunks.retain(|chunk| !chunk.is_empty());
         chunks
     }
@@ -275,18 +340,12 @@ impl Publisher {
     fn about_signal(
         &self,
         rows: &[Row<'_>],
+        groups: &[Group],
         trust: &[Option<Trust>],
         shards: &[Shard],
     ) -> Vec<Chunk> {
         let name = &self.plan.name;
         let replica = self.plan.replica.as_deref();
-        let judged = rows.iter().filter(|row| row.score().is_finite());
-        let groups = judged.map(|row| {
-            (
-                row.rendered.labels.only(&self.plan.group_by),
-                row.verdict().active,
-            )
-        });
         let mut chunks = vec![
             families::group_ratio(name, replica, groups),
             families::events_total(name, replica, self.begun),
@@ -348,31 +407,6 @@ impl Row<'_> {
             expected: plan.clip(band.expected),
             lower: plan.clip(band.lower),
             upper: plan.clip(band.upper),
-        }
-    }
-
-    fn outcome(&self, plan: &Plan, at: Millis) -> SeriesOutcome {
-        let verdict = self.verdict();
-        let reason = || {
-            let kinds = plan.detectors.iter().map(|detector| detector.kind());
-            let scores = self.columns.scores.iter();
-            Box::new(Reason::new(
-                kinds,
-                scores.map(|column| column[self.position]),
-            ))
-        };
-        SeriesOutcome {
-            labels: self.rendered.labels.clone(),
-            value: self.columns.values[self.position],
-            band: self.columns.bands[self.position],
-            score: self.score(),
-            active: verdict.active,
-            severity: verdict.severity,
-            direction: verdict.direction,
-            began: verdict.began,
-            since: verdict.since(at, plan.grid),
-            worst: verdict.worst,
-            reason: verdict.active.then(reason),
         }
     }
 }

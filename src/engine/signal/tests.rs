@@ -137,6 +137,71 @@ fn a_restart_reaches_the_state_of_a_long_run() {
     );
 }
 
+/// Six pods of each of two apps, around 100 and around 900; pod 3 of each at three times as much from `odd` on.
+fn pods(index: i64, odd: i64) -> Matrix {
+    let series = (0..12_u64).map(|pod| {
+        let level = if pod < 6 { 100.0 } else { 900.0 };
+        let factor = if pod % 6 == 3 && index >= odd {
+            3.0
+        } else {
+            1.0
+        };
+        let app = if pod < 6 { "small" } else { "large" };
+        let value = factor * level * (1.0 + 0.05 * noise(pod, index));
+        SeriesSamples {
+            labels: Labels::new([("app", app.to_owned()), ("pod", format!("{pod:02}"))]).unwrap(),
+            samples: vec![(index * STEP, value)],
+        }
+    });
+    Matrix {
+        series: series.collect(),
+        ..Matrix::default()
+    }
+}
+
+#[test]
+fn peers_that_are_named_are_compared_and_groups_name_their_farthest() {
+    let settings = SignalSettings {
+        peers: vec!["app".to_owned()],
+        group_by: vec!["app".to_owned()],
+        ..settings()
+    };
+    assert_eq!(settings.validate(), []);
+    let mut unit = unit(&settings);
+    let (start, odd, end) = (10_000, 10_400, 10_420);
+    unit.restart(start * STEP);
+    let mut last = Outcome::default();
+    for index in start + 1..=end {
+        unit.ingest(&pods(index, odd));
+        last = unit.advance(index * STEP, Mode::Publish);
+    }
+    let active: Vec<usize> = (0..12).filter(|&pod| last.series[pod].active).collect();
+    // Sorted by labels: the large ones come first.
+    assert_eq!(active, [3, 9]);
+    let series = &last.series[3];
+    let reason = series.reason.as_ref().unwrap();
+    let dbscan = reason.detectors.iter().find(|(kind, _)| *kind == "dbscan");
+    assert!(dbscan.unwrap().1 > 1.0, "{reason:?}");
+    let around = reason.peers.as_ref().unwrap();
+    assert_eq!((around.present, around.together), (6, 5));
+    let (low, high) = around.between.unwrap();
+    assert!(low > 850.0 && high < 950.0, "{around:?}");
+    let named: Vec<String> = around.named.iter().map(Labels::to_string).collect();
+    assert_eq!(named[0], "{pod=\"06\"}");
+    assert_eq!(named.len(), 5);
+
+    let told: Vec<_> = last
+        .groups
+        .iter()
+        .map(|group| (group.labels.get("app"), group.judged, group.active))
+        .collect();
+    assert_eq!(told, [(Some("large"), 6, 1), (Some("small"), 6, 1)]);
+    assert_eq!(last.groups[1].top[0].index, 9);
+    let ratio = last.chunks.iter();
+    let ratio = ratio.filter(|chunk| chunk.name() == "anomaly_group_ratio");
+    assert_eq!(ratio.map(|chunk| chunk.len()).collect::<Vec<_>>(), [2]);
+}
+
 /// `settings` that leave the grid times `from..to` out.
 fn excluding(from: i64, to: i64, purposes: &str) -> SignalSettings {
     let time = |index: i64| jiff::Timestamp::from_millisecond(index * STEP).unwrap();

@@ -155,6 +155,9 @@ impl Terms {
         annotations.insert("direction", direction(series.direction).to_owned());
         annotations.insert("score", series.score.to_string());
         annotations.insert("severity_now", severity(series.severity).to_owned());
+        if let Some(reason) = &series.reason {
+            annotations.insert("reason", reason.sentence(series));
+        }
         if !is_panel {
             annotations.insert("value", series.value.to_string());
             annotations.insert("expected", series.band.expected.to_string());
@@ -181,8 +184,9 @@ impl Terms {
             format!(" of {}", as_text(&shown))
         };
         let description = format!(
-            "Of signal {}, {on} of {all} series{of} are anomalous ({percent:.0} %).",
-            outcome.unit
+            "Of signal {}, {on} of {all} series{of} are anomalous ({percent:.0} %).{}",
+            outcome.unit,
+            farthest(outcome, group)
         );
         let summary = "Many series of a group are anomalous together.";
         Some(Alert {
@@ -235,6 +239,24 @@ fn published(labels: &Labels) -> Shown {
         .iter()
         .map(|(own, value)| (name(own), value.to_owned()))
         .collect()
+}
+
+/// The series of a group that are farthest off, with their scores; nothing where they are not known.
+fn farthest(outcome: &Outcome, group: &Labels) -> String {
+    let found = outcome.groups.iter().find(|one| one.labels == *group);
+    let top = found.map_or(&[][..], |group| &group.top);
+    if top.is_empty() {
+        return String::new();
+    }
+    let shared: Vec<&str> = group.iter().map(|(name, _)| name).collect();
+    let names = top.iter().map(|one| {
+        let own = outcome.series[one.index].labels.without(&shared);
+        format!("{} ({:.1})", as_text(&published(&own)), one.score)
+    });
+    format!(
+        " Farthest off, with their scores: {}.",
+        names.collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn as_text(labels: &Shown) -> String {

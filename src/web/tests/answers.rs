@@ -258,13 +258,13 @@ fn the_page_gets_what_it_draws() {
         let want = json!([
             {
                 "labels": {"pod": "c"}, "active": true, "severity": "critical", "direction": 1, "score": 2.5,
-                "since": NOW, "reason": null,
+                "since": NOW, "reason": null, "evidence": null,
                 "points": [[at, 2.0, 1.0, 0.5, null, 2.5, 1]],
                 "forecasts": [{"horizon": "15m", "at": at + 900_000, "expected": 3.0, "lower": 2.5, "upper": 3.5}],
             },
             {
                 "labels": {"pod": "a"}, "active": false, "severity": "none", "direction": 0, "score": 0.5,
-                "since": null, "reason": null,
+                "since": null, "reason": null, "evidence": null,
                 "points": [[at, 2.0, 1.0, 0.5, null, 0.5, 0]],
                 "forecasts": [{"horizon": "15m", "at": at + 900_000, "expected": 3.0, "lower": 2.5, "upper": 3.5}],
             },
@@ -289,6 +289,69 @@ fn the_page_gets_what_it_draws() {
         assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
         assert_eq!(status["units"][1]["backfilled"], 0.4);
         assert_eq!(status["config"]["last_reload_successful"], false);
+    });
+}
+
+#[test]
+fn the_page_gets_why_and_who_is_farthest_off() {
+    local(async {
+        let server = start(2, |state| {
+            let mut outcome = outcome(2);
+            let reason = Reason {
+                detectors: vec![("dbscan", 2.5)],
+                channels: vec![Channel {
+                    signal: "cpu".to_owned(),
+                    share: Some(0.75),
+                    far: -4.0,
+                    value: 0.5,
+                    expected: f32::NAN,
+                }],
+                peers: Some(Around {
+                    present: 3,
+                    together: 2,
+                    between: Some((0.25, 0.5)),
+                    named: vec![labels("a"), labels("b")],
+                }),
+            };
+            outcome.series[2].reason = Some(Box::new(reason));
+            let group = |active: usize, judged: usize, top: Vec<Contributor>| Group {
+                labels: labels(&format!("{active}/{judged}")),
+                judged,
+                active,
+                top,
+            };
+            let farthest = Contributor {
+                index: 2,
+                score: 4.5,
+            };
+            outcome.groups = vec![
+                group(1, 4, vec![farthest]),
+                group(0, 5, Vec::new()),
+                group(1, 2, vec![farthest]),
+            ];
+            state.catalogue.replace(vec![unit("load", Some(outcome))]);
+        })
+        .await;
+        let answer = get(server.addr, "/api/v1/series?signal=load").await.json();
+        let series = &answer["series"][0];
+        let evidence = json!({
+            "detectors": [{"detector": "dbscan", "score": 2.5}],
+            "channels": [{"signal": "cpu", "share": 0.75, "distance": -4.0, "value": 0.5, "expected": null}],
+            "peers": {"present": 3, "together": 2, "lower": 0.25, "upper": 0.5, "others": [{"pod": "a"}, {"pod": "b"}]},
+        });
+        assert_eq!(series["evidence"], evidence);
+        assert_eq!(
+            series["reason"],
+            "most of it is cpu (-4.0 widths of its noise, 75 %); 2 of 3 peers are between 0.25 and 0.5 \
+             (with {pod=\"a\"}, {pod=\"b\"}); dbscan 2.5"
+        );
+        let top =
+            json!([{"labels": {"pod": "c"}, "score": 4.5, "severity": "critical", "direction": 1}]);
+        let groups = json!([
+            {"labels": {"pod": "1/2"}, "series": 2, "active": 1, "ratio": 0.5, "top": top},
+            {"labels": {"pod": "1/4"}, "series": 4, "active": 1, "ratio": 0.25, "top": top},
+        ]);
+        assert_eq!(answer["groups"], groups);
     });
 }
 

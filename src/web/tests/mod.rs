@@ -6,7 +6,10 @@ mod connections;
 use super::*;
 use crate::{
     baseline::Band,
-    engine::{Horizon, Outcome, SeriesOutcome, UnitHandle, UnitReport, trail::Trail},
+    engine::{
+        Around, Channel, Contributor, Group, Horizon, Outcome, Reason, SeriesOutcome, UnitHandle,
+        UnitReport, trail::Trail,
+    },
     expo::{Chunk, Kind, RenderedLabels, strict},
     forecast::Interval,
     series::{Labels, Millis, Span},

@@ -9,7 +9,7 @@ use super::{
     MINUTE, START, calm, labels, on, outcome, reading, terms,
 };
 use crate::{
-    engine::{Outcome, SeriesOutcome},
+    engine::{Contributor, Group, Outcome, Reason, SeriesOutcome},
     series::Millis,
 };
 use serde_json::Value;
@@ -267,6 +267,43 @@ fn a_group_is_an_alert_since_too_many_of_it_are_anomalous() {
         .map(|notice| notice.key.1.get("alertname"))
         .collect();
     assert_eq!(ended, [Some(SERIES_ALERT), Some(GROUP_ALERT)]);
+}
+
+#[test]
+fn a_group_names_the_series_that_are_farthest_off() {
+    let terms = Terms {
+        group_threshold: 0.5,
+        ..Terms::default()
+    };
+    let mut outcome = namespaces(START + 3 * MINUTE);
+    let top = [(4, 7.25), (2, 3.5)];
+    outcome.groups = vec![Group {
+        labels: labels(&[("namespace", "shop")]),
+        judged: 4,
+        active: 3,
+        top: top
+            .map(|(index, score)| Contributor { index, score })
+            .to_vec(),
+    }];
+    let found = alerts(&outcome, false, &terms);
+    let group = found
+        .iter()
+        .find(|one| one.labels.get("alertname") == Some(GROUP_ALERT));
+    assert_eq!(
+        group.unwrap().annotations["description"],
+        "Of signal rps, 3 of 4 series of {namespace=\"shop\"} are anomalous (75 %). \
+         Farthest off, with their scores: {path=\"/c\"} (7.2), {path=\"/a\"} (3.5)."
+    );
+    assert!(!found[0].annotations.contains_key("reason"));
+    outcome.series[1].reason = Some(Box::new(Reason {
+        detectors: vec![("zscore", 2.0)],
+        ..Reason::default()
+    }));
+    let found = alerts(&outcome, false, &terms);
+    assert_eq!(
+        found[0].annotations["reason"],
+        "30 is above the expected 10 (8 to 12) by 20.0 widths of its noise; zscore 2.0"
+    );
 }
 
 #[test]
