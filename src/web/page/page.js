@@ -182,10 +182,11 @@ class Section {
     this.visible = false;
     this.meta = element("p", { class: "meta" });
     this.note = element("p", { class: "note", hidden: "" });
+    this.groups = element("ul", { class: "groups", "aria-label": "Farthest off in each group", hidden: "" });
     this.grid = element("div", { class: "cards" });
     const id = `signal-${name}`;
     this.root = element("section", { class: "signal", "aria-labelledby": id, "data-signal": name },
-      element("header", {}, element("h2", { id }, name), this.meta), this.note, this.grid);
+      element("header", {}, element("h2", { id }, name), this.meta), this.note, this.groups, this.grid);
     state.sections.set(name, this);
     watcher.observe(this.root);
   }
@@ -237,7 +238,31 @@ class Section {
       if (!seen.has(key)) card.remove();
     }
     this.arrange();
+    this.showGroups(answer.groups);
     this.update(this.signal);
+  }
+
+  /** Who contributes to a group that is anomalous; a single series of no group says so itself. */
+  showGroups(all) {
+    const told = all.filter((group) => group.active > 1 || Object.keys(group.labels).length > 0);
+    const key = JSON.stringify(told);
+    if (this.groups.dataset.key === key) return;
+    this.groups.dataset.key = key;
+    this.groups.hidden = told.length === 0;
+    this.groups.replaceChildren(...told.map((group) => {
+      const names = Object.values(group.labels).join(" · ") || this.name;
+      const top = group.top.flatMap((series, index) => [index ? ", " : "", this.linkTo(series, group), ` ${score(series.score)}`]);
+      const rest = group.active > group.top.length ? ` and ${group.active - group.top.length} more` : "";
+      return element("li", {}, element("b", {}, names), ` ${group.active} of ${group.series} anomalous: `, ...top, rest);
+    }));
+  }
+
+  /** To the card of a series of a group, where there is one. */
+  linkTo(series, group) {
+    const own = Object.entries(series.labels).filter(([name]) => !(name in group.labels)).map(([, value]) => value);
+    const card = this.cards.get(keyOf(series));
+    const name = own.join(" · ") || this.name;
+    return card ? element("a", { href: `#${card.root.id}` }, name) : element("span", {}, name);
   }
 
   /** Anomalous first, then by name; not while the keyboard is inside: focus would be lost. */
