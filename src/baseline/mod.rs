@@ -61,6 +61,8 @@ pub trait Baseline: Send + std::fmt::Debug {
     fn grow(&mut self, slots: usize);
     /// Forgets one series.
     fn evict(&mut self, slot: Slot);
+    /// Exchanges what is known of two series.
+    fn swap(&mut self, one: Slot, other: Slot);
     /// Learns one series from its past, see above.
     fn fit(&mut self, slot: Slot, past: &Past<'_>);
     /// `out[i]` is the band of `slots[i]` at grid time `at`.

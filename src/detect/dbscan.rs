@@ -8,7 +8,7 @@
 
 use super::{Batch, Detector, MAX_SCORE, PanelBatch, PanelDetector, Problems, Scope, positive};
 use crate::{
-    series::{Grid, Labels, Millis, Slot},
+    series::{Grid, Labels, Millis, Slot, swap_rows},
     stats::robust,
 };
 use linfa::traits::Transformer;
@@ -332,6 +332,11 @@ impl Detector for Dbscan {
     fn reset(&mut self, slot: Slot) {
         let of = self.settings.of;
         self.recent[slot * of..(slot + 1) * of].fill(f32::NAN);
+    }
+
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.membership.swap(one, other);
+        swap_rows(&mut self.recent, self.settings.of, one, other);
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {

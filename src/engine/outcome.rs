@@ -97,6 +97,8 @@ pub struct Counts {
     pub refused: usize,
     /// Panics caught, by detector or forecaster.
     pub panics: Vec<(&'static str, u64)>,
+    /// Pieces of derivations that were not done between the evaluations, so this one had to do them.
+    pub late_pieces: usize,
     /// Bytes of state.
     pub state_bytes: usize,
     /// Verdicts that began, below and above the expected value.
