@@ -1,7 +1,11 @@
 //! Deriving a series at its epoch: piece by piece between the ticks, in a spare slot beside the state that is
 //! in force, and installed at a fixed later grid time (see `epoch`).
 
-use super::{Epochs, plan::Plan, shard::{Member, Shard}};
+use super::{
+    Epochs,
+    plan::Plan,
+    shard::{Member, Shard},
+};
 use crate::{
     engine::guard::guarded,
     series::{Millis, Slot},
@@ -127,8 +131,7 @@ impl Shard {
                 refit.seasons = plan.seasons(&values);
                 let past = plan.past(end, &values, &refit.seasons);
                 self.learned.assign(refit.spare, &member.labels);
-                self.learned
-                    .fit(refit.spare, &past, &mut self.refit_panics);
+                self.learned.fit(refit.spare, &past, &mut self.refit_panics);
                 refit.next = Piece::Walk(0);
             }
             Piece::Walk(from) => {
