@@ -53,7 +53,7 @@ pub struct SeriesOutcome {
     pub since: Option<Millis>,
     /// The highest severity since then, numbered as `severity`.
     pub worst: u8,
-    /// Why the verdict is on; `None` while it is not.
+    /// Why the verdict is on; `None` while it is not, and of what is only replayed.
     pub reason: Option<Box<Reason>>,
 }
 

@@ -346,8 +346,8 @@ impl PanelUnit {
                 began: verdicts[row].began,
                 since: verdicts[row].since(at, self.grid),
                 worst: verdicts[row].worst,
-                reason: verdicts[row]
-                    .active
+                // Of grid times caught up with, only what began is told about.
+                reason: (verdicts[row].began || verdicts[row].active && mode != Mode::Replay)
                     .then(|| Box::new(self.reason(joined.row(row), scored, row))),
             });
         let chunks = match mode {

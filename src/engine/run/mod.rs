@@ -11,6 +11,7 @@ mod join;
 mod panel;
 mod plan;
 mod signal;
+mod thin;
 #[cfg(test)]
 mod tests;
 

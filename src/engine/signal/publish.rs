@@ -116,7 +116,10 @@ impl Publisher {
         Outcome {
             unit: Arc::clone(&self.plan.name),
             at,
-            series: rows.iter().map(|row| row.outcome(&self.plan, at)).collect(),
+            series: rows
+                .iter()
+                .map(|row| row.outcome(&self.plan, at, own || mode != Mode::Replay))
+                .collect(),
             group_by: Arc::clone(&self.plan.group_by),
             horizons: Arc::clone(&self.plan.horizons),
             forecasts,
@@ -352,7 +355,8 @@ impl Row<'_> {
         }
     }
 
-    fn outcome(&self, plan: &Plan, at: Millis) -> SeriesOutcome {
+    /// `explained`: whether anybody will ask for the reason.
+    fn outcome(&self, plan: &Plan, at: Millis, explained: bool) -> SeriesOutcome {
         let verdict = self.verdict();
         let reason = || {
             let kinds = plan.detectors.iter().map(|detector| detector.kind());
@@ -373,7 +377,7 @@ impl Row<'_> {
             began: verdict.began,
             since: verdict.since(at, plan.grid),
             worst: verdict.worst,
-            reason: verdict.active.then(reason),
+            reason: (explained && verdict.active).then(reason),
         }
     }
 }

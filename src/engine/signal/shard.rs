@@ -314,10 +314,14 @@ impl Shard {
         }
         let index = self.plan.grid.index(at);
         let excluded = self.plan.exclusions.not_judged(at);
-        for (score, &slot) in combined.iter_mut().zip(slots.iter()) {
-            let cold = |member: &Member| index - member.first < self.plan.warm_up(&member.seasons);
-            if excluded || self.members[slot].as_ref().is_some_and(cold) {
-                *score = f32::NAN;
+        let cold = |member: &Member| index - member.first < self.plan.warm_up(&member.seasons);
+        if excluded {
+            combined.fill(f32::NAN);
+        } else if self.plan.warms_up() {
+            for (score, &slot) in combined.iter_mut().zip(slots.iter()) {
+                if self.members[slot].as_ref().is_some_and(cold) {
+                    *score = f32::NAN;
+                }
             }
         }
         news.clear();
