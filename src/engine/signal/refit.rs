@@ -1,8 +1,14 @@
 //! Deriving a series at its epoch: piece by piece between the ticks, in a spare slot beside the state that is
 //! in force, and installed at a fixed later grid time (see `epoch`).
+//!
+//! A series of which a sample was corrected after it was learned from is *repaired*: derived again at the epoch
+//! in force, and installed when that is done. It is then what a process that has just started says. A derivation
+//! costs as much as some 10,000 steps, so a shard repairs one series a step at most; where samples are late all
+//! the time, the signal's `offset` is too short.
 
 use super::{
     Epochs,
+    epoch::REREAD,
     plan::Plan,
     shard::{Member, Shard},
 };
@@ -21,9 +27,13 @@ pub(super) struct Refit {
     slot: Slot,
     /// Grid index; the past ends before it.
     epoch: i64,
+    /// Whether it is a repair: that has no time at which it must be done.
+    repair: bool,
     /// Where the new state grows.
     spare: Slot,
     next: Piece,
+    /// Grid index of the first value since the epoch that was not stepped over yet.
+    since: i64,
     seasons: Vec<usize>,
     /// Whether the spare slot has forecasts, and whether those panicked.
     forecasts: Option<Outcome>,
@@ -36,6 +46,8 @@ enum Piece {
     /// From this value of the past on.
     Walk(usize),
     Forecast,
+    /// Over the values since the epoch that are final.
+    Follow,
     Nothing,
 }
 
@@ -54,6 +66,7 @@ impl Shard {
         }
         let plan = Arc::clone(&self.plan);
         let index = plan.grid.index(at);
+        self.install_repairs(index);
         for position in 0..self.columns.slots.len() {
             let slot = self.columns.slots[position];
             let Some(member) = &self.members[slot] else {
@@ -62,10 +75,11 @@ impl Shard {
             let (offset, first) = (member.offset, member.first);
             if let Some(epoch) = plan.epochs.installs(index, offset, first) {
                 let refit = self.take_refit(slot, epoch);
+                self.drop_repairs(slot);
                 self.install(refit, index);
             }
             if let Some(epoch) = plan.epochs.begins(index, offset, first) {
-                let refit = self.begin(slot, epoch);
+                let refit = self.begin(slot, epoch, false);
                 self.refits.push_back(refit);
             }
         }
@@ -74,7 +88,8 @@ impl Shard {
     /// Does a piece of the oldest derivation that is not done; `false` where there is none.
     pub(super) fn refit_a_piece(&mut self) -> bool {
         let unfinished = |refit: &Refit| refit.next != Piece::Nothing;
-        let Some(place) = self.refits.iter().position(unfinished) else {
+        let place = self.refits.iter().position(unfinished);
+        let Some(place) = place.or_else(|| self.begin_a_repair()) else {
             return false;
         };
         // A panic outside of the guards must not leave the derivation in the list half done.
@@ -85,13 +100,56 @@ impl Shard {
         true
     }
 
+    /// Notes that a value of a series was corrected after it was learned from.
+    pub(super) fn wants_repair(&mut self, slot: Slot) {
+        if self.plan.deep && !self.repairs.contains(&slot) {
+            self.repairs.push_back(slot);
+        }
+    }
+
     /// Gives up what is being derived of a series.
     pub(super) fn drop_refits(&mut self, slot: Slot) {
+        self.repairs.retain(|&other| other != slot);
+        self.drop_where(|refit| refit.slot == slot);
+    }
+
+    fn drop_repairs(&mut self, slot: Slot) {
+        self.repairs.retain(|&other| other != slot);
+        self.drop_where(|refit| refit.repair && refit.slot == slot);
+    }
+
+    fn drop_where(&mut self, gone: impl Fn(&Refit) -> bool) {
         for refit in std::mem::take(&mut self.refits) {
-            if refit.slot == slot {
+            if gone(&refit) {
                 self.clear(refit.spare);
             } else {
                 self.refits.push_back(refit);
+            }
+        }
+    }
+
+    /// Begins to repair the series that has waited longest, unless one was begun since the newest step; its place.
+    fn begin_a_repair(&mut self) -> Option<usize> {
+        if self.repaired == Some(self.newest) {
+            return None;
+        }
+        let slot = self.repairs.pop_front()?;
+        let member = self.members[slot].as_ref()?;
+        let (offset, first) = (member.offset, member.first);
+        // Where an epoch is about to be installed, that repairs it too.
+        let epoch = self.plan.epochs.in_force(self.newest + 1, offset, first);
+        let epoch = epoch.filter(|_| self.refits.iter().all(|refit| refit.slot != slot))?;
+        let refit = self.begin(slot, epoch, true);
+        self.refits.push_back(refit);
+        self.repaired = Some(self.newest);
+        Some(self.refits.len() - 1)
+    }
+
+    fn install_repairs(&mut self, index: i64) {
+        let done = |refit: &Refit| refit.repair && refit.next == Piece::Nothing;
+        while let Some(place) = self.refits.iter().position(done) {
+            if let Some(refit) = self.refits.remove(place) {
+                self.install(refit, index);
             }
         }
     }
@@ -102,18 +160,20 @@ impl Shard {
     }
 
     fn take_refit(&mut self, slot: Slot, epoch: i64) -> Refit {
-        let same = |refit: &Refit| (refit.slot, refit.epoch) == (slot, epoch);
+        let same = |refit: &Refit| (refit.slot, refit.epoch, refit.repair) == (slot, epoch, false);
         let begun = self.refits.iter().position(same);
         let begun = begun.and_then(|place| self.refits.remove(place));
-        begun.unwrap_or_else(|| self.begin(slot, epoch))
+        begun.unwrap_or_else(|| self.begin(slot, epoch, false))
     }
 
-    fn begin(&mut self, slot: Slot, epoch: i64) -> Refit {
+    fn begin(&mut self, slot: Slot, epoch: i64, repair: bool) -> Refit {
         Refit {
             slot,
             epoch,
+            repair,
             spare: self.free_slot().unwrap_or_else(|| self.extend_by_one()),
             next: Piece::Fit,
+            since: epoch,
             seasons: Vec::new(),
             forecasts: None,
         }
@@ -162,7 +222,17 @@ impl Shard {
                         self.refit_panics.push("forecast");
                     }
                 }
-                refit.next = Piece::Nothing;
+                refit.next = Piece::Follow;
+            }
+            Piece::Follow => {
+                // The newest values may still be corrected.
+                let last = self.newest - REREAD as i64 - 1;
+                let to = (refit.since + PIECE as i64).min(last + 1);
+                if refit.since < to {
+                    self.follow(refit, to);
+                } else {
+                    refit.next = Piece::Nothing;
+                }
             }
             Piece::Nothing => {}
         }
@@ -174,10 +244,13 @@ impl Shard {
             self.go_on(&mut refit);
             self.columns.late_pieces += 1;
         }
-        self.catch_up(&mut refit, index);
+        self.follow(&mut refit, index);
         let (slot, spare) = (refit.slot, refit.spare);
         self.learned.swap(slot, spare);
-        self.verdicts.rederive(slot);
+        if !refit.repair {
+            // Verdicts are of scores that were said, and derived anew at epochs only, here as everywhere.
+            self.verdicts.rederive(slot);
+        }
         if let Some(member) = &mut self.members[slot] {
             member.seasons = std::mem::take(&mut refit.seasons);
             if let (Some(outcome), Some(forecasts)) = (refit.forecasts, &mut self.forecasts) {
@@ -189,20 +262,21 @@ impl Shard {
         self.clear(spare);
     }
 
-    /// Steps what was derived over the grid times since its epoch.
-    fn catch_up(&mut self, refit: &mut Refit, index: i64) {
+    /// Steps what was derived over the values since its epoch, those before grid slot `to`.
+    fn follow(&mut self, refit: &mut Refit, to: i64) {
         let plan = Arc::clone(&self.plan);
         let Some(member) = &self.members[refit.slot] else {
             return;
         };
         let step = plan.grid.step();
-        let values = member.window.until(plan.grid, (index - 1) * step);
-        let since = usize::try_from(index - refit.epoch).unwrap_or(0);
+        let values = member.window.until(plan.grid, (to - 1) * step);
+        let since = usize::try_from(to - refit.since).unwrap_or(0);
         let values = &values[values.len().saturating_sub(since)..];
-        let begin = (index - values.len() as i64) * step;
+        let begin = (to - values.len() as i64) * step;
         let values = plan.exclusions.learnable(begin, step, values);
+        refit.since = to;
         self.learned
-            .walk(refit.spare, begin, &values, &mut self.columns.panics);
+            .walk(refit.spare, begin, &values, &mut self.refit_panics);
         let (Some(Outcome::Derived), Some(forecasts)) = (refit.forecasts, &mut self.forecasts)
         else {
             return;
@@ -210,7 +284,7 @@ impl Shard {
         for (at, value) in (begin..).step_by(step as usize).zip(values.iter()) {
             let step = || forecasts.step(at, &[refit.spare], std::slice::from_ref(value));
             if guarded(step).is_none() {
-                self.columns.panics.push("forecast");
+                self.refit_panics.push("forecast");
                 refit.forecasts = Some(Outcome::Panicked);
                 return;
             }
@@ -219,16 +293,16 @@ impl Shard {
 
     /// Everything derived so far is lost: it is begun anew when it is due.
     pub(super) fn drop_all_refits(&mut self) {
-        for refit in std::mem::take(&mut self.refits) {
-            self.clear(refit.spare);
-        }
+        self.repairs.clear();
+        self.drop_where(|_| true);
     }
 
     /// The forecasts derived so far are lost.
     pub(super) fn forecast_anew(&mut self) {
         for refit in &mut self.refits {
             if refit.forecasts.take().is_some() {
-                refit.next = Piece::Forecast;
+                // What follows walks both: all of it is done again.
+                (refit.next, refit.since) = (Piece::Fit, refit.epoch);
             }
         }
     }

@@ -73,6 +73,11 @@ pub(super) struct Shard {
     pub(super) forecasts_broken: Vec<bool>,
     /// Derivations that were begun, the oldest first.
     pub(super) refits: VecDeque<Refit>,
+    /// Series that wait for a repair, and at which grid index one was begun last.
+    pub(super) repairs: VecDeque<Slot>,
+    pub(super) repaired: Option<i64>,
+    /// Grid index of the newest step.
+    pub(super) newest: i64,
     /// Panics caught between the ticks, by component.
     pub(super) refit_panics: Vec<&'static str>,
     /// Samples that the windows are too short for until the grid times before them are evaluated: of
@@ -96,6 +101,9 @@ impl Shard {
             forecasts,
             forecasts_broken: Vec::new(),
             refits: VecDeque::new(),
+            repairs: VecDeque::new(),
+            repaired: None,
+            newest: i64::MIN,
             refit_panics: Vec::new(),
             ahead: BTreeMap::new(),
             columns: Columns::default(),
@@ -182,6 +190,8 @@ impl Shard {
     /// Derives every series as it was in grid slot `from`, for a process that starts in slot `now`.
     pub(super) fn restart(&mut self, from: i64, now: i64) {
         let plan = Arc::clone(&self.plan);
+        self.newest = from;
+        self.drop_all_refits();
         for slot in 0..self.members.len() {
             let Some(member) = &mut self.members[slot] else {
                 continue;
@@ -254,6 +264,8 @@ impl Shard {
             // What was learned before a gap this long is not what a restart would learn.
             member.forecasting = false;
             self.forget_state(slot);
+        } else if changed && index <= self.newest {
+            self.wants_repair(slot);
         }
         changed
     }
@@ -349,6 +361,7 @@ impl Shard {
         columns.values.clear();
         columns.panics.clear();
         columns.panics.append(&mut self.refit_panics);
+        self.newest = grid.index(at);
         columns.late_pieces = 0;
         let index = grid.index(at);
         for (slot, member) in self.members.iter_mut().enumerate() {
