@@ -35,6 +35,12 @@ impl Baseline for Auto {
         self.has_season[slot] = false;
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.seasonal.swap(one, other);
+        self.rolling.swap(one, other);
+        self.has_season.swap(one, other);
+    }
+
     fn fit(&mut self, slot: Slot, past: &Past<'_>) {
         self.has_season[slot] = past
             .seasons

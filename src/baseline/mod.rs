@@ -61,6 +61,8 @@ pub trait Baseline: Send + std::fmt::Debug {
     fn grow(&mut self, slots: usize);
     /// Forgets one series.
     fn evict(&mut self, slot: Slot);
+    /// Exchanges what is known of two series.
+    fn swap(&mut self, one: Slot, other: Slot);
     /// Learns one series from its past, see above.
     fn fit(&mut self, slot: Slot, past: &Past<'_>);
     /// `out[i]` is the band of `slots[i]` at grid time `at`.
@@ -177,4 +179,69 @@ fn share(field: &str, value: f64) -> Problems {
         field.into(),
         format!("{value} is not allowed; allowed: 0 up to (not including) 1"),
     )]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::Zone;
+
+    const STEP: Millis = 300_000;
+    const DAY: usize = 288;
+
+    /// Days of a season with noise.
+    fn values(seed: u64, days: usize) -> Vec<f32> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let phase = |step: usize| step as f32 / DAY as f32 * std::f32::consts::TAU;
+        (0..days * DAY)
+            .map(|step| 20.0 * phase(step).sin() + random.f32())
+            .collect()
+    }
+
+    #[test]
+    fn exchanged_series_go_on_as_each_other() {
+        let grid = Grid::new(STEP).unwrap();
+        let (one, other) = (values(1, 6), values(2, 6));
+        let zone = Zone::default();
+        let with = |kind: &str| match kind {
+            "auto" => Settings::Auto,
+            kind => serde_json::from_str(&format!("{{{kind:?}: {{}}}}")).unwrap(),
+        };
+        for (kind, seasons) in KINDS
+            .iter()
+            .flat_map(|kind| [(kind, &[DAY][..]), (kind, &[])])
+        {
+            let bands = |exchanged: bool| {
+                let mut baseline = with(kind).build(grid);
+                baseline.grow(3);
+                for (slot, values) in [(0, &one), (2, &other)] {
+                    let values = &values[..4 * DAY];
+                    let end = (4 * DAY as i64 - 1) * STEP;
+                    let past = Past {
+                        end,
+                        grid,
+                        values,
+                        seasons,
+                        zone: &zone,
+                    };
+                    baseline.fit(slot, &past);
+                }
+                let mut slots = [0, 2];
+                let mut out = Vec::new();
+                for index in 0..6 * DAY {
+                    if exchanged && index == 5 * DAY {
+                        baseline.swap(0, 2);
+                        slots = [2, 0];
+                    }
+                    let at = index as i64 * STEP;
+                    let mut bands = [Band::UNKNOWN; 2];
+                    baseline.expect(at, &slots, &mut bands);
+                    baseline.observe(at, &slots, &[one[index], other[index]]);
+                    out.push(bands.map(|band| [band.expected, band.scale].map(f32::to_bits)));
+                }
+                out
+            };
+            assert_eq!(bands(false), bands(true), "{kind}");
+        }
+    }
 }

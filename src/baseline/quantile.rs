@@ -112,6 +112,10 @@ impl Baseline for Quantile {
         self.windows.evict(slot);
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.windows.swap(one, other);
+    }
+
     fn fit(&mut self, slot: Slot, past: &Past<'_>) {
         self.windows.fit(slot, past, self.floor);
     }

@@ -117,6 +117,11 @@ impl Windows {
         self.floors[slot] = None;
     }
 
+    pub(super) fn swap(&mut self, one: Slot, other: Slot) {
+        self.held.swap(one, other);
+        self.floors.swap(one, other);
+    }
+
     /// Empties a window and takes the floor of its scale from the past.
     pub(super) fn fit(&mut self, slot: Slot, past: &Past<'_>, share: f32) {
         self.held[slot].clear();
@@ -216,6 +221,11 @@ impl Baseline for Rolling {
     fn evict(&mut self, slot: Slot) {
         self.windows.evict(slot);
         self.bands[slot] = Band::UNKNOWN;
+    }
+
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.windows.swap(one, other);
+        self.bands.swap(one, other);
     }
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) {

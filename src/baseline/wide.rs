@@ -217,6 +217,10 @@ impl Baseline for Wide {
         self.states[slot] = State::NEW;
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.states.swap(one, other);
+    }
+
     fn fit(&mut self, slot: Slot, past: &Past<'_>) {
         if self.local.zone() != past.zone {
             self.local = LocalTime::new(past.zone.clone());

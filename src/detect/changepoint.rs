@@ -198,6 +198,10 @@ impl Detector for Changepoint {
         self.states[slot] = State::new(self.threshold);
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.states.swap(one, other);
+    }
+
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
         for (index, &slot) in batch.slots.iter().enumerate() {
             out[index] = self.score(slot, batch.values[index], batch.bands[index]);

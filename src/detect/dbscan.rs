@@ -20,7 +20,7 @@ use super::{
     Batch, Detector, MAX_SCORE, PanelBatch, PanelDetector, Peers, Problems, Scope, positive,
 };
 use crate::{
-    series::{Grid, Labels, Millis, Slot},
+    series::{Grid, Labels, Millis, Slot, swap_rows},
     stats::robust,
 };
 use majority::{Majority, majority};
@@ -358,6 +358,11 @@ impl Detector for Dbscan {
         let of = self.settings.of;
         self.recent[slot * of..(slot + 1) * of].fill(f32::NAN);
         self.newest[slot] = i64::MIN;
+    }
+
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.membership.swap(one, other);
+        swap_rows(&mut self.recent, self.settings.of, one, other);
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {

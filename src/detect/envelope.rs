@@ -245,6 +245,10 @@ impl Detector for Envelope {
         self.states[slot] = State::NEW;
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.states.swap(one, other);
+    }
+
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
         let place = self.grid.index(batch.at).rem_euclid(BLOCK as i64) as usize;
         for (index, &slot) in batch.slots.iter().enumerate() {

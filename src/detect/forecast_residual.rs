@@ -316,6 +316,10 @@ impl Detector for ForecastResidual {
         self.states[slot] = State::new(self.threshold);
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.states.swap(one, other);
+    }
+
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
         for (index, &slot) in batch.slots.iter().enumerate() {
             let value = batch.values[index];

@@ -7,7 +7,8 @@
 //! `extended`, Hariri, Carrasco Kind & Brunner (TKDE 2019).
 //!
 //! The forest is renewed tree by tree, one after the other as the grid time goes on, so that no step pays for
-//! a whole one; which points a tree is grown of, and how, depends on the grid time and the newest values alone.
+//! a whole one, nor for the trees of all series; which points a tree is grown of, and how, depends on the labels,
+//! the grid time and the newest values alone.
 //! A point outside of all that the trees were grown of is set apart the sooner the farther out it is, as if
 //! it had been among them (as in Guha et al., "Robust random cut forest", ICML 2016).
 //! The score of a forest says little by itself, and differs from series to series: what counts is how far it
@@ -20,7 +21,7 @@ use super::{
     novelty::Channel, positive,
 };
 use crate::{
-    series::{Grid, Millis, Slot, Span},
+    series::{Grid, Labels, Millis, Slot, Span, swap_rows},
     stats::forest::{self, Directions, Node, Row},
 };
 use serde::Deserialize;
@@ -111,6 +112,7 @@ impl Settings {
                 Directions::axes()
             },
             states: Vec::new(),
+            offsets: Vec::new(),
             rows: Vec::new(),
             nodes: Vec::new(),
             sample: Vec::new(),
@@ -131,6 +133,8 @@ struct IsolationForest {
     renewal: i64,
     directions: Directions<FEATURES>,
     states: Vec<State>,
+    /// Per slot, where between two times at which a tree is grown it grows its own.
+    offsets: Vec<i64>,
     /// Per slot `points` points, by grid time; `NaN` where there is none.
     rows: Vec<Row<FEATURES>>,
     /// Per slot `trees` times [`NODES`] nodes.
@@ -242,6 +246,7 @@ impl IsolationForest {
 
     /// Grows the tree anew whose turn it is at this grid time, if any.
     fn renew(&mut self, slot: Slot, index: i64) {
+        let index = index - self.offsets[slot];
         if index % self.renewal != 0 {
             return;
         }
@@ -264,7 +269,7 @@ impl IsolationForest {
                 *high = high.max(feature);
             }
         }
-        // The same for every series and on every replica.
+        // The same on every replica.
         let mut random = fastrand::Rng::with_seed(turn as u64);
         for place in 0..SAMPLE {
             let other = random.usize(place..self.sample.len());
@@ -368,14 +373,26 @@ impl Detector for IsolationForest {
     fn grow(&mut self, slots: usize) {
         let slots = slots.max(self.states.len());
         self.states.resize(slots, State::NEW);
+        self.offsets.resize(slots, 0);
         self.rows.resize(slots * self.points, NO_ROW);
         self.nodes.resize(slots * self.trees * NODES, Node::UNGROWN);
+    }
+
+    fn assign(&mut self, slot: Slot, labels: &Labels) {
+        self.offsets[slot] = (labels.fingerprint() % self.renewal as u64) as i64;
     }
 
     fn reset(&mut self, slot: Slot) {
         self.states[slot] = State::NEW;
         self.rows_of(slot).fill(NO_ROW);
         self.nodes_of(slot).fill(Node::UNGROWN);
+    }
+
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.states.swap(one, other);
+        self.offsets.swap(one, other);
+        swap_rows(&mut self.rows, self.points, one, other);
+        swap_rows(&mut self.nodes, self.trees * NODES, one, other);
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
@@ -388,6 +405,7 @@ impl Detector for IsolationForest {
         (self.rows.capacity() + self.sample.capacity()) * size_of::<Row<FEATURES>>()
             + self.nodes.capacity() * size_of::<Node>()
             + self.states.capacity() * size_of::<State>()
+            + self.offsets.capacity() * size_of::<i64>()
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     Batch,
     vectors::{Calm, Learner, Vectors},
 };
-use crate::series::{Grid, Slot};
+use crate::series::{Grid, Labels, Slot};
 
 /// Steps that a vector reaches back, the newest included.
 pub(super) const LAGS: usize = 8;
@@ -51,10 +51,21 @@ impl<L: Learner> Lagged<L> {
         self.recent.resize(slots, [f32::NAN; LAGS]);
     }
 
+    /// See [`super::Detector::assign`]: the series of a shard do not all learn at the same step.
+    pub(super) fn assign(&mut self, slot: Slot, labels: &Labels) {
+        self.vectors.place_in_turn(slot, labels);
+    }
+
     /// See [`super::Detector::reset`].
     pub(super) fn reset(&mut self, slot: Slot) {
         self.vectors.forget(slot);
         self.recent[slot] = [f32::NAN; LAGS];
+    }
+
+    /// See [`super::Detector::swap`].
+    pub(super) fn swap(&mut self, one: Slot, other: Slot) {
+        self.vectors.swap(one, other);
+        self.recent.swap(one, other);
     }
 
     /// See [`super::Detector::step`].

@@ -133,6 +133,11 @@ impl Detector for Mad {
         self.states[slot] = State::new(self.threshold);
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.moving.swap(one, other);
+        self.states.swap(one, other);
+    }
+
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
         for (index, &slot) in batch.slots.iter().enumerate() {
             let value = batch.values[index];

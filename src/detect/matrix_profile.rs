@@ -16,7 +16,7 @@
 use super::{
     Batch, Detector, MAX_SCORE, Problems, Scope, UNMEASURED, is_usable, novelty::Channel, positive,
 };
-use crate::series::{Grid, Slot};
+use crate::series::{Grid, Slot, swap_rows};
 use serde::Deserialize;
 
 /// The range of the distances is learned in blocks of so many steps.
@@ -317,6 +317,13 @@ impl Detector for MatrixProfile {
         self.values[slot * 2 * self.ring..][..2 * self.ring].fill(0.0);
         self.squares[slot * self.past..][..self.past].fill(0.0);
         self.sums[slot * self.past..][..self.past].fill(0.0);
+    }
+
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.states.swap(one, other);
+        swap_rows(&mut self.values, 2 * self.ring, one, other);
+        swap_rows(&mut self.squares, self.past, one, other);
+        swap_rows(&mut self.sums, self.past, one, other);
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {

@@ -81,10 +81,13 @@ pub trait Detector: Copied + Send + std::fmt::Debug {
     fn memory(&self) -> usize;
     /// Makes room for `slots` series in all; new ones know nothing.
     fn grow(&mut self, slots: usize);
-    /// Tells the labels of a new series (peer groups are made of them).
+    /// Tells the labels of a new series: peer groups are made of them, and when what it learns is renewed.
+    /// [`Detector::reset`] leaves it.
     fn assign(&mut self, _slot: Slot, _labels: &Labels) {}
     /// Forgets one series' state; it is about to be replayed, or evicted.
     fn reset(&mut self, slot: Slot);
+    /// Exchanges all that is known of two series, what [`Detector::assign`] told included.
+    fn swap(&mut self, one: Slot, other: Slot);
     /// Scores one grid time and learns from it. `out[i]` is the score of `batch.slots[i]`, never
     /// negative; `NaN` where it abstains (missing value, warm-up).
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]);

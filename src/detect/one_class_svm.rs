@@ -15,7 +15,7 @@ use super::{
     lags::Lagged,
     vectors::{Calm, Learner, Rows, Vectors},
 };
-use crate::series::{Grid, Slot};
+use crate::series::{Grid, Labels, Slot};
 use linfa::{DatasetBase, traits::Fit};
 use linfa_svm::Svm;
 use ndarray::{Array1, Array2};
@@ -157,8 +157,16 @@ impl Detector for Lagged<Support> {
         self.grow(slots);
     }
 
+    fn assign(&mut self, slot: Slot, labels: &Labels) {
+        self.assign(slot, labels);
+    }
+
     fn reset(&mut self, slot: Slot) {
         self.reset(slot);
+    }
+
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.swap(one, other);
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {

@@ -18,7 +18,7 @@ use super::{
     lags::Lagged,
     vectors::{Calm, Learner, Rows, Vectors},
 };
-use crate::series::{Grid, Slot};
+use crate::series::{Grid, Labels, Slot};
 use linfa_linalg::eigh::Eigh;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use serde::Deserialize;
@@ -211,8 +211,16 @@ impl Detector for Lagged<Components> {
         self.grow(slots);
     }
 
+    fn assign(&mut self, slot: Slot, labels: &Labels) {
+        self.assign(slot, labels);
+    }
+
     fn reset(&mut self, slot: Slot) {
         self.reset(slot);
+    }
+
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.swap(one, other);
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {

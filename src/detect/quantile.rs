@@ -165,6 +165,11 @@ impl Detector for Quantile {
         };
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.moving.swap(one, other);
+        self.states.swap(one, other);
+    }
+
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
         let Settings {
             lower,

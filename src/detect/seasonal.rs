@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     baseline,
-    series::{Grid, Millis, Slot, Span},
+    series::{Grid, Millis, Slot, Span, swap_rows},
     stats::{
         robust,
         track::{Gains, Tracker},
@@ -430,6 +430,12 @@ impl Detector for Seasonal {
         self.states[slot] = State::new(self.threshold);
         self.day_of(slot).fill(Place::NEW);
         self.week[slot * self.hours..][..self.hours].fill(Hour::NEW);
+    }
+
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.states.swap(one, other);
+        swap_rows(&mut self.day, self.places, one, other);
+        swap_rows(&mut self.week, self.hours, one, other);
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {

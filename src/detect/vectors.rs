@@ -3,7 +3,7 @@
 //!
 //! Everything that is known of an entity is derived from the vectors in its window at grid times that follow
 //! from its labels: a restart that replays the window and one turn reaches the same state (invariant 4), and
-//! the entities do not all learn at the same time. Single series have no labels here, and learn at the same time.
+//! the entities (or single series) do not all learn at the same time.
 
 use super::{MAX_SCORE, PanelBatch, PanelDetector};
 use crate::{
@@ -239,6 +239,16 @@ impl<L: Learner> Vectors<L> {
         self.entities[slot].forget();
     }
 
+    /// Where in a turn the entity with these labels learns.
+    pub(super) fn place_in_turn(&mut self, slot: Slot, labels: &Labels) {
+        self.entities[slot].offset = (labels.fingerprint() % self.spans.turn as u64) as i64;
+    }
+
+    /// Exchanges two entities.
+    pub(super) fn swap(&mut self, one: Slot, other: Slot) {
+        self.entities.swap(one, other);
+    }
+
     /// Scores the vector of one entity, in scales, and learns from it.
     pub(super) fn score(
         &mut self,
@@ -378,7 +388,7 @@ impl<L: Learner> PanelDetector for Vectors<L> {
     }
 
     fn assign(&mut self, slot: Slot, labels: &Labels) {
-        self.entities[slot].offset = (labels.fingerprint() % self.spans.turn as u64) as i64;
+        self.place_in_turn(slot, labels);
     }
 
     fn reset(&mut self, slot: Slot) {

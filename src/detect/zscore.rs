@@ -74,6 +74,10 @@ impl Detector for Zscore {
         self.tails[slot] = Tail::new(self.threshold);
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.tails.swap(one, other);
+    }
+
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
         for (index, &slot) in batch.slots.iter().enumerate() {
             let band = batch.bands[index];

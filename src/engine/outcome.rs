@@ -53,7 +53,7 @@ pub struct SeriesOutcome {
     pub since: Option<Millis>,
     /// The highest severity since then, numbered as `severity`.
     pub worst: u8,
-    /// Why the verdict is on; `None` while it is not.
+    /// Why the verdict is on; `None` while it is not, and of what is only replayed.
     pub reason: Option<Box<Reason>>,
 }
 
@@ -132,6 +132,8 @@ pub struct Counts {
     pub refused: usize,
     /// Panics caught, by detector or forecaster.
     pub panics: Vec<(&'static str, u64)>,
+    /// Pieces of derivations that were not done between the evaluations, so this one had to do them.
+    pub late_pieces: usize,
     /// Bytes of state.
     pub state_bytes: usize,
     /// Verdicts that began, below and above the expected value.

@@ -62,6 +62,10 @@ impl Forecaster for Ets {
         self.models[slot] = None;
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.models.swap(one, other);
+    }
+
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
         let recent = past.tail(STRETCH).values;
         let known = recent.iter().filter(|value| value.is_finite()).count();

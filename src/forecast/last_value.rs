@@ -52,6 +52,10 @@ impl Forecaster for LastValue {
         self.newest[slot] = f32::NAN;
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.newest.swap(one, other);
+    }
+
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
         let newest = past.values.iter().rev().find(|value| value.is_finite());
         self.newest[slot] = newest.copied().unwrap_or(f32::NAN);

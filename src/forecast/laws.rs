@@ -103,6 +103,35 @@ fn a_regular_series_is_forecast_within_its_noise() {
 }
 
 #[test]
+fn exchanged_series_go_on_as_each_other() {
+    let (one, other) = (series(2, 7), series(3, 7));
+    let zone = Zone::default();
+    let run = |exchanged: bool| {
+        let mut forecasts = fresh(3);
+        forecasts.rebuild(0, &past(&one, 6 * DAY, &zone));
+        forecasts.rebuild(2, &past(&other, 6 * DAY, &zone));
+        let (first, second) = if exchanged {
+            forecasts.swap(0, 2);
+            (2, 0)
+        } else {
+            (0, 2)
+        };
+        let mut out = vec![Interval::ABSENT; 2 * forecasts.horizons().len()];
+        for index in 6 * DAY + 1..7 * DAY {
+            let at = index as i64 * STEP;
+            forecasts.step(at, &[first, second], &[one[index], other[index]]);
+        }
+        forecasts.intervals(&[first, second], &mut out);
+        (
+            bits(&out),
+            forecasts.trust(first, 0),
+            forecasts.model(second, 1),
+        )
+    };
+    assert_eq!(run(false), run(true));
+}
+
+#[test]
 fn state_depends_on_the_past_at_the_epoch_and_the_samples_since_only() {
     let values = series(2, 9);
     let (early, late) = (6 * DAY, 8 * DAY);

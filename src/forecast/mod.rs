@@ -43,6 +43,8 @@ pub trait Forecaster: Send + std::fmt::Debug {
     fn grow(&mut self, slots: usize);
     /// Forgets one series.
     fn evict(&mut self, slot: Slot);
+    /// Exchanges what is known of two series.
+    fn swap(&mut self, one: Slot, other: Slot);
     /// Learns one series from its past. `false`: not enough history (or nothing to learn), it abstains.
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool;
     /// Takes in the values at grid time `at` (`NaN` where missing), without fitting again.

@@ -91,6 +91,10 @@ impl Forecaster for MstlEts {
         self.models[slot] = None;
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.models.swap(one, other);
+    }
+
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
         self.models[slot] = self.learn(past);
         self.models[slot].is_some()

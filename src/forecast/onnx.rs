@@ -7,7 +7,7 @@
 //! the network per step, and 512 per rebuild; four bytes per value of the window.
 
 use super::{Forecaster, ModelFiles, network::Network};
-use crate::series::{Grid, Millis, Past, Slot};
+use crate::series::{Grid, Millis, Past, Slot, swap_rows};
 use std::path::PathBuf;
 
 /// A week of minutes.
@@ -124,6 +124,11 @@ impl Forecaster for Onnx {
 
     fn evict(&mut self, slot: Slot) {
         self.oldest[slot] = None;
+    }
+
+    fn swap(&mut self, one: Slot, other: Slot) {
+        swap_rows(&mut self.rings, self.window, one, other);
+        self.oldest.swap(one, other);
     }
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {

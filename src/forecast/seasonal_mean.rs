@@ -105,6 +105,10 @@ impl Forecaster for SeasonalMean {
         self.slots[slot] = Usual::unknown();
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.slots.swap(one, other);
+    }
+
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
         self.evict(slot);
         self.wall.set_zone(past.zone);

@@ -122,6 +122,11 @@ impl Forecaster for SeasonalNaive {
         self.now[slot] = Millis::MIN;
     }
 
+    fn swap(&mut self, one: Slot, other: Slot) {
+        self.seasons.swap(one, other);
+        self.now.swap(one, other);
+    }
+
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
         self.evict(slot);
         self.wall.set_zone(past.zone);

@@ -10,7 +10,7 @@ use super::{
     Forecaster, Interval, ModelFiles, Settings, Trust, calibration::Walk, choice::Choice,
     reach::Reach, seasonal_naive::SeasonalNaive, track::Track, wall::Wall,
 };
-use crate::series::{Grid, Millis, Past, Slot};
+use crate::series::{Grid, Millis, Past, Slot, swap_rows};
 
 /// Origins aimed at in one calibration.
 const ORIGINS: usize = 512;
@@ -111,6 +111,18 @@ impl Forecasts {
         let range = self.range(slot);
         self.tracks[range.clone()].fill_with(Track::default);
         self.current[range].fill(Interval::ABSENT);
+    }
+
+    /// Exchanges what is known of two series.
+    pub fn swap(&mut self, one: Slot, other: Slot) {
+        for member in &mut self.members {
+            member.swap(one, other);
+        }
+        self.reference.swap(one, other);
+        self.now.swap(one, other);
+        self.reaches.swap(one, other);
+        swap_rows(&mut self.tracks, self.horizons.len(), one, other);
+        swap_rows(&mut self.current, self.horizons.len(), one, other);
     }
 
     /// Derives the state of one series from its past alone, up to and including `past.end`.

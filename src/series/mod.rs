@@ -21,6 +21,15 @@ pub use zone::Zone;
 /// Dense index of one series inside the unit (or the shard of a unit) that owns its state.
 pub type Slot = usize;
 
+/// Exchanges the rows of two slots in a column of `width` entries a slot.
+pub(crate) fn swap_rows<T>(column: &mut [T], width: usize, one: Slot, other: Slot) {
+    if one != other {
+        let (low, high) = (one.min(other) * width, one.max(other) * width);
+        let (below, above) = column.split_at_mut(high);
+        below[low..low + width].swap_with_slice(&mut above[..width]);
+    }
+}
+
 /// The past of one series, as everything that learns receives it.
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {

@@ -51,6 +51,11 @@ impl Moving {
         self.held[slot].clear();
     }
 
+    /// Exchanges the windows of two series.
+    pub fn swap(&mut self, one: Slot, other: Slot) {
+        self.held.swap(one, other);
+    }
+
     /// Takes in a value (a gap is left out). The window, where it changed and holds enough to judge by.
     pub fn take(&mut self, slot: Slot, at: Millis, value: f32) -> Option<&Ordered> {
         if !value.is_finite() || self.grid.index(at) % self.stride != 0 {

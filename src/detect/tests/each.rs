@@ -4,7 +4,7 @@ use super::walk::Walk;
 use crate::{
     baseline::{self, Band},
     detect::{self, Batch, Detector, MAX_SCORE, Scope},
-    series::{Grid, Millis},
+    series::{Grid, Labels, Millis},
 };
 use proptest::prelude::*;
 use std::f32::consts::TAU;
@@ -43,6 +43,13 @@ fn scores(one: &detect::Settings, values: &[f32]) -> Vec<f32> {
     walk.go_on(0, values).scores.remove(0)
 }
 
+const BAND: Band = Band {
+    expected: 0.5,
+    lower: -1.0,
+    upper: 2.0,
+    scale: 0.3,
+};
+
 /// Steps a detector that has one slot, without a baseline.
 fn step(detector: &mut dyn Detector, index: usize, value: f32) -> f32 {
     let mut out = [0.0];
@@ -50,12 +57,7 @@ fn step(detector: &mut dyn Detector, index: usize, value: f32) -> f32 {
         at: index as i64 * STEP,
         slots: &[0],
         values: &[value],
-        bands: &[Band {
-            expected: 0.5,
-            lower: -1.0,
-            upper: 2.0,
-            scale: 0.3,
-        }],
+        bands: &[BAND],
     };
     detector.step(&batch, &mut out);
     out[0]
@@ -222,6 +224,48 @@ fn a_reset_series_is_as_new_and_memory_does_not_grow() {
         let kind = settings.kind();
         assert!(used.heap_bytes() <= bytes, "{kind}: {}", used.heap_bytes());
         assert!(bytes <= 120_000, "{kind}: {bytes}");
+    }
+}
+
+#[test]
+fn exchanged_series_go_on_as_each_other() {
+    let (one, other) = (values(1, DAYS), values(2, DAYS));
+    let labels = |name: &str| Labels::new([("pod", name)]).unwrap();
+    for settings in settings() {
+        let scores = |exchanged_at: usize| -> Vec<[u32; 2]> {
+            let mut detector = settings.build(grid());
+            detector.grow(3);
+            detector.assign(0, &labels("one"));
+            detector.assign(2, &labels("other"));
+            let step = |(index, (&one, &other)): (usize, (&f32, &f32))| {
+                let exchanged = index >= exchanged_at;
+                if index == exchanged_at {
+                    detector.swap(2, 0);
+                }
+                let values = if exchanged {
+                    [other, one]
+                } else {
+                    [one, other]
+                };
+                let mut out = [0.0; 2];
+                let batch = Batch {
+                    at: index as i64 * STEP,
+                    slots: &[0, 2],
+                    values: &values,
+                    bands: &[BAND; 2],
+                };
+                detector.step(&batch, &mut out);
+                let [one, other] = out.map(f32::to_bits);
+                if exchanged {
+                    [other, one]
+                } else {
+                    [one, other]
+                }
+            };
+            one.iter().zip(&other).enumerate().map(step).collect()
+        };
+        let (never, halfway) = (scores(usize::MAX), scores(one.len() / 2 + 17));
+        assert_eq!(never, halfway, "{}", settings.kind());
     }
 }
 

@@ -1,6 +1,9 @@
 //! Which grid times of a panel can be evaluated, with which inputs. Pure: time is a parameter.
 
-use super::Fed;
+use super::{
+    Fed,
+    thin::{Kept, Thinner},
+};
 use crate::{engine::outcome::Outcome, series::Millis};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +15,7 @@ const MARGIN: usize = 16;
 /// A grid time is complete when each input has given it, or has given a later one (it will not go
 /// back), or when the first of them has been waiting for `grace`: a late input abstains. At the start
 /// nothing is complete before each input has given a live outcome: until then they replay, each as
-/// fast as it can.
+/// fast as it can, and what waits is held as thin as a panel's detectors can do with.
 #[derive(Debug)]
 pub(super) struct Join {
     inputs: Vec<Input>,
@@ -26,11 +29,12 @@ pub(super) struct Join {
 struct Input {
     newest: Option<Millis>,
     live: bool,
+    thinner: Thinner,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    outcomes: Vec<Option<Arc<Outcome>>>,
+    outcomes: Vec<Option<Kept>>,
     since: Millis,
     live: bool,
 }
@@ -71,16 +75,32 @@ impl Join {
             return false;
         }
         let waiting = self.waiting.entry(at).or_insert_with(|| Waiting {
-            outcomes: vec![None; count],
+            outcomes: (0..count).map(|_| None).collect(),
             since: now,
             live: false,
         });
         waiting.live |= fed.live;
-        waiting.outcomes[fed.input] = Some(fed.outcome);
+        waiting.outcomes[fed.input] = Some(match fed.live {
+            true => Kept::Whole(fed.outcome),
+            false => input.thinner.thin(&fed.outcome),
+        });
+        self.thin_oldest();
         while self.waiting.len() > self.keep {
             self.waiting.pop_first();
         }
         true
+    }
+
+    /// Live outcomes wait in number only while an input is missing.
+    fn thin_oldest(&mut self) {
+        let Some((_, waiting)) = self.waiting.iter_mut().rev().nth(MARGIN) else {
+            return;
+        };
+        for (outcome, input) in waiting.outcomes.iter_mut().zip(&mut self.inputs) {
+            if let Some(Kept::Whole(whole)) = outcome {
+                *outcome = Some(input.thinner.thin(whole));
+            }
+        }
     }
 
     /// By how much the newest evaluated grid time lies after `now`: the clock was set back. A signal
@@ -107,7 +127,12 @@ impl Join {
         self.done = Some(at);
         Some(Ready {
             at,
-            inputs: waiting.outcomes.into_iter().flatten().collect(),
+            inputs: waiting
+                .outcomes
+                .into_iter()
+                .flatten()
+                .map(Kept::whole)
+                .collect(),
             live: waiting.live,
         })
     }

@@ -11,6 +11,7 @@ mod join;
 mod panel;
 mod plan;
 mod signal;
+mod thin;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +43,10 @@ pub trait EvaluateSignal: Send + std::fmt::Debug {
     fn restart(&mut self, at: Millis) -> Millis;
     /// Evaluates one grid time, each after the other, none left out.
     fn advance(&mut self, at: Millis, mode: Mode) -> Outcome;
+    /// Does a piece, some milliseconds, of what later grid times will need; `false` where nothing is left.
+    fn refit(&mut self) -> bool {
+        false
+    }
 }
 
 /// What the loop needs of a panel's unit.
@@ -71,6 +76,10 @@ impl EvaluateSignal for SignalUnit {
 
     fn advance(&mut self, at: Millis, mode: Mode) -> Outcome {
         self.advance(at, mode)
+    }
+
+    fn refit(&mut self) -> bool {
+        self.refit()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
         outcome::{Mode, Outcome},
         pool::{Panicked, Pool},
         schedule::{ClockWatch, Rebuild, Schedule, Tick, Timing, Work},
+        signal::REREAD,
     },
     series::Millis,
     source::{Cause, Matrix, RangeRequest, Source, SourceError},
@@ -15,8 +16,6 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Grid times read again each time, because late samples change them.
-const REREAD: i64 = 3;
 /// A source has deadlines of its own; this one is for a source that breaks them. Shorter than any
 /// sensible `max_age`, so that the report says why before the series go absent.
 const LIVE_DEADLINE: Duration = Duration::from_secs(120);
@@ -35,6 +34,8 @@ const LONGEST_REST: Duration = Duration::from_secs(600);
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// Work of one turn in the pool. Then others have theirs, and a shutdown is noticed.
 const TURN: Duration = Duration::from_millis(250);
+/// Work of one turn between the ticks: a tick that becomes due meanwhile waits for it.
+const SHORT_TURN: Duration = Duration::from_millis(25);
 /// Most grid times of one turn: their outcomes are held at once.
 const TURN_SLOTS: usize = 64;
 /// Share of a backfill's progress that is reading; the rest is replaying.
@@ -211,6 +212,7 @@ impl SignalTask {
         let mut calm = 0;
         let mut watch = ClockWatch::new(CLOCK_TOLERANCE);
         let (mut failed, mut slept) = (false, false);
+        let mut idle = false;
         loop {
             let now = self.clock.now();
             let steady = began.elapsed().as_secs_f64() * 1_000.0 * self.clock.speed();
@@ -222,11 +224,18 @@ impl SignalTask {
             // After a failure the rest is tried again before the next tick, which may be far.
             let overdue = (failed && slept).then(|| schedule.overdue(now)).flatten();
             let Some(Tick { missed, work }) = tick.or(overdue) else {
+                if !idle {
+                    (unit, idle) = match self.refit(unit).await {
+                        Ok(done) => done,
+                        Err(panic) => return panic.into(),
+                    };
+                    continue;
+                }
                 sleep(self.clock.until(schedule.next(now)).min(LONGEST_SLEEP)).await;
                 slept = true;
                 continue;
             };
-            slept = false;
+            (slept, idle) = (false, false);
             self.desk.events.missed(&self.desk.name, missed);
             match work {
                 Work::Republish => self.desk.republish(),
@@ -257,6 +266,20 @@ impl SignalTask {
         }
     }
 
+    /// A short turn of what later grid times will need; whether nothing is left of it.
+    async fn refit(&self, unit: Unit) -> Result<(Unit, bool), Panicked> {
+        let work = |unit: &mut Unit| {
+            let began = Instant::now();
+            while unit.refit() {
+                if began.elapsed() >= SHORT_TURN {
+                    return false;
+                }
+            }
+            true
+        };
+        self.pool.run(unit, work).await
+    }
+
     /// Evaluates every grid time from `from` to `to`, in order, and publishes the newest. Where the
     /// source fails, what was reached stays reached, and the failure is given: the rest is due again.
     async fn catch_up(
@@ -277,7 +300,7 @@ impl SignalTask {
                 .map_or(0, |newest| newest.series.len()),
         );
         while let Some((first, last)) = pieces.next(to) {
-            let start = first - (REREAD + 1) * step;
+            let start = first - (REREAD as i64 + 1) * step;
             let mut answer = match self.ask(start, last, LIVE_DEADLINE).await {
                 Ok(matrix) => Some(matrix),
                 Err(error) => return Ok((unit, Some(error))),

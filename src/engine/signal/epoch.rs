@@ -1,9 +1,11 @@
 //! When the state of a series is derived anew from its past (invariants 3 and 4 of the crate).
 //!
 //! Every series has *epochs*: grid times, the same on every replica, at which everything known of it
-//! is derived from its window alone. Between two epochs state only steps on. A process that starts at
-//! `T` therefore reaches the state of one that has been running: it derives every series at its last
-//! epoch before [`Epochs::restart`] and steps on from there.
+//! is derived from its window alone. What was derived is in force from [`Epochs::lag`] steps after the
+//! epoch on (it is *installed* then), so that there is time to derive it between the ticks; the same on
+//! every replica too, however long it took. Between two installations state only steps on. A process that
+//! starts at `T` therefore reaches the state of one that has been running: it derives every series as it
+//! was installed last before [`Epochs::restart`] and steps on from there.
 
 use crate::series::{Grid, Millis};
 
@@ -14,6 +16,11 @@ const MIN_REFIT: usize = 16;
 /// Steps a restart begins earlier than the epochs alone ask for, so that detectors that compare
 /// series with each other (they remember a few steps, not an epoch) have settled too.
 const SETTLE: usize = 64;
+/// Grid times that are read again each time, because late samples change them: a past that ends before
+/// them is final.
+pub const REREAD: usize = 3;
+/// Steps that there are at most for deriving a series, once its past is final.
+const MOST_TIME: usize = 4;
 /// Age in steps of the first epoch of a young series; each further one is at twice the age.
 const FIRST_AGE: i64 = 16;
 
@@ -24,6 +31,8 @@ pub struct Epochs {
     pub history: usize,
     /// Steps between two epochs of one series.
     pub refit: usize,
+    /// Steps from an epoch until what was derived at it is in force.
+    pub lag: usize,
     /// Steps of past from which a series is derived at an epoch.
     pub memory: usize,
     /// A series without a sample for so many steps is forgotten; so is what was before such a gap.
@@ -31,18 +40,19 @@ pub struct Epochs {
 }
 
 impl Epochs {
-    /// The least history that leaves as much to learn from as is stepped over, in steps.
+    /// The least history that leaves about as much to learn from as is stepped over, in steps.
     pub const MIN_HISTORY: usize = 4 * MIN_REFIT + SETTLE;
 
     /// The spans for a history of `history` (raised to [`Epochs::MIN_HISTORY`]) on `grid`.
     pub fn new(history: Millis, grid: Grid) -> Self {
         let history = grid.steps(history).max(Self::MIN_HISTORY);
         let refit = (history / EPOCHS_PER_HISTORY).max(MIN_REFIT);
-        let memory = history - 3 * refit - SETTLE;
+        let lag = lag(refit);
         Self {
             history,
             refit,
-            memory,
+            lag,
+            memory: history - 3 * refit - SETTLE - lag,
             forget: (history / 3).max(1),
         }
     }
@@ -53,7 +63,7 @@ impl Epochs {
     }
 
     /// Whether the grid slot `index` is an epoch of a series whose first sample was in slot `first`.
-    pub fn due(&self, index: i64, offset: i64, first: i64) -> bool {
+    fn due(&self, index: i64, offset: i64, first: i64) -> bool {
         let age = index - first;
         let young = age >= FIRST_AGE
             && age < self.refit as i64
@@ -62,8 +72,28 @@ impl Epochs {
         young || (age > 0 && (index - offset).rem_euclid(self.refit as i64) == 0)
     }
 
+    /// The epoch whose derivation may begin at `index`, if there is one: its past is final from then on.
+    pub fn begins(&self, index: i64, offset: i64, first: i64) -> Option<i64> {
+        self.epoch_before(index, REREAD, offset, first)
+    }
+
+    /// The epoch whose derivation is installed at `index`, if there is one.
+    pub fn installs(&self, index: i64, offset: i64, first: i64) -> Option<i64> {
+        self.epoch_before(index, self.lag, offset, first)
+    }
+
+    /// The epoch whose derivation is in force at `index`; `None` where there is none yet.
+    pub fn in_force(&self, index: i64, offset: i64, first: i64) -> Option<i64> {
+        self.last(index - self.lag as i64, offset, first)
+    }
+
+    fn epoch_before(&self, index: i64, steps: usize, offset: i64, first: i64) -> Option<i64> {
+        let epoch = index - steps as i64;
+        self.due(epoch, offset, first).then_some(epoch)
+    }
+
     /// The newest epoch at or before `index`; `None` where the series had none yet.
-    pub fn last(&self, index: i64, offset: i64, first: i64) -> Option<i64> {
+    fn last(&self, index: i64, offset: i64, first: i64) -> Option<i64> {
         let regular = index - (index - offset).rem_euclid(self.refit as i64);
         let regular = (regular > first).then_some(regular);
         let mut young = None;
@@ -86,6 +116,16 @@ impl Epochs {
     }
 }
 
+const fn lag(refit: usize) -> usize {
+    let time = refit / 16;
+    REREAD
+        + if time < MOST_TIME {
+            time
+        } else {
+            MOST_TIME
+        }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,8 +139,8 @@ mod tests {
     fn three_weeks_give_an_epoch_a_day() {
         let epochs = three_weeks();
         assert_eq!(
-            (epochs.history, epochs.refit, epochs.memory),
-            (30_240, 1_440, 25_856)
+            (epochs.history, epochs.refit, epochs.lag, epochs.memory),
+            (30_240, 1_440, 7, 25_849)
         );
     }
 
@@ -108,8 +148,10 @@ mod tests {
     fn what_a_restart_reads_lies_inside_the_history() {
         for minutes in [1, 200, 1_000, 30_240] {
             let epochs = Epochs::new(minutes * 60_000, Grid::new(60_000).unwrap());
-            let oldest = epochs.restart(0) - epochs.refit as i64 - epochs.memory as i64;
-            assert!(oldest >= -(epochs.history as i64));
+            let derived = epochs.restart(0) - (epochs.refit + epochs.lag) as i64;
+            assert!(derived - epochs.memory as i64 >= -(epochs.history as i64));
+            assert!((REREAD + 1..MIN_REFIT).contains(&epochs.lag));
+            assert!(epochs.memory >= MIN_REFIT - epochs.lag);
         }
     }
 

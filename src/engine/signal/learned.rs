@@ -6,7 +6,7 @@ use crate::{
     baseline::{Band, Baseline},
     detect::{Batch, Detector, Scope},
     engine::guard::guarded,
-    series::{Millis, Past, Slot},
+    series::{Labels, Millis, Past, Slot},
 };
 use std::{cell::Cell, sync::Arc};
 
@@ -83,17 +83,40 @@ impl Learned {
         }
     }
 
+    /// Tells the labels of a series.
+    pub(super) fn assign(&mut self, slot: Slot, labels: &Labels) {
+        for (_, detector) in &mut self.detectors {
+            detector.inner.assign(slot, labels);
+        }
+    }
+
+    /// Exchanges what is known of two series.
+    pub(super) fn swap(&mut self, one: Slot, other: Slot) {
+        self.baseline.inner.swap(one, other);
+        self.baseline.broken.swap(one, other);
+        for (_, detector) in &mut self.detectors {
+            detector.inner.swap(one, other);
+            detector.broken.swap(one, other);
+        }
+    }
+
     /// Derives one series from its past: learns the baseline, then walks the past.
     pub(super) fn derive(&mut self, slot: Slot, past: &Past<'_>, panics: &mut Vec<&'static str>) {
+        self.fit(slot, past, panics);
+        if !past.values.is_empty() {
+            self.walk(slot, past.time(0), past.values, panics);
+        }
+    }
+
+    /// First part of deriving one series from its past: learns the baseline, and forgets the rest. What is left is
+    /// to walk the past.
+    pub(super) fn fit(&mut self, slot: Slot, past: &Past<'_>, panics: &mut Vec<&'static str>) {
         self.baseline.broken[slot] = false;
         self.baseline
             .run(slot, panics, |baseline| baseline.fit(slot, past));
         for (_, detector) in &mut self.detectors {
             detector.broken[slot] = false;
             detector.run(slot, panics, |detector| detector.reset(slot));
-        }
-        if !past.values.is_empty() {
-            self.walk(slot, past.time(0), past.values, panics);
         }
     }
 
@@ -269,6 +292,8 @@ mod tests {
         fn grow(&mut self, _slots: usize) {}
 
         fn reset(&mut self, _slot: Slot) {}
+
+        fn swap(&mut self, _one: Slot, _other: Slot) {}
 
         fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
             for (value, score) in batch.values.iter().zip(out) {

@@ -9,9 +9,10 @@ mod exclude;
 mod learned;
 mod plan;
 mod publish;
+mod refit;
 mod shard;
 
-pub use epoch::Epochs;
+pub use epoch::{Epochs, REREAD};
 pub use plan::{DEEP_SERIES, UnitOptions};
 
 use super::{
@@ -172,6 +173,14 @@ impl SignalUnit {
         }
         self.forget_silent(self.plan.grid.index(at));
         outcome
+    }
+
+    /// Does a piece of what is to be in force at a later grid time: some milliseconds of every shard, so that the
+    /// next [`advance`](Self::advance) has no more to do than any other. `false` where nothing is left. Whoever
+    /// does not call it gets the same outcomes: `advance` does what is missing.
+    pub fn refit(&mut self) -> bool {
+        let pieces = self.shards.par_iter_mut().map(Shard::refit_a_piece);
+        pieces.reduce(|| false, |one, other| one || other)
     }
 
     /// Bytes of state, windows included.

@@ -179,6 +179,11 @@ impl Plan {
         Forecasts::build(&self.forecast, self.grid, &self.models).map(Some)
     }
 
+    /// Whether series are judged later than they could be.
+    pub(super) fn warms_up(&self) -> bool {
+        self.alerting.warm_up_seasons > 0.0
+    }
+
     /// Steps a series with these seasons must have shown before it is judged. What a restart reads is
     /// always enough.
     pub(super) fn warm_up(&self, seasons: &[usize]) -> i64 {

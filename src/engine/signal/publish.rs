@@ -186,6 +186,7 @@ impl Publisher {
             ..Counts::default()
         };
         for shard in shards {
+            counts.late_pieces += shard.columns.late_pieces;
             for kind in &shard.columns.panics {
                 count_panic(&mut counts.panics, kind);
             }

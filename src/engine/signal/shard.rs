@@ -1,6 +1,10 @@
 //! Up to [`SLOTS`] series of one signal with all their state, worked on by one thread at a time.
 
-use super::{Epochs, learned::Learned, plan::Plan};
+use super::{
+    learned::Learned,
+    plan::Plan,
+    refit::{Refit, past_values},
+};
 use crate::{
     baseline::Band,
     detect::{Batch, Onsets, Verdict, Verdicts},
@@ -8,7 +12,10 @@ use crate::{
     forecast::{Forecasts, Interval},
     series::{Labels, Millis, Slot, Window},
 };
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// Series per shard: small enough that two cores share a thousand series evenly, large enough that a
 /// virtual call per component and tick costs nothing.
@@ -49,6 +56,8 @@ pub(super) struct Columns {
     pub(super) intervals: Vec<Interval>,
     /// Panics caught in this step, by component.
     pub(super) panics: Vec<&'static str>,
+    /// Pieces of derivations that should have been done before this step and were done in it.
+    pub(super) late_pieces: usize,
 }
 
 /// Up to [`SLOTS`] series with all their state.
@@ -61,7 +70,16 @@ pub(super) struct Shard {
     onsets: Onsets,
     pub(super) forecasts: Option<Forecasts>,
     /// Slots whose series makes the forecasters panic, until its next epoch.
-    forecasts_broken: Vec<bool>,
+    pub(super) forecasts_broken: Vec<bool>,
+    /// Derivations that were begun, the oldest first.
+    pub(super) refits: VecDeque<Refit>,
+    /// Series that wait for a repair, and at which grid index one was begun last.
+    pub(super) repairs: VecDeque<Slot>,
+    pub(super) repaired: Option<i64>,
+    /// Grid index of the newest step.
+    pub(super) newest: i64,
+    /// Panics caught between the ticks, by component.
+    pub(super) refit_panics: Vec<&'static str>,
     /// Samples that the windows are too short for until the grid times before them are evaluated: of
     /// wide series, after an outage of the source.
     ahead: BTreeMap<Millis, Vec<(Slot, f32)>>,
@@ -82,6 +100,11 @@ impl Shard {
             onsets: plan.onsets(),
             forecasts,
             forecasts_broken: Vec::new(),
+            refits: VecDeque::new(),
+            repairs: VecDeque::new(),
+            repaired: None,
+            newest: i64::MIN,
+            refit_panics: Vec::new(),
             ahead: BTreeMap::new(),
             columns: Columns::default(),
             plan,
@@ -90,12 +113,12 @@ impl Shard {
 
     /// Takes in a series whose first sample is in grid slot `first`; `None` where the shard is full.
     pub(super) fn admit(&mut self, labels: Labels, first: i64) -> Option<Slot> {
-        let free = self.members.iter().position(Option::is_none);
-        let slot = match free {
+        let slot = match self.free_slot().filter(|&slot| slot < SLOTS) {
             Some(slot) => slot,
             None if self.members.len() < SLOTS => self.extend_by_one(),
             None => return None,
         };
+        self.learned.assign(slot, &labels);
         let offset = self.plan.epochs.offset(labels.fingerprint());
         self.members[slot] = Some(Member {
             labels,
@@ -110,7 +133,13 @@ impl Shard {
         Some(slot)
     }
 
-    fn extend_by_one(&mut self) -> Slot {
+    /// The first slot that holds nothing.
+    pub(super) fn free_slot(&self) -> Option<Slot> {
+        let mut slots = 0..self.members.len();
+        slots.find(|&slot| self.members[slot].is_none() && !self.is_spare(slot))
+    }
+
+    pub(super) fn extend_by_one(&mut self) -> Slot {
         let slots = self.members.len() + 1;
         self.members.push(None);
         self.forecasts_broken.push(false);
@@ -125,7 +154,7 @@ impl Shard {
 
     /// Whether another series fits in.
     pub(super) fn has_room(&self) -> bool {
-        self.members.len() < SLOTS || self.members.iter().any(Option::is_none)
+        self.members.len() < SLOTS || self.free_slot().is_some_and(|slot| slot < SLOTS)
     }
 
     /// Forgets a series; gives its labels.
@@ -161,20 +190,23 @@ impl Shard {
     /// Derives every series as it was in grid slot `from`, for a process that starts in slot `now`.
     pub(super) fn restart(&mut self, from: i64, now: i64) {
         let plan = Arc::clone(&self.plan);
+        self.newest = from;
+        self.drop_all_refits();
         for slot in 0..self.members.len() {
             let Some(member) = &mut self.members[slot] else {
                 continue;
             };
             let (offset, first) = (member.offset, member.first);
-            member.forecast_from = plan.epochs.last(now, offset, first).unwrap_or(i64::MIN);
+            let in_force = plan.epochs.in_force(now, offset, first);
+            member.forecast_from = in_force.unwrap_or(i64::MIN);
             if plan.deep && first <= from {
                 self.derive_as_of(slot, from);
             }
         }
     }
 
-    /// Baseline and detectors of one series as they are after grid slot `index`: derived at its last
-    /// epoch, stepped on from there.
+    /// Baseline and detectors of one series as they are when grid slot `index` is over: derived at the epoch in
+    /// force then, stepped on from there.
     fn derive_as_of(&mut self, slot: Slot, index: i64) {
         let plan = Arc::clone(&self.plan);
         let at = index * plan.grid.step();
@@ -186,7 +218,7 @@ impl Shard {
             member.window.push(plan.grid, at, f32::NAN);
         }
         let (offset, first) = (member.offset, member.first);
-        let epoch = plan.epochs.last(index, offset, first);
+        let epoch = plan.epochs.in_force(index + 1, offset, first);
         match epoch {
             Some(epoch) => self.derive(slot, (epoch - 1) * plan.grid.step()),
             None => self.learned.evict(slot),
@@ -204,6 +236,7 @@ impl Shard {
     }
 
     fn forget_state(&mut self, slot: Slot) {
+        self.drop_refits(slot);
         self.learned.evict(slot);
         self.verdicts.evict(slot);
         self.onsets.evict(slot);
@@ -231,6 +264,8 @@ impl Shard {
             // What was learned before a gap this long is not what a restart would learn.
             member.forecasting = false;
             self.forget_state(slot);
+        } else if changed && index <= self.newest {
+            self.wants_repair(slot);
         }
         changed
     }
@@ -253,7 +288,7 @@ impl Shard {
     pub(super) fn sense(&mut self, at: Millis, mode: Mode) {
         self.take_in_ahead(at);
         self.collect(at);
-        self.rederive_due(at);
+        self.refit_due(at);
         self.look(at);
         self.carry_forecasts(at);
         if self.plan.exclusions.not_judged(at) {
@@ -291,10 +326,14 @@ impl Shard {
         }
         let index = self.plan.grid.index(at);
         let excluded = self.plan.exclusions.not_judged(at);
-        for (score, &slot) in combined.iter_mut().zip(slots.iter()) {
-            let cold = |member: &Member| index - member.first < self.plan.warm_up(&member.seasons);
-            if excluded || self.members[slot].as_ref().is_some_and(cold) {
-                *score = f32::NAN;
+        let cold = |member: &Member| index - member.first < self.plan.warm_up(&member.seasons);
+        if excluded {
+            combined.fill(f32::NAN);
+        } else if self.plan.warms_up() {
+            for (score, &slot) in combined.iter_mut().zip(slots.iter()) {
+                if self.members[slot].as_ref().is_some_and(cold) {
+                    *score = f32::NAN;
+                }
             }
         }
         news.clear();
@@ -321,6 +360,9 @@ impl Shard {
         columns.slots.clear();
         columns.values.clear();
         columns.panics.clear();
+        columns.panics.append(&mut self.refit_panics);
+        self.newest = grid.index(at);
+        columns.late_pieces = 0;
         let index = grid.index(at);
         for (slot, member) in self.members.iter_mut().enumerate() {
             let Some(member) = member.as_mut().filter(|member| member.first <= index) else {
@@ -339,25 +381,6 @@ impl Shard {
         for column in &mut columns.scores {
             column.clear();
             column.resize(count, f32::NAN);
-        }
-    }
-
-    /// Derives anew what is due for it, see [`super::epoch`].
-    fn rederive_due(&mut self, at: Millis) {
-        if !self.plan.deep {
-            return;
-        }
-        let index = self.plan.grid.index(at);
-        for position in 0..self.columns.slots.len() {
-            let slot = self.columns.slots[position];
-            let due = self.members[slot]
-                .as_ref()
-                .is_some_and(|member| self.plan.epochs.due(index, member.offset, member.first));
-            if due {
-                self.derive(slot, at - self.plan.grid.step());
-                self.verdicts.rederive(slot);
-                self.derive_forecasts(slot, at - self.plan.grid.step(), index);
-            }
         }
     }
 
@@ -401,6 +424,12 @@ impl Shard {
         }
         self.learned = Learned::new(&plan);
         self.learned.grow(self.members.len());
+        self.drop_all_refits();
+        for (slot, member) in self.members.iter().enumerate() {
+            if let Some(member) = member {
+                self.learned.assign(slot, &member.labels);
+            }
+        }
         if plan.deep {
             for slot in self.columns.slots.clone() {
                 self.derive_as_of(slot, plan.grid.index(at) - 1);
@@ -444,6 +473,7 @@ impl Shard {
         if let Some(forecasts) = &mut self.forecasts {
             forecasts.grow(self.members.len());
         }
+        self.forecast_anew();
         let end = at - self.plan.grid.step();
         for (&slot, &value) in slots.iter().zip(values) {
             self.derive_forecasts(slot, end, i64::MAX);
@@ -506,33 +536,6 @@ impl Shard {
 
 /// The score of a value outside the configured range: the last warning before critical.
 const IMPOSSIBLE_SCORE: f32 = 1.5;
-
-/// The values a series is derived from: at most `memory` up to `end`, none from before a gap of
-/// `forget` steps, `NaN` where nothing is to be learned, beginning with something to learn.
-fn past_values<'m>(plan: &Plan, member: &'m Member, end: Millis) -> Cow<'m, [f32]> {
-    let Epochs { memory, forget, .. } = plan.epochs;
-    let all = member.window.until(plan.grid, end);
-    let all = &all[all.len().saturating_sub(memory)..];
-    // Gaps are those of the source: what is excluded, however long, does not make a series a new one.
-    let (mut gap, mut from) = (0, 0);
-    for (position, value) in all.iter().enumerate().rev() {
-        gap = if value.is_nan() { gap + 1 } else { 0 };
-        if gap >= forget {
-            from = position + gap;
-            break;
-        }
-    }
-    let step = plan.grid.step();
-    let begin = end - (all.len() - from) as i64 * step + step;
-    let known = |values: &[f32]| values.iter().position(|value| !value.is_nan());
-    match plan.exclusions.learnable(begin, step, &all[from..]) {
-        Cow::Borrowed(values) => Cow::Borrowed(&values[known(values).unwrap_or(values.len())..]),
-        Cow::Owned(mut values) => {
-            values.drain(..known(&values).unwrap_or(values.len()));
-            Cow::Owned(values)
-        }
-    }
-}
 
 fn clipped(plan: &Plan, interval: Interval) -> Interval {
     Interval {

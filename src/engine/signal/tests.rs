@@ -2,6 +2,8 @@ use super::*;
 use crate::{engine::settings::Class, source::SeriesSamples};
 use proptest::prelude::*;
 
+mod refit;
+
 const STEP: Millis = 300_000;
 const DAY: i64 = 288;
 

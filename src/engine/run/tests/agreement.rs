@@ -62,3 +62,18 @@ async fn a_process_that_ran_through_trouble_agrees_with_a_fresh_one() {
     assert_eq!(old.forecasts, fresh.forecasts);
     assert!(old.forecasts[0].expected.is_finite());
 }
+
+/// A day of history has an epoch every 68 minutes, so one of them is among these.
+#[tokio::test(start_paused = true)]
+async fn a_tick_finds_done_what_its_epochs_need() {
+    let mut world = World::new(Manner::Answer);
+    let plan = real(&world);
+    world.run(vec![plan], vec![]).await;
+    // What was begun before the start is late.
+    world.pass(8.0).await;
+    for _ in 0..80 {
+        world.pass(1.0).await;
+        let newest = newest(&world);
+        assert_eq!(newest.counts.late_pieces, 0, "{}", newest.at);
+    }
+}

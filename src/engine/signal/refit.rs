@@ -1,0 +1,343 @@
+//! Deriving a series at its epoch: piece by piece between the ticks, in a spare slot beside the state that is
+//! in force, and installed at a fixed later grid time (see `epoch`).
+//!
+//! A series of which a sample was corrected after it was learned from is *repaired*: derived again at the epoch
+//! in force, and installed when that is done. It is then what a process that has just started says. A derivation
+//! costs as much as some 10,000 steps, so a shard repairs one series a step at most; where samples are late all
+//! the time, the signal's `offset` is too short.
+
+use super::{
+    Epochs,
+    epoch::REREAD,
+    plan::Plan,
+    shard::{Member, Shard},
+};
+use crate::{
+    engine::guard::guarded,
+    series::{Millis, Slot},
+};
+use std::{borrow::Cow, sync::Arc};
+
+/// Steps of the past walked in one piece: a few milliseconds with the default detectors.
+const PIECE: usize = 4_096;
+
+/// The derivation of one series at one of its epochs, as far as it is done.
+#[derive(Debug)]
+pub(super) struct Refit {
+    slot: Slot,
+    /// Grid index; the past ends before it.
+    epoch: i64,
+    /// Whether it is a repair: that has no time at which it must be done.
+    repair: bool,
+    /// Where the new state grows.
+    spare: Slot,
+    next: Piece,
+    /// Grid index of the first value since the epoch that was not stepped over yet.
+    since: i64,
+    seasons: Vec<usize>,
+    /// Whether the spare slot has forecasts, and whether those panicked.
+    forecasts: Option<Outcome>,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    Fit,
+    /// From this value of the past on.
+    Walk(usize),
+    Forecast,
+    /// Over the values since the epoch that are final.
+    Follow,
+    Nothing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Derived,
+    Panicked,
+}
+
+impl Shard {
+    /// Begins what may begin at grid time `at`, and installs what is due. What nobody has done by then is done
+    /// now: late is better than different.
+    pub(super) fn refit_due(&mut self, at: Millis) {
+        if !self.plan.deep {
+            return;
+        }
+        let plan = Arc::clone(&self.plan);
+        let index = plan.grid.index(at);
+        self.install_repairs(index);
+        for position in 0..self.columns.slots.len() {
+            let slot = self.columns.slots[position];
+            let Some(member) = &self.members[slot] else {
+                continue;
+            };
+            let (offset, first) = (member.offset, member.first);
+            if let Some(epoch) = plan.epochs.installs(index, offset, first) {
+                let refit = self.take_refit(slot, epoch);
+                self.drop_repairs(slot);
+                self.install(refit, index);
+            }
+            if let Some(epoch) = plan.epochs.begins(index, offset, first) {
+                let refit = self.begin(slot, epoch, false);
+                self.refits.push_back(refit);
+            }
+        }
+    }
+
+    /// Does a piece of the oldest derivation that is not done; `false` where there is none.
+    pub(super) fn refit_a_piece(&mut self) -> bool {
+        let unfinished = |refit: &Refit| refit.next != Piece::Nothing;
+        let place = self.refits.iter().position(unfinished);
+        let Some(place) = place.or_else(|| self.begin_a_repair()) else {
+            return false;
+        };
+        // A panic outside of the guards must not leave the derivation in the list half done.
+        if let Some(mut refit) = self.refits.remove(place) {
+            self.go_on(&mut refit);
+            self.refits.insert(place, refit);
+        }
+        true
+    }
+
+    /// Notes that a value of a series was corrected after it was learned from.
+    pub(super) fn wants_repair(&mut self, slot: Slot) {
+        if self.plan.deep && !self.repairs.contains(&slot) {
+            self.repairs.push_back(slot);
+        }
+    }
+
+    /// Gives up what is being derived of a series.
+    pub(super) fn drop_refits(&mut self, slot: Slot) {
+        self.repairs.retain(|&other| other != slot);
+        self.drop_where(|refit| refit.slot == slot);
+    }
+
+    fn drop_repairs(&mut self, slot: Slot) {
+        self.repairs.retain(|&other| other != slot);
+        self.drop_where(|refit| refit.repair && refit.slot == slot);
+    }
+
+    fn drop_where(&mut self, gone: impl Fn(&Refit) -> bool) {
+        for refit in std::mem::take(&mut self.refits) {
+            if gone(&refit) {
+                self.clear(refit.spare);
+            } else {
+                self.refits.push_back(refit);
+            }
+        }
+    }
+
+    /// Begins to repair the series that has waited longest, unless one was begun since the newest step; its place.
+    fn begin_a_repair(&mut self) -> Option<usize> {
+        if self.repaired == Some(self.newest) {
+            return None;
+        }
+        let slot = self.repairs.pop_front()?;
+        let member = self.members[slot].as_ref()?;
+        let (offset, first) = (member.offset, member.first);
+        // Where an epoch is about to be installed, that repairs it too.
+        let epoch = self.plan.epochs.in_force(self.newest + 1, offset, first);
+        let epoch = epoch.filter(|_| self.refits.iter().all(|refit| refit.slot != slot))?;
+        let refit = self.begin(slot, epoch, true);
+        self.refits.push_back(refit);
+        self.repaired = Some(self.newest);
+        Some(self.refits.len() - 1)
+    }
+
+    fn install_repairs(&mut self, index: i64) {
+        let done = |refit: &Refit| refit.repair && refit.next == Piece::Nothing;
+        while let Some(place) = self.refits.iter().position(done) {
+            if let Some(refit) = self.refits.remove(place) {
+                self.install(refit, index);
+            }
+        }
+    }
+
+    /// Whether a derivation is going on in a slot.
+    pub(super) fn is_spare(&self, slot: Slot) -> bool {
+        self.refits.iter().any(|refit| refit.spare == slot)
+    }
+
+    fn take_refit(&mut self, slot: Slot, epoch: i64) -> Refit {
+        let same = |refit: &Refit| (refit.slot, refit.epoch, refit.repair) == (slot, epoch, false);
+        let begun = self.refits.iter().position(same);
+        let begun = begun.and_then(|place| self.refits.remove(place));
+        begun.unwrap_or_else(|| self.begin(slot, epoch, false))
+    }
+
+    fn begin(&mut self, slot: Slot, epoch: i64, repair: bool) -> Refit {
+        Refit {
+            slot,
+            epoch,
+            repair,
+            spare: self.free_slot().unwrap_or_else(|| self.extend_by_one()),
+            next: Piece::Fit,
+            since: epoch,
+            seasons: Vec::new(),
+            forecasts: None,
+        }
+    }
+
+    fn go_on(&mut self, refit: &mut Refit) {
+        let plan = Arc::clone(&self.plan);
+        let Some(member) = &self.members[refit.slot] else {
+            return;
+        };
+        let end = (refit.epoch - 1) * plan.grid.step();
+        let values = past_values(&plan, member, end);
+        match refit.next {
+            Piece::Fit => {
+                refit.seasons = plan.seasons(&values);
+                let past = plan.past(end, &values, &refit.seasons);
+                self.learned.assign(refit.spare, &member.labels);
+                self.learned.fit(refit.spare, &past, &mut self.refit_panics);
+                refit.next = Piece::Walk(0);
+            }
+            Piece::Walk(from) => {
+                let to = (from + PIECE).min(values.len());
+                let past = plan.past(end, &values, &refit.seasons);
+                if from < to {
+                    let piece = &values[from..to];
+                    self.learned
+                        .walk(refit.spare, past.time(from), piece, &mut self.refit_panics);
+                }
+                refit.next = if to < values.len() {
+                    Piece::Walk(to)
+                } else {
+                    Piece::Forecast
+                };
+            }
+            Piece::Forecast => {
+                let past = plan.past(end, &values, &refit.seasons);
+                if let Some(forecasts) = &mut self.forecasts
+                    && refit.epoch >= member.forecast_from
+                {
+                    let done = guarded(|| forecasts.rebuild(refit.spare, &past)).is_some();
+                    refit.forecasts = Some(match done {
+                        true => Outcome::Derived,
+                        false => Outcome::Panicked,
+                    });
+                    if !done {
+                        self.refit_panics.push("forecast");
+                    }
+                }
+                refit.next = Piece::Follow;
+            }
+            Piece::Follow => {
+                // The newest values may still be corrected.
+                let last = self.newest - REREAD as i64 - 1;
+                let to = (refit.since + PIECE as i64).min(last + 1);
+                if refit.since < to {
+                    self.follow(refit, to);
+                } else {
+                    refit.next = Piece::Nothing;
+                }
+            }
+            Piece::Nothing => {}
+        }
+    }
+
+    /// What was derived takes the place of what was in force, as it is at the beginning of grid slot `index`.
+    fn install(&mut self, mut refit: Refit, index: i64) {
+        while refit.next != Piece::Nothing {
+            self.go_on(&mut refit);
+            self.columns.late_pieces += 1;
+        }
+        self.follow(&mut refit, index);
+        let (slot, spare) = (refit.slot, refit.spare);
+        self.learned.swap(slot, spare);
+        if !refit.repair {
+            // Verdicts are of scores that were said, and derived anew at epochs only, here as everywhere.
+            self.verdicts.rederive(slot);
+        }
+        if let Some(member) = &mut self.members[slot] {
+            member.seasons = std::mem::take(&mut refit.seasons);
+            if let (Some(outcome), Some(forecasts)) = (refit.forecasts, &mut self.forecasts) {
+                member.forecasting = outcome == Outcome::Derived;
+                self.forecasts_broken[slot] = outcome == Outcome::Panicked;
+                forecasts.swap(slot, spare);
+            }
+        }
+        self.clear(spare);
+    }
+
+    /// Steps what was derived over the values since its epoch, those before grid slot `to`.
+    fn follow(&mut self, refit: &mut Refit, to: i64) {
+        let plan = Arc::clone(&self.plan);
+        let Some(member) = &self.members[refit.slot] else {
+            return;
+        };
+        let step = plan.grid.step();
+        let values = member.window.until(plan.grid, (to - 1) * step);
+        let since = usize::try_from(to - refit.since).unwrap_or(0);
+        let values = &values[values.len().saturating_sub(since)..];
+        let begin = (to - values.len() as i64) * step;
+        let values = plan.exclusions.learnable(begin, step, values);
+        refit.since = to;
+        self.learned
+            .walk(refit.spare, begin, &values, &mut self.refit_panics);
+        let (Some(Outcome::Derived), Some(forecasts)) = (refit.forecasts, &mut self.forecasts)
+        else {
+            return;
+        };
+        for (at, value) in (begin..).step_by(step as usize).zip(values.iter()) {
+            let step = || forecasts.step(at, &[refit.spare], std::slice::from_ref(value));
+            if guarded(step).is_none() {
+                self.refit_panics.push("forecast");
+                refit.forecasts = Some(Outcome::Panicked);
+                return;
+            }
+        }
+    }
+
+    /// Everything derived so far is lost: it is begun anew when it is due.
+    pub(super) fn drop_all_refits(&mut self) {
+        self.repairs.clear();
+        self.drop_where(|_| true);
+    }
+
+    /// The forecasts derived so far are lost.
+    pub(super) fn forecast_anew(&mut self) {
+        for refit in &mut self.refits {
+            if refit.forecasts.take().is_some() {
+                // What follows walks both: all of it is done again.
+                (refit.next, refit.since) = (Piece::Fit, refit.epoch);
+            }
+        }
+    }
+
+    fn clear(&mut self, spare: Slot) {
+        self.learned.evict(spare);
+        if let Some(forecasts) = &mut self.forecasts {
+            forecasts.evict(spare);
+        }
+    }
+}
+
+/// The values a series is derived from: at most `memory` up to `end`, none from before a gap of
+/// `forget` steps, `NaN` where nothing is to be learned, beginning with something to learn.
+pub(super) fn past_values<'m>(plan: &Plan, member: &'m Member, end: Millis) -> Cow<'m, [f32]> {
+    let Epochs { memory, forget, .. } = plan.epochs;
+    let all = member.window.until(plan.grid, end);
+    let all = &all[all.len().saturating_sub(memory)..];
+    // Gaps are those of the source: what is excluded, however long, does not make a series a new one.
+    let (mut gap, mut from) = (0, 0);
+    for (position, value) in all.iter().enumerate().rev() {
+        gap = if value.is_nan() { gap + 1 } else { 0 };
+        if gap >= forget {
+            from = position + gap;
+            break;
+        }
+    }
+    let step = plan.grid.step();
+    let begin = end - (all.len() - from) as i64 * step + step;
+    let known = |values: &[f32]| values.iter().position(|value| !value.is_nan());
+    match plan.exclusions.learnable(begin, step, &all[from..]) {
+        Cow::Borrowed(values) => Cow::Borrowed(&values[known(values).unwrap_or(values.len())..]),
+        Cow::Owned(mut values) => {
+            values.drain(..known(&values).unwrap_or(values.len()));
+            Cow::Owned(values)
+        }
+    }
+}

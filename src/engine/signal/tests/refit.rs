@@ -1,0 +1,119 @@
+//! What is derived between the ticks, and what corrections do to it.
+
+use super::*;
+use crate::baseline::Band;
+
+/// A unit started at `start`, and its outcomes up to `end`. `between` runs after every step.
+fn follow(start: i64, end: i64, between: impl Fn(&mut SignalUnit)) -> Vec<Outcome> {
+    let mut unit = unit(&settings());
+    unit.ingest(&matrix(unit.history_start(start * STEP) / STEP, start));
+    let from = unit.restart(start * STEP) / STEP;
+    let replayed = (from + 1..=start).map(|index| unit.advance(index * STEP, Mode::Replay));
+    let mut outcomes: Vec<Outcome> = replayed.collect();
+    for index in start + 1..=end {
+        between(&mut unit);
+        unit.ingest(&matrix(index, index));
+        outcomes.push(unit.advance(index * STEP, Mode::Study));
+    }
+    outcomes
+}
+
+#[test]
+fn a_tick_derives_nothing_that_was_derived_before_it_and_says_the_same() {
+    let (start, end) = (2_600, 2_800);
+    let between = follow(start, end, |unit| while unit.refit() {});
+    let on_tick = follow(start, end, |_| {});
+    let a_little = follow(start, end, |unit| {
+        unit.refit();
+    });
+    let late = |outcomes: &[Outcome]| -> usize {
+        let live = outcomes.iter().filter(|one| one.at > (start + 1) * STEP);
+        live.map(|one| one.counts.late_pieces).sum()
+    };
+    assert_eq!(late(&between), 0);
+    assert!(late(&on_tick) > late(&a_little), "nobody did it before");
+    for ((one, other), third) in between.iter().zip(&on_tick).zip(&a_little) {
+        assert_same(one, other);
+        assert_same(one, third);
+        assert_eq!(one.forecasts, other.forecasts);
+    }
+}
+
+/// Every series has its epochs at its own times, and each is installed as late after it.
+#[test]
+fn series_are_derived_at_different_times() {
+    let (start, end) = (2_600, 2_800);
+    let outcomes = follow(start, end, |_| {});
+    let live = outcomes.iter().filter(|one| one.at > start * STEP);
+    let busy = live.filter(|one| one.counts.late_pieces > 0).count();
+    let epochs = Epochs::new(7 * 86_400_000, Grid::new(STEP).unwrap());
+    let most = 5 * (end - start) / epochs.refit as i64;
+    assert!((5..=most as usize + 5).contains(&busy), "{busy} of {most}");
+}
+
+/// Outcomes from grid time `wrong` on of a unit that read a wrong value of series 0 then, and the right one with the
+/// next grid time. `between` runs after every step.
+fn corrected(wrong: i64, end: i64, between: impl Fn(&mut SignalUnit)) -> Vec<Outcome> {
+    let start = wrong - 50;
+    let mut unit = unit(&settings());
+    unit.ingest(&matrix(unit.history_start(start * STEP) / STEP, start));
+    let from = unit.restart(start * STEP) / STEP;
+    for index in from + 1..=start {
+        unit.advance(index * STEP, Mode::Replay);
+    }
+    let mut outcomes = Vec::new();
+    for index in start + 1..=end {
+        let mut news = matrix(index - REREAD as i64, index);
+        if index == wrong {
+            news.series[0].samples.last_mut().unwrap().1 += 15.0;
+        }
+        unit.ingest(&news);
+        let outcome = unit.advance(index * STEP, Mode::Study);
+        assert_eq!(outcome.counts.corrections, usize::from(index == wrong + 1));
+        if index >= wrong {
+            outcomes.push(outcome);
+        }
+        between(&mut unit);
+    }
+    outcomes
+}
+
+/// Of series 0, at the grid times after the one that was wrong.
+fn bands(outcomes: &[Outcome]) -> Vec<Band> {
+    let band = |outcome: &Outcome| {
+        let own = outcome.series.iter().find(|one| one.labels == labels(0));
+        own.map_or(Band::UNKNOWN, |one| one.band)
+    };
+    outcomes[1..].iter().map(band).collect()
+}
+
+#[test]
+fn what_was_learned_from_a_value_that_was_corrected_is_derived_again() {
+    let (wrong, end) = (2_450, 2_600);
+    let right = run(wrong - 50, end, end - wrong + 1);
+    let repaired = corrected(wrong, end, |unit| while unit.refit() {});
+    let left = corrected(wrong, end, |_| {});
+    let (right_bands, repaired_bands, left_bands) = (bands(&right), bands(&repaired), bands(&left));
+    // The right value came with the grid time after the wrong one, and the next is judged by what was derived from it.
+    assert_eq!(right_bands[1..], repaired_bands[1..]);
+    assert_ne!(right_bands[1..20], left_bands[1..20]);
+    for (one, other) in right.iter().zip(&repaired).skip(3) {
+        assert_same(one, other);
+        // As text, where NaN is the same as NaN.
+        assert_eq!(
+            format!("{:?}", one.forecasts),
+            format!("{:?}", other.forecasts)
+        );
+    }
+    // Where nobody repairs, one wrong value moves what is expected by little, and until the next epoch only.
+    let scale = right_bands[0].scale;
+    for (one, other) in right_bands.iter().zip(&left_bands) {
+        assert!(
+            (one.expected - other.expected).abs() < 0.2 * scale,
+            "{one:?} {other:?}"
+        );
+    }
+    let epochs = Epochs::new(7 * 86_400_000, Grid::new(STEP).unwrap());
+    let later = epochs.refit + epochs.lag;
+    assert_eq!(right_bands[later..], left_bands[later..]);
+}
