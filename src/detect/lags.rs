@@ -2,7 +2,7 @@
 
 use super::{
     Batch,
-    vectors::{Calm, Learner, Vectors},
+    vectors::{Calm, Learner, Reach, Vectors},
 };
 use crate::series::{Grid, Labels, Slot};
 
@@ -15,8 +15,8 @@ const MEMORY: usize = 1_125;
 /// Neighbouring vectors share most of their values: the tail of a window is known worse than that of a panel, and a
 /// mean would only repeat them.
 const CALM: Calm = Calm {
-    steps: 1,
-    margin: 2.0,
+    scales: &[1],
+    reach: Reach::Tail(2.0),
 };
 
 /// Distances of one series, the newest first.

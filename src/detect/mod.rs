@@ -6,6 +6,7 @@
 pub mod changepoint;
 mod combine;
 pub mod dbscan;
+pub mod deviation;
 pub mod envelope;
 pub mod forecast_residual;
 pub mod isolation_forest;
@@ -210,6 +211,7 @@ macro_rules! kinds {
 kinds! {
     changepoint => Changepoint,
     dbscan => Dbscan,
+    deviation => Deviation,
     envelope => Envelope,
     forecast_residual => ForecastResidual,
     isolation_forest => IsolationForest,
@@ -233,6 +235,7 @@ impl Settings {
         let memory = most.min(vectors::MEMORY);
         match self {
             Self::Dbscan(settings) => Some(settings.build_panel(grid)),
+            Self::Deviation(settings) => Some(settings.build_panel(grid, memory)),
             Self::IsolationForest(settings) => Some(settings.build_panel(grid, memory)),
             Self::OneClassSvm(settings) => Some(settings.build_panel(grid, memory)),
             Self::Pca(settings) => Some(settings.build_panel(grid, memory)),
@@ -248,6 +251,11 @@ pub fn defaults() -> Vec<Settings> {
         Settings::ForecastResidual(forecast_residual::Settings::default()),
         Settings::Zscore(zscore::Settings::default()),
     ]
+}
+
+/// What watches a panel that names no detectors.
+pub fn defaults_of_panels() -> Vec<Settings> {
+    vec![Settings::Deviation(deviation::Settings::default())]
 }
 
 /// What watches a signal that names no detectors, but says which of its series should be alike.

@@ -107,7 +107,7 @@ impl Learner for Support {
     type Model = Region;
     const KIND: &'static str = "one_class_svm";
 
-    fn least(&self, _channels: usize) -> f32 {
+    fn least(&self) -> f32 {
         LEAST_TAIL
     }
 

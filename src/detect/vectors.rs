@@ -18,31 +18,62 @@ pub const MOST_CHANNELS: usize = 100;
 pub(super) const MEMORY: usize = 2_000;
 /// Turns in a window: a model is as old as this share of it at most.
 const TURNS: usize = 8;
-/// Distances are cut here before they are learned, in scales: one outlier must not own a component.
-const CLIP: f32 = 8.0;
-/// Distances are cut here when they are judged: farther out is not more of an incident, and among many channels one
-/// is always wild. At 8 less than half as many anomalous steps of four hosts scored 1 as at 16.
-const FAR: f32 = 16.0;
 /// Fewer vectors than this say nothing.
 const FEWEST: usize = 32;
-/// The tail of the rates of a window begins here; [`Calm::margin`] times as far from their middle scores 1.
+/// The tail of the rates of a window begins here, see [`Reach::Tail`].
 const TAIL: f64 = 0.995;
 
 /// How rates become a score.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Calm {
-    /// The score is that of the mean of so many of the newest rates.
-    pub(super) steps: usize,
-    /// A rate so many times as far above the middle as the tail scores 1.
-    pub(super) margin: f32,
+    /// Judged is the mean over so many of the newest rates, for each of these, ascending, and of those the mean: some
+    /// incidents are short and violent, others long and mild.
+    pub(super) scales: &'static [usize],
+    /// Which mean rate scores 1.
+    pub(super) reach: Reach,
+}
+
+/// How far above the middle of the window a mean rate scores 1.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reach {
+    /// So many times as far as the tail of the window, which begins [`Learner::least`] above the middle at least.
+    Tail(f32),
+    /// `margin` times the middle itself and `noise`. An incident moves a tail much earlier than the middle: what
+    /// comes after it is still judged as what came before.
+    Middle {
+        /// How many times.
+        margin: f32,
+        /// The rate of an entity that keeps still.
+        noise: f32,
+    },
 }
 
 impl Calm {
     /// For entities: an incident of a host lasts, and single steps of noise in many channels do not.
     pub(super) const PANEL: Self = Self {
-        steps: 5,
-        margin: 1.5,
+        scales: &[5],
+        reach: Reach::Tail(1.5),
     };
+    /// From a step to a quarter of an hour at a minute: on four hosts with 38 channels better than any of the three
+    /// alone.
+    pub(super) const SCALES: &'static [usize] = &[1, 5, 15];
+
+    fn longest(self) -> usize {
+        self.scales.last().copied().unwrap_or(1)
+    }
+
+    /// Of the newest rates, the newest last.
+    fn mean<'a>(self, rates: impl DoubleEndedIterator<Item = &'a f32> + Clone) -> f32 {
+        let means = self.scales.iter().map(|&scale| {
+            let (mut sum, mut count) = (0.0, 0.0_f32);
+            for rate in rates.clone().rev().take(scale) {
+                sum += rate;
+                count += 1.0;
+            }
+            sum / count.max(1.0)
+        });
+        means.sum::<f32>() / self.scales.len() as f32
+    }
 }
 
 /// How a model is made, and asked.
@@ -52,8 +83,14 @@ pub(super) trait Learner: Send + Debug + Clone {
     /// The name of the detector.
     const KIND: &'static str;
 
-    /// The tail of the rates of so many channels is never taken to begin nearer to their middle.
-    fn least(&self, channels: usize) -> f32;
+    /// Distances are cut here before they are learned, in scales: one outlier must not own a component.
+    const CLIP: f32 = 8.0;
+    /// Distances are cut here when they are judged: farther out is not more of an incident, and among many channels
+    /// one is always wild. At 8 less than half as many anomalous steps of four hosts scored 1 as at 16.
+    const FAR: f32 = 16.0;
+
+    /// The tail of the rates is never taken to begin nearer to their middle.
+    fn least(&self) -> f32;
     /// Learns vectors, without gaps and not empty; `turn` is a number that the grid time gives. `None` where they
     /// say nothing.
     fn learn(&self, rows: Rows<'_>, turn: i64) -> Option<Self::Model>;
@@ -265,13 +302,14 @@ impl<L: Learner> Vectors<L> {
             entity.model = learn(&self.learner, entity, index, turn, self.spans.calm);
         }
         self.row.clear();
-        self.row.extend(row.map(|value| value.clamp(-FAR, FAR)));
+        self.row
+            .extend(row.map(|value| value.clamp(-L::FAR, L::FAR)));
         let there = self.row.iter().filter(|value| !value.is_nan()).count();
         if there == 0 {
             return f32::NAN;
         }
         for (kept, value) in entity.place(index).iter_mut().zip(&self.row) {
-            *kept = value.clamp(-CLIP, CLIP);
+            *kept = value.clamp(-L::CLIP, L::CLIP);
         }
         let Some(known) = &mut entity.model else {
             return f32::NAN;
@@ -283,10 +321,7 @@ impl<L: Learner> Vectors<L> {
             .iter_mut()
             .for_each(|value| *value = or_ordinary(*value));
         entity.rated.extend_from_slice(&self.row);
-        known.score(
-            self.learner.rate(&known.model, &self.row),
-            self.spans.calm.steps,
-        )
+        known.score(self.learner.rate(&known.model, &self.row), self.spans.calm)
     }
 
     /// See [`PanelDetector::heap_bytes`].
@@ -304,13 +339,12 @@ impl<L: Learner> Vectors<L> {
 }
 
 impl<M> Known<M> {
-    fn score(&mut self, rate: f32, calm: usize) -> f32 {
+    fn score(&mut self, rate: f32, calm: Calm) -> f32 {
         self.rates.push_back(rate);
-        while self.rates.len() > calm {
+        while self.rates.len() > calm.longest() {
             self.rates.pop_front();
         }
-        let mean = self.rates.iter().sum::<f32>() / self.rates.len() as f32;
-        ((mean - self.middle) / self.reach).clamp(0.0, MAX_SCORE)
+        ((calm.mean(self.rates.iter()) - self.middle) / self.reach).clamp(0.0, MAX_SCORE)
     }
 }
 
@@ -358,18 +392,22 @@ fn learn<L: Learner>(
     }
     let model = learner.learn(rows, turn)?;
     let rates: Vec<f32> = rows.iter().map(|row| learner.rate(&model, row)).collect();
-    let means = rates.windows(calm.steps);
-    let mut means: Vec<f32> = means
-        .map(|some| some.iter().sum::<f32>() / calm.steps as f32)
-        .collect();
+    let means = rates.windows(calm.longest());
+    let mut means: Vec<f32> = means.map(|some| calm.mean(some.iter())).collect();
     let middle = robust::median_of(&mut means);
-    let tail = robust::quantile_of(&mut means, TAIL);
-    let newest = rates.len() - (calm.steps - 1).min(rates.len());
+    let reach = match calm.reach {
+        Reach::Tail(margin) => {
+            let tail = robust::quantile_of(&mut means, TAIL);
+            margin * (tail - middle).max(learner.least())
+        }
+        Reach::Middle { margin, noise } => margin * (middle + noise),
+    };
+    let newest = rates.len() - (calm.longest() - 1).min(rates.len());
     Some(Known {
         model,
         rates: rates[newest..].iter().copied().collect(),
         middle,
-        reach: calm.margin * (tail - middle).max(learner.least(entity.channels)),
+        reach,
         live,
     })
 }

@@ -353,6 +353,7 @@ pub struct PanelSettings {
     /// Labels that name the entity.
     pub on: Vec<String>,
     /// Detectors over the joined channels.
+    #[serde(default = "detect::defaults_of_panels")]
     pub detectors: Vec<detect::Settings>,
     /// How the detectors' scores become one.
     #[serde(default)]

@@ -68,7 +68,7 @@ impl Learner for Trees {
     const KIND: &'static str = "isolation_forest";
 
     /// As much as rates differ because other trees are in force, several times.
-    fn least(&self, _channels: usize) -> f32 {
+    fn least(&self) -> f32 {
         0.05
     }
 

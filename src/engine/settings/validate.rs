@@ -274,7 +274,13 @@ impl PanelSettings {
 }
 
 /// The detectors that look at several values at once; a test compares this with their constructors.
-const PANEL_KINDS: [&str; 4] = ["dbscan", "isolation_forest", "one_class_svm", "pca"];
+const PANEL_KINDS: [&str; 5] = [
+    "dbscan",
+    "deviation",
+    "isolation_forest",
+    "one_class_svm",
+    "pca",
+];
 
 /// Whether `name` can be the name of a label without quotes.
 pub fn is_label_name(name: &str) -> bool {
