@@ -34,7 +34,7 @@ pub use verdict::{
 
 use crate::{
     baseline::{self, Band},
-    series::{Grid, Labels, Millis, Slot},
+    series::{Grid, Labels, LocalTime, Millis, Slot},
     stats::robust,
 };
 use serde::Deserialize;
@@ -220,6 +220,14 @@ kinds! {
 }
 
 impl Settings {
+    /// As [`Settings::build`], for series that follow this wall clock and these holidays.
+    pub fn build_local(&self, grid: Grid, local: &LocalTime) -> Box<dyn Detector> {
+        match self {
+            Self::Seasonal(settings) => settings.build_local(grid, local),
+            other => other.build(grid),
+        }
+    }
+
     /// The detector over the entities of a panel; `None` where this kind only knows single series.
     pub fn build_panel(&self, grid: Grid) -> Option<Box<dyn PanelDetector>> {
         self.build_panel_within(grid, vectors::MEMORY)
