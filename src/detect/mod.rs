@@ -149,9 +149,9 @@ pub trait PanelDetector: Send + std::fmt::Debug {
     fn reset(&mut self, slot: Slot);
     /// Scores one grid time and learns from it, as [`Detector::step`].
     fn step(&mut self, batch: &PanelBatch<'_>, out: &mut [f32]);
-    /// The share that each channel had in the newest score of an entity, in the order of the channels; they sum to
-    /// 1. Empty where there was no score, or the detector cannot tell. Worked out when asked for: only a verdict
-    /// that is on needs it.
+    /// The share that each channel had in the newest score of an entity, in the order of the channels; together they
+    /// are 1. Empty where there was no score, or the detector cannot tell. Worked out when asked for: only a
+    /// verdict that is on needs it.
     fn attribution(&self, _slot: Slot) -> Vec<f32> {
         Vec::new()
     }

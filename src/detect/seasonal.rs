@@ -354,6 +354,7 @@ impl Seasonal {
         };
         let (earlier, later) = (or_here(before), or_here(after));
         let change = (earlier - here.value).abs().max((later - here.value).abs());
+        // Not smoothed to the hours beside it: that made no course of the tests calmer, and weekends begin at once.
         let weekly = if self.hours > 0 {
             self.week[slot * self.hours + hour].value
         } else {
