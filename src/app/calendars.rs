@@ -78,11 +78,7 @@ pub(super) fn hash(files: &CalendarFiles) -> u64 {
 /// A hash of the calendars that a signal names.
 pub(super) fn revision(signal: &SignalSettings, calendars: &Calendars) -> u64 {
     let mut hash = Xxh3::new();
-    let names = signal
-        .exclude
-        .iter()
-        .filter_map(|one| one.calendar.as_ref());
-    for named in names.filter_map(|name| calendars.get(name)) {
+    for named in signal.calendars().filter_map(|name| calendars.get(name)) {
         hash.update(&named.revision.to_le_bytes());
     }
     hash.digest()

@@ -162,14 +162,22 @@ fn check_calendars(file: &ConfigFile, report: Report<'_>) {
 }
 
 fn check_calendars_of(names: &Names, signal: &SignalSettings, at: &Path, report: Report<'_>) {
-    for (index, exclude) in signal.exclude.iter().enumerate() {
-        let unknown = |name: &&String| !names.calendars.contains(name);
-        if let Some(name) = exclude.calendar.as_ref().filter(unknown) {
-            let near = wording::suggestion(name, names.calendars.iter().map(String::as_str));
-            let known = names.calendars.join(", ");
-            let text = format!("there is no calendar {name:?}{near}; calendars: {known}");
-            report(at.key("exclude").index(index).key("calendar"), text);
+    let mut check = |name: &String, at: Path| {
+        if names.calendars.contains(name) {
+            return;
         }
+        let near = wording::suggestion(name, names.calendars.iter().map(String::as_str));
+        let known = names.calendars.join(", ");
+        let text = format!("there is no calendar {name:?}{near}; calendars: {known}");
+        report(at, text);
+    };
+    for (index, exclude) in signal.exclude.iter().enumerate() {
+        if let Some(name) = &exclude.calendar {
+            check(name, at.key("exclude").index(index).key("calendar"));
+        }
+    }
+    for (index, name) in signal.holidays.iter().enumerate() {
+        check(name, at.key("holidays").index(index));
     }
 }
 

@@ -35,7 +35,7 @@ pub use verdict::{
 
 use crate::{
     baseline::{self, Band},
-    series::{Grid, Labels, Millis, Slot},
+    series::{Grid, Labels, LocalTime, Millis, Slot},
     stats::robust,
 };
 use serde::Deserialize;
@@ -153,9 +153,9 @@ pub trait PanelDetector: Send + std::fmt::Debug {
     fn reset(&mut self, slot: Slot);
     /// Scores one grid time and learns from it, as [`Detector::step`].
     fn step(&mut self, batch: &PanelBatch<'_>, out: &mut [f32]);
-    /// The share that each channel had in the newest score of an entity, in the order of the channels; they sum to
-    /// 1. Empty where there was no score, or the detector cannot tell. Worked out when asked for: only a verdict
-    /// that is on needs it.
+    /// The share that each channel had in the newest score of an entity, in the order of the channels; together they
+    /// are 1. Empty where there was no score, or the detector cannot tell. Worked out when asked for: only a
+    /// verdict that is on needs it.
     fn attribution(&self, _slot: Slot) -> Vec<f32> {
         Vec::new()
     }
@@ -225,6 +225,14 @@ kinds! {
 }
 
 impl Settings {
+    /// As [`Settings::build`], for series that follow this wall clock and these holidays.
+    pub fn build_local(&self, grid: Grid, local: &LocalTime) -> Box<dyn Detector> {
+        match self {
+            Self::Seasonal(settings) => settings.build_local(grid, local),
+            other => other.build(grid),
+        }
+    }
+
     /// The detector over the entities of a panel; `None` where this kind only knows single series.
     pub fn build_panel(&self, grid: Grid) -> Option<Box<dyn PanelDetector>> {
         self.build_panel_within(grid, vectors::MEMORY)

@@ -7,15 +7,15 @@
 //! additive model (level, day, week; Hastie & Tibshirani, "Generalized additive models", 1990), fitted online
 //! by backfitting, with Huber's clipping and a scale of each time of the day.
 //!
-//! Times are those of UTC: a clock that is set forward for the summer moves the profile by an hour, which takes
-//! a few days to learn.
+//! Times are those of the wall clock of the signal (`timezone`), so that setting it moves nothing, and holidays
+//! (`holidays`) have the course of a Sunday: there are too few of them to learn one of their own.
 
 use super::{
     Batch, Detector, MAX_SCORE, Problems, Scope, UNMEASURED, is_usable, positive, share, tail::Tail,
 };
 use crate::{
     baseline,
-    series::{Grid, Millis, Slot, Span, swap_rows},
+    series::{Grid, LocalTime, Millis, Slot, Span, swap_rows},
     stats::{
         robust,
         track::{Gains, Tracker},
@@ -24,7 +24,6 @@ use crate::{
 use serde::Deserialize;
 
 const DAY: Millis = 86_400_000;
-const HOUR: Millis = 3_600_000;
 const HOURS_OF_WEEK: usize = 168;
 /// Places of a day: a quarter of an hour each.
 const MOST_PLACES: i64 = 96;
@@ -80,12 +79,18 @@ impl Settings {
         problems
     }
 
-    /// The detector.
+    /// The detector, by UTC and without holidays.
     pub fn build(&self, grid: Grid) -> Box<dyn Detector> {
+        self.build_local(grid, &LocalTime::default())
+    }
+
+    /// The detector by this wall clock.
+    pub fn build_local(&self, grid: Grid, local: &LocalTime) -> Box<dyn Detector> {
         let places = (DAY / grid.step()).clamp(1, MOST_PLACES) as usize;
         Box::new(Seasonal {
             threshold: self.threshold as f32,
             floor: self.floor as f32,
+            local: local.clone(),
             gains: Gains::new(grid, self.level, Span::days(2)),
             places,
             hours: if self.week { HOURS_OF_WEEK } else { 0 },
@@ -100,6 +105,7 @@ impl Settings {
 struct Seasonal {
     threshold: f32,
     floor: f32,
+    local: LocalTime,
     gains: Gains,
     places: usize,
     hours: usize,
@@ -259,6 +265,14 @@ impl State {
     }
 }
 
+/// A grid time, its place of the day and its hour of the week.
+#[derive(Debug, Clone, Copy)]
+struct When {
+    at: Millis,
+    place: usize,
+    hour: usize,
+}
+
 /// What is expected at one time.
 struct Expected {
     value: f32,
@@ -269,12 +283,13 @@ struct Expected {
 }
 
 impl Seasonal {
-    /// The place of the day and the hour of the week. What else has a course of its own, such as a holiday,
-    /// would be told apart here.
-    fn when(&self, at: Millis) -> (usize, usize) {
-        let place = at.rem_euclid(DAY) * self.places as i64 / DAY;
-        let hour = at.rem_euclid(7 * DAY) / HOUR;
-        (place as usize, hour as usize)
+    fn when(&mut self, at: Millis) -> When {
+        let place = self.local.of_day(at) * self.places as i64 / DAY;
+        When {
+            at,
+            place: place as usize,
+            hour: self.local.hour_of_week(at),
+        }
     }
 
     fn day_of(&mut self, slot: Slot) -> &mut [Place] {
@@ -339,6 +354,7 @@ impl Seasonal {
         };
         let (earlier, later) = (or_here(before), or_here(after));
         let change = (earlier - here.value).abs().max((later - here.value).abs());
+        // Not smoothed to the hours beside it: that made no course of the tests calmer, and weekends begin at once.
         let weekly = if self.hours > 0 {
             self.week[slot * self.hours + hour].value
         } else {
@@ -358,8 +374,7 @@ impl Seasonal {
     }
 
     /// The score of one value, which is taken in then.
-    fn score(&mut self, slot: Slot, at: Millis, value: f32) -> f32 {
-        let (place, hour) = self.when(at);
+    fn score(&mut self, slot: Slot, When { at, place, hour }: When, value: f32) -> f32 {
         self.turn(slot, place, hour);
         if !is_usable(value) {
             return f32::NAN;
@@ -439,8 +454,9 @@ impl Detector for Seasonal {
     }
 
     fn step(&mut self, batch: &Batch<'_>, out: &mut [f32]) {
+        let when = self.when(batch.at);
         for (index, &slot) in batch.slots.iter().enumerate() {
-            out[index] = self.score(slot, batch.at, batch.values[index]);
+            out[index] = self.score(slot, when, batch.values[index]);
         }
     }
 
@@ -452,96 +468,4 @@ impl Detector for Seasonal {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::tests::alone;
-    use std::f32::consts::TAU;
-
-    const STEPS: usize = 288;
-
-    fn scores(settings: &Settings, values: &[f32]) -> Vec<f32> {
-        alone(settings.build(Grid::new(300_000).unwrap()), values)
-    }
-
-    /// A daily course of 100 up and down with noise of about `noise`, on the weekend (the first days and
-    /// every seventh after) a third of it.
-    fn course(days: usize, noise: f32, weekend: bool) -> Vec<f32> {
-        let mut random = fastrand::Rng::with_seed(7);
-        (0..days * STEPS)
-            .map(|step| {
-                let quiet = weekend && step / STEPS % 7 < 2;
-                let size = if quiet { 30.0 } else { 100.0 };
-                let random = (0..12).map(|_| random.f32()).sum::<f32>() - 6.0;
-                500.0 + size * (TAU * step as f32 / STEPS as f32).sin() + noise * random
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_value_of_noon_is_news_at_night() {
-        let mut values = course(10, 2.0, false);
-        // The course is 400 here, and was 600 twelve hours ago.
-        let night = 9 * STEPS + 216;
-        values[night] = 500.0;
-        let scores = scores(&Settings::default(), &values);
-        assert!(scores[night] > 2.0, "{}", scores[night]);
-        let others = scores.iter().enumerate().filter(|(step, _)| *step != night);
-        assert!(
-            others
-                .clone()
-                .all(|(_, score)| score.is_nan() || *score < 1.0)
-        );
-        assert_eq!(
-            scores.iter().position(|score| score.is_finite()),
-            Some(2 * STEPS)
-        );
-    }
-
-    #[test]
-    fn a_noisy_time_of_the_day_has_its_own_scale() {
-        let mut random = fastrand::Rng::with_seed(1);
-        let mut values: Vec<f32> = (0..10 * STEPS)
-            .map(|step| {
-                let noise = if step % STEPS < 144 { 1.0 } else { 20.0 };
-                500.0 + noise * (random.f32() - 0.5)
-            })
-            .collect();
-        let (quiet, noisy) = (9 * STEPS + 70, 9 * STEPS + 200);
-        values[quiet] += 25.0;
-        values[noisy] += 25.0;
-        let scores = scores(&Settings::default(), &values);
-        assert!(scores[noisy] < 1.0, "{}", scores[noisy]);
-        assert!(scores[quiet] > 2.0 * scores[noisy], "{}", scores[quiet]);
-    }
-
-    #[test]
-    fn weekends_are_learned() {
-        let values = course(42, 2.0, true);
-        // How much louder the last weekend is than the week after it.
-        let louder = |week: bool| {
-            let settings = Settings {
-                week,
-                ..Settings::default()
-            };
-            let scores = scores(&settings, &values);
-            let mean = |days: std::ops::Range<usize>| {
-                let steps = days.start * STEPS..days.end * STEPS;
-                scores[steps].iter().sum::<f32>() / (days.len() * STEPS) as f32
-            };
-            mean(35..37) / mean(38..42)
-        };
-        let (with, without) = (louder(true), louder(false));
-        assert!(with < 0.7 * without, "{with} and {without}");
-    }
-
-    #[test]
-    fn a_series_takes_a_few_kilobytes() {
-        let mut detector = Settings::default().build(Grid::new(60_000).unwrap());
-        detector.grow(64);
-        assert!(
-            detector.heap_bytes() / 64 <= 2_800,
-            "{}",
-            detector.heap_bytes()
-        );
-    }
-}
+mod tests;

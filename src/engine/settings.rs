@@ -4,7 +4,7 @@ mod exclude;
 mod fit;
 mod validate;
 
-pub use exclude::{Calendars, ExcludeSettings, NamedCalendar, Purpose};
+pub use exclude::{Calendars, ExcludeSettings, NamedCalendar, Purpose, calendar_of};
 pub use validate::is_label_name;
 
 use super::signal::{DEEP_SERIES, Epochs};
@@ -50,6 +50,9 @@ pub struct SignalSettings {
     /// Zone whose wall clock the seasons follow.
     #[serde(default)]
     pub timezone: Option<String>,
+    /// Names of the calendars whose times are holidays: `seasonal` expects of them what it does of Sundays.
+    #[serde(default)]
+    pub holidays: Vec<String>,
     /// Times that are left out of training or scoring.
     #[serde(default)]
     pub exclude: Vec<ExcludeSettings>,
@@ -124,6 +127,7 @@ impl SignalSettings {
             max_series: Self::default_max_series(),
             seasonality: Seasonality::default(),
             timezone: None,
+            holidays: Vec::new(),
             exclude: Vec::new(),
             range: ValueRange::default(),
             class: Class::default(),
@@ -156,6 +160,13 @@ impl SignalSettings {
             }
         }
         detectors
+    }
+
+    /// The names of the calendars that it needs.
+    pub fn calendars(&self) -> impl Iterator<Item = &String> {
+        let excluded = self.exclude.iter();
+        let excluded = excluded.filter_map(|one| one.calendar.as_ref());
+        excluded.chain(&self.holidays)
     }
 
     /// The grid; `None` where the step is not positive, which `validate` refuses.

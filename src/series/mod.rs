@@ -6,6 +6,7 @@
 pub mod calendar;
 pub mod grid;
 pub mod labels;
+pub mod local;
 pub mod panel;
 pub mod span;
 pub mod window;
@@ -14,6 +15,7 @@ pub mod zone;
 pub use calendar::Calendar;
 pub use grid::{Grid, Millis};
 pub use labels::{LabelError, Labels};
+pub use local::LocalTime;
 pub use span::Span;
 pub use window::Window;
 pub use zone::Zone;

@@ -4,6 +4,7 @@ mod each;
 mod laws;
 mod nab;
 mod settings;
+mod smd;
 mod walk;
 
 use super::{Batch, Detector};

@@ -20,6 +20,16 @@ pub struct NamedCalendar {
 /// The calendars of a configuration by name.
 pub type Calendars = BTreeMap<String, NamedCalendar>;
 
+/// The calendar called `name`.
+///
+/// # Errors
+/// There is none.
+pub fn calendar_of(calendars: &Calendars, name: &str) -> Result<Arc<Calendar>, String> {
+    let known = calendars.get(name).map(|named| &named.calendar);
+    let known = known.ok_or_else(|| format!("there is no calendar {name:?}"))?;
+    Ok(Arc::clone(known))
+}
+
 /// One span or calendar that is left out.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

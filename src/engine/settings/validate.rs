@@ -56,6 +56,7 @@ impl SignalSettings {
         for (index, exclude) in self.exclude.iter().enumerate() {
             exclude.check(&format!("exclude[{index}]"), &mut found);
         }
+        check_distinct("holidays", &self.holidays, &mut found);
         let kinds = self.check_detectors(&mut found);
         nest(&mut found, "baseline", self.baseline.validate());
         nest(&mut found, "combine", self.combine.validate(&kinds));

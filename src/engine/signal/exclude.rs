@@ -4,7 +4,7 @@
 //! were asked for are remembered: at an epoch the whole past of every series is asked for.
 
 use crate::{
-    engine::settings::{Calendars, ExcludeSettings, Purpose},
+    engine::settings::{Calendars, ExcludeSettings, Purpose, calendar_of},
     series::{
         Calendar, Millis,
         calendar::{Interval, merged},
@@ -49,10 +49,7 @@ impl Exclusions {
     pub(super) fn new(settings: &[ExcludeSettings], calendars: &Calendars) -> Result<Self, String> {
         let entry = |one: &ExcludeSettings| {
             let calendar = match (&one.calendar, one.span()) {
-                (Some(name), _) => {
-                    let known = calendars.get(name).map(|named| &named.calendar);
-                    Arc::clone(known.ok_or_else(|| format!("there is no calendar {name:?}"))?)
-                }
+                (Some(name), _) => calendar_of(calendars, name)?,
                 (None, span) => Arc::new(span.map(Calendar::fixed).unwrap_or_default()),
             };
             Ok(Entry {

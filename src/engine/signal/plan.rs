@@ -6,11 +6,11 @@ use crate::{
     detect::{self, Detector, Onsets, Scope, Verdicts},
     engine::{
         outcome::Horizon,
-        settings::{Calendars, Emit, Seasonality, SignalSettings, SizeClass},
+        settings::{Calendars, Emit, Seasonality, SignalSettings, SizeClass, calendar_of},
     },
     expo,
     forecast::{Forecasts, ModelFiles},
-    series::{Grid, Labels, Millis, Past, Zone},
+    series::{Grid, Labels, LocalTime, Millis, Past, Zone},
     stats,
 };
 use std::{borrow::Cow, sync::Arc};
@@ -56,6 +56,8 @@ pub(super) struct Plan {
     models: ModelFiles,
     seasons: Option<Vec<usize>>,
     zone: Zone,
+    /// The same with holidays.
+    local: LocalTime,
     least: f32,
     greatest: f32,
 }
@@ -90,6 +92,13 @@ impl Plan {
             })
             .collect();
         let detectors = settings.detectors();
+        let zone = settings
+            .timezone
+            .as_deref()
+            .map_or(Ok(Zone::default()), Zone::named)?;
+        let holidays = settings.holidays.iter();
+        let holidays = holidays.map(|name| calendar_of(&options.calendars, name));
+        let local = LocalTime::new(zone.clone(), holidays.collect::<Result<_, String>>()?);
         let kinds: Vec<&str> = detectors.iter().map(detect::Settings::kind).collect();
         let plan = Self {
             combine: settings.combine.for_members(&kinds),
@@ -112,10 +121,8 @@ impl Plan {
             forecast,
             models: models.clone(),
             seasons,
-            zone: settings
-                .timezone
-                .as_deref()
-                .map_or(Ok(Zone::default()), Zone::named)?,
+            zone,
+            local,
             least: settings
                 .range
                 .min
@@ -147,7 +154,7 @@ impl Plan {
 
     /// A new detector of the configured list.
     pub(super) fn detector(&self, index: usize) -> Box<dyn Detector> {
-        self.detectors[index].build(self.grid)
+        self.detectors[index].build_local(self.grid, &self.local)
     }
 
     /// The positions in the configured list of the detectors with this scope.

@@ -204,6 +204,33 @@ fn peers_that_are_named_are_compared_and_groups_name_their_farthest() {
     assert_eq!(ratio.map(|chunk| chunk.len()).collect::<Vec<_>>(), [2]);
 }
 
+#[test]
+fn seasonal_follows_the_clock_and_the_holidays_of_its_signal() {
+    let text = "{name: load, query: up, timezone: Europe/Berlin, holidays: [de], detectors: [{seasonal: {}}]}";
+    let yaml = serde_yaml::Deserializer::from_str(text);
+    let settings: SignalSettings =
+        serde_yaml::with::singleton_map_recursive::deserialize(yaml).unwrap();
+    let models = ModelFiles::default();
+    let error = SignalUnit::new(&settings, &UnitOptions::default(), &models).unwrap_err();
+    assert_eq!(error, "there is no calendar \"de\"");
+    let country: crate::series::calendar::CalendarSettings =
+        serde_yaml::from_str("{name: de, country: DE}").unwrap();
+    let named = crate::engine::settings::NamedCalendar {
+        calendar: Arc::new(country.build(b"").unwrap()),
+        revision: 1,
+    };
+    let options = UnitOptions {
+        calendars: [("de".to_owned(), named)].into(),
+        ..UnitOptions::default()
+    };
+    let plan = Plan::new(&settings, &options, &models).unwrap();
+    let shown = format!("{:?}", plan.detector(0));
+    assert!(
+        shown.contains("Europe/Berlin") && shown.contains("Holidays("),
+        "{shown}"
+    );
+}
+
 /// `settings` that leave the grid times `from..to` out.
 fn excluding(from: i64, to: i64, purposes: &str) -> SignalSettings {
     let time = |index: i64| jiff::Timestamp::from_millisecond(index * STEP).unwrap();
