@@ -17,29 +17,32 @@ use crate::{
         names::{self, ForecastFamily},
     },
     forecast::{Interval, Trust},
-    series::{Labels, Millis, Slot},
+    series::{Labels, Millis},
     stats,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Where a series lives: shard and slot.
-type Place = (usize, Slot);
+pub(super) type Place = (u32, u32);
 
-/// Turns columns into outcomes; owns the rendered labels of every series.
+/// Turns columns into outcomes; owns the rendered labels of every series that is shown.
 #[derive(Debug)]
 pub(super) struct Publisher {
     plan: Arc<Plan>,
-    /// Sorted by labels.
-    order: BTreeMap<Labels, Place>,
-    rendered: Vec<Vec<Option<Rendered>>>,
+    /// Sorted by labels, as soon as somebody asks.
+    order: Vec<Place>,
+    /// Whether series came since it was sorted, and which went.
+    came: bool,
+    went: BTreeSet<Place>,
+    /// By shard and slot, of the series that are shown: of a million few are.
+    rendered: Vec<Vec<Option<Box<Sets>>>>,
     /// Verdicts begun since the start, below and above what was expected.
     pub(super) begun: [u64; 2],
 }
 
 /// The label sets one series is published with.
 #[derive(Debug)]
-struct Rendered {
-    labels: Labels,
+struct Sets {
     /// With `signal`.
     scored: Arc<RenderedLabels>,
     /// With `horizon`: `0s` first, then the configured ones.
@@ -50,7 +53,9 @@ struct Rendered {
 
 /// One series of the current outcome, and where its columns are.
 struct Row<'a> {
-    rendered: &'a Rendered,
+    labels: &'a Labels,
+    /// Where it is shown.
+    sets: Option<&'a Sets>,
     columns: &'a Columns,
     position: usize,
     place: Place,
@@ -60,24 +65,39 @@ impl Publisher {
     pub(super) fn new(plan: &Arc<Plan>) -> Self {
         Self {
             plan: Arc::clone(plan),
-            order: BTreeMap::new(),
+            order: Vec::new(),
+            came: false,
+            went: BTreeSet::new(),
             rendered: Vec::new(),
             begun: [0; 2],
         }
     }
 
-    pub(super) fn admit(&mut self, plan: &Plan, place: Place, labels: &Labels) {
-        let (shard, slot) = place;
-        while self.rendered.len() <= shard {
+    pub(super) fn admit(&mut self, place: Place) {
+        while self.rendered.len() <= place.0 as usize {
             self.rendered.push((0..SLOTS).map(|_| None).collect());
         }
-        self.rendered[shard][slot] = Some(Rendered::new(plan, labels));
-        self.order.insert(labels.clone(), place);
+        // Where another one was until now, the place is in the order already.
+        if !self.went.remove(&place) {
+            self.order.push(place);
+        }
+        self.came = true;
     }
 
-    pub(super) fn evict(&mut self, (shard, slot): Place) {
-        if let Some(rendered) = self.rendered[shard][slot].take() {
-            self.order.remove(&rendered.labels);
+    pub(super) fn evict(&mut self, place: Place) {
+        self.rendered[place.0 as usize][place.1 as usize] = None;
+        self.went.insert(place);
+    }
+
+    /// Puts the order in order: it is nearly sorted, so that takes little more than a look at each.
+    fn arrange(&mut self, shards: &[Shard]) {
+        if !self.went.is_empty() {
+            let went = std::mem::take(&mut self.went);
+            self.order.retain(|place| !went.contains(place));
+        }
+        if std::mem::take(&mut self.came) {
+            self.order
+                .sort_by(|&one, &other| labels_of(shards, one).cmp(&labels_of(shards, other)));
         }
     }
 
@@ -89,10 +109,14 @@ impl Publisher {
         own: bool,
         shards: &[Shard],
     ) -> Outcome {
+        self.arrange(shards);
         let mut counts = self.counts(shards);
         if own {
             self.begun[0] += counts.begun[0];
             self.begun[1] += counts.begun[1];
+        }
+        if mode == Mode::Publish {
+            self.render(shards);
         }
         let rows = self.rows(shards);
         let judged = !self.plan.exclusions.not_judged(at);
@@ -131,8 +155,34 @@ impl Publisher {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let rendered = self.rendered.iter().flatten().flatten();
-        rendered.map(Rendered::heap_bytes).sum()
+        let all = self.rendered.iter().flatten();
+        let shown = all.clone().flatten();
+        all.count() * size_of::<Option<Box<Sets>>>()
+            + self.order.capacity() * size_of::<Place>()
+            + shown.map(|sets| sets.heap_bytes()).sum::<usize>()
+    }
+
+    /// Renders the labels of the series that are to be shown, and forgets those of others.
+    fn render(&mut self, shards: &[Shard]) {
+        for (shard, rendered) in shards.iter().zip(&mut self.rendered) {
+            let Columns {
+                slots,
+                values,
+                verdicts,
+                ..
+            } = &shard.columns;
+            for (position, &slot) in slots.iter().enumerate() {
+                let own = &mut rendered[slot];
+                if self.plan.emit != Emit::All && !verdicts[position].active {
+                    *own = None;
+                } else if own.is_none()
+                    && values[position].is_finite()
+                    && let Some(member) = &shard.members[slot]
+                {
+                    *own = Some(Box::new(Sets::new(&self.plan, &member.labels)));
+                }
+            }
+        }
     }
 
     fn counts(&self, shards: &[Shard]) -> Counts {
@@ -164,20 +214,21 @@ impl Publisher {
             .map(|shard| positions(&shard.columns))
             .collect();
         let row = |&place: &Place| {
-            let (shard, slot) = place;
+            let (shard, slot) = (place.0 as usize, place.1 as usize);
             let columns = &shards.get(shard)?.columns;
             let position = *positions[shard]
                 .get(slot)
                 .filter(|&&position| position != usize::MAX)?;
-            let rendered = self.rendered[shard][slot].as_ref()?;
+            let labels = labels_of(shards, place)?;
             columns.values[position].is_finite().then_some(Row {
-                rendered,
+                labels,
+                sets: self.rendered[shard][slot].as_deref(),
                 columns,
                 position,
                 place,
             })
         };
-        self.order.values().filter_map(row).collect()
+        self.order.iter().filter_map(row).collect()
     }
 
     fn intervals(&self, row: &Row<'_>) -> Vec<Interval> {
@@ -193,7 +244,7 @@ impl Publisher {
     fn trust(&self, rows: &[Row<'_>], shards: &[Shard]) -> Vec<Option<Trust>> {
         let all = |horizon: usize| -> Vec<Trust> {
             let of = |row: &Row<'_>| {
-                let (shard, slot) = row.place;
+                let (shard, slot) = (row.place.0 as usize, row.place.1 as usize);
                 shards[shard].forecasts.as_ref()?.trust(slot, horizon)
             };
             rows.iter().filter_map(of).collect()
@@ -219,9 +270,10 @@ impl Publisher {
     }
 
     fn chunks(&self, rows: &[Row<'_>], trust: &[Option<Trust>], shards: &[Shard]) -> Vec<Chunk> {
-        let shown: Vec<&Row<'_>> = rows
+        let shown: Vec<(&Row<'_>, &Sets)> = rows
             .iter()
             .filter(|row| self.plan.emit == Emit::All || row.verdict().active)
+            .filter_map(|row| Some((row, row.sets?)))
             .collect();
         let mut chunks = self.predicted(&shown);
         chunks.extend(self.anomalies(&shown));
@@ -230,7 +282,7 @@ impl Publisher {
         chunks
     }
 
-    fn predicted(&self, rows: &[&Row<'_>]) -> Vec<Chunk> {
+    fn predicted(&self, rows: &[(&Row<'_>, &Sets)]) -> Vec<Chunk> {
         type Field = fn(Interval) -> f32;
         let fields: [Field; 3] = [
             |interval| interval.expected,
@@ -239,7 +291,7 @@ impl Publisher {
         ];
         let intervals: Vec<Vec<Interval>> = rows
             .iter()
-            .map(|row| {
+            .map(|(row, _)| {
                 let now = row.baseline(&self.plan);
                 std::iter::once(now).chain(self.intervals(row)).collect()
             })
@@ -248,7 +300,7 @@ impl Publisher {
             let samples = rows
                 .iter()
                 .zip(&intervals)
-                .flat_map(|(row, own)| row.rendered.predicted.iter().zip(own))
+                .flat_map(|((_, sets), own)| sets.predicted.iter().zip(own))
                 .map(|(labels, &interval)| (Arc::clone(labels), expo::shortest(field(interval))));
             let (name, help) = (family.name.into(), family.help.into());
             Chunk::new(name, help, Kind::Gauge, samples.collect())
@@ -257,21 +309,23 @@ impl Publisher {
         families.into_iter().zip(fields).map(chunk).collect()
     }
 
-    fn anomalies(&self, rows: &[&Row<'_>]) -> Vec<Chunk> {
+    fn anomalies(&self, rows: &[(&Row<'_>, &Sets)]) -> Vec<Chunk> {
         let labels: Vec<_> = rows
             .iter()
-            .map(|row| Arc::clone(&row.rendered.scored))
+            .map(|(_, sets)| Arc::clone(&sets.scored))
             .collect();
-        let severities = rows.iter().map(|row| Severities {
+        let severities = rows.iter().map(|(row, _)| Severities {
             score: row.score(),
             verdict: *row.verdict(),
         });
         let mut chunks = families::anomalies(&labels, severities);
         if self.plan.detector_scores {
-            chunks.push(families::detector_scores(rows.iter().flat_map(|row| {
-                let scores = row.columns.scores.iter().map(|column| column[row.position]);
-                row.rendered.detectors.iter().cloned().zip(scores)
-            })));
+            chunks.push(families::detector_scores(rows.iter().flat_map(
+                |(row, sets)| {
+                    let scores = row.columns.scores.iter().map(|column| column[row.position]);
+                    sets.detectors.iter().cloned().zip(scores)
+                },
+            )));
         }
         chunks
     }
@@ -285,12 +339,7 @@ impl Publisher {
         let name = &self.plan.name;
         let replica = self.plan.replica.as_deref();
         let judged = rows.iter().filter(|row| row.score().is_finite());
-        let groups = judged.map(|row| {
-            (
-                row.rendered.labels.only(&self.plan.group_by),
-                row.verdict().active,
-            )
-        });
+        let groups = judged.map(|row| (row.labels.only(&self.plan.group_by), row.verdict().active));
         let mut chunks = vec![
             families::group_ratio(name, replica, groups),
             families::events_total(name, replica, self.begun),
@@ -299,6 +348,11 @@ impl Publisher {
         chunks.extend(families::trust(name, replica, &self.plan.horizons, trust));
         chunks
     }
+}
+
+fn labels_of(shards: &[Shard], (shard, slot): Place) -> Option<&Labels> {
+    let members = &shards.get(shard as usize)?.members;
+    Some(&members.get(slot as usize)?.as_ref()?.labels)
 }
 
 /// Adds one to the count of panics of this component.
@@ -322,7 +376,7 @@ fn positions(columns: &Columns) -> Vec<usize> {
 fn models_in_force(rows: &[Row<'_>], shards: &[Shard], horizons: usize) -> Vec<&'static str> {
     let mut models: Vec<&'static str> = Vec::new();
     for row in rows {
-        let (shard, slot) = row.place;
+        let (shard, slot) = (row.place.0 as usize, row.place.1 as usize);
         let Some(forecasts) = &shards[shard].forecasts else {
             continue;
         };
@@ -367,7 +421,7 @@ impl Row<'_> {
             ))
         };
         SeriesOutcome {
-            labels: self.rendered.labels.clone(),
+            labels: self.labels.clone(),
             value: self.columns.values[self.position],
             band: self.columns.bands[self.position],
             score: self.score(),
@@ -382,7 +436,7 @@ impl Row<'_> {
     }
 }
 
-impl Rendered {
+impl Sets {
     fn new(plan: &Plan, labels: &Labels) -> Self {
         let published = plan.published(labels);
         let render = |added: &[(&str, &str)]| {
@@ -402,7 +456,6 @@ impl Rendered {
             false => Vec::new(),
         };
         Self {
-            labels: labels.clone(),
             scored: render(&[("signal", &plan.name)]),
             predicted: horizons
                 .map(|horizon| render(&[("horizon", &horizon)]))
@@ -416,6 +469,8 @@ impl Rendered {
 
     fn heap_bytes(&self) -> usize {
         let rendered = self.predicted.iter().chain(&self.detectors);
-        self.scored.heap_bytes() + rendered.map(|labels| labels.heap_bytes()).sum::<usize>()
+        size_of::<Self>()
+            + self.scored.heap_bytes()
+            + rendered.map(|labels| labels.heap_bytes()).sum::<usize>()
     }
 }

@@ -72,7 +72,7 @@ impl Shard {
             let Some(member) = &self.members[slot] else {
                 continue;
             };
-            let (offset, first) = (member.offset, member.first);
+            let (offset, first) = (i64::from(member.offset), member.first);
             if let Some(epoch) = plan.epochs.installs(index, offset, first) {
                 let refit = self.take_refit(slot, epoch);
                 self.drop_repairs(slot);
@@ -135,7 +135,7 @@ impl Shard {
         }
         let slot = self.repairs.pop_front()?;
         let member = self.members[slot].as_ref()?;
-        let (offset, first) = (member.offset, member.first);
+        let (offset, first) = (i64::from(member.offset), member.first);
         // Where an epoch is about to be installed, that repairs it too.
         let epoch = self.plan.epochs.in_force(self.newest + 1, offset, first);
         let epoch = epoch.filter(|_| self.refits.iter().all(|refit| refit.slot != slot))?;
@@ -252,7 +252,7 @@ impl Shard {
             self.verdicts.rederive(slot);
         }
         if let Some(member) = &mut self.members[slot] {
-            member.seasons = std::mem::take(&mut refit.seasons);
+            member.seasons = std::mem::take(&mut refit.seasons).into();
             if let (Some(outcome), Some(forecasts)) = (refit.forecasts, &mut self.forecasts) {
                 member.forecasting = outcome == Outcome::Derived;
                 self.forecasts_broken[slot] = outcome == Outcome::Panicked;
