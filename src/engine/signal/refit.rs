@@ -21,6 +21,10 @@ use std::{borrow::Cow, sync::Arc};
 /// Steps of the past walked in one piece: a few milliseconds with the default detectors.
 const PIECE: usize = 4_096;
 
+/// Derivations of a shard at the same time: each holds a slot of every column. More are late, which only happens
+/// where hundreds of series were born in the same few steps, and pasts are short.
+const MOST_AT_ONCE: usize = 32;
+
 /// The derivation of one series at one of its epochs, as far as it is done.
 #[derive(Debug)]
 pub(super) struct Refit {
@@ -78,7 +82,8 @@ impl Shard {
                 self.drop_repairs(slot);
                 self.install(refit, index);
             }
-            if let Some(epoch) = plan.epochs.begins(index, offset, first) {
+            let begins = plan.epochs.begins(index, offset, first);
+            if let Some(epoch) = begins.filter(|_| self.refits.len() < MOST_AT_ONCE) {
                 let refit = self.begin(slot, epoch, false);
                 self.refits.push_back(refit);
             }
