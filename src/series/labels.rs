@@ -79,10 +79,11 @@ impl Labels {
         for _ in 0..2 * left {
             take(&mut text);
         }
+        let (_, text) = self.0.split_at(self.0.len() - text.len());
         Iter {
             left,
             lengths,
-            text: &self.0[self.0.len() - text.len()..],
+            text,
         }
     }
 
