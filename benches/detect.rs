@@ -1,5 +1,5 @@
-//! What baseline, default detectors, combination and verdict cost: a tick of 10,000 deep series in shards of
-//! 256, a tick of 100,000 wide series, the rebuild of one series from 18 days at a minute, and a step of 64 series
+//! What baseline, detectors, combination and verdict cost: a tick of 10,000 deep series in shards of 256 with the
+//! default detectors, a tick of 100,000 wide series with an envelope and a z-score, the rebuild of one series from 18 days at a minute, and a step of 64 series
 //! by each detector alone.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -30,19 +30,20 @@ struct Shard {
 }
 
 impl Shard {
-    fn new(slots: usize, baseline: &baseline::Settings, memory: usize) -> Self {
+    fn new(slots: usize, baseline: &baseline::Settings, memory: usize, kinds: &[&str]) -> Self {
         let grid = grid();
         let (alerting, severities) = (AlertingSettings::default(), SeverityThresholds::default());
+        let detectors: Vec<_> = kinds
+            .iter()
+            .map(|kind| settings(kind).build(grid))
+            .collect();
         let mut shard = Self {
             slots: (0..slots).collect(),
             baseline: baseline.build(grid),
-            detectors: detect::defaults()
-                .iter()
-                .map(|one| one.build(grid))
-                .collect(),
             verdicts: Verdicts::new(&alerting, &severities, grid, memory),
             bands: vec![Band::UNKNOWN; slots],
-            scores: vec![vec![0.0; slots]; 2],
+            scores: vec![vec![0.0; slots]; detectors.len()],
+            detectors,
             combined: vec![0.0; slots],
             out: vec![Verdict::default(); slots],
         };
@@ -63,7 +64,7 @@ impl Shard {
         for (detector, scores) in self.detectors.iter_mut().zip(&mut self.scores) {
             detector.step(&batch, scores);
         }
-        let scores: [&[f32]; 2] = [&self.scores[0], &self.scores[1]];
+        let scores: Vec<&[f32]> = self.scores.iter().map(Vec::as_slice).collect();
         Combine::Max.apply(&scores, &mut self.combined);
         self.verdicts.step(&batch, &self.combined, &mut self.out);
         self.baseline.observe(at, &self.slots, values);
@@ -73,6 +74,17 @@ impl Shard {
         let detectors: usize = self.detectors.iter().map(|one| one.heap_bytes()).sum();
         self.baseline.heap_bytes() + detectors + self.verdicts.heap_bytes()
     }
+}
+
+/// The detectors of a signal that names none.
+fn defaults() -> Vec<&'static str> {
+    detect::defaults().iter().map(|one| one.kind()).collect()
+}
+
+/// A detector with the defaults of its kind.
+fn settings(kind: &str) -> detect::Settings {
+    serde_json::from_str(&format!("{{{kind:?}: {{}}}}"))
+        .unwrap_or_else(|error| unreachable!("{kind}: {error}"))
 }
 
 fn grid() -> Grid {
@@ -125,6 +137,7 @@ fn rebuild(shard: &mut Shard, values: &[f32]) {
 struct Ticks {
     series: usize,
     baseline: baseline::Settings,
+    detectors: Vec<&'static str>,
     memory: usize,
     seasonal: bool,
 }
@@ -143,7 +156,10 @@ impl Ticks {
         };
         let mut shards: Vec<Shard> = (0..self.series)
             .step_by(SHARD)
-            .map(|from| Shard::new(SHARD.min(self.series - from), &self.baseline, self.memory))
+            .map(|from| {
+                let slots = SHARD.min(self.series - from);
+                Shard::new(slots, &self.baseline, self.memory, &self.detectors)
+            })
             .collect();
         for shard in &mut shards {
             for slot in shard.slots.clone() {
@@ -176,6 +192,7 @@ impl Ticks {
         let few = Self {
             series: SHARD,
             baseline: self.baseline.clone(),
+            detectors: self.detectors.clone(),
             ..*self
         };
         let bytes = few.warm(&values).0[0].heap_bytes() / SHARD;
@@ -202,7 +219,7 @@ fn tick(shards: &mut [Shard], at: Millis, values: &[f32]) -> Millis {
 
 fn rebuilds(c: &mut Criterion, name: &str, seasonal: bool) {
     let values = past(18, seasonal);
-    let mut shard = Shard::new(1, &baseline::Settings::Auto, DAY);
+    let mut shard = Shard::new(1, &baseline::Settings::Auto, DAY, &defaults());
     let (seasons, zone) = (season::detect(&values, grid()), Zone::default());
     let past = Past {
         end: values.len() as Millis * MINUTE,
@@ -234,8 +251,7 @@ fn alone(c: &mut Criterion, kind: &str) {
     const SERIES: usize = 64;
     const STEP: Millis = 5 * MINUTE;
     let grid = Grid::new(STEP).unwrap_or_else(|| unreachable!("five minutes are positive"));
-    let settings: detect::Settings = serde_json::from_str(&format!("{{{kind:?}: {{}}}}"))
-        .unwrap_or_else(|error| unreachable!("{kind}: {error}"));
+    let settings = settings(kind);
     let values = past(2, true);
     let slots: Vec<Slot> = (0..SERIES).collect();
     let bands = [Band {
@@ -303,18 +319,24 @@ fn all(c: &mut Criterion) {
     let deep = |seasonal| Ticks {
         series: 10_000,
         baseline: baseline::Settings::Auto,
+        detectors: defaults(),
         memory: DAY,
         seasonal,
     };
-    let wide = Ticks {
+    let wide = |daily| Ticks {
         series: 100_000,
-        baseline: baseline::Settings::Wide(baseline::wide::Settings::default()),
-        memory: 64,
-        seasonal: true,
+        baseline: baseline::Settings::Wide(baseline::wide::Settings {
+            daily,
+            ..Default::default()
+        }),
+        detectors: vec!["envelope", "zscore"],
+        // As the engine has it: no past is kept to derive verdicts from.
+        memory: 1,
+        seasonal: daily,
     };
     deep(true).bench(c, "tick of 10,000 deep series, seasonal");
     deep(false).bench(c, "tick of 10,000 deep series, rolling");
-    wide.bench(c, "tick of 100,000 wide series");
+    wide(true).bench(c, "tick of 100,000 wide series");
     rebuilds(c, "seasonal", true);
     rebuilds(c, "rolling", false);
     for kind in detect::KINDS.iter().filter(|kind| **kind != "dbscan") {
@@ -323,7 +345,8 @@ fn all(c: &mut Criterion) {
     peers(c);
     deep(true).report_bytes(c, "deep, seasonal");
     deep(false).report_bytes(c, "deep, rolling");
-    wide.report_bytes(c, "wide");
+    wide(true).report_bytes(c, "wide, 24 parts of the day");
+    wide(false).report_bytes(c, "wide, one level");
 }
 
 criterion_group!(benches, all);

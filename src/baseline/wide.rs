@@ -1,7 +1,7 @@
 //! For very many series: a level for each of 24 parts of the day and one scale, nothing else.
 //!
-//! *When*: the size class `wide`, where no past is kept. *Cost*: about 10 ns a value and 124 bytes a series,
-//! whatever its history. *Reference*: exponentially weighted, clipped mean and mean absolute deviation, as
+//! *When*: the size class `wide`, where no past is kept. *Cost*: about 10 ns a value and 124 bytes a series (32
+//! with one level for the whole day), whatever its history. *Reference*: exponentially weighted, clipped mean and mean absolute deviation, as
 //! in [`crate::baseline::seasonal`].
 //!
 //! Learns from what it observes: a fit only sets it back to its start. Until a day has passed, a part of
@@ -9,7 +9,7 @@
 
 use super::{Band, Baseline, Problems, band_width, positive};
 use crate::{
-    series::{Grid, Millis, Past, Slot, Span},
+    series::{Grid, Millis, Past, Slot, Span, swap_rows},
     stats::{
         clock::LocalTime,
         robust,
@@ -84,6 +84,7 @@ impl Settings {
             width: self.width as f32,
             local: LocalTime::default(),
             states: Vec::new(),
+            levels: Vec::new(),
         })
     }
 }
@@ -97,6 +98,8 @@ struct Wide {
     width: f32,
     local: LocalTime,
     states: Vec<State>,
+    /// Per slot `parts` levels, one for each part of the day; `NaN` where it was never seen.
+    levels: Vec<f32>,
 }
 
 /// Where in the day a time is.
@@ -108,11 +111,9 @@ struct Phase {
     share: f32,
 }
 
-/// One series.
+/// One series, beside its levels.
 #[derive(Debug, Clone, Copy)]
 struct State {
-    /// Level of each part of the day; `NaN` where it was never seen.
-    levels: [f32; PARTS],
     /// What the newest values are above the levels of the day, and their noise.
     tracker: Tracker,
     floor: f32,
@@ -124,7 +125,6 @@ struct State {
 
 impl State {
     const NEW: Self = Self {
-        levels: [f32::NAN; PARTS],
         tracker: Tracker::new(0.0, 0.0),
         floor: 0.0,
         quantum: f32::INFINITY,
@@ -132,8 +132,8 @@ impl State {
         previous: f32::NAN,
     };
 
-    fn shape(&self, phase: Phase) -> f32 {
-        let (here, there) = (self.levels[phase.part], self.levels[phase.neighbour]);
+    fn shape(&self, levels: &[f32], phase: Phase) -> f32 {
+        let (here, there) = (levels[phase.part], levels[phase.neighbour]);
         match (here.is_finite(), there.is_finite()) {
             (true, true) => here + phase.share * (there - here),
             (true, false) => here,
@@ -142,27 +142,27 @@ impl State {
         }
     }
 
-    fn take(&mut self, phase: Phase, value: f32, wide: (Gains, f32, u32)) {
+    fn take(&mut self, levels: &mut [f32], phase: Phase, value: f32, wide: (Gains, f32, u32)) {
         let (gains, part_gain, day) = wide;
         self.seen = self.seen.saturating_add(1);
         if self.seen == 1 {
             self.previous = value;
         }
-        if !self.levels[phase.part].is_finite() {
-            self.levels[phase.part] = self.shape(phase);
-            self.measure();
+        if !levels[phase.part].is_finite() {
+            levels[phase.part] = self.shape(levels, phase);
+            self.measure(levels);
         }
         let difference = (value - self.previous).abs();
         if difference > 0.0 && difference < self.quantum {
             self.quantum = difference;
-            self.measure();
+            self.measure(levels);
         }
-        let rest = value - self.shape(phase);
+        let rest = value - self.shape(levels, phase);
         if self.seen <= FEWEST {
             let share = 1.0 / self.seen as f32;
             self.tracker.scale += share * (START * difference - self.tracker.scale);
-            self.levels[phase.part] += share * (value - self.levels[phase.part]);
-            self.measure();
+            levels[phase.part] += share * (value - levels[phase.part]);
+            self.measure(levels);
         } else {
             self.tracker.take(rest, 1.0, self.floor, gains);
             let limit = CLIP * self.tracker.scale;
@@ -171,15 +171,15 @@ impl State {
             } else {
                 part_gain
             };
-            self.levels[phase.part] += gain * robust::clip(value - self.levels[phase.part], limit);
+            levels[phase.part] += gain * robust::clip(value - levels[phase.part], limit);
         }
         self.previous = value;
     }
 
     /// Sets the least scale.
-    fn measure(&mut self) {
+    fn measure(&mut self, levels: &[f32]) {
         let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-        for &level in self.levels.iter().filter(|level| level.is_finite()) {
+        for &level in levels.iter().filter(|level| level.is_finite()) {
             (low, high) = (low.min(level), high.max(level));
         }
         let range = if high > low { high - low } else { high.abs() };
@@ -210,22 +210,26 @@ impl Wide {
 
 impl Baseline for Wide {
     fn grow(&mut self, slots: usize) {
-        self.states.resize(slots.max(self.states.len()), State::NEW);
+        let slots = slots.max(self.states.len());
+        self.states.resize(slots, State::NEW);
+        self.levels.resize(slots * self.parts, f32::NAN);
     }
 
     fn evict(&mut self, slot: Slot) {
         self.states[slot] = State::NEW;
+        self.levels[slot * self.parts..][..self.parts].fill(f32::NAN);
     }
 
     fn swap(&mut self, one: Slot, other: Slot) {
         self.states.swap(one, other);
+        swap_rows(&mut self.levels, self.parts, one, other);
     }
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) {
         if self.local.zone() != past.zone {
             self.local = LocalTime::new(past.zone.clone());
         }
-        self.states[slot] = State::NEW;
+        self.evict(slot);
     }
 
     fn expect(&self, at: Millis, slots: &[Slot], out: &mut [Band]) {
@@ -239,7 +243,9 @@ impl Baseline for Wide {
                 } else {
                     f32::NAN
                 };
-                *band = Band::around(state.shape(phase) + state.tracker.level, scale, self.width);
+                let levels = &self.levels[slot * self.parts..][..self.parts];
+                let expected = state.shape(levels, phase) + state.tracker.level;
+                *band = Band::around(expected, scale, self.width);
             }
         }
     }
@@ -249,13 +255,14 @@ impl Baseline for Wide {
         let wide = (self.gains, self.part_gain, self.day);
         for (&slot, &value) in slots.iter().zip(values) {
             if value.is_finite() {
-                self.states[slot].take(phase, value, wide);
+                let levels = &mut self.levels[slot * self.parts..][..self.parts];
+                self.states[slot].take(levels, phase, value, wide);
             }
         }
     }
 
     fn heap_bytes(&self) -> usize {
-        self.states.capacity() * size_of::<State>()
+        self.states.capacity() * size_of::<State>() + self.levels.capacity() * size_of::<f32>()
     }
 }
 
@@ -266,7 +273,7 @@ mod tests {
 
     #[test]
     fn learns_the_day_without_a_past_and_fits_in_128_bytes() {
-        assert!(size_of::<State>() <= 128);
+        assert!(size_of::<State>() + PARTS * size_of::<f32>() <= 128);
         let grid = Grid::new(60_000).unwrap();
         let mut baseline = Settings::default().build(grid);
         baseline.grow(1);

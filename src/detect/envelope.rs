@@ -92,7 +92,7 @@ impl State {
     const NEW: Self = Self {
         recent: Recent::EMPTY,
         channels: [Channel::EMPTY; CHANNELS],
-        echo: Echo { side: 0.0, left: 0 },
+        echo: Echo { side: 0, left: 0 },
         seen: 0,
     };
 
@@ -149,7 +149,7 @@ impl State {
 /// the other is not reported.
 #[derive(Debug, Clone, Copy)]
 struct Echo {
-    side: f32,
+    side: i8,
     left: u8,
 }
 
@@ -160,13 +160,13 @@ impl Echo {
 
     fn hear(&mut self, side: f32) {
         *self = Self {
-            side,
+            side: side as i8,
             left: 3 * BLOCK as u8,
         };
     }
 
     fn answers(&self, side: f32) -> bool {
-        self.left > 0 && side != self.side
+        self.left > 0 && side as i8 != self.side
     }
 }
 
@@ -177,7 +177,7 @@ struct Recent {
     /// Sum and number of the values that are there, kept up with each value, summed anew at each block:
     /// rounding cannot pile up.
     sum: f32,
-    count: f32,
+    count: u8,
     /// The moving mean at the ends of the two blocks before.
     means: [f32; 2],
 }
@@ -186,18 +186,18 @@ impl Recent {
     const EMPTY: Self = Self {
         values: [f32::NAN; BLOCK],
         sum: 0.0,
-        count: 0.0,
+        count: 0,
         means: [f32::NAN; 2],
     };
 
     /// Puts a value at its place in the block; gives the moving mean, and that of one to two blocks ago.
     fn take(&mut self, place: usize, value: f32) -> (f32, f32) {
         if place == 0 {
-            (self.sum, self.count) = (0.0, 0.0);
+            (self.sum, self.count) = (0.0, 0);
             for &value in &self.values {
                 if value.is_finite() {
                     self.sum += value;
-                    self.count += 1.0;
+                    self.count += 1;
                 }
             }
             self.means = [self.mean(), self.means[0]];
@@ -205,19 +205,19 @@ impl Recent {
         let oldest = std::mem::replace(&mut self.values[place], value);
         if value.is_finite() {
             self.sum += value;
-            self.count += 1.0;
+            self.count += 1;
         }
         if oldest.is_finite() {
             self.sum -= oldest;
-            self.count -= 1.0;
+            self.count -= 1;
         }
         (self.mean(), self.means[1])
     }
 
     /// `NaN` unless two thirds of the values are there.
     fn mean(&self) -> f32 {
-        if self.count * 1.5 >= BLOCK as f32 {
-            self.sum / self.count
+        if 3 * usize::from(self.count) >= 2 * BLOCK {
+            self.sum / f32::from(self.count)
         } else {
             f32::NAN
         }
@@ -342,6 +342,6 @@ mod tests {
 
     #[test]
     fn a_series_takes_a_quarter_of_a_kilobyte() {
-        assert!(size_of::<State>() <= 256, "{}", size_of::<State>());
+        assert!(size_of::<State>() <= 220, "{}", size_of::<State>());
     }
 }

@@ -51,6 +51,8 @@ pub struct Verdicts {
     limits: Limits,
     memory: usize,
     states: Vec<State>,
+    /// Per slot; empty unless [`AlertingSettings::within`] asks for it.
+    newest: Vec<Newest>,
     /// `memory` codes per slot; a ring whose next place is in `places`.
     codes: Vec<Code>,
     places: Vec<Place>,
@@ -60,6 +62,9 @@ pub struct Verdicts {
 pub(super) const MOST_WITHIN: u32 = u64::BITS;
 /// Most begins that [`Flapping`] counts.
 const MOST_BEGINS: usize = 4;
+
+/// Anomalous steps above and below; the newest is the lowest bit.
+type Newest = [u64; 2];
 
 /// The spans of the settings in steps.
 #[derive(Debug, Clone, Copy)]
@@ -122,8 +127,6 @@ struct Recent {
     /// Anomalous steps in a row on the side `leaning`; steps without a score are passed over.
     run: u32,
     leaning: i8,
-    /// Anomalous steps above and below; the newest is the lowest bit.
-    anomalous: [u64; 2],
     /// Steps since the newest verdicts began, newest first; the greatest number for never.
     begun: [u16; MOST_BEGINS],
 }
@@ -133,14 +136,13 @@ impl Default for Recent {
         Self {
             run: 0,
             leaning: 0,
-            anomalous: [0; 2],
             begun: [u16::MAX; MOST_BEGINS],
         }
     }
 }
 
 impl Recent {
-    fn step(&mut self, code: Code) {
+    fn step(&mut self, code: Code, newest: &mut Newest) {
         for age in &mut self.begun {
             *age = age.saturating_add(1);
         }
@@ -148,7 +150,7 @@ impl Recent {
             return;
         }
         let side = if code.abs() > NEAR { code.signum() } else { 0 };
-        for (steps, own) in self.anomalous.iter_mut().zip([1, -1]) {
+        for (steps, own) in newest.iter_mut().zip([1, -1]) {
             *steps = *steps << 1 | u64::from(side == own);
         }
         let goes_on = side != 0 && side == self.leaning;
@@ -157,7 +159,7 @@ impl Recent {
     }
 
     fn forget_scores(&mut self) {
-        (self.run, self.leaning, self.anomalous) = (0, 0, [0; 2]);
+        (self.run, self.leaning) = (0, 0);
     }
 
     fn begin(&mut self) {
@@ -166,12 +168,12 @@ impl Recent {
     }
 
     /// Whether a verdict on the side of `code` has been seen long enough to begin.
-    fn confirms(&self, code: Code, limits: Limits) -> bool {
+    fn confirms(&self, code: Code, newest: &Newest, limits: Limits) -> bool {
         let seen = match limits.within {
             None => self.run,
             Some(within) => {
-                let newest = u64::MAX >> (MOST_WITHIN - within);
-                (self.anomalous[usize::from(code < 0)] & newest).count_ones()
+                let span = u64::MAX >> (MOST_WITHIN - within);
+                (newest[usize::from(code < 0)] & span).count_ones()
             }
         };
         seen >= limits.hold
@@ -217,6 +219,7 @@ impl Verdicts {
             severities: severities.clone(),
             memory: memory_steps.max(1),
             states: Vec::new(),
+            newest: Vec::new(),
             codes: Vec::new(),
             places: Vec::new(),
         }
@@ -228,6 +231,9 @@ impl Verdicts {
             return;
         }
         self.states.resize(slots, State::default());
+        if self.limits.within.is_some() {
+            self.newest.resize(slots, [0; 2]);
+        }
         self.places.resize(slots, Place::default());
         self.codes.resize(slots * self.memory, MISSING);
     }
@@ -235,6 +241,7 @@ impl Verdicts {
     /// Forgets one series.
     pub fn evict(&mut self, slot: Slot) {
         self.states[slot] = State::default();
+        *of(&mut self.newest, slot, &mut [0; 2]) = [0; 2];
         self.places[slot] = Place::default();
     }
 
@@ -247,7 +254,9 @@ impl Verdicts {
                 batch.bands[index].expected,
             );
             self.remember(slot, code);
-            out[index] = self.states[slot].step(code, self.limits);
+            let mut none = [0; 2];
+            let newest = of(&mut self.newest, slot, &mut none);
+            out[index] = self.states[slot].step(code, newest, self.limits);
         }
     }
 
@@ -257,16 +266,20 @@ impl Verdicts {
         let place = self.places[slot];
         let ring = &self.codes[slot * self.memory..(slot + 1) * self.memory];
         let mut state = State::default();
+        let mut newest = [0; 2];
         let oldest = (place.next as usize + self.memory - place.held as usize) % self.memory;
         for index in 0..place.held as usize {
-            state.step(ring[(oldest + index) % self.memory], self.limits);
+            let code = ring[(oldest + index) % self.memory];
+            state.step(code, &mut newest, self.limits);
         }
         self.states[slot] = state;
+        *of(&mut self.newest, slot, &mut [0; 2]) = newest;
     }
 
     /// Bytes of state, all series together.
     pub fn heap_bytes(&self) -> usize {
         self.states.capacity() * size_of::<State>()
+            + self.newest.capacity() * size_of::<Newest>()
             + self.places.capacity() * size_of::<Place>()
             + self.codes.capacity()
     }
@@ -302,22 +315,33 @@ impl Verdicts {
     }
 }
 
+/// The entry of a slot, where there are any.
+fn of<'a>(column: &'a mut [Newest], slot: Slot, none: &'a mut Newest) -> &'a mut Newest {
+    column.get_mut(slot).unwrap_or(none)
+}
+
 impl State {
-    fn step(&mut self, code: Code, limits: Limits) -> Verdict {
-        self.recent.step(code);
-        let verdict = self.now.step(code, &self.recent, limits);
+    fn step(&mut self, code: Code, newest: &mut Newest, limits: Limits) -> Verdict {
+        self.recent.step(code, newest);
+        let verdict = self.now.step(code, (&self.recent, newest), limits);
         if verdict.began {
             self.recent.begin();
         }
         if u32::from(self.now.missing) >= limits.missing {
             self.recent.forget_scores();
+            *newest = [0; 2];
         }
         verdict
     }
 }
 
 impl Now {
-    fn step(&mut self, code: Code, recent: &Recent, limits: Limits) -> Verdict {
+    fn step(
+        &mut self,
+        code: Code,
+        (recent, newest): (&Recent, &Newest),
+        limits: Limits,
+    ) -> Verdict {
         self.refractory = self.refractory.saturating_sub(1);
         self.age = self.age.saturating_add(u32::from(self.severity > 0));
         if code == MISSING {
@@ -327,7 +351,7 @@ impl Now {
             if self.severity > 0 {
                 self.hold_or_recover(code, recent, limits);
             } else {
-                return self.rest_or_begin(code, recent, limits);
+                return self.rest_or_begin(code, (recent, newest), limits);
             }
         }
         self.verdict(false)
@@ -355,13 +379,18 @@ impl Now {
         }
     }
 
-    fn rest_or_begin(&mut self, code: Code, recent: &Recent, limits: Limits) -> Verdict {
+    fn rest_or_begin(
+        &mut self,
+        code: Code,
+        (recent, newest): (&Recent, &Newest),
+        limits: Limits,
+    ) -> Verdict {
         let severity = (code.abs() - NEAR).max(0);
         if severity == 0 {
             return self.verdict(false);
         }
         let allowed = self.refractory == 0 || severity > self.other_severity;
-        if !allowed || !recent.confirms(code, limits) {
+        if !allowed || !recent.confirms(code, newest, limits) {
             return self.verdict(false);
         }
         *self = Self {

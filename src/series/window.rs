@@ -12,9 +12,10 @@ const SLACK_DIVISOR: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Window {
     values: Vec<f32>,
-    start: usize,
-    capacity: usize,
-    end: Option<Millis>,
+    start: u32,
+    capacity: u32,
+    /// `Millis::MIN` while it is empty.
+    end: Millis,
 }
 
 impl Window {
@@ -23,24 +24,24 @@ impl Window {
         Self {
             values: Vec::new(),
             start: 0,
-            capacity: capacity.max(1),
-            end: None,
+            capacity: u32::try_from(capacity.max(1)).unwrap_or(u32::MAX),
+            end: Millis::MIN,
         }
     }
 
     /// Oldest to newest.
     pub fn as_slice(&self) -> &[f32] {
-        &self.values[self.start..]
+        &self.values[self.start as usize..]
     }
 
     /// Grid time of the newest value; `None` while empty.
     pub fn end(&self) -> Option<Millis> {
-        self.end
+        (self.end != Millis::MIN).then_some(self.end)
     }
 
     /// Number of grid times held, gaps included.
     pub fn len(&self) -> usize {
-        self.values.len() - self.start
+        self.values.len() - self.start as usize
     }
 
     /// Whether nothing was pushed yet.
@@ -56,18 +57,20 @@ impl Window {
     /// Appends the value at grid time `at`; times jumped over become gaps. A time that is not after
     /// the newest one is refused with `false`: see [`Window::correct`].
     pub fn push(&mut self, grid: Grid, at: Millis, value: f32) -> bool {
-        if let Some(end) = self.end {
+        if let Some(end) = self.end() {
             if at <= end {
                 return false;
             }
             let skipped = grid.index(at) - grid.index(end) - 1;
-            let gaps = usize::try_from(skipped).unwrap_or(0).min(self.capacity);
+            let gaps = usize::try_from(skipped)
+                .unwrap_or(0)
+                .min(self.capacity as usize);
             for _ in 0..gaps {
                 self.append(f32::NAN);
             }
         }
         self.append(value);
-        self.end = Some(at);
+        self.end = at;
         true
     }
 
@@ -90,7 +93,7 @@ impl Window {
 
     /// The values up to and including grid time `at`, oldest first; empty where none is.
     pub fn until(&self, grid: Grid, at: Millis) -> &[f32] {
-        let Some(end) = self.end else { return &[] };
+        let Some(end) = self.end() else { return &[] };
         if at >= end {
             return self.as_slice();
         }
@@ -100,18 +103,20 @@ impl Window {
     }
 
     fn position(&self, grid: Grid, at: Millis) -> Option<usize> {
-        let back = usize::try_from(grid.index(self.end?) - grid.index(at)).ok()?;
+        let back = usize::try_from(grid.index(self.end()?) - grid.index(at)).ok()?;
         (back < self.len()).then(|| self.values.len() - 1 - back)
     }
 
     fn append(&mut self, value: f32) {
-        if self.len() == self.capacity {
+        let capacity = self.capacity as usize;
+        if self.len() == capacity {
             self.start += 1;
         }
-        let limit = self.capacity + self.capacity / SLACK_DIVISOR + 1;
+        let limit = capacity + capacity / SLACK_DIVISOR + 1;
         if self.values.len() == limit {
-            self.values.copy_within(self.start.., 0);
-            self.values.truncate(limit - self.start);
+            let start = self.start as usize;
+            self.values.copy_within(start.., 0);
+            self.values.truncate(limit - start);
             self.start = 0;
         }
         if self.values.len() == self.values.capacity() {

@@ -162,3 +162,51 @@ fn a_reset_entity_is_as_new_and_memory_does_not_grow() {
         assert!(used.heap_bytes() <= bytes + 4_000, "{}", used.heap_bytes());
     }
 }
+
+/// Learns nothing but how often it is asked to.
+#[derive(Debug, Clone)]
+struct Counting(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl Learner for Counting {
+    type Model = ();
+    const KIND: &'static str = "counting";
+
+    fn least(&self) -> f32 {
+        1.0
+    }
+
+    fn learn(&self, _rows: Rows<'_>, _turn: i64) -> Option<()> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Some(())
+    }
+
+    fn rate(&self, (): &(), _row: &[f32]) -> f32 {
+        0.0
+    }
+
+    fn bytes(&self, (): &()) -> usize {
+        0
+    }
+}
+
+#[test]
+fn no_step_learns_many_entities_anew() {
+    const ENTITIES: usize = 256;
+    let learned = Counting(std::sync::Arc::default());
+    let mut vectors = Vectors::new(learned.clone(), grid(), 1_125, Calm::PANEL);
+    vectors.make_room(ENTITIES);
+    for slot in 0..ENTITIES {
+        let labels = Labels::new([("pod", format!("checkout-{slot}"))]).unwrap();
+        vectors.place_in_turn(slot, &labels);
+    }
+    let mut each = Vec::new();
+    for index in 0..375 {
+        for slot in 0..ENTITIES {
+            vectors.score(slot, index, [0.5].into_iter());
+        }
+        each.push(learned.0.swap(0, std::sync::atomic::Ordering::Relaxed));
+    }
+    // A turn is 125 steps, so two of 256 on average; all at once it would be 256.
+    assert_eq!(each[250..].iter().sum::<usize>(), ENTITIES);
+    assert!(each[250..].iter().all(|&learned| learned <= 8), "{each:?}");
+}

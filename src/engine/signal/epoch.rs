@@ -21,7 +21,8 @@ const SETTLE: usize = 64;
 pub const REREAD: usize = 3;
 /// Steps that there are at most for deriving a series, once its past is final.
 const MOST_TIME: usize = 4;
-/// Age in steps of the first epoch of a young series; each further one is at twice the age.
+/// Age in steps of the first epoch of a young series; each further one is at twice the age. All are up to
+/// a quarter of that later, by a hash of the labels: many series may be born in the same step.
 const FIRST_AGE: i64 = 16;
 
 /// The spans that follow from a signal's history, in steps.
@@ -65,11 +66,15 @@ impl Epochs {
     /// Whether the grid slot `index` is an epoch of a series whose first sample was in slot `first`.
     fn due(&self, index: i64, offset: i64, first: i64) -> bool {
         let age = index - first;
-        let young = age >= FIRST_AGE
-            && age < self.refit as i64
-            && age % FIRST_AGE == 0
-            && (age / FIRST_AGE).count_ones() == 1;
+        let young = age < self.refit as i64 && self.young(offset).any(|young| young == age);
         young || (age > 0 && (index - offset).rem_euclid(self.refit as i64) == 0)
+    }
+
+    /// The ages of the extra epochs of a young series, ascending.
+    fn young(&self, offset: i64) -> impl Iterator<Item = i64> {
+        let ages = std::iter::successors(Some(FIRST_AGE), |age| Some(2 * age));
+        ages.map(move |age| age + offset % (age / 4))
+            .take_while(|&age| age < self.refit as i64)
     }
 
     /// The epoch whose derivation may begin at `index`, if there is one: its past is final from then on.
@@ -96,12 +101,8 @@ impl Epochs {
     fn last(&self, index: i64, offset: i64, first: i64) -> Option<i64> {
         let regular = index - (index - offset).rem_euclid(self.refit as i64);
         let regular = (regular > first).then_some(regular);
-        let mut young = None;
-        let mut age = FIRST_AGE;
-        while age < self.refit as i64 && first + age <= index {
-            young = Some(first + age);
-            age *= 2;
-        }
+        let young = self.young(offset).map(|age| first + age);
+        let young = young.take_while(|&young| young <= index).last();
         regular.max(young)
     }
 
@@ -118,12 +119,7 @@ impl Epochs {
 
 const fn lag(refit: usize) -> usize {
     let time = refit / 16;
-    REREAD
-        + if time < MOST_TIME {
-            time
-        } else {
-            MOST_TIME
-        }
+    REREAD + if time < MOST_TIME { time } else { MOST_TIME }
 }
 
 #[cfg(test)]

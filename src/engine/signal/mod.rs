@@ -26,7 +26,7 @@ use crate::{
 };
 use across::Across;
 use plan::Plan;
-use publish::Publisher;
+use publish::{Place, Publisher};
 use rayon::prelude::*;
 use shard::Shard;
 use std::{collections::HashMap, sync::Arc};
@@ -43,7 +43,7 @@ pub struct SignalUnit {
     shards: Vec<Shard>,
     across: Across,
     /// Where each series lives: shard and slot.
-    places: HashMap<Labels, (usize, Slot)>,
+    places: HashMap<Labels, Place>,
     /// Newest grid time evaluated.
     evaluated: Option<Millis>,
     /// Corrections since the last outcome.
@@ -183,10 +183,11 @@ impl SignalUnit {
         pieces.reduce(|| false, |one, other| one || other)
     }
 
-    /// Bytes of state, windows included.
+    /// Bytes of state, labels and windows included.
     pub fn state_bytes(&self) -> usize {
         let shards: usize = self.shards.iter().map(Shard::state_bytes).sum();
-        shards + self.across.heap_bytes() + self.publisher.heap_bytes()
+        let places = self.places.capacity() * size_of::<(Labels, Place)>();
+        shards + places + self.across.heap_bytes() + self.publisher.heap_bytes()
     }
 
     /// The newest sample that a window takes in without dropping one that is yet to be evaluated.
@@ -198,17 +199,18 @@ impl SignalUnit {
     }
 
     fn place(&mut self, labels: &Labels, first: Millis) -> Option<(usize, Slot)> {
-        if let Some(&place) = self.places.get(labels) {
-            return Some(place);
+        if let Some(&(shard, slot)) = self.places.get(labels) {
+            return Some((shard as usize, slot as usize));
         }
         if self.places.len() >= self.plan.max_series && !self.make_room(first) {
             return None;
         }
-        let place = self.admit(labels, self.plan.grid.index(first))?;
+        let (shard, slot) = self.admit(labels, self.plan.grid.index(first))?;
+        let place = (shard as u32, slot as u32);
         self.places.insert(labels.clone(), place);
-        self.across.assign(place.0, place.1, labels);
-        self.publisher.admit(&self.plan, place, labels);
-        Some(place)
+        self.across.assign(shard, slot, labels);
+        self.publisher.admit(place);
+        Some((shard, slot))
     }
 
     /// Forgets the series that has been silent longest, for one whose first sample is at `first`;
@@ -233,7 +235,7 @@ impl SignalUnit {
             self.places.remove(&labels);
         }
         self.across.evict(shard, slot);
-        self.publisher.evict((shard, slot));
+        self.publisher.evict((shard as u32, slot as u32));
     }
 
     fn admit(&mut self, labels: &Labels, first: i64) -> Option<(usize, Slot)> {

@@ -19,7 +19,7 @@ use std::{borrow::Cow, sync::Arc};
 /// one minute); above, constant-size state.
 pub const DEEP_SERIES: usize = 10_000;
 /// Values a wide series keeps: just enough to correct the grid times that are read again.
-const WIDE_WINDOW: usize = 8;
+const WIDE_WINDOW: usize = 6;
 
 const DAY: Millis = 86_400_000;
 
@@ -149,7 +149,10 @@ impl Plan {
         if self.deep {
             return self.baseline.build(self.grid);
         }
-        baseline::wide::Settings::default().build(self.grid)
+        match &self.baseline {
+            baseline::Settings::Wide(own) => own.build(self.grid),
+            _ => baseline::wide::Settings::default().build(self.grid),
+        }
     }
 
     /// A new detector of the configured list.

@@ -21,26 +21,29 @@ use crate::{
     series::{Labels, Millis, Slot},
     stats,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Where a series lives: shard and slot.
-type Place = (usize, Slot);
+pub(super) type Place = (u32, u32);
 
-/// Turns columns into outcomes; owns the rendered labels of every series.
+/// Turns columns into outcomes; owns the rendered labels of every series that is shown.
 #[derive(Debug)]
 pub(super) struct Publisher {
     plan: Arc<Plan>,
-    /// Sorted by labels.
-    order: BTreeMap<Labels, Place>,
-    rendered: Vec<Vec<Option<Rendered>>>,
+    /// Sorted by labels, as soon as somebody asks.
+    order: Vec<Place>,
+    /// Whether series came since it was sorted, and which went.
+    came: bool,
+    went: BTreeSet<Place>,
+    /// By shard and slot, of the series that are shown: of a million few are.
+    rendered: Vec<Vec<Option<Box<Sets>>>>,
     /// Verdicts begun since the start, below and above what was expected.
     pub(super) begun: [u64; 2],
 }
 
 /// The label sets one series is published with.
 #[derive(Debug)]
-struct Rendered {
-    labels: Labels,
+struct Sets {
     /// With `signal`.
     scored: Arc<RenderedLabels>,
     /// With `horizon`: `0s` first, then the configured ones.
@@ -51,7 +54,9 @@ struct Rendered {
 
 /// One series of the current outcome, and where its columns are.
 struct Row<'a> {
-    rendered: &'a Rendered,
+    labels: &'a Labels,
+    /// Where it is shown.
+    sets: Option<&'a Sets>,
     columns: &'a Columns,
     position: usize,
     place: Place,
@@ -61,24 +66,39 @@ impl Publisher {
     pub(super) fn new(plan: &Arc<Plan>) -> Self {
         Self {
             plan: Arc::clone(plan),
-            order: BTreeMap::new(),
+            order: Vec::new(),
+            came: false,
+            went: BTreeSet::new(),
             rendered: Vec::new(),
             begun: [0; 2],
         }
     }
 
-    pub(super) fn admit(&mut self, plan: &Plan, place: Place, labels: &Labels) {
-        let (shard, slot) = place;
-        while self.rendered.len() <= shard {
+    pub(super) fn admit(&mut self, place: Place) {
+        while self.rendered.len() <= place.0 as usize {
             self.rendered.push((0..SLOTS).map(|_| None).collect());
         }
-        self.rendered[shard][slot] = Some(Rendered::new(plan, labels));
-        self.order.insert(labels.clone(), place);
+        // Where another one was until now, the place is in the order already.
+        if !self.went.remove(&place) {
+            self.order.push(place);
+        }
+        self.came = true;
     }
 
-    pub(super) fn evict(&mut self, (shard, slot): Place) {
-        if let Some(rendered) = self.rendered[shard][slot].take() {
-            self.order.remove(&rendered.labels);
+    pub(super) fn evict(&mut self, place: Place) {
+        self.rendered[place.0 as usize][place.1 as usize] = None;
+        self.went.insert(place);
+    }
+
+    /// Puts the order in order: it is nearly sorted, so that takes little more than a look at each.
+    fn arrange(&mut self, shards: &[Shard]) {
+        if !self.went.is_empty() {
+            let went = std::mem::take(&mut self.went);
+            self.order.retain(|place| !went.contains(place));
+        }
+        if std::mem::take(&mut self.came) {
+            self.order
+                .sort_by(|&one, &other| labels_of(shards, one).cmp(&labels_of(shards, other)));
         }
     }
 
@@ -91,10 +111,14 @@ impl Publisher {
         shards: &[Shard],
         across: &Across,
     ) -> Outcome {
+        self.arrange(shards);
         let mut counts = self.counts(shards);
         if own {
             self.begun[0] += counts.begun[0];
             self.begun[1] += counts.begun[1];
+        }
+        if mode == Mode::Publish {
+            self.render(shards);
         }
         let rows = self.rows(shards);
         let judged = !self.plan.exclusions.not_judged(at);
@@ -124,7 +148,7 @@ impl Publisher {
             at,
             series: rows
                 .iter()
-                .map(|row| self.series(row, at, mode, across))
+                .map(|row| self.series(row, at, mode, shards, across))
                 .collect(),
             group_by: Arc::clone(&self.plan.group_by),
             groups,
@@ -138,11 +162,18 @@ impl Publisher {
     }
 
     /// Of what is replayed only the beginning of a verdict has a reason: nobody asks for the others.
-    fn series(&self, row: &Row<'_>, at: Millis, mode: Mode, across: &Across) -> SeriesOutcome {
+    fn series(
+        &self,
+        row: &Row<'_>,
+        at: Millis,
+        mode: Mode,
+        shards: &[Shard],
+        across: &Across,
+    ) -> SeriesOutcome {
         let verdict = row.verdict();
         let told = verdict.active && (mode != Mode::Replay || verdict.began);
         SeriesOutcome {
-            labels: row.rendered.labels.clone(),
+            labels: row.labels.clone(),
             value: row.columns.values[row.position],
             band: row.columns.bands[row.position],
             score: row.score(),
@@ -152,32 +183,51 @@ impl Publisher {
             began: verdict.began,
             since: verdict.since(at, self.plan.grid),
             worst: verdict.worst,
-            reason: told.then(|| Box::new(self.reason(row, across))),
+            reason: told.then(|| Box::new(self.reason(row, shards, across))),
         }
     }
 
-    fn reason(&self, row: &Row<'_>, across: &Across) -> Reason {
+    fn reason(&self, row: &Row<'_>, shards: &[Shard], across: &Across) -> Reason {
         let kinds = self.plan.detectors.iter().map(|detector| detector.kind());
         let scores = row.columns.scores.iter();
         let mut reason = Reason::new(kinds, scores.map(|column| column[row.position]));
-        let (shard, slot) = row.place;
+        let (shard, slot) = (row.place.0 as usize, row.place.1 as usize);
         reason.peers = across.peers(shard, slot).map(|peers| {
             let own = shard * SLOTS + slot;
-            Around::new(&peers, own, &row.rendered.labels, |slot| self.labels(slot))
+            Around::new(&peers, own, row.labels, |slot| labels(shards, slot))
         });
         reason
     }
 
-    /// The labels of a slot of the unit.
-    fn labels(&self, slot: Slot) -> Option<&Labels> {
-        let (shard, slot) = across::place(slot);
-        let rendered = self.rendered.get(shard)?.get(slot)?.as_ref()?;
-        Some(&rendered.labels)
+    pub(super) fn heap_bytes(&self) -> usize {
+        let all = self.rendered.iter().flatten();
+        let shown = all.clone().flatten();
+        all.count() * size_of::<Option<Box<Sets>>>()
+            + self.order.capacity() * size_of::<Place>()
+            + shown.map(|sets| sets.heap_bytes()).sum::<usize>()
     }
 
-    pub(super) fn heap_bytes(&self) -> usize {
-        let rendered = self.rendered.iter().flatten().flatten();
-        rendered.map(Rendered::heap_bytes).sum()
+    /// Renders the labels of the series that are to be shown, and forgets those of others.
+    fn render(&mut self, shards: &[Shard]) {
+        for (shard, rendered) in shards.iter().zip(&mut self.rendered) {
+            let Columns {
+                slots,
+                values,
+                verdicts,
+                ..
+            } = &shard.columns;
+            for (position, &slot) in slots.iter().enumerate() {
+                let own = &mut rendered[slot];
+                if self.plan.emit != Emit::All && !verdicts[position].active {
+                    *own = None;
+                } else if own.is_none()
+                    && values[position].is_finite()
+                    && let Some(member) = &shard.members[slot]
+                {
+                    *own = Some(Box::new(Sets::new(&self.plan, &member.labels)));
+                }
+            }
+        }
     }
 
     fn counts(&self, shards: &[Shard]) -> Counts {
@@ -209,20 +259,21 @@ impl Publisher {
             .map(|shard| positions(&shard.columns))
             .collect();
         let row = |&place: &Place| {
-            let (shard, slot) = place;
+            let (shard, slot) = (place.0 as usize, place.1 as usize);
             let columns = &shards.get(shard)?.columns;
             let position = *positions[shard]
                 .get(slot)
                 .filter(|&&position| position != usize::MAX)?;
-            let rendered = self.rendered[shard][slot].as_ref()?;
+            let labels = labels_of(shards, place)?;
             columns.values[position].is_finite().then_some(Row {
-                rendered,
+                labels,
+                sets: self.rendered[shard][slot].as_deref(),
                 columns,
                 position,
                 place,
             })
         };
-        self.order.values().filter_map(row).collect()
+        self.order.iter().filter_map(row).collect()
     }
 
     fn intervals(&self, row: &Row<'_>) -> Vec<Interval> {
@@ -238,7 +289,7 @@ impl Publisher {
     fn trust(&self, rows: &[Row<'_>], shards: &[Shard]) -> Vec<Option<Trust>> {
         let all = |horizon: usize| -> Vec<Trust> {
             let of = |row: &Row<'_>| {
-                let (shard, slot) = row.place;
+                let (shard, slot) = (row.place.0 as usize, row.place.1 as usize);
                 shards[shard].forecasts.as_ref()?.trust(slot, horizon)
             };
             rows.iter().filter_map(of).collect()
@@ -267,7 +318,7 @@ impl Publisher {
         let judged = rows.iter().enumerate();
         let judged = judged.filter(|(_, row)| row.score().is_finite());
         families::groups(judged.map(|(index, row)| Judged {
-            group: row.rendered.labels.only(&self.plan.group_by),
+            group: row.labels.only(&self.plan.group_by),
             active: row.verdict().active,
             score: row.columns.combined[row.position],
             index,
@@ -281,9 +332,10 @@ impl Publisher {
         trust: &[Option<Trust>],
         shards: &[Shard],
     ) -> Vec<Chunk> {
-        let shown: Vec<&Row<'_>> = rows
+        let shown: Vec<(&Row<'_>, &Sets)> = rows
             .iter()
             .filter(|row| self.plan.emit == Emit::All || row.verdict().active)
+            .filter_map(|row| Some((row, row.sets?)))
             .collect();
         let mut chunks = self.predicted(&shown);
         chunks.extend(self.anomalies(&shown));
@@ -292,7 +344,7 @@ impl Publisher {
         chunks
     }
 
-    fn predicted(&self, rows: &[&Row<'_>]) -> Vec<Chunk> {
+    fn predicted(&self, rows: &[(&Row<'_>, &Sets)]) -> Vec<Chunk> {
         type Field = fn(Interval) -> f32;
         let fields: [Field; 3] = [
             |interval| interval.expected,
@@ -301,7 +353,7 @@ impl Publisher {
         ];
         let intervals: Vec<Vec<Interval>> = rows
             .iter()
-            .map(|row| {
+            .map(|(row, _)| {
                 let now = row.baseline(&self.plan);
                 std::iter::once(now).chain(self.intervals(row)).collect()
             })
@@ -310,7 +362,7 @@ impl Publisher {
             let samples = rows
                 .iter()
                 .zip(&intervals)
-                .flat_map(|(row, own)| row.rendered.predicted.iter().zip(own))
+                .flat_map(|((_, sets), own)| sets.predicted.iter().zip(own))
                 .map(|(labels, &interval)| (Arc::clone(labels), expo::shortest(field(interval))));
             let (name, help) = (family.name.into(), family.help.into());
             Chunk::new(name, help, Kind::Gauge, samples.collect())
@@ -319,21 +371,23 @@ impl Publisher {
         families.into_iter().zip(fields).map(chunk).collect()
     }
 
-    fn anomalies(&self, rows: &[&Row<'_>]) -> Vec<Chunk> {
+    fn anomalies(&self, rows: &[(&Row<'_>, &Sets)]) -> Vec<Chunk> {
         let labels: Vec<_> = rows
             .iter()
-            .map(|row| Arc::clone(&row.rendered.scored))
+            .map(|(_, sets)| Arc::clone(&sets.scored))
             .collect();
-        let severities = rows.iter().map(|row| Severities {
+        let severities = rows.iter().map(|(row, _)| Severities {
             score: row.score(),
             verdict: *row.verdict(),
         });
         let mut chunks = families::anomalies(&labels, severities);
         if self.plan.detector_scores {
-            chunks.push(families::detector_scores(rows.iter().flat_map(|row| {
-                let scores = row.columns.scores.iter().map(|column| column[row.position]);
-                row.rendered.detectors.iter().cloned().zip(scores)
-            })));
+            chunks.push(families::detector_scores(rows.iter().flat_map(
+                |(row, sets)| {
+                    let scores = row.columns.scores.iter().map(|column| column[row.position]);
+                    sets.detectors.iter().cloned().zip(scores)
+                },
+            )));
         }
         chunks
     }
@@ -357,6 +411,11 @@ impl Publisher {
     }
 }
 
+fn labels_of(shards: &[Shard], (shard, slot): Place) -> Option<&Labels> {
+    let members = &shards.get(shard as usize)?.members;
+    Some(&members.get(slot as usize)?.as_ref()?.labels)
+}
+
 /// Adds one to the count of panics of this component.
 pub(super) fn count_panic(panics: &mut Vec<(&'static str, u64)>, kind: &'static str) {
     match panics.iter_mut().find(|(known, _)| *known == kind) {
@@ -378,7 +437,7 @@ fn positions(columns: &Columns) -> Vec<usize> {
 fn models_in_force(rows: &[Row<'_>], shards: &[Shard], horizons: usize) -> Vec<&'static str> {
     let mut models: Vec<&'static str> = Vec::new();
     for row in rows {
-        let (shard, slot) = row.place;
+        let (shard, slot) = (row.place.0 as usize, row.place.1 as usize);
         let Some(forecasts) = &shards[shard].forecasts else {
             continue;
         };
@@ -412,7 +471,14 @@ impl Row<'_> {
     }
 }
 
-impl Rendered {
+/// The labels of a slot of the unit.
+fn labels(shards: &[Shard], slot: Slot) -> Option<&Labels> {
+    let (shard, slot) = across::place(slot);
+    let member = shards.get(shard)?.members.get(slot)?.as_ref()?;
+    Some(&member.labels)
+}
+
+impl Sets {
     fn new(plan: &Plan, labels: &Labels) -> Self {
         let published = plan.published(labels);
         let render = |added: &[(&str, &str)]| {
@@ -432,7 +498,6 @@ impl Rendered {
             false => Vec::new(),
         };
         Self {
-            labels: labels.clone(),
             scored: render(&[("signal", &plan.name)]),
             predicted: horizons
                 .map(|horizon| render(&[("horizon", &horizon)]))
@@ -446,6 +511,8 @@ impl Rendered {
 
     fn heap_bytes(&self) -> usize {
         let rendered = self.predicted.iter().chain(&self.detectors);
-        self.scored.heap_bytes() + rendered.map(|labels| labels.heap_bytes()).sum::<usize>()
+        size_of::<Self>()
+            + self.scored.heap_bytes()
+            + rendered.map(|labels| labels.heap_bytes()).sum::<usize>()
     }
 }

@@ -21,6 +21,10 @@ use std::{borrow::Cow, sync::Arc};
 /// Steps of the past walked in one piece: a few milliseconds with the default detectors.
 const PIECE: usize = 4_096;
 
+/// Derivations of a shard at the same time: each holds a slot of every column. More are late, which only happens
+/// where hundreds of series were born in the same few steps, and pasts are short.
+const MOST_AT_ONCE: usize = 32;
+
 /// The derivation of one series at one of its epochs, as far as it is done.
 #[derive(Debug)]
 pub(super) struct Refit {
@@ -72,13 +76,14 @@ impl Shard {
             let Some(member) = &self.members[slot] else {
                 continue;
             };
-            let (offset, first) = (member.offset, member.first);
+            let (offset, first) = (i64::from(member.offset), member.first);
             if let Some(epoch) = plan.epochs.installs(index, offset, first) {
                 let refit = self.take_refit(slot, epoch);
                 self.drop_repairs(slot);
                 self.install(refit, index);
             }
-            if let Some(epoch) = plan.epochs.begins(index, offset, first) {
+            let begins = plan.epochs.begins(index, offset, first);
+            if let Some(epoch) = begins.filter(|_| self.refits.len() < MOST_AT_ONCE) {
                 let refit = self.begin(slot, epoch, false);
                 self.refits.push_back(refit);
             }
@@ -135,7 +140,7 @@ impl Shard {
         }
         let slot = self.repairs.pop_front()?;
         let member = self.members[slot].as_ref()?;
-        let (offset, first) = (member.offset, member.first);
+        let (offset, first) = (i64::from(member.offset), member.first);
         // Where an epoch is about to be installed, that repairs it too.
         let epoch = self.plan.epochs.in_force(self.newest + 1, offset, first);
         let epoch = epoch.filter(|_| self.refits.iter().all(|refit| refit.slot != slot))?;
@@ -252,7 +257,7 @@ impl Shard {
             self.verdicts.rederive(slot);
         }
         if let Some(member) = &mut self.members[slot] {
-            member.seasons = std::mem::take(&mut refit.seasons);
+            member.seasons = std::mem::take(&mut refit.seasons).into();
             if let (Some(outcome), Some(forecasts)) = (refit.forecasts, &mut self.forecasts) {
                 member.forecasting = outcome == Outcome::Derived;
                 self.forecasts_broken[slot] = outcome == Outcome::Panicked;

@@ -31,9 +31,9 @@ pub(super) struct Member {
     /// Grid index of its newest sample.
     pub(super) newest: i64,
     /// Its place in the cycle of epochs.
-    pub(super) offset: i64,
+    pub(super) offset: u32,
     /// Season lengths found at its last epoch, in steps.
-    pub(super) seasons: Vec<usize>,
+    pub(super) seasons: Box<[usize]>,
     /// Grid index from which forecasts are kept up; those of earlier epochs nobody will see.
     pub(super) forecast_from: i64,
     /// Whether forecasts were derived at an epoch.
@@ -119,14 +119,14 @@ impl Shard {
             None => return None,
         };
         self.learned.assign(slot, &labels);
-        let offset = self.plan.epochs.offset(labels.fingerprint());
+        let offset = self.plan.epochs.offset(labels.fingerprint()) as u32;
         self.members[slot] = Some(Member {
             labels,
             window: Window::new(self.plan.window()),
             first,
             newest: first,
             offset,
-            seasons: Vec::new(),
+            seasons: Box::default(),
             forecast_from: i64::MIN,
             forecasting: false,
         });
@@ -196,7 +196,7 @@ impl Shard {
             let Some(member) = &mut self.members[slot] else {
                 continue;
             };
-            let (offset, first) = (member.offset, member.first);
+            let (offset, first) = (i64::from(member.offset), member.first);
             let in_force = plan.epochs.in_force(now, offset, first);
             member.forecast_from = in_force.unwrap_or(i64::MIN);
             if plan.deep && first <= from {
@@ -217,7 +217,7 @@ impl Shard {
             // Silent since before: the window must reach as far as the time.
             member.window.push(plan.grid, at, f32::NAN);
         }
-        let (offset, first) = (member.offset, member.first);
+        let (offset, first) = (i64::from(member.offset), member.first);
         let epoch = plan.epochs.in_force(index + 1, offset, first);
         match epoch {
             Some(epoch) => self.derive(slot, (epoch - 1) * plan.grid.step()),
@@ -394,7 +394,7 @@ impl Shard {
         let seasons = plan.seasons(&values);
         let past = plan.past(end, &values, &seasons);
         self.learned.derive(slot, &past, &mut self.columns.panics);
-        member.seasons = seasons;
+        member.seasons = seasons.into();
     }
 
     fn derive_forecasts(&mut self, slot: Slot, end: Millis, index: i64) {
@@ -518,15 +518,19 @@ impl Shard {
         }
     }
 
-    /// Bytes of state, windows included.
+    /// Bytes of state, labels and windows included; without the columns of the newest step.
     pub(super) fn state_bytes(&self) -> usize {
         let windows: usize = self
             .members
             .iter()
             .flatten()
-            .map(|member| member.window.heap_bytes())
+            .map(|member| {
+                let seasons = size_of_val(&*member.seasons);
+                member.window.heap_bytes() + member.labels.heap_bytes() + seasons
+            })
             .sum();
         windows
+            + self.members.capacity() * size_of::<Option<Member>>()
             + self.learned.heap_bytes()
             + self.verdicts.heap_bytes()
             + self.onsets.heap_bytes()

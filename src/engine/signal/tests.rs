@@ -3,6 +3,7 @@ use crate::{engine::settings::Class, source::SeriesSamples};
 use proptest::prelude::*;
 
 mod refit;
+mod wide;
 
 const STEP: Millis = 300_000;
 const DAY: i64 = 288;
