@@ -7,7 +7,7 @@
 
 mod settings;
 
-pub use settings::{AlertingSettings, Flapping, PerSide, SeverityThresholds, Side};
+pub use settings::{AlertingSettings, Budget, Flapping, PerSide, SeverityThresholds, Side};
 
 use super::Batch;
 use crate::series::{Grid, Millis, Slot, Span};

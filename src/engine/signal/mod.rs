@@ -9,6 +9,7 @@ mod exclude;
 mod learned;
 mod plan;
 mod publish;
+mod restraint;
 mod shard;
 
 pub use epoch::Epochs;
@@ -248,6 +249,8 @@ impl SignalUnit {
     }
 }
 
+#[cfg(test)]
+mod laws;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Up to [`SLOTS`] series of one signal with all their state, worked on by one thread at a time.
 
-use super::{Epochs, learned::Learned, plan::Plan};
+use super::{Epochs, learned::Learned, plan::Plan, restraint::Leniency};
 use crate::{
     baseline::Band,
     detect::{Batch, Onsets, Verdict, Verdicts},
@@ -41,6 +41,7 @@ pub(super) struct Columns {
     pub(super) bands: Vec<Band>,
     /// One column per configured detector, in the order of the configuration.
     pub(super) scores: Vec<Vec<f32>>,
+    pub(super) lenient: Vec<Leniency>,
     pub(super) combined: Vec<f32>,
     /// The combined score as it is published, see [`Onsets`].
     pub(super) news: Vec<f32>,
@@ -275,6 +276,7 @@ impl Shard {
             values,
             bands,
             scores,
+            lenient,
             combined,
             news,
             verdicts,
@@ -283,11 +285,10 @@ impl Shard {
         combined.clear();
         combined.resize(slots.len(), f32::NAN);
         let members: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
-        self.plan.combine.apply(&members, combined);
-        for (score, &value) in combined.iter_mut().zip(values.iter()) {
-            if value.is_finite() && !self.plan.possible(value) {
-                *score = score.max(IMPOSSIBLE_SCORE);
-            }
+        self.plan
+            .combined(&members, values, bands, lenient, combined);
+        for (band, lenient) in bands.iter_mut().zip(lenient.iter()) {
+            *band = band.widened(lenient.factor);
         }
         let index = self.plan.grid.index(at);
         let excluded = self.plan.exclusions.not_judged(at);
@@ -503,9 +504,6 @@ impl Shard {
             + self.forecasts.as_ref().map_or(0, Forecasts::heap_bytes)
     }
 }
-
-/// The score of a value outside the configured range: the last warning before critical.
-const IMPOSSIBLE_SCORE: f32 = 1.5;
 
 /// The values a series is derived from: at most `memory` up to `end`, none from before a gap of
 /// `forget` steps, `NaN` where nothing is to be learned, beginning with something to learn.
