@@ -18,7 +18,7 @@
 //! on from there: so a restart agrees (invariant 4). The verdicts are therefore own ones: published ones remember an
 //! epoch, and also follow detectors that compare series with each other, which no walk over one series can ask.
 //!
-//! *Cost*: the scores of each step are combined once more, and some 130 bytes a series (twice that with a budget).
+//! *Cost*: the scores of each step are combined once more, and some 110 bytes a series (170 with a budget).
 
 use super::plan::Plan;
 use crate::{
