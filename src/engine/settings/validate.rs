@@ -508,6 +508,10 @@ mod tests {
         assert_eq!(panel("{}"), [""; 0]);
         assert_eq!(panel("{refractory: 30m}"), ["alerting.refractory"]);
         assert_eq!(
+            panel("{adapt_after: 1h, budget: {alarms: 1, per: 1w}}"),
+            ["alerting.adapt_after", "alerting.budget"]
+        );
+        assert_eq!(
             panel("{refractory: 1m, for: 10s, recover_for: 10s}"),
             [""; 0]
         );
