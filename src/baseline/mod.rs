@@ -44,6 +44,15 @@ impl Band {
         }
     }
 
+    /// The same with bounds `factor` times as far out.
+    pub fn widened(self, factor: f32) -> Self {
+        Self {
+            lower: self.expected - factor * (self.expected - self.lower),
+            upper: self.expected + factor * (self.upper - self.expected),
+            ..self
+        }
+    }
+
     /// Whether there is an opinion.
     pub fn is_known(&self) -> bool {
         self.expected.is_finite()

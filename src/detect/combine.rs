@@ -133,6 +133,14 @@ impl Combine {
 
     /// `out[i]` is made of `scores[member][i]`; `NaN` where nobody (or no quorum) has a score.
     pub fn apply(&self, scores: &[&[f32]], out: &mut [f32]) {
+        if matches!(self, Self::Max | Self::Any) {
+            // The default, asked for every step of every past: `max` passes over what is NaN.
+            for (index, combined) in out.iter_mut().enumerate() {
+                let members = scores.iter().map(|member| member[index]);
+                *combined = members.fold(f32::NAN, f32::max);
+            }
+            return;
+        }
         let mut present = Vec::with_capacity(scores.len());
         for (index, combined) in out.iter_mut().enumerate() {
             present.clear();

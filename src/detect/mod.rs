@@ -30,7 +30,7 @@ pub use combine::{Combine, Weights};
 pub use onset::Onsets;
 pub use vectors::MOST_CHANNELS;
 pub use verdict::{
-    AlertingSettings, Flapping, PerSide, SeverityThresholds, Side, Verdict, Verdicts,
+    AlertingSettings, Budget, Flapping, PerSide, SeverityThresholds, Side, Verdict, Verdicts,
 };
 
 use crate::{

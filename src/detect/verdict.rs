@@ -7,10 +7,10 @@
 
 mod settings;
 
-pub use settings::{AlertingSettings, Flapping, PerSide, SeverityThresholds, Side};
+pub use settings::{AlertingSettings, Budget, Flapping, PerSide, SeverityThresholds, Side};
 
 use super::Batch;
-use crate::series::{Grid, Millis, Slot, Span};
+use crate::series::{Grid, Millis, Slot, Span, swap_rows};
 
 /// What is said of one series at one grid time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -243,6 +243,16 @@ impl Verdicts {
         self.states[slot] = State::default();
         *of(&mut self.newest, slot, &mut [0; 2]) = [0; 2];
         self.places[slot] = Place::default();
+    }
+
+    /// Exchanges all that is known of two slots.
+    pub fn swap(&mut self, one: Slot, other: Slot) {
+        self.states.swap(one, other);
+        if !self.newest.is_empty() {
+            self.newest.swap(one, other);
+        }
+        swap_rows(&mut self.codes, self.memory, one, other);
+        self.places.swap(one, other);
     }
 
     /// Judges one grid time. `scores[i]` belongs to `batch.slots[i]`.

@@ -112,6 +112,23 @@ pub(super) fn group_ratio(unit: &str, replica: Option<&str>, groups: &[Group]) -
     own("anomaly_group_ratio", samples.collect())
 }
 
+/// `anomaly_budget_exceeded_ratio` over the series that are judged, each with whether its bounds are wider.
+pub(super) fn budget_exceeded(
+    unit: &str,
+    replica: Option<&str>,
+    series: impl Iterator<Item = bool>,
+) -> Chunk {
+    let (mut over, mut all) = (0_u32, 0_u32);
+    for exceeded in series {
+        over += u32::from(exceeded);
+        all += 1;
+    }
+    let labels = rendered([("signal", unit)].into_iter(), replica);
+    // None judged: NaN, which is left out.
+    let ratio = f64::from(over) / f64::from(all);
+    own("anomaly_budget_exceeded_ratio", vec![(labels, ratio)])
+}
+
 /// `anomaly_events_total`: verdicts begun below and above what was expected.
 pub(super) fn events_total(unit: &str, replica: Option<&str>, begun: [u64; 2]) -> Chunk {
     let samples = ["below", "above"]

@@ -96,6 +96,12 @@ impl Chunk {
         self.samples.is_empty()
     }
 
+    /// The values of its samples.
+    #[cfg(test)]
+    pub(crate) fn values(&self) -> impl Iterator<Item = f64> {
+        self.samples.iter().map(|(_, value)| *value)
+    }
+
     /// Encodes (and deflates, where `gzip`) now what a reader of this scheme will ask for, so that not even
     /// the first read after an evaluation has to.
     pub fn warm(&self, scheme: Escaping, gzip: bool) {

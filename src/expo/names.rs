@@ -25,6 +25,12 @@ pub const OWN_FAMILIES: &[Family] = &[
         labels: &["signal"],
     },
     Family {
+        name: "anomaly_budget_exceeded_ratio",
+        kind: Kind::Gauge,
+        help: "Share of the signal's series that had more alarms than their budget, so that their bounds are wider, 0 to 1.",
+        labels: &["signal"],
+    },
+    Family {
         name: "anomaly_detector_score",
         kind: Kind::Gauge,
         help: "Score of one detector: 0 as expected, 1 at its threshold, above 1 anomalous.",

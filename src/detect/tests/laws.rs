@@ -12,6 +12,10 @@ use std::f32::consts::TAU;
 const STEP: Millis = 300_000;
 const DAY: usize = 288;
 
+/// Detectors for which a value farther out is not meant to be more anomalous: `changepoint` counts what stays, `dbscan`
+/// compares series, and how lonely a point is among others has an end.
+const NOT_MONOTONE: &[&str] = &["changepoint", "dbscan", "isolation_forest", "one_class_svm"];
+
 fn grid() -> Grid {
     Grid::new(STEP).unwrap()
 }
@@ -96,6 +100,23 @@ proptest! {
             for (near, far) in last(6.0 + near).into_iter().zip(last(6.0 + near + more)) {
                 prop_assert!(far >= near, "{} at {near}, {far} farther out", baseline.kind());
             }
+        }
+    }
+
+    #[test]
+    fn every_detector_of_single_values_rises_with_the_deviation(
+        seed in 0_u64..1_000, near in 0.1_f32..20.0, more in 0.1_f32..20.0, side in prop_oneof![Just(1.0_f32), Just(-1.0)],
+    ) {
+        for kind in detect::KINDS.iter().filter(|kind| !NOT_MONOTONE.contains(kind)) {
+            let detector: detect::Settings = serde_json::from_str(&format!("{{{kind:?}: {{}}}}")).unwrap();
+            let last = |deviation: f32| {
+                let mut values = values(seed);
+                *values.last_mut().unwrap() += side * deviation;
+                let mut walk = Walk::new(grid(), &baseline::Settings::Auto, std::slice::from_ref(&detector));
+                *walk.score(0, &values).scores[0].last().unwrap()
+            };
+            let (near, far) = (last(6.0 + near), last(6.0 + near + more));
+            prop_assert!(far >= near || near.is_nan(), "{kind} {near} and {far} farther out");
         }
     }
 

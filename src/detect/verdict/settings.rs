@@ -30,11 +30,15 @@ const USUAL_REFRACTORY: Span = Span::minutes(30);
 /// The same in steps: on coarse grids noise needs as many of them to calm down.
 const USUAL_RECOVERY_STEPS: usize = 3;
 const USUAL_REFRACTORY_STEPS: usize = 24;
+const USUAL_ADAPTATION_STEPS: usize = 24;
 /// Hold, recovery and refractory period of the usual lengths make a cycle of 37 minutes: three of them
 /// within this are no chance.
 const USUAL_FLAPPING: Span = Span::minutes(180);
 /// Longer than a pause between two of its bursts.
 const USUAL_CALM: Span = Span::minutes(60);
+
+/// Long enough for an outage that lasts a night, short enough that a shift at a release is normal before the next one.
+const USUAL_ADAPTATION: Span = Span::days(1);
 
 /// Alert hygiene. Spans are counted in steps: one sample stands for one step, and a span that is not a
 /// whole number of steps is rounded up. Spans that are left out have usual lengths, shortened by
@@ -65,6 +69,11 @@ pub struct AlertingSettings {
     pub recover_below: f64,
     /// When a verdict that comes and goes stays on.
     pub flapping: Flapping,
+    /// While a verdict is on nothing is learned of its series for so long, and no longer than half of what was
+    /// seen of the series before: an outage does not become normal, a shift that stays does. 0 for never.
+    pub adapt_after: Option<Span>,
+    /// How many alarms a series may have before its bounds widen; left out: any number.
+    pub budget: Option<Budget>,
     /// A series has no verdict before it has shown so many of its longest season (a day where none is
     /// known).
     pub warm_up_seasons: f64,
@@ -149,6 +158,50 @@ pub struct Flapping {
     pub recover_for: Option<Span>,
 }
 
+/// So many alarms a series may have in so long; with more its scores are divided by more than 1 (see
+/// [`Budget::factor`]) until it has been calm for long enough.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// So many verdicts may begin.
+    pub alarms: f64,
+    /// In so long.
+    pub per: Span,
+}
+
+/// Alarms over the budget that count: with more, a series would be deaf for longer than anyone expects.
+const MOST_OVER_BUDGET: f64 = 2.0;
+/// What one alarm over the budget adds to the factor. The greatest factor is 2: what is critical, twice the threshold,
+/// always gets through.
+const WIDENING: f64 = 0.5;
+
+impl Budget {
+    /// A budget of which `spent` alarms are used, a step later (`began`: with an alarm more).
+    pub fn step(&self, spent: f64, began: bool, grid: Grid) -> f64 {
+        let paid_back = self.alarms * grid.step() as f64 / self.per.as_millis() as f64;
+        let spent = (spent - paid_back).max(0.0) + f64::from(u8::from(began));
+        spent.min(self.alarms + MOST_OVER_BUDGET)
+    }
+
+    /// What scores are divided by: 1 within the budget, half as much again for each alarm over it, at most 2.
+    pub fn factor(&self, spent: f64) -> f32 {
+        (1.0 + WIDENING * (spent - self.alarms).clamp(0.0, MOST_OVER_BUDGET)) as f32
+    }
+
+    fn validate(&self) -> Problems {
+        let mut problems = Vec::new();
+        if !(self.alarms.is_finite() && self.alarms >= 1.0) {
+            let text = format!("{} is not allowed; allowed: 1 or more", self.alarms);
+            problems.push(("budget.alarms".into(), text));
+        }
+        if self.per.as_millis() <= 0 {
+            let text = format!("{} is not allowed; allowed: longer than 0s", self.per);
+            problems.push(("budget.per".into(), text));
+        }
+        problems
+    }
+}
+
 impl Default for Flapping {
     fn default() -> Self {
         Self {
@@ -197,6 +250,8 @@ impl Default for AlertingSettings {
             // Below the threshold, so that a value that hovers around it does not flap.
             recover_below: 0.8,
             flapping: Flapping::default(),
+            adapt_after: None,
+            budget: None,
             warm_up_seasons: 0.0,
         }
     }
@@ -235,6 +290,7 @@ impl AlertingSettings {
             );
             problems.push(("flapping.begins".into(), text));
         }
+        problems.extend(self.budget.iter().flat_map(Budget::validate));
         if !(self.recover_below > 0.0 && self.recover_below <= 1.0) {
             let text = format!(
                 "{} is not allowed; allowed: above 0, up to 1",
@@ -260,6 +316,27 @@ impl AlertingSettings {
         self.refractory.unwrap_or(USUAL_REFRACTORY)
     }
 
+    /// How long nothing is learned while a verdict is on: as given, or the usual span.
+    pub fn adapt_after(&self, grid: Grid) -> Span {
+        let steps = grid.step().saturating_mul(USUAL_ADAPTATION_STEPS as i64);
+        self.adapt_after
+            .unwrap_or(USUAL_ADAPTATION.max(Span::millis(steps)))
+    }
+
+    /// The settings with which verdicts tell what is not to be learned: on either side, and ready for the next as
+    /// soon as one ended.
+    pub fn for_learning(&self) -> Self {
+        Self {
+            direction: Side::Both,
+            refractory: Some(Span::millis(0)),
+            flapping: Flapping {
+                begins: 0,
+                ..Flapping::default()
+            },
+            ..self.clone()
+        }
+    }
+
     /// The settings with every span written out, for verdicts that are re-derived from `memory` steps of
     /// `grid`. Spans that were left out are shortened to what that past can show: up to a third for
     /// the beginning and for the end of a verdict, and what is left for the refractory period.
@@ -277,6 +354,7 @@ impl AlertingSettings {
             recover_for: Some(recover_for),
             refractory: Some(self.refractory.unwrap_or(usual.min(left))),
             flapping: self.flapping.fitted(grid, memory),
+            adapt_after: Some(self.adapt_after(grid)),
             ..self.clone()
         }
     }

@@ -431,3 +431,35 @@ fn a_verdict_knows_since_when_it_is_on_and_how_bad_it_was() {
     }
     assert_eq!(step(&mut verdicts, 20.0, 0.0), Verdict::default());
 }
+
+#[test]
+fn a_budget_is_overdrawn_by_alarms_and_paid_back_in_time() {
+    let grid = Grid::new(60_000).unwrap();
+    let budget = Budget {
+        alarms: 2.0,
+        per: Span::minutes(100),
+    };
+    let after = |spent: f64, minutes: usize| {
+        (0..minutes).fold(spent, |spent, _| budget.step(spent, false, grid))
+    };
+    let mut spent = 0.0;
+    let mut factors = Vec::new();
+    for _ in 0..6 {
+        spent = budget.step(spent, true, grid);
+        factors.push(budget.factor(spent));
+    }
+    assert_eq!(factors[..2], [1.0, 1.0]);
+    assert!(factors[2] > 1.4 && factors[2] < 1.5, "{factors:?}");
+    assert_eq!(factors[4..], [2.0, 2.0], "no more than twice");
+    assert!((after(spent, 50) - (spent - 1.0)).abs() < 1e-9);
+    assert_eq!(budget.factor(after(spent, 100)), 1.0);
+    assert_eq!(after(spent, 1_000), 0.0);
+}
+
+#[test]
+fn a_budget_of_nothing_is_refused() {
+    let settings: AlertingSettings =
+        serde_json::from_str(r#"{"budget": {"alarms": 0.5, "per": "0s"}}"#).unwrap();
+    let fields: Vec<String> = settings.validate().into_iter().map(|one| one.0).collect();
+    assert_eq!(fields, ["budget.alarms", "budget.per"]);
+}

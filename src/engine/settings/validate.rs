@@ -246,6 +246,14 @@ impl PanelSettings {
         nest(&mut found, "combine", self.combine.validate(&kinds));
         nest(&mut found, "severity", self.severity.validate());
         nest(&mut found, "alerting", self.alerting.validate());
+        let signals_only = [
+            ("adapt_after", self.alerting.adapt_after.is_some()),
+            ("budget", self.alerting.budget.is_some()),
+        ];
+        for (key, _) in signals_only.iter().filter(|(_, given)| *given) {
+            let text = "is for signals: a panel has no baseline of its own";
+            add(&mut found, &format!("alerting.{key}"), text);
+        }
         if let Some(grid) = grid
             && let Ok(memory) = verdict_memory(self, grid, replay)
         {
@@ -536,6 +544,10 @@ mod tests {
         };
         assert_eq!(panel("{}"), [""; 0]);
         assert_eq!(panel("{refractory: 30m}"), ["alerting.refractory"]);
+        assert_eq!(
+            panel("{adapt_after: 1h, budget: {alarms: 1, per: 1w}}"),
+            ["alerting.adapt_after", "alerting.budget"]
+        );
         assert_eq!(
             panel("{refractory: 1m, for: 10s, recover_for: 10s}"),
             [""; 0]

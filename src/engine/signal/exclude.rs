@@ -74,6 +74,11 @@ impl Exclusions {
         !self.entries.is_empty() && covered(&self.day(at).scoring, at)
     }
 
+    /// Whether anything is left out at `at`.
+    pub(super) fn any(&self, at: Millis) -> bool {
+        self.not_learned(at) || self.not_judged(at)
+    }
+
     /// `values`, the first of them at `begin`, as what learns from them sees them: `NaN` inside.
     pub(super) fn learnable<'v>(
         &self,

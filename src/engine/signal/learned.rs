@@ -1,10 +1,14 @@
 //! What a shard has learned of its series: their baseline and the detectors that look at each series
 //! by itself.
 
-use super::{plan::Plan, shard::Columns};
+use super::{
+    plan::Plan,
+    restraint::{Restraint, View},
+    shard::Columns,
+};
 use crate::{
     baseline::{Band, Baseline},
-    detect::{Batch, Detector, Scope},
+    detect::{Batch, Detector, KINDS, Scope},
     engine::guard::guarded,
     series::{Labels, Millis, Past, Slot},
 };
@@ -14,10 +18,10 @@ use std::{cell::Cell, sync::Arc};
 #[derive(Debug)]
 pub(super) struct Learned {
     plan: Arc<Plan>,
-    slots: usize,
     baseline: Component<Box<dyn Baseline>>,
     /// With each its position in the configured list.
     detectors: Vec<(usize, Component<Box<dyn Detector>>)>,
+    restraint: Restraint,
 }
 
 /// Something that may panic, and the slots for which it did. Those are left out until their next epoch.
@@ -57,17 +61,17 @@ impl Learned {
             (position, Component::new(detector, kind))
         });
         Self {
-            slots: 0,
             baseline: Component::new(plan.baseline(), "baseline"),
             detectors: detectors.collect(),
+            restraint: Restraint::new(plan),
             plan: Arc::clone(plan),
         }
     }
 
     pub(super) fn grow(&mut self, slots: usize) {
-        self.slots = slots;
         self.baseline.inner.grow(slots);
         self.baseline.broken.resize(slots, false);
+        self.restraint.grow(slots);
         for (_, detector) in &mut self.detectors {
             detector.inner.grow(slots);
             detector.broken.resize(slots, false);
@@ -77,6 +81,7 @@ impl Learned {
     pub(super) fn evict(&mut self, slot: Slot) {
         self.baseline.broken[slot] = false;
         self.baseline.inner.evict(slot);
+        self.restraint.evict(slot);
         for (_, detector) in &mut self.detectors {
             detector.broken[slot] = false;
             detector.inner.reset(slot);
@@ -94,6 +99,7 @@ impl Learned {
     pub(super) fn swap(&mut self, one: Slot, other: Slot) {
         self.baseline.inner.swap(one, other);
         self.baseline.broken.swap(one, other);
+        self.restraint.swap(one, other);
         for (_, detector) in &mut self.detectors {
             detector.inner.swap(one, other);
             detector.broken.swap(one, other);
@@ -114,6 +120,7 @@ impl Learned {
         self.baseline.broken[slot] = false;
         self.baseline
             .run(slot, panics, |baseline| baseline.fit(slot, past));
+        self.restraint.evict(slot);
         for (_, detector) in &mut self.detectors {
             detector.broken[slot] = false;
             detector.run(slot, panics, |detector| detector.reset(slot));
@@ -129,28 +136,19 @@ impl Learned {
         panics: &mut Vec<&'static str>,
     ) {
         let step = self.plan.grid.step();
-        let slots = [slot];
-        for (index, value) in values.iter().enumerate() {
+        let mut one = Columns {
+            slots: vec![slot],
+            values: vec![f32::NAN],
+            bands: vec![Band::UNKNOWN],
+            scores: vec![vec![f32::NAN]; self.plan.detectors.len()],
+            ..Columns::default()
+        };
+        for (index, &value) in values.iter().enumerate() {
             let at = from + index as i64 * step;
-            let value = std::slice::from_ref(value);
-            let mut band = [Band::UNKNOWN];
-            self.baseline.run(slot, panics, |baseline| {
-                baseline.expect(at, &slots, &mut band)
-            });
-            let batch = Batch {
-                at,
-                slots: &slots,
-                values: value,
-                bands: &band,
-            };
-            for (_, detector) in &mut self.detectors {
-                detector.run(slot, panics, |detector| {
-                    detector.step(&batch, &mut [f32::NAN])
-                });
-            }
-            self.baseline
-                .run(slot, panics, |baseline| baseline.observe(at, &slots, value));
+            one.values[0] = value;
+            self.step_one(at, 0, self.plan.exclusions.not_judged(at), &mut one);
         }
+        panics.append(&mut one.panics);
     }
 
     /// Steps all series of `columns` at once. `false`: something panicked, and the state of all must
@@ -159,6 +157,8 @@ impl Learned {
     /// Where nothing is to be learned, copies of the detectors score the values, and what goes on
     /// sees them as missing: as it will when it is derived from the past.
     pub(super) fn step(&mut self, at: Millis, columns: &mut Columns) -> bool {
+        self.restraint
+            .leniencies(&columns.slots, &mut columns.lenient);
         let any_broken = |broken: &[bool]| broken.iter().any(|&broken| broken);
         if any_broken(&self.baseline.broken)
             || self
@@ -178,6 +178,7 @@ impl Learned {
             ..
         } = columns;
         let learns = self.plan.learnable(at, values);
+        let ordinary = self.restraint.ordinary(slots, &learns);
         // What runs is read after a panic, so it lives outside the closure.
         let running = Cell::new(self.baseline.kind);
         let done = guarded(|| {
@@ -190,19 +191,40 @@ impl Learned {
             };
             for (position, detector) in &mut self.detectors {
                 running.set(detector.kind);
-                step(&mut detector.inner, &batch, &learns, &mut scores[*position]);
+                let out = &mut scores[*position];
+                step(&mut detector.inner, &batch, &learns, out);
             }
             running.set(self.baseline.kind);
-            self.baseline.inner.observe(at, slots, &learns);
+            self.baseline.inner.observe(at, slots, &ordinary);
         });
         if done.is_none() {
             panics.push(running.get());
+            return false;
         }
-        done.is_some()
+        self.restraint.step(View {
+            at,
+            slots,
+            values,
+            ordinary: &ordinary,
+            bands,
+            scores: &scores.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+            blind: self.plan.exclusions.any(at),
+        });
+        true
     }
 
     /// Steps the series one by one, so that a panic harms no other.
     pub(super) fn step_each(&mut self, at: Millis, columns: &mut Columns) {
+        self.restraint
+            .leniencies(&columns.slots, &mut columns.lenient);
+        let blind = self.plan.exclusions.any(at);
+        for index in 0..columns.slots.len() {
+            self.step_one(at, index, blind, columns);
+        }
+    }
+
+    /// Steps the series at position `index` of `columns`.
+    fn step_one(&mut self, at: Millis, index: usize, blind: bool, columns: &mut Columns) {
         let Columns {
             slots,
             values,
@@ -211,34 +233,47 @@ impl Learned {
             panics,
             ..
         } = columns;
-        for index in 0..slots.len() {
-            let one = index..index + 1;
-            let (slot, slots) = (slots[index], &slots[one.clone()]);
-            let (values, bands) = (&values[one.clone()], &mut bands[one.clone()]);
-            let learns = self.plan.learnable(at, values);
-            bands.fill(Band::UNKNOWN);
-            self.baseline
-                .run(slot, panics, |baseline| baseline.expect(at, slots, bands));
-            let batch = Batch {
-                at,
-                slots,
-                values,
-                bands,
-            };
-            for (position, detector) in &mut self.detectors {
-                let out = &mut scores[*position][one.clone()];
-                out.fill(f32::NAN);
-                detector.run(slot, panics, |detector| {
-                    step(detector, &batch, &learns, out);
-                });
-                if detector.broken[slot] {
-                    out.fill(f32::NAN);
-                }
-            }
-            self.baseline.run(slot, panics, |baseline| {
-                baseline.observe(at, slots, &learns)
+        let one = index..index + 1;
+        let (slot, slots) = (slots[index], &slots[one.clone()]);
+        let (values, bands) = (&values[one.clone()], &mut bands[one.clone()]);
+        let learns = self.plan.learnable(at, values);
+        let ordinary = self.restraint.ordinary(slots, &learns);
+        bands.fill(Band::UNKNOWN);
+        self.baseline
+            .run(slot, panics, |baseline| baseline.expect(at, slots, bands));
+        let batch = Batch {
+            at,
+            slots,
+            values,
+            bands,
+        };
+        for (position, detector) in &mut self.detectors {
+            let out = &mut scores[*position][one.clone()];
+            out.fill(f32::NAN);
+            detector.run(slot, panics, |detector| {
+                step(detector, &batch, &learns, out);
             });
+            if detector.broken[slot] {
+                out.fill(f32::NAN);
+            }
         }
+        self.baseline.run(slot, panics, |baseline| {
+            baseline.observe(at, slots, &ordinary)
+        });
+        // No more than one of each kind: a list on the stack, since every step of every past comes by.
+        let mut members = [&[][..]; KINDS.len()];
+        for (member, column) in members.iter_mut().zip(scores.iter()) {
+            *member = &column[one.clone()];
+        }
+        self.restraint.step(View {
+            at,
+            slots,
+            values,
+            ordinary: &ordinary,
+            bands,
+            scores: &members[..scores.len()],
+            blind,
+        });
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -246,7 +281,7 @@ impl Learned {
             .detectors
             .iter()
             .map(|(_, detector)| detector.inner.heap_bytes());
-        self.baseline.inner.heap_bytes() + detectors.sum::<usize>()
+        self.baseline.inner.heap_bytes() + self.restraint.heap_bytes() + detectors.sum::<usize>()
     }
 }
 
@@ -357,5 +392,47 @@ mod tests {
         let mut healed = columns([1.0, 1.0, 1.0]);
         assert!(learned.step(120_000, &mut healed));
         assert_eq!(healed.scores[0], [0.5, 0.5, 0.5]);
+    }
+
+    /// A day of ordinary values, six hours at zero, an hour of ordinary values.
+    fn outage() -> Vec<f32> {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut values: Vec<f32> = (0..1_860).map(|_| 100.0 + random.f32()).collect();
+        values[1_440..1_800].fill(0.0);
+        values
+    }
+
+    #[test]
+    fn the_walk_over_the_past_holds_back_what_the_live_step_does() {
+        let settings: SignalSettings = serde_yaml::from_str("{name: load, query: up}").unwrap();
+        let plan = Plan::new(&settings, &UnitOptions::default(), &ModelFiles::new()).unwrap();
+        let (plan, values) = (Arc::new(plan), outage());
+        let (known, rest) = values.split_at(1_000);
+        let derived = || {
+            let mut learned = Learned::new(&plan);
+            learned.grow(1);
+            let past = plan.past(999 * 60_000, known, &[]);
+            learned.derive(0, &past, &mut Vec::new());
+            learned
+        };
+        let (mut live, mut walked) = (derived(), derived());
+        let mut expected = Vec::new();
+        for (index, &value) in rest.iter().enumerate() {
+            let mut columns = Columns {
+                slots: vec![0],
+                values: vec![value],
+                bands: vec![Band::UNKNOWN],
+                scores: vec![vec![f32::NAN]; plan.detectors.len()],
+                ..Columns::default()
+            };
+            assert!(live.step((1_000 + index as i64) * 60_000, &mut columns));
+            expected.push(columns.bands[0].expected);
+        }
+        walked.walk(0, 1_000 * 60_000, rest, &mut Vec::new());
+        let same = |learned: &Learned| format!("{:?} {:?}", learned.baseline, learned.restraint);
+        assert_eq!(same(&live), same(&walked));
+        // Six hours at zero have moved what is expected by less than a hundredth.
+        let (before, after) = (expected[430], expected[850]);
+        assert!((before - after).abs() < 1.0, "{before} {after}");
     }
 }

@@ -10,6 +10,7 @@ mod learned;
 mod plan;
 mod publish;
 mod refit;
+mod restraint;
 mod shard;
 
 pub use epoch::{Epochs, REREAD};
@@ -261,6 +262,8 @@ impl SignalUnit {
     }
 }
 
+#[cfg(test)]
+mod laws;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What follows from a signal's settings, worked out once and shared by its shards.
 
-use super::{epoch::Epochs, exclude::Exclusions};
+use super::{epoch::Epochs, exclude::Exclusions, restraint::Leniency};
 use crate::{
-    baseline::{self, Baseline},
+    baseline::{self, Band, Baseline},
     detect::{self, Detector, Onsets, Scope, Verdicts},
     engine::{
         outcome::Horizon,
@@ -22,6 +22,8 @@ pub const DEEP_SERIES: usize = 10_000;
 const WIDE_WINDOW: usize = 6;
 
 const DAY: Millis = 86_400_000;
+/// The score of a value outside the configured range: the last warning before critical.
+const IMPOSSIBLE_SCORE: f32 = 1.5;
 
 /// What is the same for every unit of a process.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +45,7 @@ pub(super) struct Plan {
     pub(super) max_series: usize,
     pub(super) horizons: Arc<[Horizon]>,
     pub(super) detectors: Vec<detect::Settings>,
-    pub(super) combine: detect::Combine,
+    combine: detect::Combine,
     pub(super) detector_scores: bool,
     pub(super) sustained_scores: bool,
     pub(super) group_by: Arc<[String]>,
@@ -178,6 +180,47 @@ impl Plan {
         Verdicts::new(&self.alerting, &self.severity, self.grid, memory)
     }
 
+    /// The verdicts while which nothing is learned, derived from no more than one step.
+    pub(super) fn incidents(&self) -> Verdicts {
+        let settings = self.alerting.for_learning();
+        Verdicts::new(&settings, &self.severity, self.grid, 1)
+    }
+
+    /// The verdicts that spend the budget, derived from no more than one step.
+    pub(super) fn alarms(&self) -> Verdicts {
+        Verdicts::new(&self.alerting, &self.severity, self.grid, 1)
+    }
+
+    pub(super) fn budget(&self) -> Option<detect::Budget> {
+        self.alerting.budget
+    }
+
+    /// Steps that learning is held back while a verdict is on.
+    pub(super) fn adapt_after(&self) -> u32 {
+        let span = self.alerting.adapt_after(self.grid);
+        u32::try_from(self.grid.steps_up(span.as_millis())).unwrap_or(u32::MAX)
+    }
+
+    /// The scores of the detectors as one, made milder. A value that cannot be is anomalous whatever they are.
+    pub(super) fn combined(
+        &self,
+        scores: &[&[f32]],
+        values: &[f32],
+        bands: &[Band],
+        lenient: &[Leniency],
+        out: &mut [f32],
+    ) {
+        self.combine.apply(scores, out);
+        for (index, score) in out.iter_mut().enumerate() {
+            *score = lenient[index].apply(*score, values[index], &bands[index]);
+        }
+        for (score, &value) in out.iter_mut().zip(values) {
+            if value.is_finite() && !self.possible(value) {
+                *score = score.max(IMPOSSIBLE_SCORE);
+            }
+        }
+    }
+
     /// `None` where nothing is forecast.
     ///
     /// # Errors
@@ -239,7 +282,7 @@ impl Plan {
     }
 
     /// Whether a value is one that can be.
-    pub(super) fn possible(&self, value: f32) -> bool {
+    fn possible(&self, value: f32) -> bool {
         value >= self.least && value <= self.greatest
     }
 

@@ -406,6 +406,11 @@ impl Publisher {
             families::events_total(name, replica, self.begun),
             families::model_info(name, replica, models_in_force(rows, shards, trust.len())),
         ];
+        if self.plan.budget().is_some() {
+            let judged = rows.iter().filter(|row| row.score().is_finite());
+            let over = judged.map(|row| row.columns.lenient[row.position].factor > 1.0);
+            chunks.push(families::budget_exceeded(name, replica, over));
+        }
         chunks.extend(families::trust(name, replica, &self.plan.horizons, trust));
         chunks
     }

@@ -4,6 +4,7 @@ use super::{
     learned::Learned,
     plan::Plan,
     refit::{Refit, past_values},
+    restraint::Leniency,
 };
 use crate::{
     baseline::Band,
@@ -48,6 +49,7 @@ pub(super) struct Columns {
     pub(super) bands: Vec<Band>,
     /// One column per configured detector, in the order of the configuration.
     pub(super) scores: Vec<Vec<f32>>,
+    pub(super) lenient: Vec<Leniency>,
     pub(super) combined: Vec<f32>,
     /// The combined score as it is published, see [`Onsets`].
     pub(super) news: Vec<f32>,
@@ -310,6 +312,7 @@ impl Shard {
             values,
             bands,
             scores,
+            lenient,
             combined,
             news,
             verdicts,
@@ -318,11 +321,10 @@ impl Shard {
         combined.clear();
         combined.resize(slots.len(), f32::NAN);
         let members: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
-        self.plan.combine.apply(&members, combined);
-        for (score, &value) in combined.iter_mut().zip(values.iter()) {
-            if value.is_finite() && !self.plan.possible(value) {
-                *score = score.max(IMPOSSIBLE_SCORE);
-            }
+        self.plan
+            .combined(&members, values, bands, lenient, combined);
+        for (band, lenient) in bands.iter_mut().zip(lenient.iter()) {
+            *band = band.widened(lenient.factor);
         }
         let index = self.plan.grid.index(at);
         let excluded = self.plan.exclusions.not_judged(at);
@@ -537,9 +539,6 @@ impl Shard {
             + self.forecasts.as_ref().map_or(0, Forecasts::heap_bytes)
     }
 }
-
-/// The score of a value outside the configured range: the last warning before critical.
-const IMPOSSIBLE_SCORE: f32 = 1.5;
 
 fn clipped(plan: &Plan, interval: Interval) -> Interval {
     Interval {
