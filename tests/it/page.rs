@@ -113,6 +113,7 @@ fn the_page_draws_reads_and_updates() {
     open(&mut browser, &site.url("/"));
 
     charts_are_really_drawn(&mut browser);
+    it_names_the_series_of_a_group(&mut browser);
     it_updates_by_itself(&mut browser);
     it_fits(&mut browser);
     it_can_be_read_in_light_and_dark(&mut browser);
@@ -242,6 +243,34 @@ fn charts_are_really_drawn(browser: &mut Browser) {
     shapes.sort_unstable();
     shapes.dedup();
     assert_eq!(shapes.len(), charts.len());
+}
+
+fn it_names_the_series_of_a_group(browser: &mut Browser) {
+    let told = browser.evaluate(
+        "(() => {
+            const section = [...state.sections.values()].find((one) => one.cards.size > 1);
+            const [card] = section.cards.values();
+            const top = [{ labels: card.series.labels, score: 4.25 }, { labels: { pod: 'gone' }, score: 2 }];
+            section.showGroups([{ labels: {}, series: 12, active: 11, top }]);
+            const names = [section.name, Object.values(card.series.labels).join(' · ')];
+            const { hidden, textContent } = section.groups;
+            const links = [...section.groups.querySelectorAll('a')].map((link) => link.getAttribute('href') === `#${card.root.id}`);
+            section.showGroups([]);
+            return { names, hidden, text: textContent, links, after: section.groups.hidden };
+        })()",
+    );
+    let name = |index: usize| told["names"][index].as_str().unwrap().to_owned();
+    let expected = format!(
+        "{} 11 of 12 anomalous: {} 4.25, gone 2.00 and 9 more",
+        name(0),
+        name(1)
+    );
+    assert_eq!(told["text"], expected.as_str());
+    assert_eq!(
+        (&told["hidden"], &told["after"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(told["links"], json!([true]));
 }
 
 fn it_updates_by_itself(browser: &mut Browser) {
