@@ -11,9 +11,9 @@ mod join;
 mod panel;
 mod plan;
 mod signal;
-mod thin;
 #[cfg(test)]
 mod tests;
+mod thin;
 
 pub use fleet::{Fleet, FleetParts, Prepared};
 pub use plan::{FleetPlan, PanelPlan, SignalPlan};

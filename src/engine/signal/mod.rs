@@ -176,12 +176,14 @@ impl SignalUnit {
         outcome
     }
 
-    /// Does a piece of what is to be in force at a later grid time: some milliseconds of every shard, so that the
+    /// Does a piece of what is to be in force at a later grid time, some milliseconds on every thread, so that the
     /// next [`advance`](Self::advance) has no more to do than any other. `false` where nothing is left. Whoever
     /// does not call it gets the same outcomes: `advance` does what is missing.
     pub fn refit(&mut self) -> bool {
-        let pieces = self.shards.par_iter_mut().map(Shard::refit_a_piece);
-        pieces.reduce(|| false, |one, other| one || other)
+        let unfinished = self.shards.iter_mut().filter(|shard| shard.is_unfinished());
+        let mut some: Vec<&mut Shard> = unfinished.take(rayon::current_num_threads()).collect();
+        some.par_iter_mut().for_each(|shard| shard.refit_a_piece());
+        !some.is_empty()
     }
 
     /// Bytes of state, labels and windows included.

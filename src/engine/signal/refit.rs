@@ -61,6 +61,12 @@ enum Outcome {
     Panicked,
 }
 
+impl Refit {
+    fn is_unfinished(&self) -> bool {
+        self.next != Piece::Nothing
+    }
+}
+
 impl Shard {
     /// Begins what may begin at grid time `at`, and installs what is due. What nobody has done by then is done
     /// now: late is better than different.
@@ -90,19 +96,23 @@ impl Shard {
         }
     }
 
-    /// Does a piece of the oldest derivation that is not done; `false` where there is none.
-    pub(super) fn refit_a_piece(&mut self) -> bool {
-        let unfinished = |refit: &Refit| refit.next != Piece::Nothing;
-        let place = self.refits.iter().position(unfinished);
+    /// Whether there is something to do between the ticks.
+    pub(super) fn is_unfinished(&self) -> bool {
+        let repair = !self.repairs.is_empty() && self.repaired != Some(self.newest);
+        repair || self.refits.iter().any(Refit::is_unfinished)
+    }
+
+    /// Does a piece of the oldest derivation that is not done, or begins a repair.
+    pub(super) fn refit_a_piece(&mut self) {
+        let place = self.refits.iter().position(Refit::is_unfinished);
         let Some(place) = place.or_else(|| self.begin_a_repair()) else {
-            return false;
+            return;
         };
         // A panic outside of the guards must not leave the derivation in the list half done.
         if let Some(mut refit) = self.refits.remove(place) {
             self.go_on(&mut refit);
             self.refits.insert(place, refit);
         }
-        true
     }
 
     /// Notes that a value of a series was corrected after it was learned from.
@@ -151,7 +161,7 @@ impl Shard {
     }
 
     fn install_repairs(&mut self, index: i64) {
-        let done = |refit: &Refit| refit.repair && refit.next == Piece::Nothing;
+        let done = |refit: &Refit| refit.repair && !refit.is_unfinished();
         while let Some(place) = self.refits.iter().position(done) {
             if let Some(refit) = self.refits.remove(place) {
                 self.install(refit, index);
@@ -245,7 +255,7 @@ impl Shard {
 
     /// What was derived takes the place of what was in force, as it is at the beginning of grid slot `index`.
     fn install(&mut self, mut refit: Refit, index: i64) {
-        while refit.next != Piece::Nothing {
+        while refit.is_unfinished() {
             self.go_on(&mut refit);
             self.columns.late_pieces += 1;
         }
