@@ -34,6 +34,7 @@ pub(super) fn measure(
 fn row(contender: &Contender, field: &Field, series: &[Labelled]) -> KpiRow {
     let (mut surfaces, mut points, mut delays) = (Vec::new(), Vec::<Point>::new(), Vec::new());
     let (mut alarms, mut weeks) = (0, 0.0);
+    let (mut false_alarms, mut normal_weeks) = (0, 0.0);
     for (one, walk) in series.iter().zip(&field.walks) {
         let shown = &walk.shown;
         let labels = labels(one.times.len(), &one.windows);
@@ -42,6 +43,7 @@ fn row(contender: &Contender, field: &Field, series: &[Labelled]) -> KpiRow {
             &labels,
             vus::period(&one.values),
         ));
+        let normal: Vec<bool> = labels.iter().map(|anomalous| !anomalous).collect();
         points.extend(shown.scores.iter().copied().zip(labels));
         delays.extend(points::delays(
             &shown.scores,
@@ -52,6 +54,10 @@ fn row(contender: &Contender, field: &Field, series: &[Labelled]) -> KpiRow {
         let onsets = points::onsets(&shown.active);
         alarms += onsets.iter().filter(|onset| **onset).count();
         weeks += 1.0 / points::per_week(1, one.times.len(), one.step);
+        let wrong = onsets.iter().zip(&normal);
+        false_alarms += wrong.filter(|(onset, normal)| **onset && **normal).count();
+        let normal = normal.iter().filter(|normal| **normal).count();
+        normal_weeks += 1.0 / points::per_week(1, normal, one.step);
     }
     let delays: Vec<_> = delays.into_iter().flatten().collect();
     KpiRow {
@@ -63,6 +69,7 @@ fn row(contender: &Contender, field: &Field, series: &[Labelled]) -> KpiRow {
         found: delays.len(),
         median_delay_minutes: points::median_minutes(delays),
         alarms_per_series_per_week: alarms as f64 / weeks,
+        false_alarms_per_series_per_week: false_alarms as f64 / normal_weeks,
         nanoseconds_per_point: field.nanoseconds_per_point,
         bytes_per_series: field.bytes_per_series,
     }

@@ -17,7 +17,7 @@ pub(super) enum Kept {
     Thin(Thin),
 }
 
-/// Of each series how far it is from what was expected of it, in scales: four bytes a series, beside labels that
+/// Of each series its value, what was expected of it and in which scale: twelve bytes a series, beside labels that
 /// successive grid times share.
 #[derive(Debug)]
 pub(super) struct Thin {
@@ -25,7 +25,7 @@ pub(super) struct Thin {
     at: Millis,
     excluded: Option<String>,
     labels: Arc<[Labels]>,
-    distances: Box<[f32]>,
+    known: Box<[Known]>,
 }
 
 /// Makes outcomes of one signal thin.
@@ -35,13 +35,12 @@ pub(super) struct Thinner {
     labels: Arc<[Labels]>,
 }
 
-/// A distance in scales, as a value: nothing is expected, and one scale is ordinary.
-const IN_SCALES: Band = Band {
-    expected: 0.0,
-    lower: -1.0,
-    upper: 1.0,
-    scale: 1.0,
-};
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    value: f32,
+    expected: f32,
+    scale: f32,
+}
 
 impl Thinner {
     /// What a panel judges by of this outcome. A series of which nothing was expected is none to a panel.
@@ -50,13 +49,17 @@ impl Thinner {
         if !known().map(|one| &one.labels).eq(self.labels.iter()) {
             self.labels = known().map(|one| one.labels.clone()).collect();
         }
-        let distance = |one: &SeriesOutcome| (one.value - one.band.expected) / one.band.scale;
+        let of = |one: &SeriesOutcome| Known {
+            value: one.value,
+            expected: one.band.expected,
+            scale: one.band.scale,
+        };
         Kept::Thin(Thin {
             unit: Arc::clone(&outcome.unit),
             at: outcome.at,
             excluded: outcome.excluded.clone(),
             labels: Arc::clone(&self.labels),
-            distances: known().map(distance).collect(),
+            known: known().map(of).collect(),
         })
     }
 }
@@ -77,7 +80,7 @@ impl Kept {
             Self::Whole(outcome) => size_of_val(&*outcome.series),
             Self::Thin(thin) => {
                 let shared = size_of_val(&*thin.labels) / Arc::strong_count(&thin.labels);
-                size_of_val(&*thin.distances) + shared
+                size_of_val(&*thin.known) + shared
             }
         }
     }
@@ -85,10 +88,16 @@ impl Kept {
 
 impl Thin {
     fn whole(self) -> Outcome {
-        let series = |(labels, &distance): (&Labels, &f32)| SeriesOutcome {
+        let series = |(labels, known): (&Labels, &Known)| SeriesOutcome {
             labels: labels.clone(),
-            value: distance,
-            band: IN_SCALES,
+            value: known.value,
+            band: Band {
+                expected: known.expected,
+                // No panel asks for the bounds.
+                lower: known.expected,
+                upper: known.expected,
+                scale: known.scale,
+            },
             score: f32::NAN,
             active: false,
             severity: 0,
@@ -102,12 +111,7 @@ impl Thin {
             unit: self.unit,
             at: self.at,
             excluded: self.excluded,
-            series: self
-                .labels
-                .iter()
-                .zip(&self.distances)
-                .map(series)
-                .collect(),
+            series: self.labels.iter().zip(&self.known).map(series).collect(),
             ..Outcome::default()
         }
     }
@@ -189,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_takes_four_bytes_a_series_and_shared_labels() {
+    fn what_waits_takes_twelve_bytes_a_series_and_shared_labels() {
         let mut thinner = Thinner::default();
         let waiting: Vec<Kept> = (0..500)
             .map(|step| thinner.thin(&outcome("cpu", step)))
             .collect();
         let bytes: usize = waiting.iter().map(Kept::heap_bytes).sum();
         let each = bytes as f64 / (500.0 * HOSTS as f64);
-        assert!(each < 4.2, "{each}");
+        assert!(each < 12.2, "{each}");
         let whole = Kept::Whole(Arc::new(outcome("cpu", 1)));
         assert!(
             whole.heap_bytes() / HOSTS as usize > 64,

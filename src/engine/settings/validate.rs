@@ -65,6 +65,10 @@ impl SignalSettings {
         check_labels("peers", &self.peers, &mut found);
         check_labels("group_by", &self.group_by, &mut found);
         nest(&mut found, "alerting", self.alerting.validate());
+        if self.size_class() == SizeClass::Wide {
+            let why = "is for the class deep: wide series keep too little of their past";
+            refuse_restraint(&self.alerting, why, &mut found);
+        }
         if let (true, Some(grid)) = (history_is_sound, self.grid()) {
             let refit = Epochs::new(self.history().as_millis(), grid).refit;
             let why = "a 21st of the history, or 16 steps";
@@ -187,7 +191,18 @@ impl SignalSettings {
     }
 
     /// The kinds of the detectors, for `combine`.
-    fn check_detectors(&self, found: &mut Problems) -> Vec<&'static str> {
+    /// What holds learning back and widens bounds is only for series with a window and a baseline of their own.
+fn refuse_restraint(alerting: &AlertingSettings, why: &str, found: &mut Problems) {
+    let given = [
+        ("adapt_after", alerting.adapt_after.is_some()),
+        ("budget", alerting.budget.is_some()),
+    ];
+    for (key, _) in given.iter().filter(|(_, given)| *given) {
+        add(found, &format!("alerting.{key}"), why);
+    }
+}
+
+fn check_detectors(&self, found: &mut Problems) -> Vec<&'static str> {
         match &self.detectors {
             Some(detectors) => check_detectors(detectors, found),
             None => self
@@ -246,14 +261,8 @@ impl PanelSettings {
         nest(&mut found, "combine", self.combine.validate(&kinds));
         nest(&mut found, "severity", self.severity.validate());
         nest(&mut found, "alerting", self.alerting.validate());
-        let signals_only = [
-            ("adapt_after", self.alerting.adapt_after.is_some()),
-            ("budget", self.alerting.budget.is_some()),
-        ];
-        for (key, _) in signals_only.iter().filter(|(_, given)| *given) {
-            let text = "is for signals: a panel has no baseline of its own";
-            add(&mut found, &format!("alerting.{key}"), text);
-        }
+        let why = "is for signals: a panel has no baseline of its own";
+        refuse_restraint(&self.alerting, why, &mut found);
         if let Some(grid) = grid
             && let Ok(memory) = verdict_memory(self, grid, replay)
         {

@@ -18,6 +18,8 @@
 //! on from there: so a restart agrees (invariant 4). The verdicts are therefore own ones: published ones remember an
 //! epoch, and also follow detectors that compare series with each other, which no walk over one series can ask.
 //!
+//! Series of the class `wide` are never restrained: it would take a quarter of what they have in all.
+//!
 //! *Cost*: the scores of each step are combined once more, and some 110 bytes a series (170 with a budget).
 
 use super::plan::Plan;
@@ -43,6 +45,11 @@ pub(super) struct Leniency {
 }
 
 impl Leniency {
+    const NONE: Self = Self {
+        factor: 1.0,
+        back: false,
+    };
+
     /// The score of a value of which this was expected.
     pub(super) fn apply(self, score: f32, value: f32, band: &Band) -> f32 {
         let score = score / self.factor;
@@ -153,7 +160,14 @@ impl Restraint {
         }
     }
 
+    fn is_off(&self) -> bool {
+        !self.plan.deep
+    }
+
     pub(super) fn grow(&mut self, slots: usize) {
+        if self.is_off() {
+            return;
+        }
         self.incidents.grow(slots);
         if let Some(alarms) = &mut self.alarms {
             alarms.grow(slots);
@@ -162,6 +176,9 @@ impl Restraint {
     }
 
     pub(super) fn evict(&mut self, slot: Slot) {
+        if self.is_off() {
+            return;
+        }
         self.incidents.evict(slot);
         if let Some(alarms) = &mut self.alarms {
             alarms.evict(slot);
@@ -170,6 +187,9 @@ impl Restraint {
     }
 
     pub(super) fn swap(&mut self, one: Slot, other: Slot) {
+        if self.is_off() {
+            return;
+        }
         self.incidents.swap(one, other);
         if let Some(alarms) = &mut self.alarms {
             alarms.swap(one, other);
@@ -180,6 +200,10 @@ impl Restraint {
     /// How milder these series are judged at the next step.
     pub(super) fn leniencies(&self, slots: &[Slot], out: &mut Vec<Leniency>) {
         out.clear();
+        if self.is_off() {
+            out.resize(slots.len(), Leniency::NONE);
+            return;
+        }
         out.extend(slots.iter().map(|&slot| {
             let State { factor, back, .. } = self.states[slot];
             Leniency {
@@ -192,6 +216,9 @@ impl Restraint {
     /// The values that may be learned as the baseline sees them: `NaN` where they are held back.
     pub(super) fn ordinary<'v>(&self, slots: &[Slot], learns: &'v [f32]) -> Cow<'v, [f32]> {
         let mut ordinary = Cow::Borrowed(learns);
+        if self.is_off() {
+            return ordinary;
+        }
         for (index, &slot) in slots.iter().enumerate() {
             if self.states[slot].held {
                 ordinary.to_mut()[index] = f32::NAN;
@@ -202,6 +229,9 @@ impl Restraint {
 
     /// Takes in the scores of one grid time.
     pub(super) fn step(&mut self, view: View<'_>) {
+        if self.is_off() {
+            return;
+        }
         let mut lenient = std::mem::take(&mut self.lenient);
         self.leniencies(view.slots, &mut lenient);
         self.combined.clear();
