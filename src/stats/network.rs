@@ -275,9 +275,33 @@ pub fn standardised(
     let deviation = variance.sqrt();
     if deviation > 0.0 {
         out.extend(values.map(|value| {
-            newest = if value.is_finite() { value.into() } else { newest };
+            newest = if value.is_finite() {
+                value.into()
+            } else {
+                newest
+            };
             ((newest - mean) / deviation) as f32
         }));
     }
     Some((mean, deviation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_scaled_and_a_gap_is_the_value_before_it() {
+        let mut out = vec![9.0];
+        let gap = f32::NAN;
+        let values = [gap, 1.0, gap, 3.0, gap];
+        let moments = standardised(values.into_iter(), 2, &mut out);
+        assert_eq!(moments, Some((2.0, 1.0)));
+        assert_eq!(out, [9.0, -1.0, -1.0, -1.0, 1.0, 1.0]);
+        assert_eq!(standardised(values.into_iter(), 3, &mut out), None);
+        assert_eq!(standardised([gap; 3].into_iter(), 0, &mut out), None);
+        let constant = standardised([7.1; 3].into_iter(), 3, &mut out);
+        assert_eq!(constant.map(|(_, deviation)| deviation), Some(0.0));
+        assert_eq!(out.len(), 6, "nothing was appended");
+    }
 }
