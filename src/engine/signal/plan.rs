@@ -89,7 +89,10 @@ impl Plan {
                 steps: grid.steps(span.as_millis()),
             })
             .collect();
-        let detectors = settings.detectors.clone().unwrap_or_else(detect::defaults);
+        let mut detectors = settings.detectors();
+        for detector in &mut detectors {
+            detector.load(models)?;
+        }
         let kinds: Vec<&str> = detectors.iter().map(detect::Settings::kind).collect();
         let plan = Self {
             combine: settings.combine.for_members(&kinds),
