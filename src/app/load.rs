@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::{self, Config, Memory},
-    engine::settings::Calendars,
+    engine::settings::{Calendars, SignalSettings},
     forecast::ModelFiles,
 };
 use std::{collections::BTreeSet, path::Path, sync::Arc};
@@ -125,7 +125,7 @@ async fn read_models(config: &Config) -> Result<ModelFiles, String> {
     let paths: BTreeSet<_> = config
         .signals
         .iter()
-        .flat_map(|signal| signal.forecast.model_paths())
+        .flat_map(SignalSettings::model_paths)
         .collect();
     let mut models = ModelFiles::new();
     for path in paths {

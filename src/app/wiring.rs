@@ -50,7 +50,7 @@ pub(super) fn plan(
             })
         };
         signals.push(SignalPlan {
-            revision: revision(&settings.forecast.model_paths(), models)
+            revision: revision(&settings.model_paths(), models)
                 ^ calendars::revision(settings, calendars).rotate_left(1),
             settings: settings.clone(),
             source,

@@ -171,6 +171,7 @@ fn files_that_cannot_be_read_are_reported_together_with_the_rest() {
 - {name: other, prometheus: {url: http://x, basic_auth: {username: me, password_file: nowhere}}}
 signals:
 - {name: load, source: main, query: 'sum(', forecast: {models: [onnx: {path: gone.onnx, window: 9}]}}
+- {name: idle, source: main, query: x, detectors: [zscore: {}, autoencoder: {path: ae.onnx}]}
 ",
     );
     let path = file.path().to_str().unwrap();
@@ -190,6 +191,7 @@ signals:
         ),
         "9:37: signals[0].query: ".to_owned(),
         format!("9:78: signals[0].forecast.models[0].onnx.path: cannot read {folder}/gone.onnx"),
+        format!("10:84: signals[1].detectors[1].autoencoder.path: cannot read {folder}/ae.onnx"),
     ];
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), expected.len(), "{text}");
@@ -209,18 +211,22 @@ fn what_files_hold_is_checked_too() {
     fs::write(folder.path().join("x.onnx"), "no model").unwrap();
     let text =
         "sources: [{name: main, prometheus: {url: 'https://x', tls_config: {ca_file: ca.pem}}}]
-signals: [{name: load, query: x, forecast: {models: [onnx: {path: x.onnx, window: 9}]}}]\n";
+signals:
+- {name: load, query: x, forecast: {models: [onnx: {path: x.onnx, window: 9}]}}
+- {name: idle, query: x, detectors: [autoencoder: {path: x.onnx}]}\n";
     fs::write(&config, text).unwrap();
     let (out, failure) = call(&["check", config.to_str().unwrap()]);
     assert_eq!(out, "");
     let text = failure.unwrap().to_string();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!(lines.len(), 3, "{text}");
     assert!(
         lines[0].starts_with("source main: tls_config.ca_file: no certificate"),
         "{text}"
     );
     assert!(lines[1].starts_with("signal load: "), "{text}");
+    assert!(lines[2].starts_with("signal idle: "), "{text}");
+    assert!(lines[2].contains("x.onnx: not an ONNX model"), "{text}");
 }
 
 #[test]

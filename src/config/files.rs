@@ -27,8 +27,8 @@ pub(super) fn check(file: &ConfigFile, unreadable: FileCheck<'_>, report: Report
     }
     for (index, signal) in file.signals.iter().enumerate() {
         let at = Path::default().key("signals").index(index);
-        for (key, name) in signal.forecast.files() {
-            look(at.key("forecast").join(&Path::parse(&key)), &name);
+        for (key, name) in signal.files() {
+            look(at.join(&Path::parse(&key)), &name);
         }
     }
     for (index, calendar) in file.calendars.iter().enumerate() {

@@ -142,7 +142,7 @@ impl Config {
             alertmanager.set_directory(directory);
         }
         for signal in &mut self.signals {
-            signal.forecast.set_directory(directory);
+            signal.set_directory(directory);
         }
         for calendar in &mut self.calendars {
             calendar.set_directory(directory);

@@ -112,8 +112,9 @@ fn relative_files_are_beside_the_configuration() {
     let SourceKind::Prometheus(settings) = &config.sources[0].kind;
     let ca = settings.tls_config.ca_file.clone().unwrap();
     assert_eq!(ca, std::path::Path::new("/etc/forethought/ca.pem"));
-    let models = config.signals[0].forecast.model_paths();
-    assert_eq!(models, [PathBuf::from("/etc/forethought/checkout.onnx")]);
+    let models = config.signals[0].model_paths();
+    let expected = ["checkout.onnx", "shapes.onnx"].map(|name| format!("/etc/forethought/{name}"));
+    assert_eq!(models, expected.map(PathBuf::from));
     let files = config.alertmanagers[0].files();
     let password = PathBuf::from("/etc/forethought/password");
     assert_eq!(files, [("basic_auth.password_file", password)]);

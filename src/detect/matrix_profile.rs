@@ -13,18 +13,10 @@
 //! step costs as much as there are subsequences, whatever their length. The distance to the nearest one says
 //! little by itself: what counts is how far it leaves the range it had for this series.
 
-use super::{
-    Batch, Detector, MAX_SCORE, Problems, Scope, UNMEASURED, is_usable, novelty::Channel, positive,
-};
+use super::{Batch, Detector, Problems, Scope, is_usable, novelty::Ceiling, positive};
 use crate::series::{Grid, Slot, swap_rows};
 use serde::Deserialize;
 
-/// The range of the distances is learned in blocks of so many steps.
-const BLOCK: i64 = 30;
-/// The range loses half of its width in so many steps, if nothing renews it.
-const HALF_LIFE: f64 = 10_000.0;
-/// The extremes of so few distances tell half of what they will.
-const YOUNG: f32 = 300.0;
 /// This share of the mean distance to all subsequences is no news: what nobody would see in a chart.
 const SLACK: f64 = 0.02;
 /// Where so much more left a sum than stays in it, too few digits of it are left: it is summed anew.
@@ -83,7 +75,6 @@ impl Settings {
             past: self.past,
             ring: self.past + self.length + 1,
             novelty: self.novelty as f32,
-            loss: (1.0 - 0.5_f64.powf(1.0 / HALF_LIFE)) as f32,
             grid,
             states: Vec::new(),
             values: Vec::new(),
@@ -102,7 +93,6 @@ struct MatrixProfile {
     /// Values kept: all that the subsequence at the greatest lag needs, and the one that left it.
     ring: usize,
     novelty: f32,
-    loss: f32,
     grid: Grid,
     states: Vec<State>,
     /// Per slot twice `ring` values less the first one, each kept in both halves: the newest ones always lie
@@ -128,9 +118,7 @@ struct State {
     missing: usize,
     /// So many more steps without a score.
     blind: usize,
-    range: Channel,
-    /// Distances taken into the range.
-    seen: u32,
+    distances: Ceiling,
 }
 
 impl State {
@@ -140,8 +128,7 @@ impl State {
         steps: 0,
         missing: 0,
         blind: 0,
-        range: Channel::EMPTY,
-        seen: 0,
+        distances: Ceiling::EMPTY,
     };
 }
 
@@ -252,27 +239,9 @@ impl MatrixProfile {
         })
     }
 
-    /// How far a distance is above its range: 1 at the threshold.
-    fn calibrate(&mut self, slot: Slot, nearest: &Nearest) -> f32 {
-        let state = &mut self.states[slot];
-        state.seen = state.seen.saturating_add(1);
-        let slack = SLACK as f32 * nearest.typical;
-        let outside = state.range.step(nearest.distance, slack, self.loss);
-        let young = YOUNG / state.seen as f32;
-        match outside.share {
-            share if share.is_nan() => f32::NAN,
-            // Nearer than ever: as ordinary as can be.
-            _ if outside.side < 0.0 => 0.0,
-            f32::INFINITY => UNMEASURED,
-            share => (share / (self.novelty * (1.0 + young))).min(MAX_SCORE),
-        }
-    }
-
     fn score(&mut self, slot: Slot, index: i64, value: f32) -> f32 {
         let state = &mut self.states[slot];
-        if index % BLOCK == 0 {
-            state.range.turn();
-        }
+        state.distances.pass(index);
         if state.first.is_nan() {
             if !is_usable(value) {
                 return f32::NAN;
@@ -283,7 +252,9 @@ impl MatrixProfile {
         self.advance(slot, place);
         match self.nearest(slot) {
             Some(nearest) if is_usable(value) && self.states[slot].blind == 0 => {
-                self.calibrate(slot, &nearest)
+                let slack = SLACK as f32 * nearest.typical;
+                let distances = &mut self.states[slot].distances;
+                distances.score(nearest.distance, slack, self.novelty)
             }
             _ => f32::NAN,
         }
@@ -300,8 +271,7 @@ impl Detector for MatrixProfile {
     }
 
     fn memory(&self) -> usize {
-        // Of the range less than half a percent is left after eight half-lives.
-        self.ring + (8.0 * HALF_LIFE) as usize
+        self.ring + Ceiling::MEMORY
     }
 
     fn grow(&mut self, slots: usize) {
@@ -390,7 +360,6 @@ mod tests {
             past,
             ring: past + length + 1,
             novelty: 0.1,
-            loss: 0.0,
             grid: grid(),
             states: Vec::new(),
             values: Vec::new(),

@@ -3,6 +3,7 @@
 //! Pure: no IO, no clock (invariant 1). A detector is one file plus its name in the list of `kinds!`
 //! (invariant 6). State is columnar: one instance owns every series of its shard or unit.
 
+pub mod autoencoder;
 pub mod changepoint;
 mod combine;
 pub mod dbscan;
@@ -36,9 +37,10 @@ pub use verdict::{
 use crate::{
     baseline::{self, Band},
     series::{Grid, Labels, LocalTime, Millis, Slot},
-    stats::robust,
+    stats::{network::ModelFiles, robust},
 };
 use serde::Deserialize;
+use std::path::Path;
 
 /// No score is greater: a division by almost nothing must not print as 1e38.
 pub const MAX_SCORE: f32 = 1_000.0;
@@ -209,6 +211,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    autoencoder => Autoencoder,
     changepoint => Changepoint,
     dbscan => Dbscan,
     deviation => Deviation,
@@ -230,6 +233,34 @@ impl Settings {
         match self {
             Self::Seasonal(settings) => settings.build_local(grid, local),
             other => other.build(grid),
+        }
+    }
+
+    /// The file it needs, if it needs one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Autoencoder(settings) => settings.path.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Makes a relative file relative to `directory`, that of the configuration file.
+    pub fn set_directory(&mut self, directory: &Path) {
+        if let Self::Autoencoder(settings) = self
+            && let Some(path) = &mut settings.path
+        {
+            *path = directory.join(&path);
+        }
+    }
+
+    /// Takes what it needs out of the files that were read, before [`Settings::build`].
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be used.
+    pub fn load(&mut self, files: &ModelFiles) -> Result<(), String> {
+        match self {
+            Self::Autoencoder(settings) => settings.load(files),
+            _ => Ok(()),
         }
     }
 

@@ -1,5 +1,16 @@
 //! How far a reading is outside everything seen so far: the decaying envelope of its past.
 
+use super::{MAX_SCORE, UNMEASURED};
+use std::f64::consts::LN_2;
+
+/// The range of a [`Ceiling`] is learned in blocks of so many steps.
+const BLOCK: i64 = 30;
+/// It loses half of its width in so many steps, if nothing renews it.
+const HALF_LIFE: f64 = 10_000.0;
+const LOSS: f32 = (LN_2 / HALF_LIFE) as f32;
+/// The extremes of so few readings tell half of what they will.
+const YOUNG: f32 = 300.0;
+
 /// The decaying minimum and maximum of one reading of one series. Readings enter it one to two blocks later:
 /// what is new stays new for long enough to be confirmed, and is ordinary afterwards. 24 bytes.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +96,46 @@ impl Range {
         Self {
             low: self.low.min(other.low),
             high: self.high.max(other.high),
+        }
+    }
+}
+
+/// The range of a distance from all that is known, of which only more than ever is news. 28 bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ceiling {
+    range: Channel,
+    /// Readings taken in.
+    seen: u32,
+}
+
+impl Ceiling {
+    /// Nothing is known.
+    pub(super) const EMPTY: Self = Self {
+        range: Channel::EMPTY,
+        seen: 0,
+    };
+    /// Of the range less than half a percent is left after eight half-lives.
+    pub(super) const MEMORY: usize = (8.0 * HALF_LIFE) as usize;
+
+    /// Every grid time begins with its index.
+    pub(super) fn pass(&mut self, index: i64) {
+        if index % BLOCK == 0 {
+            self.range.turn();
+        }
+    }
+
+    /// The score of a reading, which is taken in: 1 where it is above the range by `slack` and `novelty` widths of
+    /// the range; `NaN` while nothing is known.
+    pub(super) fn score(&mut self, reading: f32, slack: f32, novelty: f32) -> f32 {
+        self.seen = self.seen.saturating_add(1);
+        let outside = self.range.step(reading, slack, LOSS);
+        let young = YOUNG / self.seen as f32;
+        match outside.share {
+            share if share.is_nan() => f32::NAN,
+            // Less than ever: as ordinary as can be.
+            _ if outside.side < 0.0 => 0.0,
+            f32::INFINITY => UNMEASURED,
+            share => (share / (novelty * (1.0 + young))).min(MAX_SCORE),
         }
     }
 }

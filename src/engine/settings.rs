@@ -1,6 +1,7 @@
 //! The shape of a signal and of a panel in the configuration file.
 
 mod exclude;
+mod files;
 mod fit;
 mod validate;
 

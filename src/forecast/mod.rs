@@ -12,7 +12,6 @@ mod last_value;
 #[cfg(test)]
 mod laws;
 mod mstl_ets;
-mod network;
 mod onnx;
 mod profile;
 mod reach;
@@ -27,8 +26,9 @@ mod track;
 mod trial;
 mod wall;
 
+pub use crate::stats::network::ModelFiles;
 pub use selection::Forecasts;
-pub use settings::{ModelFiles, Models, Settings};
+pub use settings::{Models, Settings};
 
 use crate::series::{Grid, Millis, Past, Slot};
 

@@ -6,8 +6,11 @@
 //! whatever the network says. Horizons are those of the configuration, in their order. Cost: one run of
 //! the network per step, and 512 per rebuild; four bytes per value of the window.
 
-use super::{Forecaster, ModelFiles, network::Network};
-use crate::series::{Grid, Millis, Past, Slot, swap_rows};
+use super::{Forecaster, ModelFiles};
+use crate::{
+    series::{Grid, Millis, Past, Slot, swap_rows},
+    stats::network::{self, Network, NetworkFile},
+};
 use std::path::PathBuf;
 
 /// A week of minutes.
@@ -42,6 +45,8 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct Onnx {
     network: Network,
+    /// Answers for each horizon.
+    quantiles: usize,
     window: usize,
     /// By slot: a ring of `window` values.
     rings: Vec<f32>,
@@ -61,10 +66,11 @@ impl Onnx {
         let Some(bytes) = files.get(&settings.path) else {
             return Err(format!("{path}: no such model file"));
         };
-        let network = Network::load(bytes, settings.window, horizons.len())
+        let (network, quantiles) = load(bytes, settings.window, horizons.len())
             .map_err(|problem| format!("{path}: {problem}"))?;
         Ok(Self {
             network,
+            quantiles,
             window: settings.window,
             rings: Vec::new(),
             oldest: Vec::new(),
@@ -75,41 +81,29 @@ impl Onnx {
         &self.rings[slot * self.window..(slot + 1) * self.window]
     }
 
-    /// Appends the scaled window of a series; its mean and deviation. `None` where it is unknown, and a
-    /// deviation of zero where it is constant: then there is nothing to ask.
+    /// Appends the scaled window of a series; its mean and deviation. `None` where it or half of it is unknown, and
+    /// a deviation of zero where it is constant: then there is nothing to ask.
     fn scaled(&self, slot: Slot, out: &mut Vec<f32>) -> Option<(f32, f32)> {
         let oldest = self.oldest[slot]?;
         let (newer, older) = self.ring(slot).split_at(oldest);
-        let values = || older.iter().chain(newer).copied();
-        let (mean, deviation) = moments(values())?;
-        if deviation > 0.0 {
-            let first = values().find(|value| value.is_finite())?;
-            let mut newest = first;
-            out.extend(values().map(|value| {
-                newest = if value.is_finite() { value } else { newest };
-                (newest - mean) / deviation
-            }));
-        }
-        Some((mean, deviation))
+        let values = older.iter().chain(newer).copied();
+        let (mean, deviation) = network::standardised(values, self.window.div_ceil(2), out)?;
+        Some((mean as f32, deviation as f32))
     }
 }
 
-/// Mean and population standard deviation of the known values; `None` where less than half are known.
-fn moments(values: impl Iterator<Item = f32> + Clone) -> Option<(f32, f32)> {
-    let all = values.clone().count();
-    let known = || {
-        values
-            .clone()
-            .filter(|value| value.is_finite())
-            .map(f64::from)
-    };
-    let count = known().count();
-    if count * 2 < all || count == 0 {
-        return None;
+/// The network, and how many quantiles it answers for each horizon.
+fn load(bytes: &[u8], window: usize, horizons: usize) -> Result<(Network, usize), String> {
+    let network = NetworkFile::read(bytes)?.network(&[window, 1])?;
+    let values = network.answers();
+    let quantiles = values / horizons.max(1);
+    if quantiles * horizons != values || quantiles.is_multiple_of(2) {
+        return Err(format!(
+            "answers {values} values for {horizons} horizons; it must answer one for each \
+             configured horizon, or an odd number of quantiles for each"
+        ));
     }
-    let mean = known().sum::<f64>() / count as f64;
-    let variance = known().map(|value| (value - mean).powi(2)).sum::<f64>() / count as f64;
-    Some((mean as f32, variance.sqrt() as f32))
+    Ok((network, quantiles))
 }
 
 impl Forecaster for Onnx {
@@ -158,16 +152,19 @@ impl Forecaster for Onnx {
             .map(|&slot| self.scaled(slot, &mut windows))
             .collect();
         let mut answers = Vec::new();
-        self.network.forecast(&windows, &mut answers);
-        let mut answers = answers.chunks_exact(horizons.len());
+        self.network.run(&windows, &mut answers);
+        let mut answers = answers.chunks_exact(horizons.len() * self.quantiles);
         for (scale, row) in scales.into_iter().zip(out.chunks_exact_mut(horizons.len())) {
             row.fill(f32::NAN);
             match scale {
                 None => {}
                 Some((mean, 0.0)) => row.fill(mean),
                 Some((mean, deviation)) => {
-                    for (out, answer) in row.iter_mut().zip(answers.next().unwrap_or_default()) {
-                        *out = mean + deviation * answer;
+                    let answer = answers.next().unwrap_or_default();
+                    let quantiles = answer.chunks_exact(self.quantiles);
+                    for (out, quantiles) in row.iter_mut().zip(quantiles) {
+                        // In ascending order: the middle one is the median.
+                        *out = mean + deviation * quantiles[self.quantiles / 2];
                     }
                 }
             }

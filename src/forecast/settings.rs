@@ -7,14 +7,9 @@ use serde::{
     de::{self, Visitor},
 };
 use std::{
-    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
-
-/// Contents of the model files named in configuration: the core does no IO, the application reads them.
-pub type ModelFiles = BTreeMap<PathBuf, Arc<[u8]>>;
 
 /// A week of minutes: pending forecasts and seasonal memory stay bounded.
 const LONGEST_STEPS: usize = 10_080;

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod forest;
 pub mod moving;
+pub mod network;
 pub mod ordered;
 pub mod profile;
 pub mod robust;

@@ -115,6 +115,8 @@ pub struct KpiRow {
     pub median_delay_minutes: Option<f64>,
     /// Onsets of `anomaly_active`, right or wrong.
     pub alarms_per_series_per_week: f64,
+    /// Those on normal rows, per week of normal rows.
+    pub false_alarms_per_series_per_week: f64,
     /// CPU time of everything, per value.
     pub nanoseconds_per_point: f64,
     /// State at the end, without forecasts.
@@ -258,6 +260,7 @@ impl fmt::Display for KpiSet {
             "found",
             "delay min",
             "alarms/wk",
+            "false/wk",
             "ns/point",
             "bytes",
         ];
@@ -270,6 +273,7 @@ impl fmt::Display for KpiSet {
                 row.found.to_string(),
                 known(row.median_delay_minutes, 0),
                 format!("{:.2}", row.alarms_per_series_per_week),
+                format!("{:.2}", row.false_alarms_per_series_per_week),
                 format!("{:.0}", row.nanoseconds_per_point),
                 row.bytes_per_series.to_string(),
             ]

@@ -107,6 +107,8 @@ fn every_detector_checks_its_fields() {
             "{seasonal: {threshold: .nan, level: 0s, floor: 2}}",
             "threshold level floor",
         ),
+        ("{autoencoder: {novelty: 0, path: ''}}", "novelty path"),
+        ("{autoencoder: {novelty: 1, path: x.onnx}}", ""),
         ("{changepoint: {shift: 0, confirm: 1}}", "shift confirm"),
         (
             "{forecast_residual: {threshold: 0, floor: 1}}",

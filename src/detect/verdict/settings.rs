@@ -366,6 +366,18 @@ impl AlertingSettings {
         spans.iter().sum::<usize>() + grid.steps_up(self.refractory().as_millis())
     }
 
+    /// Problems where nothing holds learning back and widens bounds; `why` that is.
+    pub fn refuse_restraint(&self, why: &str) -> Problems {
+        let given = [
+            ("adapt_after", self.adapt_after.is_some()),
+            ("budget", self.budget.is_some()),
+        ];
+        let given = given.iter().filter(|(_, given)| *given);
+        given
+            .map(|(key, _)| ((*key).to_owned(), why.to_owned()))
+            .collect()
+    }
+
     /// What is wrong with the spans on this grid, where verdicts are re-derived from `memory` steps: what
     /// they do not show, a restart would forget.
     pub fn validate_on(&self, grid: Grid, memory: usize) -> Problems {

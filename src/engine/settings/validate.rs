@@ -2,7 +2,8 @@
 //! sources, the evaluation interval) is checked by `config`.
 
 use super::{
-    Class, PanelSettings, Seasonality, SignalSettings, ValueRange, fit::MOST_HISTORY_STEPS,
+    Class, PanelSettings, Seasonality, SignalSettings, SizeClass, ValueRange,
+    fit::MOST_HISTORY_STEPS,
 };
 use crate::{
     detect,
@@ -67,7 +68,7 @@ impl SignalSettings {
         nest(&mut found, "alerting", self.alerting.validate());
         if self.size_class() == SizeClass::Wide {
             let why = "is for the class deep: wide series keep too little of their past";
-            refuse_restraint(&self.alerting, why, &mut found);
+            nest(&mut found, "alerting", self.alerting.refuse_restraint(why));
         }
         if let (true, Some(grid)) = (history_is_sound, self.grid()) {
             let refit = Epochs::new(self.history().as_millis(), grid).refit;
@@ -191,18 +192,7 @@ impl SignalSettings {
     }
 
     /// The kinds of the detectors, for `combine`.
-    /// What holds learning back and widens bounds is only for series with a window and a baseline of their own.
-fn refuse_restraint(alerting: &AlertingSettings, why: &str, found: &mut Problems) {
-    let given = [
-        ("adapt_after", alerting.adapt_after.is_some()),
-        ("budget", alerting.budget.is_some()),
-    ];
-    for (key, _) in given.iter().filter(|(_, given)| *given) {
-        add(found, &format!("alerting.{key}"), why);
-    }
-}
-
-fn check_detectors(&self, found: &mut Problems) -> Vec<&'static str> {
+    fn check_detectors(&self, found: &mut Problems) -> Vec<&'static str> {
         match &self.detectors {
             Some(detectors) => check_detectors(detectors, found),
             None => self
@@ -262,7 +252,7 @@ impl PanelSettings {
         nest(&mut found, "severity", self.severity.validate());
         nest(&mut found, "alerting", self.alerting.validate());
         let why = "is for signals: a panel has no baseline of its own";
-        refuse_restraint(&self.alerting, why, &mut found);
+        nest(&mut found, "alerting", self.alerting.refuse_restraint(why));
         if let Some(grid) = grid
             && let Ok(memory) = verdict_memory(self, grid, replay)
         {

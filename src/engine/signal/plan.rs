@@ -93,7 +93,10 @@ impl Plan {
                 steps: grid.steps(span.as_millis()),
             })
             .collect();
-        let detectors = settings.detectors();
+        let mut detectors = settings.detectors();
+        for detector in &mut detectors {
+            detector.load(models)?;
+        }
         let zone = settings
             .timezone
             .as_deref()
