@@ -53,7 +53,7 @@ pub struct Verdicts {
     states: Vec<State>,
     /// Per slot; empty unless [`AlertingSettings::within`] asks for it.
     newest: Vec<Newest>,
-    /// `memory` codes per slot; a ring whose next place is in `places`.
+    /// `memory` codes per slot; a ring whose next place is in `places` (of no memory, none).
     codes: Vec<Code>,
     places: Vec<Place>,
 }
@@ -206,7 +206,7 @@ struct Now {
 }
 
 impl Verdicts {
-    /// Verdicts of no series yet, that can be re-derived from `memory_steps` steps (at least one).
+    /// Verdicts of no series yet, that can be re-derived from `memory_steps` steps; 0: they never are.
     pub fn new(
         settings: &AlertingSettings,
         severities: &SeverityThresholds,
@@ -217,7 +217,7 @@ impl Verdicts {
             limits: Limits::new(settings, grid),
             settings: settings.clone(),
             severities: severities.clone(),
-            memory: memory_steps.max(1),
+            memory: memory_steps,
             states: Vec::new(),
             newest: Vec::new(),
             codes: Vec::new(),
@@ -234,7 +234,9 @@ impl Verdicts {
         if self.limits.within.is_some() {
             self.newest.resize(slots, [0; 2]);
         }
-        self.places.resize(slots, Place::default());
+        if self.memory > 0 {
+            self.places.resize(slots, Place::default());
+        }
         self.codes.resize(slots * self.memory, MISSING);
     }
 
@@ -242,7 +244,9 @@ impl Verdicts {
     pub fn evict(&mut self, slot: Slot) {
         self.states[slot] = State::default();
         *of(&mut self.newest, slot, &mut [0; 2]) = [0; 2];
-        self.places[slot] = Place::default();
+        if let Some(place) = self.places.get_mut(slot) {
+            *place = Place::default();
+        }
     }
 
     /// Exchanges all that is known of two slots.
@@ -273,7 +277,9 @@ impl Verdicts {
     /// Derives the verdict of one series anew, from idle through the newest `memory_steps` steps: what
     /// happened before them is forgotten.
     pub fn rederive(&mut self, slot: Slot) {
-        let place = self.places[slot];
+        let Some(&place) = self.places.get(slot) else {
+            return;
+        };
         let ring = &self.codes[slot * self.memory..(slot + 1) * self.memory];
         let mut state = State::default();
         let mut newest = [0; 2];
@@ -295,7 +301,9 @@ impl Verdicts {
     }
 
     fn remember(&mut self, slot: Slot, code: Code) {
-        let place = &mut self.places[slot];
+        let Some(place) = self.places.get_mut(slot) else {
+            return;
+        };
         self.codes[slot * self.memory + place.next as usize] = code;
         place.next = (place.next + 1) % self.memory as u32;
         place.held = (place.held + 1).min(self.memory as u32);

@@ -255,8 +255,9 @@ const FORECAST_BYTES: usize = 100_000;
 /// Labels, rendered labels and bookkeeping of one series.
 const SERIES_BYTES: usize = 2_000;
 
-/// One wide series, all in: 24 slots of the day in two columns, envelope, labels, bookkeeping.
-const WIDE_SERIES_BYTES: usize = 2_500;
+/// One wide series beside its detectors, all in: 24 levels, verdict, labels, bookkeeping, its share of an answer and of
+/// an outcome. With four labels, an envelope and a z-score the process grows by 1,500.
+const WIDE_SERIES_BYTES: usize = 1_600;
 
 /// The size class in force, see [`SignalSettings::size_class`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

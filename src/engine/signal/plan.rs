@@ -179,7 +179,7 @@ impl Plan {
 
     pub(super) fn verdicts(&self) -> Verdicts {
         // A wide series has no epochs, so nothing of its judged past is kept.
-        let memory = if self.deep { self.epochs.refit } else { 1 };
+        let memory = if self.deep { self.epochs.refit } else { 0 };
         Verdicts::new(&self.alerting, &self.severity, self.grid, memory)
     }
 
