@@ -39,6 +39,7 @@ pub(super) fn measure(
     }
     rows.push(row("default, max", &|walk| Some(walk.greatest.clone())));
     rows.push(row("default, top 3", &|walk| Some(walk.top_mean.clone())));
+    rows.push(row("default, page", &|walk| Some(walk.paged.clone())));
     Ok(EntitySet {
         set: set.to_owned(),
         entities: entities.iter().map(|one| one.name.clone()).collect(),
@@ -120,13 +121,13 @@ impl<'a> Judge<'a> {
         delays.into_iter().flatten().collect()
     }
 
-    /// Verdicts that began on normal rows.
-    fn false_alarms(&self, shown: &Shown) -> usize {
+    /// Verdicts that began, and those of them that did on normal rows.
+    fn alarms(&self, shown: &Shown) -> (usize, usize) {
         let onsets = points::onsets(&shown.active);
         let judged = onsets[self.entity.judged..].iter().zip(self.labels);
-        judged
-            .filter(|(onset, anomalous)| **onset && !**anomalous)
-            .count()
+        let begun = judged.filter(|(onset, _)| **onset);
+        let wrong = begun.clone().filter(|(_, anomalous)| !**anomalous);
+        (begun.count(), wrong.count())
     }
 
     /// Weeks of normal rows.
@@ -153,7 +154,8 @@ fn row(name: &str, judges: &[Judge<'_>], shown: Option<Vec<Shown>>) -> EntityRow
     let delays: Vec<i64> = each()
         .flat_map(|(judge, shown)| judge.delays(shown))
         .collect();
-    let alarms: usize = each().map(|(judge, shown)| judge.false_alarms(shown)).sum();
+    let alarms = each().map(|(judge, shown)| judge.alarms(shown));
+    let (alarms, wrong) = alarms.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     let weeks: f64 = judges.iter().map(Judge::normal_weeks).sum();
     EntityRow {
         name: name.to_owned(),
@@ -163,6 +165,7 @@ fn row(name: &str, judges: &[Judge<'_>], shown: Option<Vec<Shown>>) -> EntityRow
         f1_best: points::f1_best(&points),
         found: Some(delays.len()),
         median_delay_minutes: points::median_minutes(delays),
-        false_alarms_per_entity_per_week: Some(alarms as f64 / weeks),
+        false_alarms_per_entity_per_week: Some(wrong as f64 / weeks),
+        false_share: (alarms > 0).then(|| wrong as f64 / alarms as f64),
     }
 }

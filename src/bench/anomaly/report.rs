@@ -166,6 +166,8 @@ pub struct EntityRow {
     pub median_delay_minutes: Option<f64>,
     /// Verdicts that began on normal rows, per week of normal rows.
     pub false_alarms_per_entity_per_week: Option<f64>,
+    /// Those among all verdicts that began on judged rows; nothing where none did.
+    pub false_share: Option<f64>,
 }
 
 impl fmt::Display for Report {
@@ -294,7 +296,14 @@ impl fmt::Display for EntitySet {
         )?;
         let mut head = vec!["detector", "mean"];
         head.extend(self.entities.iter().map(String::as_str));
-        head.extend(["F1", "best F1", "found", "delay min", "false alarms/wk"]);
+        head.extend([
+            "F1",
+            "best F1",
+            "found",
+            "delay min",
+            "false alarms/wk",
+            "false share",
+        ]);
         let cells = |row: &EntityRow| {
             let mut cells = vec![row.name.clone(), known(row.vus_pr, 3)];
             cells.extend(row.vus_pr_by_entity.iter().map(|&value| known(value, 3)));
@@ -305,6 +314,7 @@ impl fmt::Display for EntitySet {
                     .map_or_else(|| ABSENT.to_owned(), |found| found.to_string()),
                 known(row.median_delay_minutes, 0),
                 known(row.false_alarms_per_entity_per_week, 2),
+                known(row.false_share, 2),
             ]);
             cells
         };
@@ -393,14 +403,15 @@ mod tests {
                     found: Some(7),
                     median_delay_minutes: Some(3.0),
                     false_alarms_per_entity_per_week: Some(12.345),
+                    false_share: Some(0.75),
                 },
             ],
         };
         let expected = "\
 SMD: 1 entities, 8 anomalous stretches; VUS-PR, mean and by entity
-detector       mean  machine-1-2     F1  best F1  found  delay min  false alarms/wk
-dbscan            -            -      -        -      -          -                -
-default, max  0.250        0.250  0.100    0.200      7          3            12.35
+detector       mean  machine-1-2     F1  best F1  found  delay min  false alarms/wk  false share
+dbscan            -            -      -        -      -          -                -            -
+default, max  0.250        0.250  0.100    0.200      7          3            12.35         0.75
 best published VUS-PR on machine-1-2: 0.438 (LSTMAD)
 ";
         assert_eq!(set.to_string(), expected);

@@ -10,7 +10,10 @@ use crate::{
     series::{Grid, Labels, Millis},
     source::{Matrix, SeriesSamples},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// What `/metrics` would have shown for each row.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -84,6 +87,8 @@ pub struct EntityWalk {
     pub greatest: Shown,
     /// The mean of the three greatest scores of its channels, judged as a panel judges.
     pub top_mean: Shown,
+    /// The share of its channels that are active; active where `AnomalyGroupActive` of `alerts/series.yml` fires.
+    pub paged: Shown,
     /// By panel detector, in the order given; `None` where it never had a score.
     pub panels: Vec<Option<Shown>>,
 }
@@ -122,6 +127,7 @@ pub fn entity(
     }
     let mut greatest = Shown::blank(times.len());
     let mut top_mean = TopMean::new(settings, grid, times.len());
+    let mut page = Page::new(grid, times.len());
     let mut span = Vec::new();
     for track in &mut tracks {
         span = track.start(&rows)?;
@@ -142,6 +148,8 @@ pub fn entity(
             .filter(|score| score.is_finite())
             .collect();
         top_mean.step(at, row, &scores);
+        let active = outcomes.iter().filter(|one| one.counts.active > 0).count();
+        page.step(row, active as f32 / outcomes.len() as f32);
         if let Some(row) = row {
             let score = scores.iter().copied().fold(f32::NAN, f32::max);
             let active = outcomes.iter().any(|outcome| outcome.counts.active > 0);
@@ -151,6 +159,7 @@ pub fn entity(
     Ok(EntityWalk {
         greatest,
         top_mean: top_mean.shown,
+        paged: page.shown,
         panels: panels.into_iter().map(PanelTrack::end).collect(),
     })
 }
@@ -273,6 +282,42 @@ impl TopMean {
     }
 }
 
+/// The page on a group: half of it is active, as a mean over five minutes, and that for five minutes.
+struct Page {
+    /// Of the newest grid times.
+    shares: VecDeque<f32>,
+    over: usize,
+    span: usize,
+    shown: Shown,
+}
+
+impl Page {
+    const RATIO: f32 = 0.5;
+    const SPAN: Millis = 300_000;
+
+    fn new(grid: Grid, rows: usize) -> Self {
+        Self {
+            shares: VecDeque::new(),
+            over: 0,
+            span: grid.steps(Self::SPAN).max(1),
+            shown: Shown::blank(rows),
+        }
+    }
+
+    fn step(&mut self, row: Option<usize>, share: f32) {
+        self.shares.push_back(share);
+        if self.shares.len() > self.span {
+            self.shares.pop_front();
+        }
+        let mean = self.shares.iter().sum::<f32>() / self.shares.len() as f32;
+        self.over = if mean > Self::RATIO { self.over + 1 } else { 0 };
+        if let Some(row) = row {
+            // It has been pending for as long when it fires.
+            self.shown.put(row, mean, self.over > self.span);
+        }
+    }
+}
+
 /// The row that each grid time sees: the newest of the step that ends with it, as sources read it.
 fn on_grid(grid: Grid, times: &[Millis]) -> BTreeMap<Millis, usize> {
     let snapped = |time: Millis| grid.floor(time - 1) + grid.step();
@@ -386,6 +431,8 @@ mod tests {
         assert_eq!(walk.greatest.scores[899], alone.shown.scores[899]);
         assert!(walk.greatest.active[899]);
         assert!(walk.top_mean.scores[899] < walk.greatest.scores[899]);
+        assert_eq!(walk.paged.scores[899], 0.25);
+        assert!(!walk.paged.active.contains(&true), "one of four is no page");
         assert_eq!(walk.panels.len(), panel_detectors().len());
     }
 
