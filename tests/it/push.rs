@@ -1,6 +1,7 @@
 //! Alerts without a Prometheus: forethought sends them to a real Alertmanager, which groups, silences and
 //! ends them as the shipped example says.
 
+use crate::live::metrics_of_alerts;
 use crate::support::{
     eventually,
     fake::document_of,
@@ -217,6 +218,16 @@ fn an_anomaly_is_pushed_once_by_two_replicas_and_ends() {
                 told => Err(told.to_string()),
             }
         });
+    }
+    // What the shipped alert on pushing uses is there.
+    let exposed = one.metrics().unwrap();
+    let used = metrics_of_alerts().into_iter();
+    let used: Vec<String> = used
+        .filter(|name| name.starts_with("forethought_alertmanager_"))
+        .collect();
+    assert!(!used.is_empty());
+    for name in used {
+        assert!(exposed.families().contains(&name.as_str()), "{name}");
     }
     throughout("one alert of each", 3, || {
         match (
