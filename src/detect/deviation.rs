@@ -148,6 +148,10 @@ impl Detector for Lagged<Channels> {
         self.step(batch, out);
     }
 
+    fn prepare(&mut self) -> bool {
+        self.prepare()
+    }
+
     fn heap_bytes(&self) -> usize {
         self.heap_bytes()
     }

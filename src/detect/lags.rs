@@ -87,6 +87,11 @@ impl<L: Learner> Lagged<L> {
         }
     }
 
+    /// See [`super::Detector::prepare`].
+    pub(super) fn prepare(&mut self) -> bool {
+        self.vectors.prepare_one()
+    }
+
     /// See [`super::Detector::heap_bytes`].
     pub(super) fn heap_bytes(&self) -> usize {
         self.vectors.bytes() + self.recent.capacity() * size_of::<Recent>()

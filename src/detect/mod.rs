@@ -98,6 +98,11 @@ pub trait Detector: Copied + Send + std::fmt::Debug {
     fn peers(&self, _slot: Slot) -> Option<Peers<'_>> {
         None
     }
+    /// Does a piece of what the next step will need if it follows at once; `false` where nothing is left. It only
+    /// takes work off the step: scores are the same without.
+    fn prepare(&mut self) -> bool {
+        false
+    }
     /// Bytes of state, all series together.
     fn heap_bytes(&self) -> usize;
 }
@@ -164,6 +169,11 @@ pub trait PanelDetector: Send + std::fmt::Debug {
     /// Where the peers of an entity were at the newest step, as [`Detector::peers`].
     fn peers(&self, _slot: Slot) -> Option<Peers<'_>> {
         None
+    }
+    /// Does a piece of what the next step will need if it follows at once; `false` where nothing is left. It only
+    /// takes work off the step: scores are the same without.
+    fn prepare(&mut self) -> bool {
+        false
     }
     /// Bytes of state, all entities together.
     fn heap_bytes(&self) -> usize;

@@ -173,6 +173,10 @@ impl Detector for Lagged<Support> {
         self.step(batch, out);
     }
 
+    fn prepare(&mut self) -> bool {
+        self.prepare()
+    }
+
     fn heap_bytes(&self) -> usize {
         self.heap_bytes()
     }

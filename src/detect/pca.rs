@@ -238,6 +238,10 @@ impl Detector for Lagged<Components> {
         self.step(batch, out);
     }
 
+    fn prepare(&mut self) -> bool {
+        self.prepare()
+    }
+
     fn heap_bytes(&self) -> usize {
         self.heap_bytes()
     }

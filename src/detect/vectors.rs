@@ -170,8 +170,19 @@ struct Entity<M> {
     /// The turn in which it was learned last, and what.
     turn: Option<i64>,
     model: Option<Known<M>>,
+    /// What the next vector will be judged by, where that begins a turn.
+    prepared: Option<Prepared<M>>,
     /// The newest vector, as it was rated; empty where it was not.
     rated: Vec<f32>,
+}
+
+/// A model that was learned before the vector came with which its turn begins.
+#[derive(Debug, Clone)]
+struct Prepared<M> {
+    /// Grid index of that vector.
+    index: i64,
+    /// Nothing where learning did not come to its end.
+    learned: Option<Option<Known<M>>>,
 }
 
 /// A model, with the rates it gives.
@@ -200,6 +211,7 @@ impl<M> Entity<M> {
             newest: None,
             turn: None,
             model: None,
+            prepared: None,
             rated: Vec::new(),
         }
     }
@@ -230,7 +242,7 @@ impl<M> Entity<M> {
         &mut self.ring[place * self.channels..][..self.channels]
     }
 
-    /// The vectors of the window, the newest last.
+    /// The vectors of the window before `index`, the newest last.
     fn rows(&self, index: i64) -> impl Iterator<Item = &[f32]> + Clone {
         let channels = self.channels.max(1);
         let window = (self.ring.len() / channels).max(1) as i64;
@@ -239,7 +251,8 @@ impl<M> Entity<M> {
         let rows = older
             .chunks_exact(channels)
             .chain(newer.chunks_exact(channels));
-        rows.filter(|row| row.first() != Some(&NO_ROW))
+        rows.take(window as usize - 1)
+            .filter(|row| row.first() != Some(&NO_ROW))
     }
 }
 
@@ -299,7 +312,12 @@ impl<L: Learner> Vectors<L> {
         let turn = (index - entity.offset).div_euclid(self.spans.turn);
         if entity.turn != Some(turn) {
             entity.turn = Some(turn);
-            entity.model = learn(&self.learner, entity, index, turn, self.spans.calm);
+            let prepared = entity.prepared.take();
+            let prepared = prepared.filter(|prepared| prepared.index == index);
+            entity.model = match prepared.and_then(|prepared| prepared.learned) {
+                Some(learned) => learned,
+                None => learn(&self.learner, entity, index, turn, self.spans.calm),
+            };
         }
         self.row.clear();
         self.row
@@ -322,6 +340,41 @@ impl<L: Learner> Vectors<L> {
             .for_each(|value| *value = or_ordinary(*value));
         entity.rated.extend_from_slice(&self.row);
         known.score(self.learner.rate(&known.model, &self.row), self.spans.calm)
+    }
+
+    /// Learns one entity whose turn begins with its next vector; `false` where there is none. What that turn is
+    /// judged by depends on earlier vectors only, so nothing changes but when the work is done.
+    pub(super) fn prepare_one(&mut self) -> bool {
+        let Spans {
+            turn: steps, calm, ..
+        } = self.spans;
+        let due = |entity: &Entity<L::Model>| {
+            let next = entity.newest? + 1;
+            let turn = (next - entity.offset).div_euclid(steps);
+            let done = entity
+                .prepared
+                .as_ref()
+                .is_some_and(|one| one.index == next);
+            (entity.turn != Some(turn) && !done).then_some((next, turn))
+        };
+        let found = self
+            .entities
+            .iter_mut()
+            .find_map(|entity| Some((due(entity)?, entity)));
+        let Some(((index, turn), entity)) = found else {
+            return false;
+        };
+        // Noted before: what panics is not tried again until it must be.
+        entity.prepared = Some(Prepared {
+            index,
+            learned: None,
+        });
+        let learned = learn(&self.learner, entity, index, turn, calm);
+        entity.prepared = Some(Prepared {
+            index,
+            learned: Some(learned),
+        });
+        true
     }
 
     /// See [`PanelDetector::heap_bytes`].
@@ -439,6 +492,10 @@ impl<L: Learner> PanelDetector for Vectors<L> {
             let row = batch.channels.iter().map(|channel| channel[at]);
             out[at] = self.score(slot, index, row);
         }
+    }
+
+    fn prepare(&mut self) -> bool {
+        self.prepare_one()
     }
 
     fn attribution(&self, slot: Slot) -> Vec<f32> {

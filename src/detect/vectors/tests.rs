@@ -210,3 +210,32 @@ fn no_step_learns_many_entities_anew() {
     assert_eq!(each[250..].iter().sum::<usize>(), ENTITIES);
     assert!(each[250..].iter().all(|&learned| learned <= 8), "{each:?}");
 }
+
+#[test]
+fn what_is_prepared_is_not_learned_in_a_step_and_changes_no_score() {
+    let learned = Counting(std::sync::Arc::default());
+    let count = || learned.0.load(std::sync::atomic::Ordering::Relaxed);
+    let mut vectors = Vectors::new(learned.clone(), grid(), 1_125, Calm::PANEL);
+    vectors.make_room(1);
+    for index in 0..500 {
+        let before = count();
+        vectors.score(0, index, [0.5].into_iter());
+        // Of the first vectors there is nothing to learn yet.
+        assert_eq!(count(), before, "at {index}");
+        while vectors.prepare_one() {}
+    }
+    assert_eq!(count(), 4);
+
+    for (mut prepared, mut plain) in detectors().into_iter().zip(detectors()) {
+        for index in 0..900 {
+            // With a gap, after which what was prepared is of no use.
+            if (400..=450).contains(&index) {
+                continue;
+            }
+            let row = row(index, 5);
+            let scores = [&mut prepared, &mut plain].map(|one| step(one.as_mut(), index, &row));
+            assert_eq!(scores[0].to_bits(), scores[1].to_bits(), "{}", plain.kind());
+            while prepared.prepare() {}
+        }
+    }
+}

@@ -55,6 +55,10 @@ pub trait EvaluatePanel: Send + std::fmt::Debug {
     fn memory(&self) -> usize;
     /// Evaluates one grid time; `inputs` are the outcomes of the signals that were in time.
     fn advance(&mut self, at: Millis, inputs: &[Arc<Outcome>], mode: Mode) -> Outcome;
+    /// Does a piece of what the next grid time will need; `false` where nothing is left.
+    fn prepare(&mut self) -> bool {
+        false
+    }
 }
 
 impl EvaluateSignal for SignalUnit {
@@ -90,6 +94,10 @@ impl EvaluatePanel for PanelUnit {
 
     fn advance(&mut self, at: Millis, inputs: &[Arc<Outcome>], mode: Mode) -> Outcome {
         self.advance(at, inputs, mode)
+    }
+
+    fn prepare(&mut self) -> bool {
+        self.prepare()
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     EvaluatePanel, Fed, MakePanel,
     desk::Desk,
     join::{Join, Ready},
+    signal::SHORT_TURN,
 };
 use crate::{
     engine::{
@@ -93,13 +94,19 @@ impl PanelTask {
         receiver: &mut mpsc::Receiver<Fed>,
         began: Instant,
     ) -> End {
+        let mut prepared = false;
         loop {
             let ready = self.ready(join, began);
-            if !ready.is_empty() {
-                unit = match self.evaluate(unit, ready).await {
-                    Ok(unit) => unit,
-                    Err(panic) => return End::Panicked(panic.to_string()),
-                };
+            let done = match ready.is_empty() {
+                false => self.evaluate(unit, ready).await.map(|unit| (unit, false)),
+                true if !prepared => self.prepare(unit).await,
+                true => Ok((unit, true)),
+            };
+            (unit, prepared) = match done {
+                Ok(done) => done,
+                Err(panic) => return End::Panicked(panic.to_string()),
+            };
+            if !prepared {
                 continue;
             }
             self.say_who_is_missing(join);
@@ -165,6 +172,20 @@ impl PanelTask {
             self.desk.publish(Arc::clone(newest), took);
         }
         Ok(unit)
+    }
+
+    /// A short turn of what the next grid time will need; whether nothing is left of it.
+    async fn prepare(&self, unit: Unit) -> Result<(Unit, bool), Panicked> {
+        let work = |unit: &mut Unit| {
+            let began = Instant::now();
+            while unit.prepare() {
+                if began.elapsed() >= SHORT_TURN {
+                    return false;
+                }
+            }
+            true
+        };
+        self.pool.run(unit, work).await
     }
 
     fn say_who_is_missing(&self, join: &Join) {

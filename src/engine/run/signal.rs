@@ -35,7 +35,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// Work of one turn in the pool. Then others have theirs, and a shutdown is noticed.
 const TURN: Duration = Duration::from_millis(250);
 /// Work of one turn between the ticks: a tick that becomes due meanwhile waits for it.
-const SHORT_TURN: Duration = Duration::from_millis(25);
+pub(super) const SHORT_TURN: Duration = Duration::from_millis(25);
 /// Most grid times of one turn: their outcomes are held at once.
 const TURN_SLOTS: usize = 64;
 /// Share of a backfill's progress that is reading; the rest is replaying.

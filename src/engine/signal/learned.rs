@@ -106,6 +106,13 @@ impl Learned {
         }
     }
 
+    /// Does a piece of what the next step will need; `false` where nothing is left. What panics here will again in
+    /// its step, where it is counted.
+    pub(super) fn prepare(&mut self) -> bool {
+        let mut detectors = self.detectors.iter_mut();
+        detectors.any(|(_, detector)| guarded(|| detector.inner.prepare()).unwrap_or(false))
+    }
+
     /// Derives one series from its past: learns the baseline, then walks the past.
     pub(super) fn derive(&mut self, slot: Slot, past: &Past<'_>, panics: &mut Vec<&'static str>) {
         self.fit(slot, past, panics);

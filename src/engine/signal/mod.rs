@@ -183,7 +183,14 @@ impl SignalUnit {
         let unfinished = self.shards.iter_mut().filter(|shard| shard.is_unfinished());
         let mut some: Vec<&mut Shard> = unfinished.take(rayon::current_num_threads()).collect();
         some.par_iter_mut().for_each(|shard| shard.refit_a_piece());
-        !some.is_empty()
+        if !some.is_empty() {
+            return true;
+        }
+        let prepared = self
+            .shards
+            .par_iter_mut()
+            .map(|shard| shard.learned.prepare());
+        prepared.reduce(|| false, |one, other| one | other)
     }
 
     /// Bytes of state, labels and windows included.
