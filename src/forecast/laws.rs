@@ -2,6 +2,7 @@
 
 use super::{
     Forecaster, Forecasts, Interval, KINDS, ModelFiles, ModelSettings, Models, Settings, auto,
+    drift, theta,
 };
 use crate::series::{Grid, Millis, Past, Slot, Span, Zone};
 use proptest::prelude::*;
@@ -61,6 +62,24 @@ fn fresh(slots: usize) -> Forecasts {
     forecasts
 }
 
+/// What `auto` leaves out and what needs no file.
+fn others() -> Vec<ModelSettings> {
+    vec![
+        ModelSettings::Drift(drift::Settings::default()),
+        ModelSettings::Theta(theta::Settings::default()),
+    ]
+}
+
+fn alone(model: &ModelSettings, slots: usize) -> Forecasts {
+    let settings = Settings {
+        models: Models::Given(vec![model.clone()]),
+        ..settings()
+    };
+    let mut forecasts = Forecasts::build(&settings, grid(), &ModelFiles::new()).unwrap();
+    forecasts.grow(slots);
+    forecasts
+}
+
 fn bits(intervals: &[Interval]) -> Vec<[u32; 3]> {
     let bits =
         |interval: &Interval| [interval.expected, interval.lower, interval.upper].map(f32::to_bits);
@@ -70,7 +89,7 @@ fn bits(intervals: &[Interval]) -> Vec<[u32; 3]> {
 #[test]
 fn the_list_is_sorted_and_names_are_their_kinds() {
     assert!(KINDS.is_sorted());
-    for model in auto() {
+    for model in auto().into_iter().chain(others()) {
         let built = model.build(grid(), &[1], &ModelFiles::new()).unwrap();
         assert_eq!(built.kind(), model.kind());
         assert!(KINDS.contains(&built.kind()));
@@ -191,9 +210,36 @@ fn carried_on_equals_fitted_later() {
 }
 
 #[test]
+fn what_auto_leaves_out_is_exchanged_and_evicted_whole() {
+    let (one, other) = (series(2, 7), series(3, 7));
+    let zone = Zone::default();
+    for model in others() {
+        let restarted = run(&mut alone(&model, 1), 0, &one, 6 * DAY);
+        let mut used = alone(&model, 3);
+        run(&mut used, 0, &other, 5 * DAY);
+        used.evict(0);
+        used.rebuild(0, &past(&one, 6 * DAY, &zone));
+        used.rebuild(2, &past(&other, 6 * DAY, &zone));
+        used.swap(0, 2);
+        for index in 6 * DAY + 1..7 * DAY {
+            used.step(index as i64 * STEP, &[2, 0], &[one[index], other[index]]);
+        }
+        let mut out = vec![Interval::ABSENT; 3];
+        used.intervals(&[2], &mut out);
+        assert_eq!(bits(&out), bits(&restarted), "{}", model.kind());
+        assert!(out[2].expected.is_finite(), "{}", model.kind());
+        assert_eq!(used.model(2, 0), Some(model.kind()));
+    }
+}
+
+#[test]
 fn a_constant_series_stays_what_it_is() {
     for constant in [0.0_f32, 7.0, -3e9] {
-        let out = run(&mut fresh(1), 0, &vec![constant; 6 * DAY], 5 * DAY);
+        let values = vec![constant; 6 * DAY];
+        let mut out = run(&mut fresh(1), 0, &values, 5 * DAY);
+        for model in others() {
+            out.extend(run(&mut alone(&model, 1), 0, &values, 5 * DAY));
+        }
         for interval in out {
             let near = |value: f32| (value - constant).abs() <= constant.abs() * 1e-5 + 1e-6;
             assert!(near(interval.expected), "{constant}: {interval:?}");
@@ -286,6 +332,22 @@ proptest! {
         }
     }
 
+    /// As above, of what `auto` leaves out: where seasons are factors too.
+    #[test]
+    fn scaling_scales_what_auto_leaves_out(seed in 0_u64..1_000, power in -12_i32..12) {
+        let factor = 2.0_f32.powi(power);
+        let values = series(seed, 5);
+        let scaled: Vec<f32> = values.iter().map(|value| value * factor).collect();
+        for model in others() {
+            let one = run(&mut alone(&model, 1), 0, &values, 5 * DAY - 20);
+            let other = run(&mut alone(&model, 1), 0, &scaled, 5 * DAY - 20);
+            for (one, other) in one.iter().zip(&other) {
+                let difference = (one.expected * factor - other.expected).abs();
+                prop_assert!(difference < 1e-2 * factor, "{} {one:?} {other:?}", model.kind());
+            }
+        }
+    }
+
     /// Values in eighths, so that the shifted series holds the same differences exactly. Choices
     /// between near equals may still fall the other way by rounding, within the noise.
     #[test]
@@ -314,7 +376,10 @@ proptest! {
             let to = (from + length).min(values.len());
             values[from..to].fill(f32::NAN);
         }
-        let out = run(&mut fresh(1), 0, &values, 5 * DAY);
+        let mut out = run(&mut fresh(1), 0, &values, 5 * DAY);
+        for model in others() {
+            out.extend(run(&mut alone(&model, 1), 0, &values, 5 * DAY));
+        }
         for interval in out.iter().filter(|interval| interval.expected.is_finite()) {
             prop_assert!((60.0..140.0).contains(&interval.expected), "{interval:?}");
             prop_assert!(interval.lower > 28.0 && interval.upper < 172.0, "{interval:?}");

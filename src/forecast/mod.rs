@@ -7,6 +7,7 @@
 mod calibration;
 mod choice;
 mod conformal;
+mod drift;
 mod ets;
 mod last_value;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod seasonal_naive;
 mod selection;
 mod settings;
 mod smoothing;
+mod theta;
 mod track;
 #[cfg(test)]
 mod trial;
@@ -129,12 +131,14 @@ macro_rules! kinds {
 }
 
 kinds! {
+    drift => Drift,
     ets => Ets,
     last_value => LastValue,
     mstl_ets => MstlEts,
     onnx => Onnx,
     seasonal_mean => SeasonalMean,
     seasonal_naive => SeasonalNaive,
+    theta => Theta,
 }
 
 impl ModelSettings {
