@@ -16,7 +16,7 @@ use super::{
     vectors::{Calm, Learner, Reach, Rows, Vectors},
 };
 use crate::{
-    series::{Grid, Slot},
+    series::{Grid, Labels, Slot},
     stats::robust,
 };
 use serde::Deserialize;
@@ -134,6 +134,10 @@ impl Detector for Lagged<Channels> {
 
     fn grow(&mut self, slots: usize) {
         self.grow(slots);
+    }
+
+    fn assign(&mut self, slot: Slot, labels: &Labels) {
+        self.assign(slot, labels);
     }
 
     fn reset(&mut self, slot: Slot) {

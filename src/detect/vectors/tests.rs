@@ -1,7 +1,11 @@
 //! What holds for every detector over the channels of an entity.
 
 use super::*;
-use crate::{detect, series::Millis};
+use crate::{
+    baseline::Band,
+    detect::{self, Batch},
+    series::Millis,
+};
 
 const STEP: Millis = 60_000;
 const MEMORY: usize = 450;
@@ -209,6 +213,39 @@ fn no_step_learns_many_entities_anew() {
     // A turn is 125 steps, so two of 256 on average; all at once it would be 256.
     assert_eq!(each[250..].iter().sum::<usize>(), ENTITIES);
     assert!(each[250..].iter().all(|&learned| learned <= 8), "{each:?}");
+}
+
+/// Otherwise all series of a signal would be learned at the same step.
+#[test]
+fn when_a_single_series_is_learned_follows_from_its_labels() {
+    for kind in ["deviation", "one_class_svm", "pca"] {
+        let text = format!("{{{kind:?}: {{}}}}");
+        let settings: detect::Settings = serde_json::from_str(&text).unwrap();
+        let mut detector = settings.build(grid());
+        detector.grow(2);
+        for (slot, name) in ["one", "another"].into_iter().enumerate() {
+            detector.assign(slot, &Labels::new([("pod", name)]).unwrap());
+        }
+        let band = Band {
+            expected: 0.0,
+            lower: -3.0,
+            upper: 3.0,
+            scale: 1.0,
+        };
+        let apart = (0..600).any(|index| {
+            let value = row(index, 1)[0];
+            let mut out = [0.0; 2];
+            let batch = Batch {
+                at: index * STEP,
+                slots: &[0, 1],
+                values: &[value; 2],
+                bands: &[band; 2],
+            };
+            detector.step(&batch, &mut out);
+            out[0].to_bits() != out[1].to_bits()
+        });
+        assert!(apart, "{kind}");
+    }
 }
 
 #[test]
