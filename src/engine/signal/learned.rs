@@ -409,37 +409,72 @@ mod tests {
         values
     }
 
-    #[test]
-    fn the_walk_over_the_past_holds_back_what_the_live_step_does() {
-        let settings: SignalSettings = serde_yaml::from_str("{name: load, query: up}").unwrap();
-        let plan = Plan::new(&settings, &UnitOptions::default(), &ModelFiles::new()).unwrap();
-        let (plan, values) = (Arc::new(plan), outage());
-        let (known, rest) = values.split_at(1_000);
-        let derived = || {
-            let mut learned = Learned::new(&plan);
-            learned.grow(1);
-            let past = plan.past(999 * 60_000, known, &[]);
-            learned.derive(0, &past, &mut Vec::new());
-            learned
-        };
-        let (mut live, mut walked) = (derived(), derived());
-        let mut expected = Vec::new();
-        for (index, &value) in rest.iter().enumerate() {
+    fn plan(settings: &str) -> Arc<Plan> {
+        let settings: SignalSettings = serde_yaml::from_str(settings).unwrap();
+        let plan = Plan::new(&settings, &UnitOptions::default(), &ModelFiles::new());
+        Arc::new(plan.unwrap())
+    }
+
+    /// One series as it is after minute 999 of `values`.
+    fn derived(plan: &Arc<Plan>, values: &[f32]) -> Learned {
+        let mut learned = Learned::new(plan);
+        learned.grow(1);
+        let past = plan.past(999 * 60_000, &values[..1_000], &[]);
+        learned.derive(0, &past, &mut Vec::new());
+        learned
+    }
+
+    /// Lives through the rest of `values`; what was expected at each step.
+    fn live(learned: &mut Learned, values: &[f32]) -> Vec<f32> {
+        let step = |(index, &value): (usize, &f32)| {
             let mut columns = Columns {
                 slots: vec![0],
                 values: vec![value],
                 bands: vec![Band::UNKNOWN],
-                scores: vec![vec![f32::NAN]; plan.detectors.len()],
+                scores: vec![vec![f32::NAN]; learned.plan.detectors.len()],
                 ..Columns::default()
             };
-            assert!(live.step((1_000 + index as i64) * 60_000, &mut columns));
-            expected.push(columns.bands[0].expected);
-        }
-        walked.walk(0, 1_000 * 60_000, rest, &mut Vec::new());
-        let same = |learned: &Learned| format!("{:?} {:?}", learned.baseline, learned.restraint);
-        assert_eq!(same(&live), same(&walked));
+            assert!(learned.step((1_000 + index as i64) * 60_000, &mut columns));
+            columns.bands[0].expected
+        };
+        values[1_000..].iter().enumerate().map(step).collect()
+    }
+
+    /// Walks over the rest of `values`, as a process that starts later does.
+    fn walk(learned: &mut Learned, values: &[f32]) {
+        let begin = 1_000 * 60_000;
+        let exclusions = &Arc::clone(&learned.plan).exclusions;
+        let values = exclusions.learnable(begin, 60_000, &values[1_000..]);
+        learned.walk(0, begin, &values, &mut Vec::new());
+    }
+
+    fn held_back(learned: &Learned) -> String {
+        format!("{:?} {:?}", learned.baseline, learned.restraint)
+    }
+
+    #[test]
+    fn the_walk_over_the_past_holds_back_what_the_live_step_does() {
+        let (plan, values) = (plan("{name: load, query: up}"), outage());
+        let (mut lived, mut walked) = (derived(&plan, &values), derived(&plan, &values));
+        let expected = live(&mut lived, &values);
+        walk(&mut walked, &values);
+        assert_eq!(held_back(&lived), held_back(&walked));
         // Six hours at zero have moved what is expected by less than a hundredth.
         let (before, after) = (expected[430], expected[850]);
         assert!((before - after).abs() < 1.0, "{before} {after}");
+    }
+
+    /// The walk does not see what is left out of training, and the live step must not make anything of it.
+    #[test]
+    fn the_walk_agrees_where_the_way_back_is_left_out_of_training() {
+        let plan = plan(
+            "{name: load, query: up, exclude: [{from: 1970-01-02T06:02:00Z, to: 1970-01-02T06:20:00Z, for: [training]}]}",
+        );
+        let mut values = outage();
+        values[1_700..1_703].fill(f32::NAN);
+        let (mut lived, mut walked) = (derived(&plan, &values), derived(&plan, &values));
+        live(&mut lived, &values);
+        walk(&mut walked, &values);
+        assert_eq!(held_back(&lived), held_back(&walked));
     }
 }

@@ -259,7 +259,9 @@ impl Restraint {
             state.learned = state.learned.saturating_add(learned);
             let active = self.verdicts[index].active;
             state.hold(active, self.most);
-            if active && !inside(view.values[index], &view.bands[index]) {
+            let (value, band) = (view.values[index], &view.bands[index]);
+            // A value that is missing, or that the walk over the past will not see, was not outside.
+            if active && !view.blind && (value < band.lower || value > band.upper) {
                 state.back = WAY_BACK;
             } else {
                 state.back = state.back.saturating_sub(1);
