@@ -106,11 +106,9 @@ impl PanelTask {
                 Ok(done) => done,
                 Err(panic) => return End::Panicked(panic.to_string()),
             };
-            if !prepared {
-                continue;
-            }
             self.say_who_is_missing(join);
             tokio::select! {
+                biased;
                 fed = receiver.recv() => match fed {
                     Some(fed) => match join.ahead(self.clock.now()) {
                         Some(back) => return End::ClockBack { first: fed, back },
@@ -120,6 +118,8 @@ impl PanelTask {
                     None => pending().await,
                 },
                 () = self.until(join.deadline(), began) => {}
+                // What comes is taken in between two turns of preparing.
+                () = std::future::ready(()), if !prepared => {}
             }
         }
     }
