@@ -10,8 +10,9 @@
 //! | members | calibrated by |
 //! |---|---|
 //! | changepoint, forecast_residual, mad, quantile, seasonal, zscore | `tail`: distances the series reaches now and then raise its threshold |
-//! | envelope, isolation_forest, matrix_profile | `novelty`: distance outside the range of everything the series did before |
-//! | one_class_svm, pca, isolation_forest over a panel | a quantile of the rates of the entity's own past (`vectors`) |
+//! | autoencoder, envelope, isolation_forest, matrix_profile | `novelty`: distance outside the range of everything the series did before |
+//! | one_class_svm, isolation_forest over a panel, deviation and pca of a single series | a quantile of the rates of their own past (`vectors`) |
+//! | deviation and pca over a panel | the middle of the rates of their own past (`vectors`) |
 //! | dbscan | the peers: their spread, now and in the newest steps, is the unit. Its own past does not count: an instance that has always been unlike its peers would become ordinary |
 //!
 //! So the result is on that scale too: it is never above the greatest score of a member, nor below the least one.

@@ -3,8 +3,8 @@
 //! *When*: a panel of the signals of one host or service, the default there. An incident moves many channels at
 //! once, each perhaps no farther than it goes by itself now and then. It does not know which of them belong together:
 //! that is `pca`, which can stand beside it. On a single series the channels are its eight newest distances. *Cost*:
-//! about 4 bytes a channel for each of 1,000 vectors and entity; a step is a sum over the channels, and every 222
-//! steps the channels are measured anew. *Reference*: the sum over channels of how far each is in its own tail is
+//! about 4 bytes a channel for each of up to 1,778 vectors of an entity (1,000 of a single series); a step is a sum
+//! over the channels, and every 222 (125) steps the channels are measured anew. *Reference*: the sum over channels of how far each is in its own tail is
 //! that of Li, Zhao, Hu, Botta, Ionescu & Chen, "ECOD: unsupervised outlier detection using empirical cumulative
 //! distribution functions" (TKDE 2022); it adds up logarithms of probabilities, which end at the farthest vector
 //! seen, where this goes on.

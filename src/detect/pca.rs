@@ -3,8 +3,8 @@
 //! *When*: a panel of the signals of one host or service (up to 100), which rise and fall together: it sees
 //! an entity whose channels are ordinary one by one but do not fit each other. On a single series the vector is its
 //! eight newest distances from what was expected: an unusual course of some minutes. *Cost*: about 4 bytes a
-//! channel for each of 1,000 vectors and entity; a step multiplies the vector by the components, and every 222
-//! steps an entity is learned anew (the channels' square for each vector, and their cube). *Reference*: Shyu,
+//! channel for each of up to 1,778 vectors of an entity (1,000 of a single series); a step multiplies the vector by the
+//! components, and every 222 (125) steps it is learned anew (the channels' square for each vector, and their cube). *Reference*: Shyu,
 //! Chen, Sarinnapakorn & Chang, "A novel anomaly detection scheme based on principal component classifier"
 //! (ICDM 2003): the distance inside the main components (Mahalanobis) and the squared error of what they leave,
 //! each in units of its own variance.
