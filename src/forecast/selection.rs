@@ -177,6 +177,29 @@ impl Forecasts {
         }
     }
 
+    /// Quantiles of the future of one series: `out[h * levels.len() + l]` is the value that is not
+    /// exceeded at the `h`-th horizon with probability `levels[l]` (0 to 1), never falling with it; `NaN`
+    /// where nothing is published.
+    pub fn quantiles(&mut self, slot: Slot, levels: &[f32], out: &mut [f32]) {
+        self.ask(&[slot]);
+        let count = self.horizons.len();
+        for (h, row) in out.chunks_exact_mut(levels.len()).enumerate().take(count) {
+            let track = &self.tracks[slot * count + h];
+            let points = &self.scratch.points;
+            let expected = track
+                .choice
+                .map_or(f32::NAN, |choice| choice.of(|m| points[m * count + h]));
+            let steps = self.horizons[h] as i64;
+            let wall = self.wall.index(self.now[slot] + steps * self.grid.step());
+            let mut least = f32::NEG_INFINITY;
+            for (out, &level) in row.iter_mut().zip(levels) {
+                let value = track.quantile(track.bin(wall), expected, level);
+                least = least.max(value);
+                *out = if value.is_nan() { value } else { least };
+            }
+        }
+    }
+
     /// How far the forecasts of a series at the `h`-th horizon can be trusted; `None` before any came due.
     pub fn trust(&self, slot: Slot, h: usize) -> Option<Trust> {
         self.tracks[slot * self.horizons.len() + h].trust()
@@ -186,7 +209,7 @@ impl Forecasts {
     pub fn model(&self, slot: Slot, h: usize) -> Option<&'static str> {
         match self.tracks[slot * self.horizons.len() + h].choice? {
             Choice::One(member) => Some(self.members[member].kind()),
-            Choice::Mean(..) => Some("mean_of_two"),
+            Choice::Two(..) => Some("mean_of_two"),
         }
     }
 
