@@ -14,6 +14,9 @@ use crate::series::{Grid, Millis, Past, Slot, swap_rows};
 
 /// Origins aimed at in one calibration.
 const ORIGINS: usize = 512;
+/// How often members are fitted anew on the walk of a calibration: between live rebuilds little passes,
+/// and what they would have forecast with a much shorter past says little about now.
+const STAGES: usize = 4;
 /// Below this many values nothing is forecast.
 const LEAST_PAST: usize = 30;
 
@@ -255,9 +258,16 @@ impl Forecasts {
         for value in head.values {
             self.reaches[slot].see(*value);
         }
-        for index in head.values.len() - 1..past.values.len() {
+        let first = head.values.len();
+        let stage = calibrated.div_ceil(STAGES).max(1);
+        for index in first - 1..past.values.len() {
             let at = past.time(index);
-            if index >= head.values.len() {
+            if index > first && (index - first).is_multiple_of(stage) {
+                if let Some(known) = past.before(past.values.len() - index) {
+                    self.fit(slot, &known);
+                }
+            }
+            if index >= first {
                 let value = &past.values[index..=index];
                 self.reaches[slot].see(value[0]);
                 for member in &mut self.members {
