@@ -26,8 +26,6 @@ mod settings;
 mod smoothing;
 mod theta;
 mod track;
-#[cfg(test)]
-mod trial;
 mod wall;
 
 pub use crate::stats::network::ModelFiles;
