@@ -2,7 +2,7 @@
 
 use super::{
     Forecaster, Forecasts, Interval, KINDS, ModelFiles, ModelSettings, Models, Settings, auto,
-    drift, theta,
+    drift, harmonic, theta,
 };
 use crate::series::{Grid, Millis, Past, Slot, Span, Zone};
 use proptest::prelude::*;
@@ -66,6 +66,7 @@ fn fresh(slots: usize) -> Forecasts {
 fn others() -> Vec<ModelSettings> {
     vec![
         ModelSettings::Drift(drift::Settings::default()),
+        ModelSettings::Harmonic(harmonic::Settings::default()),
         ModelSettings::Theta(theta::Settings::default()),
     ]
 }

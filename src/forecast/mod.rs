@@ -9,13 +9,17 @@ mod choice;
 mod conformal;
 mod drift;
 mod ets;
+mod harmonic;
 mod last_value;
 #[cfg(test)]
 mod laws;
+mod linear;
 mod mstl_ets;
 mod onnx;
 mod profile;
 mod reach;
+#[cfg(test)]
+mod reference;
 mod scale;
 mod seasonal_mean;
 mod seasonal_naive;
@@ -133,6 +137,7 @@ macro_rules! kinds {
 kinds! {
     drift => Drift,
     ets => Ets,
+    harmonic => Harmonic,
     last_value => LastValue,
     mstl_ets => MstlEts,
     onnx => Onnx,
