@@ -4,6 +4,7 @@
 //! (invariant 6). State is columnar: one instance owns every series of a shard. [`Forecasts`] runs the
 //! configured forecasters, chooses among them per series and horizon, and puts intervals around them.
 
+mod arima;
 mod calibration;
 mod choice;
 mod conformal;
@@ -135,6 +136,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    arima => Arima,
     drift => Drift,
     ets => Ets,
     harmonic => Harmonic,

@@ -4,7 +4,7 @@
 //! minutes, the errors over the path of the next 15 minutes, hour and day. The origin is the first time that is
 //! forecast; MASE is the mean absolute error over that of repeating the day before, in the history given.
 
-use super::{ModelFiles, ModelSettings, harmonic};
+use super::{ModelFiles, ModelSettings, arima, harmonic};
 use crate::{
     series::{Grid, Millis, Past, Zone},
     stats::season,
@@ -251,7 +251,10 @@ fn members_beat_the_reference_on_its_windows() {
     for (model, errors) in &models {
         println!("{model:<16} {errors:.3?}");
     }
-    let members = [ModelSettings::Harmonic(harmonic::Settings::default())];
+    let members = [
+        ModelSettings::Arima(arima::Settings::default()),
+        ModelSettings::Harmonic(harmonic::Settings::default()),
+    ];
     for member in members {
         let (errors, fit) = measure(&member, &windows, &series);
         println!(

@@ -33,7 +33,7 @@ const CLIP: f32 = 2.5;
 const WEEKEND: [usize; 2] = [2, 3];
 
 /// Expected departure from the level over the longest season; `None` where no season shows twice.
-pub(super) fn course(past: &Past<'_>, wall: &mut Wall) -> Option<Profile> {
+pub(in crate::forecast) fn course(past: &Past<'_>, wall: &mut Wall) -> Option<Profile> {
     let coarse = coarseness(past, MOST_COARSE)?;
     let (first, values) = average(past, coarse, wall);
     let seasons = coarse_seasons(past, coarse, values.len());

@@ -15,6 +15,8 @@ mod course;
 mod direct;
 mod echo;
 
+pub(super) use course::course;
+
 use super::{Forecaster, ModelFiles, profile::Profile, wall::Wall};
 use crate::series::{Grid, Millis, Past, Slot};
 use direct::{Direct, State};
@@ -89,7 +91,7 @@ impl Harmonic {
             return None;
         }
         self.wall.set_zone(past.zone);
-        let profile = course::course(past, &mut self.wall);
+        let profile = course(past, &mut self.wall);
         let rests: Vec<f64> = past
             .values
             .iter()
