@@ -2,7 +2,7 @@
 
 use super::{
     Forecaster, Forecasts, Interval, KINDS, ModelFiles, ModelSettings, Models, Settings, arima,
-    auto, drift, harmonic, theta,
+    auto, drift, harmonic, prophet, theta,
 };
 use crate::series::{Grid, Millis, Past, Slot, Span, Zone};
 use proptest::prelude::*;
@@ -68,6 +68,7 @@ fn others() -> Vec<ModelSettings> {
         ModelSettings::Arima(arima::Settings::default()),
         ModelSettings::Drift(drift::Settings::default()),
         ModelSettings::Harmonic(harmonic::Settings::default()),
+        ModelSettings::Prophet(prophet::Settings::default()),
         ModelSettings::Theta(theta::Settings::default()),
     ]
 }

@@ -18,6 +18,7 @@ mod linear;
 mod mstl_ets;
 mod onnx;
 mod profile;
+mod prophet;
 mod reach;
 #[cfg(test)]
 mod reference;
@@ -143,6 +144,7 @@ kinds! {
     last_value => LastValue,
     mstl_ets => MstlEts,
     onnx => Onnx,
+    prophet => Prophet,
     seasonal_mean => SeasonalMean,
     seasonal_naive => SeasonalNaive,
     theta => Theta,
