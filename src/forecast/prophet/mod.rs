@@ -256,8 +256,8 @@ mod tests {
         let mut carried = prophet();
         assert!(learn(&mut carried, &values[..18 * DAY]));
         let expected = ahead(&carried, &[2 * DAY + 1, 2 * DAY + 7]);
-        for hour in 18 * DAY..20 * DAY {
-            carried.extend(hour as i64 * HOUR, &[0], &[values[hour] + 100.0]);
+        for (hour, value) in values.iter().enumerate().skip(18 * DAY) {
+            carried.extend(hour as i64 * HOUR, &[0], &[value + 100.0]);
         }
         assert_eq!(ahead(&carried, &[1, 7]), expected);
         let mut fresh = prophet();
