@@ -11,6 +11,8 @@ mod conformal;
 mod drift;
 mod ets;
 mod harmonic;
+mod lag_regression;
+mod lags;
 mod last_value;
 #[cfg(test)]
 mod laws;
@@ -141,6 +143,7 @@ kinds! {
     drift => Drift,
     ets => Ets,
     harmonic => Harmonic,
+    lag_regression => LagRegression,
     last_value => LastValue,
     mstl_ets => MstlEts,
     onnx => Onnx,
@@ -168,5 +171,6 @@ fn auto() -> Vec<ModelSettings> {
         ModelSettings::SeasonalNaive(seasonal_naive::Settings::default()),
         ModelSettings::Ets(ets::Settings::default()),
         ModelSettings::MstlEts(mstl_ets::Settings::default()),
+        ModelSettings::LagRegression(lag_regression::Settings::default()),
     ]
 }
