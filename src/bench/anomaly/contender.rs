@@ -114,6 +114,19 @@ pub(super) fn panel(
     }
 }
 
+/// A panel over `signals` that names no detectors, with the alert hygiene of `signal`.
+pub(super) fn panel_by_default(signals: Vec<String>, signal: &SignalSettings) -> PanelSettings {
+    PanelSettings {
+        name: DEFAULT.to_owned(),
+        signals,
+        on: vec![ENTITY.to_owned()],
+        detectors: detect::defaults_of_panels(),
+        combine: detect::Combine::default(),
+        alerting: signal.alerting.clone(),
+        severity: signal.severity.clone(),
+    }
+}
+
 /// Every kind with its default settings; one that must be told something has none and is left out.
 fn kinds() -> Vec<detect::Settings> {
     let default = |kind: &&str| serde_json::from_str(&format!("{{{kind:?}: {{}}}}")).ok();
