@@ -75,6 +75,13 @@ pub fn default(shared: &SignalSettings) -> Contender {
     }
 }
 
+/// The default configuration but for its detectors.
+pub(super) fn of_detectors(shared: &SignalSettings, detectors: Vec<detect::Settings>) -> Contender {
+    let mut contender = default(shared);
+    contender.settings.detectors = Some(detectors);
+    contender
+}
+
 /// Every detector that judges a panel, as it is by default.
 pub fn panel_detectors() -> Vec<detect::Settings> {
     kinds().into_iter().filter(judges_panels).collect()
