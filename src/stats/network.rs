@@ -309,6 +309,10 @@ mod tests {
     const AUTOENCODER: &[u8] = include_bytes!("../detect/autoencoder/default.onnx");
 
     /// The time of arithmetic whose steps need not wait for one another; the shortest of many.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what the processor does is timed"
+    )]
     fn arithmetic() -> Duration {
         let once = || {
             let start = Instant::now();
