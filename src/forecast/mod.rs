@@ -172,7 +172,6 @@ fn auto() -> Vec<ModelSettings> {
         }),
         ModelSettings::Theta(theta::Settings::default()),
         ModelSettings::Ets(ets::Settings::default()),
-        ModelSettings::MstlEts(mstl_ets::Settings::default()),
         ModelSettings::LagRegression(lag_regression::Settings::default()),
         ModelSettings::Harmonic(harmonic::Settings::default()),
         ModelSettings::Arima(arima::Settings::default()),
