@@ -32,6 +32,7 @@ mod settings;
 mod smoothing;
 mod theta;
 mod track;
+mod trees;
 #[cfg(test)]
 mod trial;
 mod wall;
@@ -151,6 +152,7 @@ kinds! {
     seasonal_mean => SeasonalMean,
     seasonal_naive => SeasonalNaive,
     theta => Theta,
+    trees => Trees,
 }
 
 impl ModelSettings {
