@@ -33,8 +33,6 @@ mod smoothing;
 mod theta;
 mod track;
 mod trees;
-#[cfg(test)]
-mod trial;
 mod wall;
 
 pub use crate::stats::network::ModelFiles;
@@ -171,6 +169,10 @@ fn auto() -> Vec<ModelSettings> {
         ModelSettings::LastValue(last_value::Settings::default()),
         ModelSettings::SeasonalMean(seasonal_mean::Settings::default()),
         ModelSettings::SeasonalNaive(seasonal_naive::Settings::default()),
+        ModelSettings::SeasonalNaive(seasonal_naive::Settings {
+            season: seasonal_naive::Season::Shortest,
+        }),
+        ModelSettings::Theta(theta::Settings::default()),
         ModelSettings::Ets(ets::Settings::default()),
         ModelSettings::MstlEts(mstl_ets::Settings::default()),
         ModelSettings::LagRegression(lag_regression::Settings::default()),
