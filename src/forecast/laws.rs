@@ -2,7 +2,7 @@
 
 use super::{
     Forecaster, Forecasts, Interval, KINDS, ModelFiles, ModelSettings, Models, Settings, arima,
-    auto, drift, harmonic, prophet, theta,
+    auto, drift, harmonic, prophet, theta, trees,
 };
 use crate::series::{Grid, Millis, Past, Slot, Span, Zone};
 use proptest::prelude::*;
@@ -70,6 +70,7 @@ fn others() -> Vec<ModelSettings> {
         ModelSettings::Harmonic(harmonic::Settings::default()),
         ModelSettings::Prophet(prophet::Settings::default()),
         ModelSettings::Theta(theta::Settings::default()),
+        ModelSettings::Trees(trees::Settings::default()),
     ]
 }
 

@@ -32,6 +32,7 @@ mod settings;
 mod smoothing;
 mod theta;
 mod track;
+mod trees;
 mod wall;
 
 pub use crate::stats::network::ModelFiles;
@@ -149,6 +150,7 @@ kinds! {
     seasonal_mean => SeasonalMean,
     seasonal_naive => SeasonalNaive,
     theta => Theta,
+    trees => Trees,
 }
 
 impl ModelSettings {
