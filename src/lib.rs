@@ -3,8 +3,8 @@
 //!
 //! # Map
 //!
-//! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`forecast`],
-//!   [`expo`] (text formats).
+//! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`features`] (what
+//!   trained models see), [`forecast`], [`expo`] (text formats).
 //! * [`engine`]: units (a signal, a panel), their outcomes, the catalogue readers see, and the loop that
 //!   drives them. Start reading at [`engine::SignalUnit::advance`].
 //! * Adapters: [`source`], [`sink`] and [`web`]. [`telemetry`] is what they count and log with.
@@ -44,6 +44,7 @@ pub mod demo;
 pub mod detect;
 pub mod engine;
 pub mod expo;
+pub mod features;
 pub mod forecast;
 pub mod series;
 pub mod sink;
