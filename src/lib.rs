@@ -3,8 +3,8 @@
 //!
 //! # Map
 //!
-//! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`features`] (what
-//!   trained models see), [`forecast`], [`expo`] (text formats).
+//! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`features`] and
+//!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`expo`] (text formats).
 //! * [`engine`]: units (a signal, a panel), their outcomes, the catalogue readers see, and the loop that
 //!   drives them. Start reading at [`engine::SignalUnit::advance`].
 //! * Adapters: [`source`], [`sink`] and [`web`]. [`telemetry`] is what they count and log with.
@@ -40,6 +40,7 @@ pub mod baseline;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod contract;
 pub mod demo;
 pub mod detect;
 pub mod engine;
