@@ -1,11 +1,13 @@
 //! End-to-end figures: what a series costs in time and memory, and how that grows.
 //!
 //! The engine is the real one; only the answers of the source are made here, so that nothing but our
-//! own time is measured. How well anomalies are found is [`anomaly`].
+//! own time is measured. How well anomalies are found is [`anomaly`], how well is forecast [`mod@forecast`].
 
 pub mod anomaly;
 mod cpu;
+pub mod forecast;
 mod report;
+mod table;
 
 pub use report::{Report, Row};
 

@@ -1,6 +1,7 @@
 //! `forethought bench`.
 
 mod anomaly;
+mod forecast;
 
 use super::{Failure, flags};
 use crate::{
@@ -38,12 +39,16 @@ pub(super) struct Arguments {
 enum Command {
     /// Measure accuracy on labelled data instead: every detector alone, and the default configuration
     Anomaly(anomaly::Arguments),
+    /// Measure accuracy of forecasts on real series: the default ensemble and every member alone
+    Forecast(forecast::Arguments),
 }
 
 /// Measures and prints a table.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
-    if let Some(Command::Anomaly(arguments)) = &arguments.command {
-        return anomaly::run(arguments, out);
+    match &arguments.command {
+        Some(Command::Anomaly(arguments)) => return anomaly::run(arguments, out),
+        Some(Command::Forecast(arguments)) => return forecast::run(arguments, out),
+        None => {}
     }
     let options = BenchOptions {
         series: arguments.series.clone(),

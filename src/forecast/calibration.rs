@@ -7,10 +7,13 @@ use super::{
     track::Track,
     wall::Wall,
 };
-use crate::series::Past;
+use crate::series::{Millis, Past};
 
 /// Forecasts waiting for their actual value, at most, per horizon.
 const MOST_PENDING: usize = 96;
+
+/// An origin this much older counts half in the choice among members.
+const HALF_LIFE: Millis = 3 * 86_400_000;
 
 /// A less plain way of scaling must score better by this factor: plain ones surprise less.
 const MUST_GAIN: f32 = 0.98;
@@ -50,7 +53,8 @@ impl Walk<'_> {
         let mut track = Track::new(stride, self.past.seasons.first().copied());
         let origins = self.origins(h, &track);
         let errors = self.errors(h, &origins);
-        track.choice = choose(&errors, interval);
+        let weights = self.weights(&origins);
+        track.choice = choose(&errors, &weights, interval);
         match track.choice {
             Some(choice) => self.calibrated(&track, choice, h, interval, &errors, &origins),
             None => track,
@@ -115,6 +119,14 @@ impl Walk<'_> {
             })
             .filter(|origin| origin.number.rem_euclid(track.stride as i64) == 0)
             .collect()
+    }
+
+    /// How much each origin counts in the choice: what was best lately counts more.
+    fn weights(&self, origins: &[Origin<'_>]) -> Vec<f32> {
+        let half = HALF_LIFE as f32 / self.past.grid.step() as f32;
+        let newest = origins.last().map_or(0, |origin| origin.number);
+        let weight = |origin: &Origin<'_>| (-((newest - origin.number) as f32) / half).exp2();
+        origins.iter().map(weight).collect()
     }
 
     /// Residuals by member, then origin.

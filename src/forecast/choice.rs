@@ -1,16 +1,21 @@
-//! Which forecaster is used: the one whose residuals are the least spread, at one series and horizon.
+//! What is forecast with at one series and horizon: the member whose recent residuals cost least, or a
+//! mean of two.
 
-/// One member, or the mean of two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One member, or a weighted mean of two.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Choice {
     /// The member at this index.
     One(usize),
-    /// The mean of the members at these indices.
-    Mean(usize, usize),
+    /// The members at these indices, and the weight of the first.
+    Two(usize, usize, f32),
 }
 
+/// How fast weight falls with loss: a member that loses a tenth more than another weighs e^-0.8 = 45 % of it.
+const SHARPNESS: f64 = 8.0;
+/// A weight below this is not worth a second model.
+const LEAST_WEIGHT: f64 = 0.1;
 /// A mean of two must be better than the best member by this factor: two fits cost twice the surprise.
-const MEAN_MUST_GAIN: f64 = 0.98;
+const TWO_MUST_GAIN: f64 = 0.995;
 /// A member must have had an opinion at this share of the origins at which any had.
 const LEAST_SHARE: f64 = 0.9;
 /// Weight of the mean absolute error beside the interval score, which is about four times as large:
@@ -24,63 +29,94 @@ impl Choice {
     pub(super) fn of(self, value: impl Fn(usize) -> f32) -> f32 {
         match self {
             Self::One(member) => value(member),
-            Self::Mean(one, other) => 0.5 * (value(one) + value(other)),
+            Self::Two(one, other, weight) => weight * value(one) + (1.0 - weight) * value(other),
         }
     }
 }
 
 /// The choice with the least loss. `errors[m][i]` is the residual of member `m` at origin `i`, `NaN`
-/// where it had no forecast or there was no actual value.
-pub(super) fn choose(errors: &[Vec<f32>], interval: f32) -> Option<Choice> {
-    let losses: Vec<Option<(usize, f64)>> = errors
+/// where it had no forecast or there was no actual value; `weights[i]` is how much that origin counts.
+pub(super) fn choose(errors: &[Vec<f32>], weights: &[f32], interval: f32) -> Option<Choice> {
+    let losses: Vec<Option<(f64, f64)>> = errors
         .iter()
-        .map(|errors| loss(errors.iter().copied(), interval))
+        .map(|errors| loss(errors.iter().copied(), weights, interval))
         .collect();
-    let most = losses.iter().flatten().map(|(count, _)| *count).max()?;
+    let most = losses
+        .iter()
+        .flatten()
+        .map(|(count, _)| *count)
+        .max_by(f64::total_cmp)?;
     let mut ranked: Vec<(usize, f64)> = losses
         .iter()
         .enumerate()
         .filter_map(|(member, loss)| {
             let (count, loss) = (*loss)?;
-            (count as f64 >= LEAST_SHARE * most as f64).then_some((member, loss))
+            (count >= LEAST_SHARE * most).then_some((member, loss))
         })
         .collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
     let &(best, least) = ranked.first()?;
-    let mut choice = (Choice::One(best), MEAN_MUST_GAIN * least);
-    for (place, &(one, _)) in ranked.iter().enumerate() {
-        for &(other, _) in &ranked[..place] {
-            let mean = errors[one]
-                .iter()
-                .zip(&errors[other])
-                .map(|(a, b)| 0.5 * (a + b));
-            if let Some((_, loss)) = loss(mean, interval).filter(|(_, loss)| *loss < choice.1) {
-                choice = (Choice::Mean(one.min(other), one.max(other)), loss);
+    let mut choice = (Choice::One(best), TWO_MUST_GAIN * least);
+    for (place, &(other, more)) in ranked.iter().enumerate() {
+        for &(one, less) in &ranked[..place] {
+            let Some(weight) = weight(less, more) else {
+                continue;
+            };
+            let two = Choice::Two(one, other, weight);
+            let mixed = (0..weights.len()).map(|i| two.of(|member| errors[member][i]));
+            match loss(mixed, weights, interval) {
+                Some((_, loss)) if loss < choice.1 => choice = (two, loss),
+                _ => {}
             }
         }
     }
     Some(choice.0)
 }
 
-/// How many residuals there are, and what they would have cost: their mean absolute size, and the mean
-/// interval score of a fixed interval around them.
-fn loss(errors: impl Iterator<Item = f32>, interval: f32) -> Option<(usize, f64)> {
-    let mut errors: Vec<f32> = errors.filter(|error| error.is_finite()).collect();
+/// The weight of a member beside one that loses more; `None` where the other is not worth it.
+fn weight(less: f64, more: f64) -> Option<f32> {
+    let other = (-SHARPNESS * (more / less - 1.0)).exp();
+    let other = other / (1.0 + other);
+    (other >= LEAST_WEIGHT).then_some((1.0 - other) as f32)
+}
+
+/// The weight of the residuals there are, and what they would have cost: their mean absolute size, and the
+/// mean interval score of a fixed interval around them.
+fn loss(
+    errors: impl Iterator<Item = f32>,
+    weights: &[f32],
+    interval: f32,
+) -> Option<(f64, f64)> {
+    let mut errors: Vec<(f64, f64)> = errors
+        .zip(weights)
+        .filter(|(error, _)| error.is_finite())
+        .map(|(error, &weight)| (f64::from(error), f64::from(weight)))
+        .collect();
     if errors.len() < LEAST_ERRORS {
         return None;
     }
-    errors.sort_unstable_by(f32::total_cmp);
-    let count = errors.len();
+    errors.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
+    let total: f64 = errors.iter().map(|(_, weight)| weight).sum();
     let tail = f64::from(1.0 - interval) / 2.0;
-    let at = |level: f64| f64::from(errors[((count - 1) as f64 * level).round() as usize]);
-    let (low, high) = (at(tail), at(1.0 - tail));
+    let (low, high) = (at(&errors, tail * total), at(&errors, (1.0 - tail) * total));
     let (mut absolute, mut outside) = (0.0, 0.0);
-    for &error in &errors {
-        let error = f64::from(error);
-        absolute += error.abs();
-        outside += (low - error).max(error - high).max(0.0);
+    for &(error, weight) in &errors {
+        absolute += weight * error.abs();
+        outside += weight * (low - error).max(error - high).max(0.0);
     }
     // Winkler's interval score is the width plus 2 / alpha times the distance outside.
-    let score = (high - low) + outside / count as f64 / tail;
-    Some((count, MIDDLE_WEIGHT * absolute / count as f64 + score))
+    let score = (high - low) + outside / total / tail;
+    Some((total, MIDDLE_WEIGHT * absolute / total + score))
+}
+
+/// The residual up to which `weight` is below.
+fn at(sorted: &[(f64, f64)], weight: f64) -> f64 {
+    let mut below = 0.0;
+    for &(error, own) in sorted {
+        below += own;
+        if below >= weight {
+            return error;
+        }
+    }
+    sorted.last().map_or(f64::NAN, |last| last.0)
 }

@@ -94,6 +94,25 @@ impl Conformal {
         })
     }
 
+    /// The value below which a share `level` (0 to 1) of actual values is expected, around the middle;
+    /// `None` before there are enough residuals. What misses have taught of the ends goes for levels
+    /// between them too, the less the nearer to the middle.
+    pub(super) fn quantile(&self, level: f32, scale: f32, centre: f32) -> Option<f32> {
+        if self.ring.len() < LEAST_RESIDUALS {
+            return None;
+        }
+        let side = usize::from(level > 0.5);
+        let tail = level.min(1.0 - level);
+        // 0 in the middle, 1 at the ends that are tracked, more beyond.
+        let out = (0.5 - tail) / (0.5 - self.target);
+        let tail = tail * (self.levels[side] / self.target).powf(out);
+        let few = 1.0 + out * self.few();
+        let at = if side == 1 { 1.0 - tail } else { tail };
+        let [least, greatest] = self.extremes.map(|extreme| extreme * BEYOND_SEEN);
+        let residual = few * quantile(&self.sorted, at);
+        Some(centre + (scale * residual).clamp(least, greatest))
+    }
+
     /// Takes in a resolved forecast: what was seen (`residual` from the middle of its interval), the
     /// scale it was given, and where an interval was given, whether the value was below or above it.
     pub(super) fn observe(&mut self, seen: &Seen, scale: f32, missed: Option<[bool; 2]>) {
@@ -106,9 +125,14 @@ impl Conformal {
             let step = LEVEL_STEP * slower(self.overlap) * (self.target - error);
             *level = (*level + step).clamp(0.0, MOST_LEVEL * self.target);
         }
-        let few = (1.0 + REPEATED * self.overlap) / self.sorted.len() as f32;
+        let few = self.few();
         let [below, above] = self.levels;
         self.ends = [below, 1.0 - above].map(|level| (1.0 + few) * quantile(&self.sorted, level));
+    }
+
+    /// How much further out the ends are because there are few residuals, as a share.
+    fn few(&self) -> f32 {
+        (1.0 + REPEATED * self.overlap) / self.sorted.len() as f32
     }
 
     /// Bytes on the heap.

@@ -9,6 +9,8 @@ mod choice;
 mod conformal;
 mod drift;
 mod ets;
+mod lag_regression;
+mod lags;
 mod last_value;
 #[cfg(test)]
 mod laws;
@@ -140,6 +142,7 @@ macro_rules! kinds {
 kinds! {
     drift => Drift,
     ets => Ets,
+    lag_regression => LagRegression,
     last_value => LastValue,
     mstl_ets => MstlEts,
     onnx => Onnx,
@@ -197,5 +200,6 @@ fn auto() -> Vec<ModelSettings> {
         ModelSettings::SeasonalNaive(seasonal_naive::Settings::default()),
         ModelSettings::Ets(ets::Settings::default()),
         ModelSettings::MstlEts(mstl_ets::Settings::default()),
+        ModelSettings::LagRegression(lag_regression::Settings::default()),
     ]
 }

@@ -14,6 +14,9 @@ use crate::series::{Grid, Millis, Past, Slot, swap_rows};
 
 /// Origins aimed at in one calibration.
 const ORIGINS: usize = 512;
+/// How often members are fitted anew on the walk of a calibration: between live rebuilds little passes,
+/// and what they would have forecast with a much shorter past says little about now.
+const STAGES: usize = 4;
 /// Below this many values nothing is forecast.
 const LEAST_PAST: usize = 30;
 
@@ -177,6 +180,29 @@ impl Forecasts {
         }
     }
 
+    /// Quantiles of the future of one series: `out[h * levels.len() + l]` is the value that is not
+    /// exceeded at the `h`-th horizon with probability `levels[l]` (0 to 1), never falling with it; `NaN`
+    /// where nothing is published.
+    pub fn quantiles(&mut self, slot: Slot, levels: &[f32], out: &mut [f32]) {
+        self.ask(&[slot]);
+        let count = self.horizons.len();
+        for (h, row) in out.chunks_exact_mut(levels.len()).enumerate().take(count) {
+            let track = &self.tracks[slot * count + h];
+            let points = &self.scratch.points;
+            let expected = track
+                .choice
+                .map_or(f32::NAN, |choice| choice.of(|m| points[m * count + h]));
+            let steps = self.horizons[h] as i64;
+            let wall = self.wall.index(self.now[slot] + steps * self.grid.step());
+            let mut least = f32::NEG_INFINITY;
+            for (out, &level) in row.iter_mut().zip(levels) {
+                let value = track.quantile(track.bin(wall), expected, level);
+                least = least.max(value);
+                *out = if value.is_nan() { value } else { least };
+            }
+        }
+    }
+
     /// How far the forecasts of a series at the `h`-th horizon can be trusted; `None` before any came due.
     pub fn trust(&self, slot: Slot, h: usize) -> Option<Trust> {
         self.tracks[slot * self.horizons.len() + h].trust()
@@ -186,7 +212,7 @@ impl Forecasts {
     pub fn model(&self, slot: Slot, h: usize) -> Option<&'static str> {
         match self.tracks[slot * self.horizons.len() + h].choice? {
             Choice::One(member) => Some(self.members[member].kind()),
-            Choice::Mean(..) => Some("mean_of_two"),
+            Choice::Two(..) => Some("mean_of_two"),
         }
     }
 
@@ -239,9 +265,16 @@ impl Forecasts {
         for value in head.values {
             self.reaches[slot].see(*value);
         }
-        for index in head.values.len() - 1..past.values.len() {
+        let first = head.values.len();
+        let stage = calibrated.div_ceil(STAGES).max(1);
+        for index in first - 1..past.values.len() {
             let at = past.time(index);
-            if index >= head.values.len() {
+            if index > first && (index - first).is_multiple_of(stage) {
+                if let Some(known) = past.before(past.values.len() - index) {
+                    self.fit(slot, &known);
+                }
+            }
+            if index >= first {
                 let value = &past.values[index..=index];
                 self.reaches[slot].see(value[0]);
                 for member in &mut self.members {

@@ -93,6 +93,17 @@ impl Track {
         })
     }
 
+    /// The quantile at `level` of what is to come, for `expected` in a part of the season; `NaN` where
+    /// it is not known.
+    pub(super) fn quantile(&self, bin: usize, expected: f32, level: f32) -> f32 {
+        let known = self.conformal.as_ref().filter(|_| expected.is_finite());
+        let at = |conformal: &Conformal| {
+            let (scale, centre) = conformal.around(bin, expected);
+            conformal.quantile(level, scale, centre)
+        };
+        known.and_then(at).unwrap_or(f32::NAN)
+    }
+
     /// The target of the newest forecast that waits.
     pub(super) fn newest_target(&self) -> Option<i64> {
         self.pending.back().map(|pending| pending.target)

@@ -6,6 +6,7 @@ pub mod moving;
 pub mod network;
 pub mod ordered;
 pub mod profile;
+pub mod ridge;
 pub mod robust;
 pub mod season;
 pub mod track;

@@ -2,7 +2,10 @@
 //! with many channels per file). Files may be compressed with gzip or xz.
 
 use super::published::Published;
-use crate::{series::Millis, source::file};
+use crate::{
+    bench::table::{Table, ascending, unpacked},
+    series::Millis,
+};
 use std::{
     collections::BTreeMap,
     fs,
@@ -179,16 +182,6 @@ fn each<T>(
     paths.into_iter().map(read).collect()
 }
 
-/// The name of a table without `.csv` and what follows; `None` where it is none.
-fn unpacked(path: &Path) -> Option<String> {
-    let name = path.file_name()?.to_str()?;
-    let name = name
-        .strip_suffix(".gz")
-        .or(name.strip_suffix(".xz"))
-        .unwrap_or(name);
-    name.strip_suffix(".csv").map(str::to_owned)
-}
-
 /// The file itself, or as packed with gzip or xz.
 fn packed(path: &Path) -> Result<PathBuf, String> {
     let with = |ending: &str| PathBuf::from(format!("{}{ending}", path.display()));
@@ -235,13 +228,6 @@ fn wall_clock(text: &str) -> Result<Millis, String> {
     Ok(zoned.timestamp().as_millisecond())
 }
 
-fn ascending(times: &[Millis]) -> Result<(), String> {
-    match times.windows(2).position(|pair| pair[1] < pair[0]) {
-        Some(row) => Err(format!("row {} is older than the row before it", row + 2)),
-        None => Ok(()),
-    }
-}
-
 fn median_step(times: &[Millis]) -> Result<Millis, String> {
     let mut steps: Vec<Millis> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     steps.sort_unstable();
@@ -249,73 +235,6 @@ fn median_step(times: &[Millis]) -> Result<Millis, String> {
     step.filter(|&step| step > 0).ok_or_else(|| {
         "its rows have no step: at least two with rising times are needed".to_owned()
     })
-}
-
-/// A CSV file in memory.
-struct Table {
-    head: Vec<String>,
-    rows: Vec<csv::StringRecord>,
-}
-
-impl Table {
-    fn read(path: &Path) -> Result<Self, String> {
-        let mut reader = csv::Reader::from_reader(file::open(path)?);
-        let head = reader.headers().map_err(|error| error.to_string())?;
-        let head = head.iter().map(str::to_owned).collect();
-        let rows = reader.into_records().collect::<Result<_, _>>();
-        let rows = rows.map_err(|error| error.to_string())?;
-        Ok(Self { head, rows })
-    }
-
-    fn position(&self, name: &str) -> Result<usize, String> {
-        let found = self.head.iter().position(|head| head == name);
-        found.ok_or_else(|| {
-            format!(
-                "there is no column {name}; there are {}",
-                self.head.join(", ")
-            )
-        })
-    }
-
-    fn column(&self, name: &str) -> Result<Vec<String>, String> {
-        let column = self.position(name)?;
-        let cell = |row: &csv::StringRecord| row.get(column).unwrap_or_default().to_owned();
-        Ok(self.rows.iter().map(cell).collect())
-    }
-
-    /// An empty cell is no number: `NaN`.
-    fn numbers(&self, name: &str) -> Result<Vec<f64>, String> {
-        let column = self.position(name)?;
-        let cell = |(index, row): (usize, &csv::StringRecord)| {
-            let text = row.get(column).unwrap_or_default().trim();
-            if text.is_empty() {
-                return Ok(f64::NAN);
-            }
-            text.parse()
-                .map_err(|_| format!("row {}: {text:?} in column {name} is no number", index + 1))
-        };
-        self.rows.iter().enumerate().map(cell).collect()
-    }
-
-    /// Seconds since the epoch, as milliseconds.
-    fn times(&self) -> Result<Vec<Millis>, String> {
-        let seconds = self.numbers("timestamp")?;
-        if seconds.iter().any(|second| !second.is_finite()) {
-            return Err("a cell of column timestamp is empty".to_owned());
-        }
-        let times: Vec<Millis> = seconds
-            .iter()
-            .map(|second| (second * 1_000.0) as Millis)
-            .collect();
-        ascending(&times)?;
-        Ok(times)
-    }
-
-    /// 1 is anomalous; what is not labelled is normal.
-    fn labels(&self) -> Result<Vec<bool>, String> {
-        let labels = self.numbers("label")?;
-        Ok(labels.iter().map(|&label| label == 1.0).collect())
-    }
 }
 
 #[cfg(test)]
