@@ -7,7 +7,7 @@
 //!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`expo`] (text formats).
 //! * [`engine`]: units (a signal, a panel), their outcomes, the catalogue readers see, and the loop that
 //!   drives them. Start reading at [`engine::SignalUnit::advance`].
-//! * Adapters: [`source`], [`sink`] and [`web`]. [`telemetry`] is what they count and log with.
+//! * Adapters: [`source`], [`sink`], [`web`], and [`registry`] (models on disk). [`telemetry`] is what they count and log with.
 //! * [`config`] composes the settings that live beside the code they set; [`app`] is the process as a
 //!   value; [`cli`] the command line; [`demo`], [`backtest`] and [`mod@bench`] are what its commands call.
 //!
@@ -47,6 +47,7 @@ pub mod engine;
 pub mod expo;
 pub mod features;
 pub mod forecast;
+pub mod registry;
 pub mod series;
 pub mod sink;
 pub mod source;

@@ -280,7 +280,8 @@ fn a_manifest_that_cannot_be_is_refused_whole() {
         ("}\n", "} x", "trailing"),
     ] {
         let at = text.rfind(from).unwrap();
-        let changed = format!("{}{}", &text[..at], text[at..].replacen(from, to, 1));
+        let (before, rest) = text.split_at(at);
+        let changed = format!("{before}{}", rest.replacen(from, to, 1));
         let problems = Manifest::read(changed.as_bytes()).unwrap_err().join("; ");
         assert!(problems.contains(part), "{part}: {problems}");
     }
@@ -387,7 +388,7 @@ fn a_signature_is_where_it_was_put() {
 #[test]
 fn the_algorithms_are_the_standard_ones() {
     let bytes = |hex: &str| -> Vec<u8> {
-        let pair = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let pair = |at: usize| u8::from_str_radix(hex.get(at..at + 2).unwrap(), 16).unwrap();
         (0..hex.len()).step_by(2).map(pair).collect()
     };
     let public = bytes("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025");

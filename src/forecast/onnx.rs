@@ -37,8 +37,9 @@ pub struct Settings {
     pub manifest: Option<PathBuf>,
     /// A model of the registry, instead of a file.
     pub model: Option<String>,
+    // Boxed: the settings of others are a few bytes.
     #[serde(skip)]
-    pub(super) around: Around,
+    pub(super) around: Box<Around>,
 }
 
 /// What the application puts around the settings before anything is built.
