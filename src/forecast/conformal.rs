@@ -25,6 +25,9 @@ const LEVEL_STEP: f32 = 0.01;
 const MOST_LEVEL: f32 = 2.0;
 /// So many overlapping forecasts halve the speed of what is tracked: their errors come in runs.
 const OVERLAP_HALF: f32 = 10.0;
+/// What misses at an end have taught makes the probability of values beyond another level no smaller than
+/// this share of itself: of the middle they say little.
+const LEAST_TAUGHT: f32 = 0.25;
 /// Correction for few residuals: of overlapping forecasts this share shows nothing new.
 const REPEATED: f32 = 0.75;
 /// No end is further out than this multiple of the greatest residual seen on its side.
@@ -105,7 +108,8 @@ impl Conformal {
         let tail = level.min(1.0 - level);
         // 0 in the middle, 1 at the ends that are tracked, more beyond.
         let out = (0.5 - tail) / (0.5 - self.target);
-        let tail = tail * (self.levels[side] / self.target).powf(out);
+        let taught = (self.levels[side] / self.target).max(LEAST_TAUGHT);
+        let tail = tail * taught.powf(out * out);
         let few = 1.0 + out * self.few();
         let at = if side == 1 { 1.0 - tail } else { tail };
         let [least, greatest] = self.extremes.map(|extreme| extreme * BEYOND_SEEN);

@@ -198,6 +198,10 @@ fn auto() -> Vec<ModelSettings> {
         ModelSettings::LastValue(last_value::Settings::default()),
         ModelSettings::SeasonalMean(seasonal_mean::Settings::default()),
         ModelSettings::SeasonalNaive(seasonal_naive::Settings::default()),
+        ModelSettings::SeasonalNaive(seasonal_naive::Settings {
+            season: seasonal_naive::Season::Shortest,
+        }),
+        ModelSettings::Theta(theta::Settings::default()),
         ModelSettings::Ets(ets::Settings::default()),
         ModelSettings::MstlEts(mstl_ets::Settings::default()),
         ModelSettings::LagRegression(lag_regression::Settings::default()),

@@ -10,10 +10,24 @@ use super::{
 };
 use crate::series::{Grid, Millis, Past, Slot};
 
-/// Nothing to set.
+/// Which season is repeated.
 #[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {}
+pub struct Settings {
+    /// Of the seasons that a series has.
+    pub season: Season,
+}
+
+/// One of the seasons that a series has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Season {
+    /// The one that erred least over the past.
+    #[default]
+    Best,
+    /// The shortest: a day, for most.
+    Shortest,
+}
 
 impl Settings {
     /// Every problem, as (field, what is wrong and what is allowed).
@@ -42,12 +56,12 @@ impl SeasonalNaive {
         reason = "every forecaster is built the same way"
     )]
     pub(super) fn build(
-        _settings: &Settings,
+        settings: &Settings,
         grid: Grid,
         _horizons: &[usize],
         _files: &ModelFiles,
     ) -> Result<Self, String> {
-        Ok(Self::new(grid, false))
+        Ok(Self::new(grid, settings.season == Season::Shortest))
     }
 
     /// Of the shortest season only (a day, where the series has one).
