@@ -7,6 +7,7 @@ use std::{io::Write, path::PathBuf};
 const EXAMPLES: &str = "\
 Examples:
   forethought bench forecast --data=DATA
+  forethought bench forecast --data=DATA --only=default --live
   forethought bench forecast --data=DATA --only=default,theta --without-m4
 
 The default ensemble and every member alone are fitted to the history of each window and asked for
@@ -37,6 +38,9 @@ pub(in crate::cli) struct Arguments {
     /// Only these members; `default` is the default ensemble
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
+    /// Walk every series as in live use too, and print how often values fell inside their intervals
+    #[arg(long)]
+    live: bool,
     /// Leave out the hourly series of M4
     #[arg(long)]
     without_m4: bool,
@@ -47,6 +51,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let options = ForecastOptions {
         data: arguments.data.clone(),
         only: arguments.only.clone(),
+        live: arguments.live,
         without_hourly: arguments.without_m4,
     };
     let report = forecast::run(&options, &progress()).map_err(Failure::Usage)?;
