@@ -212,5 +212,7 @@ fn auto() -> Vec<ModelSettings> {
         ModelSettings::Ets(ets::Settings::default()),
         ModelSettings::MstlEts(mstl_ets::Settings::default()),
         ModelSettings::LagRegression(lag_regression::Settings::default()),
+        ModelSettings::Harmonic(harmonic::Settings::default()),
+        ModelSettings::Arima(arima::Settings::default()),
     ]
 }

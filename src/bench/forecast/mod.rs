@@ -43,6 +43,8 @@ pub struct ForecastOptions {
     pub data: PathBuf,
     /// Only these contenders; all where empty.
     pub only: Vec<String>,
+    /// Models that are judged as an ensemble, instead of the contenders; see [`contender::given`].
+    pub models: Option<String>,
     /// Whether every series is walked as in live use too.
     pub live: bool,
     /// Whether the hourly series of M4 are left out.
@@ -57,7 +59,10 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 /// # Errors
 /// A folder that is not what it should be, a name in `only` that is none.
 pub fn run(options: &ForecastOptions, progress: Progress<'_>) -> Result<Report, String> {
-    let contenders = contenders(&options.only)?;
+    let contenders = match &options.models {
+        Some(text) => vec![contender::given(text)?],
+        None => contenders(&options.only)?,
+    };
     let series = data::series(&options.data)?;
     let plan = windows::plan(&options.data, &series)?;
     let grid = Grid::new(STEP).ok_or("no grid")?;
