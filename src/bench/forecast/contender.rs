@@ -52,6 +52,7 @@ pub fn contenders(only: &[String]) -> Result<Vec<Contender>, String> {
         // Those that need a file are no contenders of their own.
         let settings: ModelSettings =
             serde_yaml::with::singleton_map_recursive::deserialize(read).ok()?;
+        settings.validate().is_empty().then_some(())?;
         Some(Contender {
             name: (*kind).to_owned(),
             models: Models::Given(vec![settings]),

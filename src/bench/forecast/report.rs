@@ -64,7 +64,7 @@ impl Row {
     }
 
     /// Geometric mean over the series of the weighted quantile loss.
-    fn wql(&self, horizon: usize) -> f64 {
+    pub fn wql(&self, horizon: usize) -> f64 {
         geometric(self.series.values().map(|sums| sums[horizon].wql()))
     }
 
@@ -107,15 +107,10 @@ impl Report {
         )?;
         for row in &self.rows {
             let all = row.all(place);
-            write!(
-                f,
-                "{:<16} {:>6.4} {:>6.3} {:>6.3} {:>6.3}",
-                row.name,
-                row.wql(place),
-                row.mean(place, Tally::mase),
-                row.mean(place, Tally::wape),
-                row.mean(place, Tally::mape),
-            )?;
+            write!(f, "{:<16} {}", row.name, figure(row.wql(place), 6, 4))?;
+            for mean in [Tally::mase, Tally::wape, Tally::mape] {
+                write!(f, " {}", figure(row.mean(place, mean), 6, 3))?;
+            }
             for covered in all.coverage() {
                 write!(f, " {covered:>7.3}")?;
             }
@@ -167,7 +162,7 @@ impl Report {
         for (name, sums) in &first.series {
             write!(f, "{name:<28}")?;
             for row in &self.rows {
-                write!(f, " {:>14.4}", row.series[name][place].wql())?;
+                write!(f, " {}", figure(row.series[name][place].wql(), 14, 4))?;
             }
             let best = naive.iter().filter_map(|losses| losses.get(name));
             let best = best.copied().fold(f64::INFINITY, f64::min);
@@ -178,6 +173,14 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// A dash where there is no figure.
+fn figure(value: f64, width: usize, digits: usize) -> String {
+    if value.is_nan() {
+        return format!("{:>width$}", "-");
+    }
+    format!("{value:>width$.digits$}")
 }
 
 fn write_live(f: &mut impl Write, name: &str, series: &BTreeMap<String, Vec<Live>>) -> fmt::Result {
@@ -191,14 +194,20 @@ fn write_live(f: &mut impl Write, name: &str, series: &BTreeMap<String, Vec<Live
             let live = &lives[place];
             write!(f, "{name:<26} {label} {:>7}", live.origins)?;
             for covered in live.coverage() {
-                write!(f, " {covered:>7.3}")?;
+                write!(f, " {}", figure(covered, 7, 3))?;
             }
             let (score, error) = (live.score_ratio(), live.error_ratio());
-            writeln!(f, " {score:>12.3} {error:>12.3} {:>13.2}", live.widest)?;
+            writeln!(
+                f,
+                " {} {} {:>13.2}",
+                figure(score, 12, 3),
+                figure(error, 12, 3),
+                live.widest
+            )?;
         }
     }
     write!(f, "{:<38}", "mean")?;
-    let all = || series.values().flatten();
+    let all = || series.values().flatten().filter(|live| live.origins > 0);
     for place in 0..INTERVALS.len() {
         let sum: f64 = all().map(|live| live.coverage()[place]).sum();
         write!(f, " {:>7.3}", sum / all().count() as f64)?;

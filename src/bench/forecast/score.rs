@@ -143,11 +143,15 @@ pub fn scale(history: &[f32], season: usize) -> f64 {
     sum / f64::from(count)
 }
 
-/// Geometric mean.
+/// Geometric mean; `NaN` where any value is.
 pub fn geometric(values: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut count) = (0.0, 0_u32);
     for value in values {
-        sum += value.max(f64::MIN_POSITIVE).ln();
+        sum += if value <= 0.0 {
+            f64::MIN_POSITIVE.ln()
+        } else {
+            value.ln()
+        };
         count += 1;
     }
     (sum / f64::from(count)).exp()
