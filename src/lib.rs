@@ -3,11 +3,11 @@
 //!
 //! # Map
 //!
-//! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`forecast`],
-//!   [`expo`] (text formats).
+//! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`features`] and
+//!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`expo`] (text formats).
 //! * [`engine`]: units (a signal, a panel), their outcomes, the catalogue readers see, and the loop that
 //!   drives them. Start reading at [`engine::SignalUnit::advance`].
-//! * Adapters: [`source`], [`sink`] and [`web`]. [`telemetry`] is what they count and log with.
+//! * Adapters: [`source`], [`sink`], [`web`], and [`registry`] (models on disk). [`telemetry`] is what they count and log with.
 //! * [`config`] composes the settings that live beside the code they set; [`app`] is the process as a
 //!   value; [`cli`] the command line; [`demo`], [`backtest`] and [`mod@bench`] are what its commands call.
 //!
@@ -40,11 +40,14 @@ pub mod baseline;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod contract;
 pub mod demo;
 pub mod detect;
 pub mod engine;
 pub mod expo;
+pub mod features;
 pub mod forecast;
+pub mod registry;
 pub mod series;
 pub mod sink;
 pub mod source;

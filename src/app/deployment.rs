@@ -4,6 +4,7 @@
 use super::{
     calendars::CalendarFiles,
     load::{self, Loaded},
+    models,
     options::{AppError, AppOptions, ConfigSource},
     pushers::{PreparedPushers, Pushers},
     wiring::{self, Sources},
@@ -118,8 +119,13 @@ impl Deployment {
     async fn built(&self) -> Result<Built, String> {
         let loaded = load::load(&self.options).await?;
         let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
+        let prepared = self.fleet.prepare(plan)?;
+        let slow = models::too_slow(&loaded);
+        if !slow.is_empty() {
+            return Err(slow.join("\n"));
+        }
         Ok(Built {
-            prepared: self.fleet.prepare(plan)?,
+            prepared,
             pushers: self
                 .pushers
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
@@ -156,6 +162,11 @@ impl Deployment {
             }
         }
         self.sources = sources;
+        let in_force = models::in_force(&loaded);
+        let in_force = in_force
+            .iter()
+            .map(|(name, version)| (name.as_str(), version.as_str()));
+        self.telemetry.app.models(in_force);
         self.models = loaded.models;
         self.calendar_files = loaded.calendar_files;
         self.tried = Some(loaded.hash);

@@ -2,6 +2,7 @@
 
 use super::{
     calendars::{self, CalendarFiles},
+    models,
     options::{AppOptions, ConfigSource},
 };
 use crate::{
@@ -29,7 +30,7 @@ pub(crate) struct Loaded {
 
 /// Reads, checks, and reads what it names.
 pub(crate) async fn load(options: &AppOptions) -> Result<Loaded, String> {
-    let (config, text_hash) = match &options.config {
+    let (mut config, text_hash) = match &options.config {
         ConfigSource::Literal(config) => {
             let config = (**config).clone();
             let hash = xxh3_64(format!("{config:?}").as_bytes());
@@ -43,7 +44,9 @@ pub(crate) async fn load(options: &AppOptions) -> Result<Loaded, String> {
     if let Some(limit) = options.memory_limit {
         Memory::of(&config).check(limit)?;
     }
-    let models = read_models(&config).await?;
+    let pins = models::place(&mut config)?;
+    let mut models = read_models(&config).await?;
+    models.extend(pins);
     let calendar_files = calendars::read(&config).await?;
     let calendars = calendars::build(&config, &calendar_files)?;
     Ok(Loaded {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `options.rs` | what a process is made of |
 //! | `load.rs` | the configuration and the model files, read whole |
+//! | `models.rs` | trained models: which version is in force |
 //! | `calendars.rs` | the calendars, and the iCal files among those |
 //! | `wiring.rs` | from a configuration to sources and units |
 //! | `pushers.rs` | the Alertmanagers in force |
@@ -17,6 +18,7 @@
 mod calendars;
 mod deployment;
 mod load;
+mod models;
 mod options;
 mod pushers;
 pub mod signals;
@@ -25,6 +27,7 @@ mod tests;
 mod wiring;
 
 pub(crate) use load::{Loaded, load};
+pub(crate) use models::{time, too_slow};
 pub use options::{AppError, AppOptions, ConfigSource, Environment};
 
 use crate::{

@@ -1,5 +1,7 @@
 //! The process in process: over a synthetic Prometheus, on free ports, reloaded in every way.
 
+mod models;
+
 use super::{
     App, AppError, AppOptions, ConfigSource,
     deployment::{Built, Deployment},

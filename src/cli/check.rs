@@ -132,6 +132,7 @@ fn build(loaded: &Loaded) -> Result<Sources<'_>, Vec<String>> {
             wrong.push(format!("signal {}: {problem}", signal.name));
         }
     }
+    wrong.extend(app::too_slow(loaded));
     if wrong.is_empty() {
         Ok(sources)
     } else {

@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod failure;
 mod flags;
+mod models;
 mod run;
 mod samples;
 mod table;
@@ -76,6 +77,8 @@ enum Command {
     Backtest(Box<backtest::Arguments>),
     /// See it work with nothing else installed: a synthetic workload, the real program, a page to look at
     Demo(demo::Arguments),
+    /// List, check and put in force trained models; go back to the one before
+    Models(models::Arguments),
     /// Measure evaluation on this machine: time and memory by number of series; or accuracy on labelled data
     Bench(bench::Arguments),
 }
@@ -116,6 +119,7 @@ pub fn dispatch(
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Backtest(arguments) => backtest::run(&arguments, out),
         Command::Demo(arguments) => demo::run(&arguments, out),
+        Command::Models(arguments) => models::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
     }
 }

@@ -1,6 +1,6 @@
 //! What can only be checked with the whole file in view: names, references, and what must fit together.
 
-use super::{ConfigFile, Path, SourceFile, promql, wording};
+use super::{ConfigFile, Path, SourceFile, models, promql, wording};
 use crate::{
     engine::{PanelSettings, SignalSettings, settings::is_label_name},
     expo,
@@ -62,6 +62,7 @@ pub(super) fn file_with(file: &ConfigFile, names: &Names, report: Report<'_>) {
     check_sources(&file.sources, report);
     check_alertmanagers(&file.alertmanagers, report);
     check_calendars(file, report);
+    models::check(file, report);
     check_unit_names(file, report);
     if file.signals.is_empty() {
         let text = "there is no signal, so nothing to do; add one with a name and a query";

@@ -9,6 +9,7 @@ mod env;
 mod files;
 mod locate;
 mod memory;
+mod models;
 mod path;
 mod problem;
 pub mod promql;
@@ -28,6 +29,7 @@ pub use wording::suggestion;
 
 use crate::{
     engine::{PanelSettings, SignalSettings},
+    registry,
     series::{Span, calendar::CalendarSettings},
     sink::alertmanager,
     source::prometheus,
@@ -57,6 +59,8 @@ pub struct Config {
     pub alertmanagers: Vec<alertmanager::Settings>,
     /// Times that signals leave out, by name.
     pub calendars: Vec<CalendarSettings>,
+    /// Where trained models are, and which are taken.
+    pub models: registry::Settings,
 }
 
 /// What holds for all signals.
@@ -111,6 +115,7 @@ impl Config {
             panels: Vec::new(),
             alertmanagers: Vec::new(),
             calendars: Vec::new(),
+            models: registry::Settings::default(),
         };
         let mut problems = Vec::new();
         check::file(&file, &mut |path, message| {
@@ -147,6 +152,7 @@ impl Config {
         for calendar in &mut self.calendars {
             calendar.set_directory(directory);
         }
+        self.models.set_directory(directory);
     }
 }
 
@@ -168,6 +174,8 @@ struct ConfigFile {
     alertmanagers: Vec<alertmanager::Settings>,
     #[serde(default)]
     calendars: Vec<CalendarSettings>,
+    #[serde(default)]
+    models: registry::Settings,
 }
 
 #[derive(Debug, Deserialize)]
@@ -193,6 +201,7 @@ impl ConfigFile {
             panels: self.panels,
             alertmanagers: self.alertmanagers,
             calendars: self.calendars,
+            models: self.models,
         }
     }
 }
@@ -330,7 +339,9 @@ fn depends_on_removed(path: &Path, removed: &shape::Removed) -> bool {
 fn is_default(path: &Path, tree: &Value) -> bool {
     let has_default = match path.steps() {
         [Step::Key(list), Step::Index(_), Step::Key(key), ..] => {
-            list == "signals" && !["query", "source"].contains(&key.as_str())
+            // A model of one's own has no defaults: what it misses is required.
+            let own = path.steps().contains(&Step::Key("onnx".to_owned()));
+            list == "signals" && !["query", "source"].contains(&key.as_str()) && !own
         }
         _ => false,
     };

@@ -142,20 +142,30 @@ pub(super) fn events_total(unit: &str, replica: Option<&str>, begun: [u64; 2]) -
     own("anomaly_events_total", samples)
 }
 
-/// `predicted_model_info`: the forecasters in force.
-pub(super) fn model_info(unit: &str, replica: Option<&str>, models: Vec<&str>) -> Chunk {
-    let samples = models
-        .into_iter()
-        .map(|model| {
+/// `predicted_model_info`: the forecasters in force, each with its versions; with that of this program where it has
+/// none of its own.
+pub(super) fn model_info(
+    unit: &str,
+    replica: Option<&str>,
+    models: Vec<(&'static str, Vec<String>)>,
+) -> Chunk {
+    let ours = || vec![env!("CARGO_PKG_VERSION").to_owned()];
+    let samples = models.into_iter().flat_map(|(model, versions)| {
+        let versions = if versions.is_empty() {
+            ours()
+        } else {
+            versions
+        };
+        versions.into_iter().map(move |version| {
             let pairs = [
                 ("model", model),
                 ("signal", unit),
-                ("version", env!("CARGO_PKG_VERSION")),
+                ("version", version.as_str()),
             ];
             (rendered(pairs.into_iter(), replica), 1.0)
         })
-        .collect();
-    own("predicted_model_info", samples)
+    });
+    own("predicted_model_info", samples.collect())
 }
 
 /// `predicted_error_ratio`, `predicted_coverage_ratio`, `predicted_skill_ratio`.

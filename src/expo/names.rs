@@ -81,7 +81,7 @@ pub const OWN_FAMILIES: &[Family] = &[
     Family {
         name: "predicted_model_info",
         kind: Kind::Gauge,
-        help: "Forecasting models in force.",
+        help: "Forecasting models in force, with the version of this program, or of the trained model such as `checkout/7`.",
         labels: &["signal", "model", "version"],
     },
     Family {

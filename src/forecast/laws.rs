@@ -272,8 +272,9 @@ fn a_young_series_has_near_horizons_first() {
 #[test]
 fn a_model_file_that_is_missing_is_named() {
     let onnx = ModelSettings::Onnx(super::onnx::Settings {
-        path: "gone.onnx".into(),
-        window: 8,
+        path: Some("gone.onnx".into()),
+        window: Some(8),
+        ..Default::default()
     });
     let settings = Settings {
         models: Models::Given(vec![onnx]),

@@ -34,7 +34,10 @@ pub use crate::stats::network::ModelFiles;
 pub use selection::Forecasts;
 pub use settings::{Models, Settings};
 
-use crate::series::{Grid, Millis, Past, Slot};
+pub use onnx::{Placed, Settings as OnnxSettings};
+
+use crate::series::{Grid, LocalTime, Millis, Past, Slot};
+use std::path::PathBuf;
 
 /// A model of the future, for all series of one shard.
 ///
@@ -43,6 +46,10 @@ use crate::series::{Grid, Millis, Past, Slot};
 pub trait Forecaster: Send + std::fmt::Debug {
     /// Its name in configuration and in the `model` label.
     fn kind(&self) -> &'static str;
+    /// The version of what was trained elsewhere, such as `checkout/7`; `None` for what is this program's own.
+    fn version(&self) -> Option<String> {
+        None
+    }
     /// Makes room for `slots` series in all; new ones know nothing.
     fn grow(&mut self, slots: usize);
     /// Forgets one series.
@@ -145,11 +152,42 @@ kinds! {
 }
 
 impl ModelSettings {
-    /// The file it needs, if it needs one.
-    fn path(&self) -> Option<std::path::PathBuf> {
+    /// The files it needs.
+    fn paths(&self) -> Vec<PathBuf> {
         match self {
-            Self::Onnx(settings) => Some(settings.path.clone()),
+            Self::Onnx(settings) => settings.files(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The files that the `index`-th of a list names, with the keys that name them.
+    fn named_files(&self, index: usize) -> Vec<(String, PathBuf)> {
+        let Self::Onnx(settings) = self else {
+            return Vec::new();
+        };
+        let named = settings.named_files().into_iter();
+        let key = |field: &str| format!("models[{index}].{}.{field}", self.kind());
+        named.map(|(field, path)| (key(field), path)).collect()
+    }
+}
+
+impl Models {
+    /// The networks among them, for the application, which knows the registry.
+    pub fn networks(&mut self) -> impl Iterator<Item = &mut onnx::Settings> {
+        let models = match self {
+            Self::Auto => &mut [][..],
+            Self::Given(models) => models,
+        };
+        models.iter_mut().filter_map(|model| match model {
+            ModelSettings::Onnx(settings) => Some(settings),
             _ => None,
+        })
+    }
+
+    /// Says what the wall clock and the holidays of the signal are.
+    pub fn set_local(&mut self, local: &LocalTime) {
+        for network in self.networks() {
+            network.set_local(local);
         }
     }
 }

@@ -1,109 +1,320 @@
-//! A network that a person trained: any ONNX file that answers a window with the configured horizons.
+//! A network that a person trained: an ONNX file that answers windows with forecasts.
 //!
-//! Input `(N, window, 1)`: the newest `window` values, oldest first, scaled to mean 0 and standard
-//! deviation 1 (a gap is the value before it). Output `(N, horizons)`, or `(N, horizons, quantiles)` with
-//! the quantiles ascending and odd in number, of which the middle one is taken: intervals are conformal
-//! whatever the network says. Horizons are those of the configuration, in their order. Cost: one run of
-//! the network per step, and 512 per rebuild; four bytes per value of the window.
+//! Three ways to name one. `path` and `window`, a plain file: input `(N, window, 1)`, the newest `window` values,
+//! oldest first, scaled to mean 0 and standard deviation 1 (a gap is the value before it); output
+//! `(N, horizons)`, or `(N, horizons, quantiles)` with the quantiles ascending and odd in number, of which the middle one
+//! is taken; horizons are those of the configuration, in their order. `path` and `manifest`: the manifest says all
+//! that, and has features, several outputs, a hash and a signature ([`crate::contract`]). `model`: the version in force
+//! of that model in the registry, which has both files.
+//!
+//! A model with a manifest answers the horizons it has and abstains at others. Intervals are conformal whatever the
+//! network says. *Cost*: one run of the network per step, in batches over the series of a shard, and 512 per rebuild; four
+//! bytes per value of the window and of what its features look back on.
 
 use super::{Forecaster, ModelFiles};
 use crate::{
-    series::{Grid, Millis, Past, Slot, swap_rows},
-    stats::network::{self, Network, NetworkFile},
+    contract::{Model, Trust, refuse_name},
+    features::{Scale, View},
+    series::{Grid, LocalTime, Millis, Past, Slot, Span, swap_rows},
 };
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// A week of minutes.
 const LONGEST_WINDOW: usize = 10_080;
 
 /// Which network, and what it looks at.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The file.
-    pub path: PathBuf,
-    /// How many values it takes.
-    pub window: usize,
+    pub path: Option<PathBuf>,
+    /// How many values a file without a manifest takes.
+    pub window: Option<usize>,
+    /// The manifest of the file.
+    pub manifest: Option<PathBuf>,
+    /// A model of the registry, instead of a file.
+    pub model: Option<String>,
+    // Boxed: the settings of others are a few bytes.
+    #[serde(skip)]
+    pub(super) around: Box<Around>,
+}
+
+/// What the application puts around the settings before anything is built.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Around {
+    /// The version in force of `model`.
+    placed: Option<Placed>,
+    trust: Trust,
+    local: LocalTime,
+    /// One network serves every shard of a signal, and the checks before it.
+    shared: Arc<Mutex<Option<Shared>>>,
+}
+
+/// Where the version of a model that is in force lies.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// The ONNX file.
+    pub network: PathBuf,
+    /// Its manifest.
+    pub manifest: PathBuf,
+    /// What the manifest must say it is, such as `checkout/7`.
+    pub version: String,
+}
+
+/// A network, and the bytes it was made of.
+#[derive(Debug)]
+struct Shared {
+    bytes: Vec<Arc<[u8]>>,
+    model: Arc<Model>,
+}
+
+impl PartialEq for Around {
+    /// Settings are the same whatever is around them; that files changed is seen by their content.
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
 }
 
 impl Settings {
     /// Every problem, as (field, what is wrong and what is allowed).
     pub fn validate(&self) -> Vec<(String, String)> {
         let mut problems = Vec::new();
-        if self.path.as_os_str().is_empty() {
-            problems.push(("path".to_owned(), "is empty; name an ONNX file".to_owned()));
+        let mut add = |field: &str, text: &str| problems.push((field.to_owned(), text.to_owned()));
+        if let Some(model) = &self.model {
+            if let Some(problem) = refuse_name(model) {
+                add("model", &problem);
+            }
+            for (field, given) in [
+                ("path", self.path.is_some()),
+                ("window", self.window.is_some()),
+                ("manifest", self.manifest.is_some()),
+            ] {
+                if given {
+                    add(
+                        field,
+                        "is not for a model of the registry, which has it; leave it out",
+                    );
+                }
+            }
+            return problems;
         }
-        if !(2..=LONGEST_WINDOW).contains(&self.window) {
-            let text = format!("{} is not within 2 to {LONGEST_WINDOW}", self.window);
-            problems.push(("window".to_owned(), text));
+        match &self.path {
+            None => add(
+                "path",
+                "is required; name an ONNX file, or a model of the registry with model",
+            ),
+            Some(path) if path.as_os_str().is_empty() => add("path", "is empty; name an ONNX file"),
+            Some(_) => {}
+        }
+        match (self.window, &self.manifest) {
+            (None, None) => add("window", "is required for a file without a manifest"),
+            (Some(_), Some(_)) => add("window", "is in the manifest; leave it out"),
+            (Some(window), None) if !(2..=LONGEST_WINDOW).contains(&window) => {
+                add(
+                    "window",
+                    &format!("{window} is not within 2 to {LONGEST_WINDOW}"),
+                );
+            }
+            _ => {}
         }
         problems
     }
+
+    /// The files that are named, with the keys that name them.
+    pub(super) fn named_files(&self) -> Vec<(&'static str, PathBuf)> {
+        let named = [("path", &self.path), ("manifest", &self.manifest)];
+        let named = named.into_iter();
+        named
+            .filter_map(|(key, path)| Some((key, path.clone()?)))
+            .collect()
+    }
+
+    /// The files that must be read before [`Settings::load`]: network, and manifest where there is one.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match &self.around.placed {
+            Some(placed) => vec![placed.network.clone(), placed.manifest.clone()],
+            None => self.path.iter().chain(&self.manifest).cloned().collect(),
+        }
+    }
+
+    /// Makes relative files relative to `directory`.
+    pub(super) fn set_directory(&mut self, directory: &Path) {
+        for path in self.path.iter_mut().chain(&mut self.manifest) {
+            *path = directory.join(&*path);
+        }
+    }
+
+    /// Says which version is in force of [`Settings::model`], and whose models are trusted.
+    pub fn place(&mut self, placed: Option<Placed>, trust: Trust) {
+        self.around.placed = placed;
+        self.around.trust = trust;
+        self.around.shared = Arc::default();
+    }
+
+    /// Says what the wall clock and the holidays of the signal are.
+    pub(super) fn set_local(&mut self, local: &LocalTime) {
+        self.around.local = local.clone();
+    }
+
+    /// The network, checked; the same one for all who ask with the same files.
+    ///
+    /// # Errors
+    /// What a person can change, with the name of the file.
+    pub fn load(
+        &self,
+        grid: Grid,
+        horizons: &[Span],
+        files: &ModelFiles,
+    ) -> Result<Arc<Model>, String> {
+        let paths = self.files();
+        let Some(path) = paths.first() else {
+            let name = self.model.as_deref().unwrap_or_default();
+            return Err(format!("model {name}: no version of it is in force"));
+        };
+        let named = |problem: String| format!("{}: {problem}", path.display());
+        let missing = |path: &PathBuf| format!("{}: no such model file", path.display());
+        let bytes = paths
+            .iter()
+            .map(|path| files.get(path).cloned().ok_or_else(|| missing(path)));
+        let bytes = bytes.collect::<Result<Vec<_>, _>>()?;
+        let mut shared = self
+            .around
+            .shared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shared.as_ref().filter(|known| same(&known.bytes, &bytes)) {
+            return Ok(Arc::clone(&known.model));
+        }
+        let model = match &bytes[..] {
+            [network, manifest] => Model::load(network, manifest, &self.around.trust),
+            [_] if self.around.trust.required => Err(
+                "has no manifest, and models.require_signature is on; name one with manifest"
+                    .to_owned(),
+            ),
+            [network, ..] => Model::plain(network, self.window.unwrap_or_default(), grid, horizons),
+            [] => Err("no such model file".to_owned()),
+        };
+        let model = Arc::new(model.map_err(named)?);
+        check_use(&model, grid, horizons).map_err(named)?;
+        if let (Some(placed), Some(manifest)) = (&self.around.placed, model.manifest()) {
+            let (own, wanted) = (manifest.to_string(), &placed.version);
+            if own != *wanted {
+                return Err(named(format!(
+                    "its manifest is that of {own}, not of {wanted}"
+                )));
+            }
+        }
+        *shared = Some(Shared {
+            bytes,
+            model: Arc::clone(&model),
+        });
+        Ok(model)
+    }
 }
 
-/// The network and the newest window of each series.
+/// Whether these are the same bytes, in memory.
+fn same(one: &[Arc<[u8]>], other: &[Arc<[u8]>]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
+/// Whether a model can serve a signal.
+fn check_use(model: &Model, grid: Grid, horizons: &[Span]) -> Result<(), String> {
+    let Some(manifest) = model.manifest() else {
+        return Ok(());
+    };
+    let step = Span::millis(grid.step());
+    if manifest.step != step {
+        let own = manifest.step;
+        return Err(format!(
+            "was made for a step of {own}, but the step of the signal is {step}"
+        ));
+    }
+    if let Some(input) = model.features().inputs().next() {
+        return Err(format!(
+            "asks for input:{input}, but a signal has no inputs; train it without"
+        ));
+    }
+    if !horizons.is_empty() && !horizons.iter().any(|&span| model.column(span).is_some()) {
+        let shown = |spans: &mut dyn Iterator<Item = Span>| {
+            spans
+                .map(|span| span.to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        return Err(format!(
+            "answers none of the horizons {}; it has {}",
+            shown(&mut horizons.iter().copied()),
+            shown(&mut model.horizons())
+        ));
+    }
+    Ok(())
+}
+
+/// The network and the newest values of each series.
 #[derive(Debug)]
 pub(super) struct Onnx {
-    network: Network,
-    /// Answers for each horizon.
-    quantiles: usize,
-    window: usize,
-    /// By slot: a ring of `window` values.
+    model: Arc<Model>,
+    grid: Grid,
+    local: LocalTime,
+    /// By horizon: where in an answer its expected value is; `None` where the model does not have it.
+    columns: Vec<Option<usize>>,
+    /// Values kept of a series.
+    kept: usize,
+    /// By slot: a ring of `kept` values.
     rings: Vec<f32>,
-    /// By slot: where the oldest value is; `None` where it abstains.
-    oldest: Vec<Option<usize>>,
+    /// By slot: where the oldest value is, and the time of the newest; `None` where it abstains.
+    ends: Vec<Option<(usize, Millis)>>,
 }
 
 impl Onnx {
     /// See [`super::ModelSettings::build`].
     pub(super) fn build(
         settings: &Settings,
-        _grid: Grid,
+        grid: Grid,
         horizons: &[usize],
         files: &ModelFiles,
     ) -> Result<Self, String> {
-        let path = settings.path.display();
-        let Some(bytes) = files.get(&settings.path) else {
-            return Err(format!("{path}: no such model file"));
-        };
-        let (network, quantiles) = load(bytes, settings.window, horizons.len())
-            .map_err(|problem| format!("{path}: {problem}"))?;
+        let spans = horizons
+            .iter()
+            .map(|&steps| Span::millis(grid.step() * steps as i64));
+        let spans: Vec<Span> = spans.collect();
+        let model = settings.load(grid, &spans, files)?;
         Ok(Self {
-            network,
-            quantiles,
-            window: settings.window,
+            grid,
+            local: settings.around.local.clone(),
+            columns: spans.iter().map(|&span| model.column(span)).collect(),
+            kept: model.reach(),
+            model,
             rings: Vec::new(),
-            oldest: Vec::new(),
+            ends: Vec::new(),
         })
     }
 
-    fn ring(&self, slot: Slot) -> &[f32] {
-        &self.rings[slot * self.window..(slot + 1) * self.window]
+    /// Appends the window of a series; `None` where it or half of it is unknown. With a factor of 0 nothing moves, and
+    /// there is nothing to ask.
+    fn ask(
+        &self,
+        slot: Slot,
+        local: &mut LocalTime,
+        values: &mut Vec<f32>,
+        windows: &mut Vec<f32>,
+    ) -> Option<Scale> {
+        let (oldest, end) = self.ends[slot]?;
+        let ring = &self.rings[slot * self.kept..(slot + 1) * self.kept];
+        let (newer, older) = ring.split_at(oldest);
+        values.clear();
+        values.extend(older.iter().chain(newer));
+        let view = View {
+            end,
+            grid: self.grid,
+            values,
+            inputs: &[],
+        };
+        self.model.ask(&view, local, windows)
     }
-
-    /// Appends the scaled window of a series; its mean and deviation. `None` where it or half of it is unknown, and
-    /// a deviation of zero where it is constant: then there is nothing to ask.
-    fn scaled(&self, slot: Slot, out: &mut Vec<f32>) -> Option<(f32, f32)> {
-        let oldest = self.oldest[slot]?;
-        let (newer, older) = self.ring(slot).split_at(oldest);
-        let values = older.iter().chain(newer).copied();
-        let (mean, deviation) = network::standardised(values, self.window.div_ceil(2), out)?;
-        Some((mean as f32, deviation as f32))
-    }
-}
-
-/// The network, and how many quantiles it answers for each horizon.
-fn load(bytes: &[u8], window: usize, horizons: usize) -> Result<(Network, usize), String> {
-    let network = NetworkFile::read(bytes)?.network(&[window, 1])?;
-    let values = network.answers();
-    let quantiles = values / horizons.max(1);
-    if quantiles * horizons != values || quantiles.is_multiple_of(2) {
-        return Err(format!(
-            "answers {values} values for {horizons} horizons; it must answer one for each \
-             configured horizon, or an odd number of quantiles for each"
-        ));
-    }
-    Ok((network, quantiles))
 }
 
 impl Forecaster for Onnx {
@@ -111,61 +322,71 @@ impl Forecaster for Onnx {
         "onnx"
     }
 
+    fn version(&self) -> Option<String> {
+        self.model.manifest().map(ToString::to_string)
+    }
+
     fn grow(&mut self, slots: usize) {
-        self.rings.resize(slots * self.window, f32::NAN);
-        self.oldest.resize(slots, None);
+        self.rings.resize(slots * self.kept, f32::NAN);
+        self.ends.resize(slots, None);
     }
 
     fn evict(&mut self, slot: Slot) {
-        self.oldest[slot] = None;
+        self.ends[slot] = None;
     }
 
     fn swap(&mut self, one: Slot, other: Slot) {
-        swap_rows(&mut self.rings, self.window, one, other);
-        self.oldest.swap(one, other);
+        swap_rows(&mut self.rings, self.kept, one, other);
+        self.ends.swap(one, other);
     }
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
-        let Some(from) = past.values.len().checked_sub(self.window) else {
-            self.oldest[slot] = None;
+        if past.values.len() < self.model.window() {
+            self.ends[slot] = None;
             return false;
-        };
-        let range = slot * self.window..(slot + 1) * self.window;
-        self.rings[range].copy_from_slice(&past.values[from..]);
-        self.oldest[slot] = Some(0);
+        }
+        let values = past.tail(self.kept).values;
+        let ring = &mut self.rings[slot * self.kept..(slot + 1) * self.kept];
+        let (before, known) = ring.split_at_mut(self.kept - values.len());
+        before.fill(f32::NAN);
+        known.copy_from_slice(values);
+        self.ends[slot] = Some((0, past.end));
         true
     }
 
-    fn extend(&mut self, _at: Millis, slots: &[Slot], values: &[f32]) {
+    fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         for (&slot, &value) in slots.iter().zip(values) {
-            if let Some(oldest) = &mut self.oldest[slot] {
-                self.rings[slot * self.window + *oldest] = value;
-                *oldest = (*oldest + 1) % self.window;
+            if let Some((oldest, end)) = &mut self.ends[slot] {
+                self.rings[slot * self.kept + *oldest] = value;
+                *oldest = (*oldest + 1) % self.kept;
+                *end = at;
             }
         }
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
-        let mut windows = Vec::new();
-        let scales: Vec<Option<(f32, f32)>> = slots
+        // What it remembers of the wall clock is of no consequence: a copy serves.
+        let mut local = self.local.clone();
+        let (mut values, mut windows) = (Vec::with_capacity(self.kept), Vec::new());
+        let scales: Vec<Option<Scale>> = slots
             .iter()
-            .map(|&slot| self.scaled(slot, &mut windows))
+            .map(|&slot| self.ask(slot, &mut local, &mut values, &mut windows))
             .collect();
         let mut answers = Vec::new();
-        self.network.run(&windows, &mut answers);
-        let mut answers = answers.chunks_exact(horizons.len() * self.quantiles);
+        self.model.run(&windows, &mut answers);
+        let mut answers = answers.chunks_exact(self.model.answers());
         for (scale, row) in scales.into_iter().zip(out.chunks_exact_mut(horizons.len())) {
             row.fill(f32::NAN);
-            match scale {
-                None => {}
-                Some((mean, 0.0)) => row.fill(mean),
-                Some((mean, deviation)) => {
-                    let answer = answers.next().unwrap_or_default();
-                    let quantiles = answer.chunks_exact(self.quantiles);
-                    for (out, quantiles) in row.iter_mut().zip(quantiles) {
-                        // In ascending order: the middle one is the median.
-                        *out = mean + deviation * quantiles[self.quantiles / 2];
-                    }
+            let Some(Scale { shift, factor }) = scale else {
+                continue;
+            };
+            let answer = (factor > 0.0).then(|| answers.next().unwrap_or_default());
+            if answer.is_some_and(|answer| answer.is_empty() || !self.model.is_sure(answer)) {
+                continue;
+            }
+            for (out, column) in row.iter_mut().zip(&self.columns) {
+                if let Some(column) = column {
+                    *out = shift + factor * answer.map_or(0.0, |answer| answer[*column]);
                 }
             }
         }
@@ -173,120 +394,9 @@ impl Forecaster for Onnx {
 
     fn heap_bytes(&self) -> usize {
         self.rings.capacity() * size_of::<f32>()
-            + self.oldest.capacity() * size_of::<Option<usize>>()
+            + self.ends.capacity() * size_of::<Option<(usize, Millis)>>()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::series::Zone;
-    use std::sync::Arc;
-
-    #[derive(serde::Deserialize)]
-    struct Answers {
-        windows: Vec<Vec<f32>>,
-        tiny: Vec<Vec<f32>>,
-        quantiles: Vec<Vec<f32>>,
-    }
-
-    fn fixture(name: &str) -> Vec<u8> {
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        std::fs::read(root.join("tests/fixtures/forecast").join(name)).unwrap()
-    }
-
-    fn build(name: &str, window: usize, horizons: &[usize]) -> Result<Onnx, String> {
-        let path = PathBuf::from(name);
-        let files = ModelFiles::from([(path.clone(), Arc::from(fixture(name)))]);
-        let settings = Settings { path, window };
-        Onnx::build(&settings, Grid::new(60_000).unwrap(), horizons, &files)
-    }
-
-    /// Made by `tests/fixtures/forecast/make_onnx.py`.
-    #[test]
-    fn answers_as_onnxruntime_does() {
-        let answers: Answers = serde_json::from_slice(&fixture("onnx.json")).unwrap();
-        for (name, expected) in [
-            ("tiny.onnx", &answers.tiny),
-            ("quantiles.onnx", &answers.quantiles),
-        ] {
-            let mut onnx = build(name, 16, &[1, 5]).unwrap();
-            onnx.grow(answers.windows.len());
-            let slots: Vec<Slot> = (0..answers.windows.len()).collect();
-            for (slot, window) in answers.windows.iter().enumerate() {
-                // The first half is learnt, the second comes in step by step.
-                let mut past = vec![f32::NAN; 8];
-                past.extend(&window[..8]);
-                let zone = Zone::default();
-                let grid = Grid::new(60_000).unwrap();
-                let past = Past {
-                    end: 0,
-                    grid,
-                    values: &past,
-                    seasons: &[],
-                    zone: &zone,
-                };
-                assert!(onnx.fit(slot, &past));
-                for (step, &value) in window[8..].iter().enumerate() {
-                    onnx.extend(60_000 * (step as i64 + 1), &[slot], &[value]);
-                }
-            }
-            let mut out = vec![0.0; slots.len() * 2];
-            onnx.predict(&slots, &[1, 5], &mut out);
-            for (got, expected) in out.chunks_exact(2).zip(expected) {
-                let per_horizon = expected.len() / 2;
-                for (h, got) in got.iter().enumerate() {
-                    let expected = expected[h * per_horizon + per_horizon / 2];
-                    assert!((got - expected).abs() < 1e-3, "{name}: {got} {expected}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_file_that_cannot_serve_is_refused_with_the_reason() {
-        for (name, window, horizons, part) in [
-            ("unknown.onnx", 16, 2, "unknown operators: Crystalball"),
-            ("tiny.onnx", 12, 2, "12"),
-            ("tiny.onnx", 16, 3, "answers 2 values for 3 horizons"),
-            ("onnx.json", 16, 2, "not an ONNX model"),
-        ] {
-            let problem = build(name, window, &vec![1; horizons]).unwrap_err();
-            assert!(
-                problem.starts_with(name) && problem.contains(part),
-                "{problem}"
-            );
-        }
-        let settings = Settings {
-            path: "gone.onnx".into(),
-            window: 16,
-        };
-        let grid = Grid::new(60_000).unwrap();
-        let problem = Onnx::build(&settings, grid, &[1], &ModelFiles::new()).unwrap_err();
-        assert_eq!(problem, "gone.onnx: no such model file");
-    }
-
-    #[test]
-    fn a_constant_window_is_forecast_as_it_is_and_a_gap_is_not_a_zero() {
-        let mut onnx = build("tiny.onnx", 16, &[1, 5]).unwrap();
-        onnx.grow(2);
-        let (grid, zone) = (Grid::new(60_000).unwrap(), Zone::default());
-        let constant = [7.0_f32; 16];
-        let mut gaps = [7.0_f32; 16];
-        gaps[..9].fill(f32::NAN);
-        for (slot, values) in [constant, gaps].iter().enumerate() {
-            let past = Past {
-                end: 0,
-                grid,
-                values,
-                seasons: &[],
-                zone: &zone,
-            };
-            onnx.fit(slot, &past);
-        }
-        let mut out = [0.0; 4];
-        onnx.predict(&[0, 1], &[1, 5], &mut out);
-        assert_eq!(out[..2], [7.0, 7.0]);
-        assert!(out[2].is_nan() && out[3].is_nan());
-    }
-}
+mod tests;

@@ -216,6 +216,13 @@ impl Forecasts {
         }
     }
 
+    /// The versions of the networks among the members called `model`, such as `checkout/7`.
+    pub fn versions(&self, model: &str) -> impl Iterator<Item = String> {
+        let members = self.members.iter();
+        let of = members.filter(move |member| member.kind() == model);
+        of.filter_map(|member| member.version())
+    }
+
     /// Bytes of state, all series together.
     pub fn heap_bytes(&self) -> usize {
         let members: usize = self.members.iter().map(|member| member.heap_bytes()).sum();

@@ -116,7 +116,7 @@ impl Settings {
         };
         for model in models {
             if let ModelSettings::Onnx(settings) = model {
-                settings.path = directory.join(&settings.path);
+                settings.set_directory(directory);
             }
         }
     }
@@ -125,7 +125,7 @@ impl Settings {
     pub fn model_paths(&self) -> Vec<PathBuf> {
         match &self.models {
             Models::Auto => Vec::new(),
-            Models::Given(models) => models.iter().filter_map(ModelSettings::path).collect(),
+            Models::Given(models) => models.iter().flat_map(ModelSettings::paths).collect(),
         }
     }
 
@@ -135,11 +135,8 @@ impl Settings {
             return Vec::new();
         };
         let models = models.iter().enumerate();
-        let file = |(index, model): (usize, &ModelSettings)| {
-            let key = format!("models[{index}].{}.path", model.kind());
-            Some((key, model.path()?))
-        };
-        models.filter_map(file).collect()
+        let files = models.flat_map(|(index, model)| model.named_files(index));
+        files.collect()
     }
 
     /// The forecasters that will run.

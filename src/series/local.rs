@@ -76,8 +76,8 @@ impl LocalTime {
         merged(all.collect())
     }
 
-    /// What the wall clock shows, as if it were UTC.
-    fn wall(&mut self, at: Millis) -> Millis {
+    /// What the wall clock shows at `at`, in milliseconds since the epoch as if it were UTC.
+    pub fn wall(&mut self, at: Millis) -> Millis {
         let quarter = at.div_euclid(QUARTER);
         let offset = match self.offset {
             Some((known, offset)) if known == quarter => offset,

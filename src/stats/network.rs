@@ -1,11 +1,20 @@
 //! A neural network from an ONNX file: checked when loaded, then run. The core does no IO: bytes come in.
 
-use std::{collections::BTreeMap, io::Cursor, path::PathBuf, sync::Arc};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    io::Cursor,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+};
 use tract_onnx::{
     Onnx,
     pb::{
-        ModelProto, ValueInfoProto, tensor_proto::DataLocation,
-        tensor_shape_proto::dimension::Value as Extent, type_proto::Value as Type,
+        GraphProto, ModelProto, ValueInfoProto,
+        tensor_proto::DataLocation,
+        tensor_shape_proto::{Dimension, dimension::Value as Extent},
+        type_proto::Value as Type,
     },
     prelude::*,
 };
@@ -15,8 +24,10 @@ pub type ModelFiles = BTreeMap<PathBuf, Arc<[u8]>>;
 
 /// What runs for every series is small; a larger file is a mistake.
 const MOST_BYTES: usize = 64 << 20;
+/// More operations than this are no network that runs for every series; the largest of the tests has 300.
+const MOST_NODES: usize = 20_000;
 /// Rows answered in one run: larger batches were not faster.
-const BATCH: usize = 32;
+const BATCHES: [usize; 2] = [16, 64];
 /// How far the two plans may differ on the same row.
 const TOLERANCE: f32 = 1e-3;
 
@@ -26,16 +37,30 @@ pub struct NetworkFile {
     model: ModelProto,
 }
 
+/// How many rows a network takes in one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rows {
+    /// Any number of them.
+    #[default]
+    Dynamic,
+    /// Always so many.
+    Fixed(usize),
+}
+
 /// A network `(N, ..) -> (N, ..)` of numbers: rows of a fixed shape, each answered by itself.
 pub struct Network {
     /// The shape of a row.
     shape: Vec<usize>,
-    /// Values answered to a row.
-    answers: usize,
-    one: Arc<TypedRunnableModel>,
-    /// `None` for a network that takes one row at a time.
-    many: Option<Arc<TypedRunnableModel>>,
+    /// The outputs that are read, in this order: their place among those of the file.
+    outputs: Vec<usize>,
+    /// The shape of each of them for one row.
+    answers: Vec<Vec<usize>>,
+    /// By rows in a run, ascending: at least one.
+    plans: Vec<(usize, Plan)>,
 }
+
+type Plan = Arc<TypedRunnableModel>;
 
 impl std::fmt::Debug for NetworkFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -79,56 +104,101 @@ impl NetworkFile {
 
     /// The shape of its input without the first dimension, the batch; `None` where the file leaves it open.
     pub fn row_shape(&self) -> Option<Vec<usize>> {
-        let Type::TensorType(tensor) = inputs(&self.model)
-            .next()?
-            .r#type
-            .as_ref()?
-            .value
-            .as_ref()?;
-        let dimensions = &tensor.shape.as_ref()?.dim;
         let extent = |value: &Option<Extent>| match value {
             Some(Extent::DimValue(extent)) => usize::try_from(*extent).ok(),
             _ => None,
         };
-        let rest = dimensions.get(1..)?.iter();
+        let rest = self.dimensions()?.get(1..)?.iter();
         rest.map(|dimension| extent(&dimension.value)).collect()
     }
 
-    /// The network for rows of this shape, tried on a plain wave.
+    /// How many rows it takes, where the file fixes that.
+    pub fn fixed_rows(&self) -> Option<usize> {
+        match &self.dimensions()?.first()?.value {
+            Some(Extent::DimValue(rows)) => usize::try_from(*rows).ok(),
+            _ => None,
+        }
+    }
+
+    /// How many dimensions its input has beside the batch; `None` where the file does not say.
+    pub fn row_rank(&self) -> Option<usize> {
+        self.dimensions()?.len().checked_sub(1)
+    }
+
+    fn dimensions(&self) -> Option<&[Dimension]> {
+        let input = inputs(&self.model).next()?;
+        let Type::TensorType(tensor) = input.r#type.as_ref()?.value.as_ref()?;
+        Some(&tensor.shape.as_ref()?.dim)
+    }
+
+    /// The names of its outputs, in order.
+    pub fn outputs(&self) -> Vec<&str> {
+        let outputs = self.model.graph.iter().flat_map(|graph| &graph.output);
+        outputs.map(|output| output.name.as_str()).collect()
+    }
+
+    /// The network for rows of this shape, tried on a plain wave; the first output is what it answers.
     ///
     /// # Errors
     /// What does not fit: the shape, or what it answers.
     pub fn network(&self, shape: &[usize]) -> Result<Network, String> {
-        let one = self.plan(1, shape)?;
+        self.network_of(shape, Rows::Dynamic, vec![0])
+    }
+
+    /// As [`NetworkFile::network`], for a network that takes so many rows; it answers these of its
+    /// [`NetworkFile::outputs`], by their place, one after the other.
+    ///
+    /// # Errors
+    /// What does not fit: the shape, or what it answers.
+    pub fn network_of(
+        &self,
+        shape: &[usize],
+        rows: Rows,
+        outputs: Vec<usize>,
+    ) -> Result<Network, String> {
+        // The library panics on some files that are no models of its kind.
+        let built = catch_unwind(AssertUnwindSafe(|| self.tried(shape, rows, outputs)));
+        built.unwrap_or_else(|_| Err("cannot be run: the ONNX library panicked on it".to_owned()))
+    }
+
+    fn tried(&self, shape: &[usize], rows: Rows, outputs: Vec<usize>) -> Result<Network, String> {
+        let first = match rows {
+            Rows::Dynamic => 1,
+            Rows::Fixed(count) => count.max(1),
+        };
+        let mut network = Network {
+            shape: shape.to_vec(),
+            outputs,
+            answers: Vec::new(),
+            plans: vec![(first, self.plan(first, shape)?)],
+        };
         let probe = probe(shape.iter().product());
-        let answer = run(&one, 1, shape, &probe)?;
+        let (answer, shapes) = network.tried_with(&network.plans[0], &probe)?;
         if answer.is_empty() {
             return Err("answers nothing".to_owned());
         }
         if !answer.iter().all(|value| value.is_finite()) {
             return Err("answers a plain wave with a value that is not finite".to_owned());
         }
-        // Some exports take one row only, and some take many and answer wrongly.
-        let many = self.plan(BATCH, shape).ok().filter(|many| {
-            let same = |row: &[f32]| {
-                row.iter()
-                    .zip(&answer)
-                    .all(|(a, b)| (a - b).abs() <= TOLERANCE * (1.0 + b.abs()))
-            };
-            run(many, BATCH, shape, &probe.repeat(BATCH)).is_ok_and(|answers| {
-                answers.len() == answer.len() * BATCH
-                    && answers.chunks_exact(answer.len()).all(same)
-            })
-        });
-        Ok(Network {
-            shape: shape.to_vec(),
-            answers: answer.len(),
-            one,
-            many,
-        })
+        network.answers = shapes;
+        let one = &answer[..network.answers()];
+        if !same(one, &answer) {
+            return Err("answers the same row differently in one run".to_owned());
+        }
+        if rows == Rows::Dynamic {
+            // Some exports take one row only, and some take many and answer wrongly.
+            let plans = BATCHES.iter().filter_map(|&batch| {
+                let plan = (batch, self.plan(batch, shape).ok()?);
+                let (answers, _) = network.tried_with(&plan, &probe).ok()?;
+                same(one, &answers).then_some(plan)
+            });
+            let plans: Vec<_> = plans.collect();
+            network.plans.extend(plans);
+        }
+        Ok(network)
     }
 
-    fn plan(&self, batch: usize, shape: &[usize]) -> Result<Arc<TypedRunnableModel>, String> {
+    fn plan(&self, batch: usize, shape: &[usize]) -> Result<Plan, String> {
         let batched = batched(batch, shape);
         let fact = f32::fact(&batched);
         self.onnx
@@ -143,50 +213,137 @@ impl NetworkFile {
 impl Network {
     /// Values answered to a row.
     pub fn answers(&self) -> usize {
-        self.answers
+        self.answers.iter().map(|shape| extent(shape)).sum()
+    }
+
+    /// The shape of each output for one row.
+    pub fn shapes(&self) -> &[Vec<usize>] {
+        &self.answers
+    }
+
+    /// Numbers in a row.
+    pub fn row_len(&self) -> usize {
+        extent(&self.shape)
     }
 
     /// Appends the answers to whole rows that lie one after the other: [`Network::answers`] values for each. A row
     /// that the network fails on gives `NaN`.
     pub fn run(&self, rows: &[f32], out: &mut Vec<f32>) {
-        let length: usize = self.shape.iter().product();
+        let (length, answers) = (self.row_len(), self.answers());
         let mut rest = rows;
         while !rest.is_empty() {
             let left = rest.len() / length;
-            let (plan, batch) = match &self.many {
-                Some(many) if left > 1 => (many, BATCH),
-                _ => (&self.one, 1),
-            };
-            let taken = left.min(batch);
+            let (batch, plan) = self.plan_for(left);
+            let taken = left.min(*batch);
             let (now, later) = rest.split_at(taken * length);
             rest = later;
             let mut input = now.to_vec();
             input.resize(batch * length, 0.0);
-            let answer = run(plan, batch, &self.shape, &input)
+            let answer = run(plan, *batch, &self.shape, &input, &self.outputs)
                 .ok()
-                .filter(|answer| answer.len() == batch * self.answers);
+                .map(|outputs| joined(&outputs, *batch))
+                .filter(|answer| answer.len() == batch * answers);
             match answer {
-                Some(answer) => out.extend(answer.iter().take(taken * self.answers)),
-                None => out.resize(out.len() + taken * self.answers, f32::NAN),
+                Some(answer) => out.extend(answer.iter().take(taken * answers)),
+                None => out.resize(out.len() + taken * answers, f32::NAN),
             }
         }
     }
+
+    /// The plan with the most rows of which no more than half would be padding, or the smallest.
+    fn plan_for(&self, left: usize) -> &(usize, Plan) {
+        let fits = self
+            .plans
+            .iter()
+            .rev()
+            .find(|(batch, _)| left * 2 >= *batch);
+        fits.unwrap_or(&self.plans[0])
+    }
+
+    /// What a plan answers to a row repeated, and the shape of each output for one row.
+    fn tried_with(
+        &self,
+        (batch, plan): &(usize, Plan),
+        row: &[f32],
+    ) -> Result<(Vec<f32>, Vec<Vec<usize>>), String> {
+        let outputs = run(
+            plan,
+            *batch,
+            &self.shape,
+            &row.repeat(*batch),
+            &self.outputs,
+        )?;
+        let mut shapes = Vec::new();
+        for output in &outputs {
+            match output.shape.split_first() {
+                Some((rows, rest)) if rows == batch => shapes.push(rest.to_vec()),
+                _ => {
+                    return Err(format!(
+                        "answers {} to {batch} rows; the first dimension must be the row",
+                        shown(&output.shape)
+                    ));
+                }
+            }
+        }
+        Ok((joined(&outputs, *batch), shapes))
+    }
+}
+
+/// One output of a run.
+struct Output {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+/// The outputs of each row one after the other.
+fn joined(outputs: &[Output], batch: usize) -> Vec<f32> {
+    let of_row = |row: usize| {
+        outputs.iter().flat_map(move |output| {
+            let length = output.values.len() / batch;
+            &output.values[row * length..(row + 1) * length]
+        })
+    };
+    (0..batch).flat_map(of_row).copied().collect()
+}
+
+/// Whether `answers` are `answer` again and again.
+fn same(answer: &[f32], answers: &[f32]) -> bool {
+    let near = |(a, b): (&f32, &f32)| (a - b).abs() <= TOLERANCE * (1.0 + b.abs());
+    let mut rows = answers.chunks_exact(answer.len());
+    rows.all(|row| row.iter().zip(answer).all(near))
+}
+
+fn extent(shape: &[usize]) -> usize {
+    shape.iter().product()
 }
 
 fn check_operators(model: &ModelProto, known: impl Fn(&str) -> bool) -> Result<(), String> {
     let graph = model.graph.as_ref().ok_or("holds no graph")?;
-    let mut unknown: Vec<&str> = graph
-        .node
-        .iter()
-        .map(|node| node.op_type.as_str())
-        .filter(|kind| !known(kind))
-        .collect();
+    let mut kinds = Vec::new();
+    collect_operators(graph, &mut kinds);
+    if kinds.len() > MOST_NODES {
+        let count = kinds.len();
+        return Err(format!("has {count} operations; at most {MOST_NODES}"));
+    }
+    let mut unknown: Vec<&str> = kinds.into_iter().filter(|kind| !known(kind)).collect();
     unknown.sort_unstable();
     unknown.dedup();
     if !unknown.is_empty() {
         return Err(format!("uses unknown operators: {}", unknown.join(", ")));
     }
     Ok(())
+}
+
+/// The operators of a graph, and of those inside its operations (branches, bodies of loops).
+fn collect_operators<'m>(graph: &'m GraphProto, kinds: &mut Vec<&'m str>) {
+    for node in &graph.node {
+        kinds.push(&node.op_type);
+        for attribute in &node.attribute {
+            for inner in attribute.g.iter().chain(&attribute.graphs) {
+                collect_operators(inner, kinds);
+            }
+        }
+    }
 }
 
 fn check_weights(model: &ModelProto) -> Result<(), String> {
@@ -220,20 +377,26 @@ fn inputs(model: &ModelProto) -> impl Iterator<Item = &ValueInfoProto> {
 }
 
 fn run(
-    plan: &Arc<TypedRunnableModel>,
+    plan: &Plan,
     batch: usize,
     shape: &[usize],
     input: &[f32],
-) -> Result<Vec<f32>, String> {
-    let answer = || -> TractResult<Vec<f32>> {
+    outputs: &[usize],
+) -> Result<Vec<Output>, String> {
+    let answer = || -> TractResult<Vec<Output>> {
         let input = Tensor::from_shape(&batched(batch, shape), input)?;
-        let outputs = plan.run(tvec!(input.into()))?;
-        match outputs.first() {
-            Some(first) => Ok(first.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()),
-            None => Ok(Vec::new()),
-        }
+        let answered = plan.run(tvec!(input.into()))?;
+        let wanted = outputs.iter().filter_map(|&place| answered.get(place));
+        wanted.map(|tensor| read_output(tensor)).collect()
     };
     answer().map_err(|error| format!("fails on an input of {}: {error:#}", shown(shape)))
+}
+
+fn read_output(tensor: &Tensor) -> TractResult<Output> {
+    Ok(Output {
+        shape: tensor.shape().to_vec(),
+        values: tensor.try_as_plain_ram()?.as_slice::<f32>()?.to_vec(),
+    })
 }
 
 fn batched(batch: usize, shape: &[usize]) -> Vec<usize> {

@@ -25,6 +25,12 @@ struct Build {
     revision: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Trained {
+    model: String,
+    version: String,
+}
+
 /// What the process as a whole counts and logs.
 #[derive(Debug, Default)]
 pub struct AppEvents {
@@ -33,6 +39,7 @@ pub struct AppEvents {
     hash: Gauge,
     reload_failures: Counter,
     ready: Gauge,
+    models: Family<Trained, Gauge>,
 }
 
 impl AppEvents {
@@ -75,7 +82,25 @@ impl AppEvents {
             "Whether every signal and panel has had its first outcome, or long enough to get it",
             events.ready.clone(),
         );
+        registry.register(
+            "model_info",
+            "Always 1; the version in force of each trained model with a manifest; replicas must agree",
+            events.models.clone(),
+        );
         events
+    }
+
+    /// These trained models are in force, by name and version, and no others.
+    pub fn models<'m>(&self, models: impl Iterator<Item = (&'m str, &'m str)>) {
+        self.models.clear();
+        for (model, version) in models {
+            let labels = Trained {
+                model: model.to_owned(),
+                version: version.to_owned(),
+            };
+            self.models.get_or_create_owned(&labels).set(1);
+            tracing::info!(model, version, "model in force");
+        }
     }
 
     /// A configuration is in force since `at`, seconds since the epoch.

@@ -84,7 +84,7 @@ impl Plan {
                     .collect(),
             ),
         };
-        let forecast = settings.forecast();
+        let mut forecast = settings.forecast();
         let horizons = forecast
             .horizons()
             .iter()
@@ -104,6 +104,7 @@ impl Plan {
         let holidays = settings.holidays.iter();
         let holidays = holidays.map(|name| calendar_of(&options.calendars, name));
         let local = LocalTime::new(zone.clone(), holidays.collect::<Result<_, String>>()?);
+        forecast.models.set_local(&local);
         let kinds: Vec<&str> = detectors.iter().map(detect::Settings::kind).collect();
         let plan = Self {
             combine: settings.combine.for_members(&kinds),

@@ -438,17 +438,21 @@ fn positions(columns: &Columns) -> Vec<usize> {
     positions
 }
 
-/// The forecasters in force for any series and horizon, sorted.
-fn models_in_force(rows: &[Row<'_>], shards: &[Shard], horizons: usize) -> Vec<&'static str> {
-    let mut models: Vec<&'static str> = Vec::new();
+/// The forecasters in force for any series and horizon, sorted, each with its versions where it has some of its own.
+fn models_in_force(
+    rows: &[Row<'_>],
+    shards: &[Shard],
+    horizons: usize,
+) -> Vec<(&'static str, Vec<String>)> {
+    let mut models: Vec<(&'static str, Vec<String>)> = Vec::new();
     for row in rows {
         let (shard, slot) = (row.place.0 as usize, row.place.1 as usize);
         let Some(forecasts) = &shards[shard].forecasts else {
             continue;
         };
         for model in (0..horizons).filter_map(|horizon| forecasts.model(slot, horizon)) {
-            if !models.contains(&model) {
-                models.push(model);
+            if !models.iter().any(|(known, _)| *known == model) {
+                models.push((model, forecasts.versions(model).collect()));
             }
         }
     }
