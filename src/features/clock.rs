@@ -44,7 +44,7 @@ pub(super) enum Season {
 }
 
 /// The wall clock of one grid time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Reading {
     /// What it shows, as if it were UTC.
     wall: Millis,

@@ -46,6 +46,8 @@ pub struct FeatureSet {
     features: Vec<Feature>,
     /// Steps that any of them looks back on.
     lookback: usize,
+    /// Whether any of them is of the wall clock.
+    follows_clock: bool,
 }
 
 impl FeatureSet {
@@ -73,6 +75,7 @@ impl FeatureSet {
         }
         Ok(Self {
             names: names.iter().map(|name| name.as_ref().to_owned()).collect(),
+            follows_clock: features.iter().any(Feature::follows_clock),
             lookback: features.iter().map(Feature::lookback).max().unwrap_or(0),
             features,
         })
@@ -111,7 +114,10 @@ impl FeatureSet {
         out: &mut Vec<f32>,
     ) {
         for index in range {
-            let clock = clock::Reading::at(view.time(index), local);
+            let clock = match self.follows_clock {
+                true => clock::Reading::at(view.time(index), local),
+                false => clock::Reading::default(),
+            };
             let row = self.features.iter();
             out.extend(row.map(|feature| feature.at(view, index, &clock)));
         }

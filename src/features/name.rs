@@ -115,6 +115,10 @@ impl Feature {
         }
     }
 
+    pub(super) fn follows_clock(&self) -> bool {
+        matches!(self, Self::Clock(_) | Self::Wave(..))
+    }
+
     pub(super) fn unit(&self) -> Unit {
         match self {
             Self::Value | Self::Lag(_) => Unit::Level,

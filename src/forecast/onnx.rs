@@ -24,6 +24,8 @@ use std::{
 
 /// A week of minutes.
 const LONGEST_WINDOW: usize = 10_080;
+const UNSIGNED: &str =
+    "has no manifest, and models.require_signature is on; name one with manifest";
 
 /// Which network, and what it looks at.
 #[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
@@ -188,29 +190,33 @@ impl Settings {
         if let Some(known) = shared.as_ref().filter(|known| same(&known.bytes, &bytes)) {
             return Ok(Arc::clone(&known.model));
         }
-        let model = match &bytes[..] {
-            [network, manifest] => Model::load(network, manifest, &self.around.trust),
-            [_] if self.around.trust.required => Err(
-                "has no manifest, and models.require_signature is on; name one with manifest"
-                    .to_owned(),
-            ),
-            [network, ..] => Model::plain(network, self.window.unwrap_or_default(), grid, horizons),
-            [] => Err("no such model file".to_owned()),
-        };
-        let model = Arc::new(model.map_err(named)?);
-        check_use(&model, grid, horizons).map_err(named)?;
-        if let (Some(placed), Some(manifest)) = (&self.around.placed, model.manifest()) {
-            let (own, wanted) = (manifest.to_string(), &placed.version);
-            if own != *wanted {
-                return Err(named(format!(
-                    "its manifest is that of {own}, not of {wanted}"
-                )));
-            }
-        }
+        let model = self.checked(&bytes, grid, horizons).map_err(named)?;
+        let model = Arc::new(model);
         *shared = Some(Shared {
             bytes,
             model: Arc::clone(&model),
         });
+        Ok(model)
+    }
+
+    fn checked(&self, bytes: &[Arc<[u8]>], grid: Grid, horizons: &[Span]) -> Result<Model, String> {
+        let model = match bytes {
+            [network, manifest] => Model::load(network, manifest, &self.around.trust)?,
+            [_] if self.around.trust.required => {
+                return Err(UNSIGNED.to_owned());
+            }
+            [network, ..] => {
+                Model::plain(network, self.window.unwrap_or_default(), grid, horizons)?
+            }
+            [] => return Err("no such model file".to_owned()),
+        };
+        check_use(&model, grid, horizons)?;
+        if let (Some(placed), Some(manifest)) = (&self.around.placed, model.manifest()) {
+            let (own, wanted) = (manifest.to_string(), &placed.version);
+            if own != *wanted {
+                return Err(format!("its manifest is that of {own}, not of {wanted}"));
+            }
+        }
         Ok(model)
     }
 }

@@ -99,7 +99,7 @@ impl Registry {
     /// # Errors
     /// There is no such model, or its folder cannot be read.
     pub fn versions(&self, name: &str) -> Result<Vec<String>, String> {
-        let mut versions = folders(&self.folder(name)?)?;
+        let mut versions = folders(&self.existing(name)?)?;
         versions.sort_by(|one, other| order::natural(one, other));
         Ok(versions)
     }
@@ -239,9 +239,10 @@ impl Registry {
     /// # Errors
     /// It does not verify, or the pin could not be replaced: then the former one is in force.
     pub fn promote(&self, name: &str, version: &str) -> Result<Pin, String> {
-        self.verify(name, version)?;
-        let folder = self.folder(name)?;
+        let folder = self.existing(name)?;
+        // Locked before it is verified: nobody removes it in between.
         let lock = lock(&folder)?;
+        self.verify(name, version)?;
         let before = self.pin(name)?;
         let pin = match before {
             Some(pin) if pin.version == version => return Ok(pin),
@@ -276,7 +277,7 @@ impl Registry {
     /// # Errors
     /// Something cannot be removed.
     pub fn prune(&self, name: &str) -> Result<Vec<String>, String> {
-        let folder = self.folder(name)?;
+        let folder = self.existing(name)?;
         let lock = lock(&folder)?;
         self.sweep(&folder)?;
         let Some(pin) = self.pin(name)? else {
@@ -338,6 +339,19 @@ impl Registry {
         }
         fs::create_dir_all(folder)
             .map_err(|error| format!("cannot make {}: {error}", folder.display()))
+    }
+
+    /// The folder of a model that is there.
+    fn existing(&self, name: &str) -> Result<PathBuf, String> {
+        let folder = self.folder(name)?;
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        let known = self.names()?.join(", ");
+        let directory = self.directory.display();
+        Err(format!(
+            "there is no model {name:?} in {directory}; models: {known}"
+        ))
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf, String> {

@@ -115,6 +115,9 @@ fn a_version_never_changes_and_names_stay_inside() {
             .unwrap_err()
             .contains("cannot read")
     );
+    let problem = registry.promote("lod", "1").unwrap_err();
+    assert!(problem.contains("there is no model \"lod\""), "{problem}");
+    assert!(problem.ends_with("models: load"), "{problem}");
     let mut wrong = manifest("2");
     wrong.sha256 = "0".repeat(64);
     let problem = registry
