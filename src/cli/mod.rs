@@ -47,6 +47,8 @@ Examples:
   Check a configuration, then run it:
     forethought check forethought.yml --against-source
     forethought run --config.file=forethought.yml
+  Train a forecaster on the last 30 days of a signal:
+    forethought train --config.file=forethought.yml --signal=http_requests_per_second
   See how it would have done over the last week:
     forethought backtest --config.file=forethought.yml --from=7d
 

@@ -102,8 +102,13 @@ impl Store {
             writeln!(out, "{manifest}: not stored, as asked for; {would}")?;
             return Ok(());
         };
+        let mut manifest = manifest.clone();
+        // Somebody else may have trained the same model meanwhile.
+        manifest.version = registry
+            .next_version(&self.name)
+            .map_err(Failure::Failed)?;
         let bytes = match &self.key {
-            Some(key) => seal::sign(manifest, key),
+            Some(key) => seal::sign(&manifest, key),
             None => manifest.to_json(),
         };
         let bytes = bytes.map_err(Failure::Failed)?;
