@@ -23,10 +23,11 @@ Examples:
   It was worse than the one before:
     forethought models rollback checkout --config.file=forethought.yml
 
-A model is a folder, a version a folder in it: models/checkout/8/{model.onnx,manifest.json}. What is in force is said by
-models/checkout/champion.json, which is replaced whole after the version was checked. Running processes follow it within
---config.poll-interval. The manifest is described in docs/models.md.
-Exit codes: 0 all well, 1 a version is not sound or cannot be put in force, 2 usage or configuration.";
+A model is a folder, a version a folder in it: models/checkout/8/{model.onnx,manifest.json}. Which
+is in force is said by models/checkout/champion.json, replaced whole after the version was checked.
+Running processes follow it within --config.poll-interval. docs/models.md describes the manifest.
+Exit codes: 0 all well, 1 a version is not sound or cannot be put in force, 2 usage or
+configuration.";
 
 /// Arguments of `models`.
 #[derive(Debug, clap::Args)]

@@ -209,7 +209,7 @@ fn row_shape(file: &NetworkFile, manifest: &Manifest) -> Result<Vec<usize>, Stri
 fn check_rows(file: &NetworkFile, batch: Rows) -> Result<(), String> {
     match file.fixed_rows() {
         Some(rows) if batch != Rows::Fixed(rows) => Err(format!(
-            "takes {}, but batch in the manifest says {batch}; write {{\"fixed\": {rows}}}",
+            "takes {} at a time, but batch in the manifest says {batch}; write {{\"fixed\": {rows}}}",
             Rows::Fixed(rows)
         )),
         _ => Ok(()),
@@ -284,6 +284,7 @@ impl std::fmt::Display for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Dynamic => f.write_str("any number of windows"),
+            Self::Fixed(1) => f.write_str("one window"),
             Self::Fixed(count) => write!(f, "{count} windows"),
         }
     }

@@ -228,7 +228,7 @@ fn a_manifest_that_does_not_fit_its_file_is_refused_with_the_key() {
     }
     // The file says one row.
     let problem = change("lstm", &|m| m.batch = Rows::Fixed(4));
-    let part = "takes 1 windows, but batch in the manifest says 4 windows; write {\"fixed\": 1}";
+    let part = "takes one window at a time, but batch in the manifest says 4 windows; write {\"fixed\": 1}";
     assert!(problem.contains(part), "{problem}");
 }
 

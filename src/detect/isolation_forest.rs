@@ -2,8 +2,8 @@
 //!
 //! *When*: a second vote on series without a plain course: unusual combinations of value, change and recent
 //! mean that are ordinary one by one. Give it little weight, or let it confirm others (`combine: {at_least: 2}`):
-//! by itself it is one of the weaker detectors. *Cost*: about 2 us a value, 15 us at a step that grows a tree (with
-//! minutes one in 78), and 43 kB a series. *Reference*: Liu, Ting & Zhou, "Isolation Forest" (ICDM 2008); with
+//! by itself it is one of the weaker detectors. *Cost*: about 2 us a value, 15 us more for each tree grown (with
+//! minutes every 78 steps, between the ticks), and 43 kB a series. *Reference*: Liu, Ting & Zhou, "Isolation Forest" (ICDM 2008); with
 //! `extended`, Hariri, Carrasco Kind & Brunner (TKDE 2019).
 //!
 //! The forest is renewed tree by tree, one after the other as the grid time goes on, so that no step pays for
@@ -115,6 +115,7 @@ impl Settings {
             offsets: Vec::new(),
             rows: Vec::new(),
             nodes: Vec::new(),
+            prepared: Vec::new(),
             sample: Vec::new(),
         })
     }
@@ -139,6 +140,8 @@ struct IsolationForest {
     rows: Vec<Row<FEATURES>>,
     /// Per slot `trees` times [`NODES`] nodes.
     nodes: Vec<Node>,
+    /// Per slot, the tree of the next grid time.
+    prepared: Vec<Option<Box<Grown>>>,
     /// The points of the tree being grown; kept for its memory.
     sample: Vec<Row<FEATURES>>,
 }
@@ -155,6 +158,8 @@ struct State {
     range: Channel,
     /// Scores of a whole forest so far.
     seen: u32,
+    /// Grid index of the newest step.
+    newest: Option<i64>,
 }
 
 impl State {
@@ -168,6 +173,7 @@ impl State {
         high: NO_ROW,
         range: Channel::EMPTY,
         seen: 0,
+        newest: None,
     };
 
     /// The chance that a cut across one feature, drawn over all points and this one, sets it apart from them
@@ -235,6 +241,51 @@ fn shorten(path: f32, chance: f32) -> f32 {
     }
 }
 
+/// A tree that was grown before its turn.
+#[derive(Debug, Clone)]
+struct Grown {
+    /// Grid index of its turn.
+    index: i64,
+    /// Nothing where there were too few points.
+    ranges: Option<Ranges>,
+    nodes: Vec<Node>,
+}
+
+/// The least and the greatest of the points, by feature.
+type Ranges = (Row<FEATURES>, Row<FEATURES>);
+
+/// Grows a tree of some of these points; nothing where they are too few. `sample` is kept for its memory.
+fn grow(
+    rows: &[Row<FEATURES>],
+    sample: &mut Vec<Row<FEATURES>>,
+    directions: &Directions<FEATURES>,
+    turn: i64,
+    nodes: &mut [Node],
+) -> Option<Ranges> {
+    sample.clear();
+    sample.extend(rows.iter().filter(|row| row[0].is_finite()));
+    if sample.len() < SAMPLE {
+        return None;
+    }
+    let (mut lows, mut highs) = (sample[0], sample[0]);
+    for row in sample.iter() {
+        for (low, &feature) in lows.iter_mut().zip(row) {
+            *low = low.min(feature);
+        }
+        for (high, &feature) in highs.iter_mut().zip(row) {
+            *high = high.max(feature);
+        }
+    }
+    // The same on every replica.
+    let mut random = fastrand::Rng::with_seed(turn as u64);
+    for place in 0..SAMPLE {
+        let other = random.usize(place..sample.len());
+        sample.swap(place, other);
+    }
+    forest::grow(&mut sample[..SAMPLE], directions, &mut random, nodes);
+    Some((lows, highs))
+}
+
 impl IsolationForest {
     fn rows_of(&mut self, slot: Slot) -> &mut [Row<FEATURES>] {
         &mut self.rows[slot * self.points..][..self.points]
@@ -244,40 +295,60 @@ impl IsolationForest {
         &mut self.nodes[slot * self.trees * NODES..][..self.trees * NODES]
     }
 
-    /// Grows the tree anew whose turn it is at this grid time, if any.
-    fn renew(&mut self, slot: Slot, index: i64) {
+    /// Which renewal of a series is at this grid time, if any.
+    fn turn(&self, slot: Slot, index: i64) -> Option<i64> {
         let index = index - self.offsets[slot];
-        if index % self.renewal != 0 {
+        (index % self.renewal == 0).then_some(index / self.renewal)
+    }
+
+    /// Puts the tree in its place whose turn it is at this grid time, if any: as prepared, or grown now.
+    fn renew(&mut self, slot: Slot, index: i64) {
+        let prepared = self.prepared[slot].take();
+        let Some(turn) = self.turn(slot, index) else {
             return;
-        }
-        let turn = index / self.renewal;
+        };
         let tree = turn.rem_euclid(self.trees as i64) as usize;
-        let rows = &self.rows[slot * self.points..][..self.points];
-        self.sample.clear();
-        let known = rows.iter().filter(|row| row[0].is_finite());
-        self.sample.extend(known);
-        if self.sample.len() < SAMPLE {
-            return;
-        }
-        let state = &mut self.states[slot];
-        (state.low, state.high) = (self.sample[0], self.sample[0]);
-        for row in &self.sample {
-            for (low, &feature) in state.low.iter_mut().zip(row) {
-                *low = low.min(feature);
-            }
-            for (high, &feature) in state.high.iter_mut().zip(row) {
-                *high = high.max(feature);
-            }
-        }
-        // The same on every replica.
-        let mut random = fastrand::Rng::with_seed(turn as u64);
-        for place in 0..SAMPLE {
-            let other = random.usize(place..self.sample.len());
-            self.sample.swap(place, other);
-        }
         let nodes = &mut self.nodes[(slot * self.trees + tree) * NODES..][..NODES];
-        let sample = &mut self.sample[..SAMPLE];
-        forest::grow(sample, &self.directions, &mut random, nodes);
+        let ranges = match prepared.filter(|grown| grown.index == index) {
+            Some(grown) => {
+                if grown.ranges.is_some() {
+                    nodes.copy_from_slice(&grown.nodes);
+                }
+                grown.ranges
+            }
+            None => {
+                let rows = &self.rows[slot * self.points..][..self.points];
+                grow(rows, &mut self.sample, &self.directions, turn, nodes)
+            }
+        };
+        if let Some(ranges) = ranges {
+            let state = &mut self.states[slot];
+            (state.low, state.high) = ranges;
+        }
+    }
+
+    /// Grows the tree of one series whose turn is at its next grid time; `false` where there is none. The points that
+    /// it is grown of are there by then.
+    fn prepare_one(&mut self) -> bool {
+        let due = |slot: Slot| {
+            let next = self.states[slot].newest? + 1;
+            let prepared = self.prepared[slot].as_ref();
+            let done = prepared.is_some_and(|grown| grown.index == next);
+            let turn = self.turn(slot, next).filter(|_| !done)?;
+            Some((slot, next, turn))
+        };
+        let Some((slot, index, turn)) = (0..self.states.len()).find_map(due) else {
+            return false;
+        };
+        let rows = &self.rows[slot * self.points..][..self.points];
+        let mut nodes = vec![Node::UNGROWN; NODES];
+        let ranges = grow(rows, &mut self.sample, &self.directions, turn, &mut nodes);
+        self.prepared[slot] = Some(Box::new(Grown {
+            index,
+            ranges,
+            nodes,
+        }));
+        true
     }
 
     /// The forest's score of a point, between 0 and 1; `NaN` before all trees are grown, infinite where the
@@ -329,6 +400,7 @@ impl IsolationForest {
             self.states[slot].range.turn();
         }
         self.renew(slot, index);
+        self.states[slot].newest = Some(index);
         if !is_usable(value) {
             self.states[slot].recent.pass();
             if kept {
@@ -374,16 +446,19 @@ impl Detector for IsolationForest {
         let slots = slots.max(self.states.len());
         self.states.resize(slots, State::NEW);
         self.offsets.resize(slots, 0);
+        self.prepared.resize(slots, None);
         self.rows.resize(slots * self.points, NO_ROW);
         self.nodes.resize(slots * self.trees * NODES, Node::UNGROWN);
     }
 
     fn assign(&mut self, slot: Slot, labels: &Labels) {
         self.offsets[slot] = (labels.fingerprint() % self.renewal as u64) as i64;
+        self.prepared[slot] = None;
     }
 
     fn reset(&mut self, slot: Slot) {
         self.states[slot] = State::NEW;
+        self.prepared[slot] = None;
         self.rows_of(slot).fill(NO_ROW);
         self.nodes_of(slot).fill(Node::UNGROWN);
     }
@@ -391,6 +466,7 @@ impl Detector for IsolationForest {
     fn swap(&mut self, one: Slot, other: Slot) {
         self.states.swap(one, other);
         self.offsets.swap(one, other);
+        self.prepared.swap(one, other);
         swap_rows(&mut self.rows, self.points, one, other);
         swap_rows(&mut self.nodes, self.trees * NODES, one, other);
     }
@@ -401,8 +477,16 @@ impl Detector for IsolationForest {
         }
     }
 
+    fn prepare(&mut self) -> bool {
+        self.prepare_one()
+    }
+
     fn heap_bytes(&self) -> usize {
-        (self.rows.capacity() + self.sample.capacity()) * size_of::<Row<FEATURES>>()
+        let prepared = self.prepared.iter().flatten().count();
+        let prepared = prepared * (size_of::<Grown>() + NODES * size_of::<Node>())
+            + self.prepared.capacity() * size_of::<Option<Box<Grown>>>();
+        prepared
+            + (self.rows.capacity() + self.sample.capacity()) * size_of::<Row<FEATURES>>()
             + self.nodes.capacity() * size_of::<Node>()
             + self.states.capacity() * size_of::<State>()
             + self.offsets.capacity() * size_of::<i64>()
@@ -410,92 +494,4 @@ impl Detector for IsolationForest {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::tests::alone;
-
-    fn scores(settings: &Settings, values: &[f32]) -> Vec<f32> {
-        alone(settings.build(Grid::new(300_000).unwrap()), values)
-    }
-
-    #[test]
-    fn a_change_that_never_was_is_news_though_each_value_is_ordinary() {
-        let mut random = fastrand::Rng::with_seed(3);
-        let mut values: Vec<f32> = (0..4_000)
-            .map(|step| 50.0 * (step as f32 / 30.0).sin() + random.f32())
-            .collect();
-        // From one side of the course to the other, at once.
-        values[3_811] = -values[3_811];
-        for extended in [false, true] {
-            let settings = Settings {
-                extended,
-                ..Settings::default()
-            };
-            let scores = scores(&settings, &values);
-            assert!(values[3_811].abs() > 30.0);
-            let news = scores[3_811];
-            assert!(news >= 1.0, "{news}, extended: {extended}");
-            let loud = scores[2_000..3_800].iter().filter(|score| **score >= 1.0);
-            assert_eq!(loud.count(), 0, "extended: {extended}");
-        }
-    }
-
-    #[test]
-    fn the_farther_out_the_more_news() {
-        let mut random = fastrand::Rng::with_seed(3);
-        let mut values: Vec<f32> = (0..4_000).map(|_| random.f32() + random.f32()).collect();
-        let mut last = 0.0;
-        for far in [4.0, 9.0, 60.0] {
-            values[3_800] = far;
-            let score = scores(&Settings::default(), &values)[3_800];
-            assert!(score > last, "{score} at {far}");
-            last = score;
-        }
-        assert!(last >= 1.0, "{last}");
-    }
-
-    #[test]
-    fn a_path_is_shortened_by_the_chance_to_end_at_each_cut() {
-        assert_eq!(shorten(7.5, 0.0), 7.5);
-        assert_eq!(shorten(7.5, 1.0), 1.0);
-        // One cut, or two with the chance of one half.
-        assert!((shorten(2.0, 0.5) - 1.5).abs() < 1e-6);
-        assert!((shorten(7.5, 1e-4) - 7.5).abs() < 0.01);
-    }
-
-    #[test]
-    fn the_first_change_of_a_constant_series_is_news_of_unknown_size() {
-        let mut values = vec![7.0; 2_000];
-        values[1_900] = 8.0;
-        let scores = scores(&Settings::default(), &values);
-        assert_eq!((scores[1_899], scores[1_900]), (0.0, UNMEASURED));
-    }
-
-    #[test]
-    fn there_is_a_score_when_all_trees_are_grown_and_their_range_is_known() {
-        let scores = scores(
-            &Settings::default(),
-            &(0..2_000).map(|step| (step % 7) as f32).collect::<Vec<_>>(),
-        );
-        // A week of five minutes: a tree every 15 steps, 32 of them, once 64 points a stride of 4 apart are there;
-        // then the warm-up.
-        let first = scores.iter().position(|score| score.is_finite()).unwrap();
-        let grown = 4 * 64 + RECENT + 32 * 15;
-        let expected = grown + WARM_UP as usize;
-        assert!(
-            (expected - 60..expected + 60).contains(&first),
-            "{first}, not {expected}"
-        );
-    }
-
-    #[test]
-    fn a_series_takes_some_forty_kilobytes() {
-        let mut detector = Settings::default().build(Grid::new(60_000).unwrap());
-        detector.grow(16);
-        assert!(
-            detector.heap_bytes() / 16 <= 46_000,
-            "{}",
-            detector.heap_bytes()
-        );
-    }
-}
+mod tests;

@@ -197,9 +197,26 @@ mod tests {
         distances: Vec<f32>,
     }
 
+    /// Made by `tests/fixtures/detect/make_pyod.py`.
+    const PYOD: &str = include_str!("../../tests/fixtures/detect/pyod.json");
+
+    #[derive(serde::Deserialize)]
+    struct Pyod {
+        mad: Vec<f32>,
+    }
+
     #[test]
-    fn agrees_with_scipy() {
+    fn agrees_with_scipy_and_pyod() {
         let reference: Reference = serde_json::from_str(REFERENCE).unwrap();
+        let pyod: Pyod = serde_json::from_str(PYOD).unwrap();
+        assert_eq!(pyod.mad.len(), reference.probes.len());
+        for (pyod, scipy) in pyod.mad.iter().zip(&reference.distances) {
+            // PyOD has four digits of the factor of the scale.
+            assert!(
+                (pyod - scipy).abs() < 1e-4 * (1.0 + scipy),
+                "{pyod}, {scipy}"
+            );
+        }
         // A window that holds all of the values, no floor, and a threshold that no distance comes near: the
         // tail has nothing to get used to.
         let settings = Settings {

@@ -58,6 +58,19 @@ pub(super) fn detector_scores(scores: impl Iterator<Item = (Arc<RenderedLabels>,
     own("anomaly_detector_score", samples)
 }
 
+/// `anomaly_channel_ratio` of the entities of a panel: of those with a score, as the other families.
+pub(super) fn channel_ratio(
+    labels: &[Arc<RenderedLabels>],
+    scores: &[f32],
+    shares: &[f32],
+) -> Chunk {
+    let judged = labels.iter().zip(scores).zip(shares);
+    let samples = judged
+        .filter(|((_, score), _)| !score.is_nan())
+        .map(|((labels, _), &share)| (Arc::clone(labels), expo::shortest(share)));
+    own("anomaly_channel_ratio", samples.collect())
+}
+
 /// One series that was judged, as a member of its group.
 #[derive(Debug)]
 pub(super) struct Judged {

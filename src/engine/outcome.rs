@@ -103,6 +103,9 @@ pub struct Outcome {
     pub group_by: Arc<[String]>,
     /// The groups, sorted by labels; live only.
     pub groups: Vec<Group>,
+    /// Of a panel, for each of `series` the share of its channels (0 to 1) whose own verdict is at least a warning; `NaN`
+    /// where none has a value. Empty of signals, and of what is only replayed.
+    pub far_off: Vec<f32>,
     /// The horizons forecast, shortest first.
     pub horizons: Arc<[Horizon]>,
     /// `forecasts[i * horizons.len() + j]`: series `i`, horizon `j`.

@@ -1,6 +1,7 @@
 //! A panel as a unit: the outcomes of several signals, joined on labels, judged as one vector per
 //! entity.
 
+mod channels;
 mod why;
 
 use super::{
@@ -370,8 +371,16 @@ impl PanelUnit {
             Mode::Publish => families::groups(judged),
             Mode::Replay | Mode::Study => Vec::new(),
         };
+        // What is replayed comes without the verdicts of the signals.
+        let far_off = match mode {
+            Mode::Replay => Vec::new(),
+            Mode::Study | Mode::Publish => {
+                let (signals, on) = (&self.settings.signals, &self.settings.on);
+                channels::far_off(signals, on, inputs, joined)
+            }
+        };
         let chunks = match mode {
-            Mode::Publish => self.chunks(joined, scores, verdicts, &groups),
+            Mode::Publish => self.chunks(joined, scores, verdicts, &groups, &far_off),
             Mode::Replay | Mode::Study => Vec::new(),
         };
         let unit = Arc::clone(&self.name);
@@ -380,6 +389,7 @@ impl PanelUnit {
             at,
             series: series.collect(),
             groups,
+            far_off,
             chunks,
             counts,
             ..Outcome::default()
@@ -392,6 +402,7 @@ impl PanelUnit {
         scores: &[f32],
         verdicts: &[Verdict],
         groups: &[Group],
+        far_off: &[f32],
     ) -> Vec<crate::expo::Chunk> {
         let labels: Vec<_> = joined
             .entities
@@ -404,6 +415,7 @@ impl PanelUnit {
             .map(|(&score, &verdict)| Severities { score, verdict });
         let replica = self.replica.as_deref();
         let mut chunks = families::anomalies(&labels, judged);
+        chunks.push(families::channel_ratio(&labels, scores, far_off));
         chunks.push(families::group_ratio(&self.name, replica, groups));
         chunks.push(families::events_total(&self.name, replica, self.begun));
         chunks.retain(|chunk| !chunk.is_empty());

@@ -31,6 +31,12 @@ pub const OWN_FAMILIES: &[Family] = &[
         labels: &["signal"],
     },
     Family {
+        name: "anomaly_channel_ratio",
+        kind: Kind::Gauge,
+        help: "Share of the panel's signals in which the entity has a verdict of at least a warning, 0 to 1.",
+        labels: &["signal"],
+    },
+    Family {
         name: "anomaly_detector_score",
         kind: Kind::Gauge,
         help: "Score of one detector: 0 as expected, 1 at its threshold, above 1 anomalous.",

@@ -82,11 +82,7 @@ fn weight(less: f64, more: f64) -> Option<f32> {
 
 /// The weight of the residuals there are, and what they would have cost: their mean absolute size, and the
 /// mean interval score of a fixed interval around them.
-fn loss(
-    errors: impl Iterator<Item = f32>,
-    weights: &[f32],
-    interval: f32,
-) -> Option<(f64, f64)> {
+fn loss(errors: impl Iterator<Item = f32>, weights: &[f32], interval: f32) -> Option<(f64, f64)> {
     let mut errors: Vec<(f64, f64)> = errors
         .zip(weights)
         .filter(|(error, _)| error.is_finite())

@@ -22,7 +22,7 @@ use crate::{
 /// Share of a column's sum of squares that is added to it.
 const PENALTY: f64 = 1e-3;
 /// Rows that a fit uses, at most: more of a series at a minute tell the same again.
-const MOST_ROWS: usize = 6_000;
+const MOST_ROWS: usize = 4_100;
 /// Rows below which nothing is fitted, for each column.
 const ROWS_PER_COLUMN: usize = 5;
 /// Horizons that have a regression of their own, at most.

@@ -4,20 +4,26 @@
 //! (invariant 6). State is columnar: one instance owns every series of a shard. [`Forecasts`] runs the
 //! configured forecasters, chooses among them per series and horizon, and puts intervals around them.
 
+mod arima;
 mod calibration;
 mod choice;
 mod conformal;
 mod drift;
 mod ets;
+mod harmonic;
 mod lag_regression;
 mod lags;
 mod last_value;
 #[cfg(test)]
 mod laws;
+mod linear;
 mod mstl_ets;
 mod onnx;
 mod profile;
+mod prophet;
 mod reach;
+#[cfg(test)]
+mod reference;
 mod scale;
 mod seasonal_mean;
 mod seasonal_naive;
@@ -26,8 +32,6 @@ mod settings;
 mod smoothing;
 mod theta;
 mod track;
-#[cfg(test)]
-mod trial;
 mod wall;
 
 pub use crate::stats::network::ModelFiles;
@@ -140,12 +144,15 @@ macro_rules! kinds {
 }
 
 kinds! {
+    arima => Arima,
     drift => Drift,
     ets => Ets,
+    harmonic => Harmonic,
     lag_regression => LagRegression,
     last_value => LastValue,
     mstl_ets => MstlEts,
     onnx => Onnx,
+    prophet => Prophet,
     seasonal_mean => SeasonalMean,
     seasonal_naive => SeasonalNaive,
     theta => Theta,
@@ -205,5 +212,7 @@ fn auto() -> Vec<ModelSettings> {
         ModelSettings::Ets(ets::Settings::default()),
         ModelSettings::MstlEts(mstl_ets::Settings::default()),
         ModelSettings::LagRegression(lag_regression::Settings::default()),
+        ModelSettings::Harmonic(harmonic::Settings::default()),
+        ModelSettings::Arima(arima::Settings::default()),
     ]
 }

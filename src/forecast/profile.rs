@@ -28,6 +28,11 @@ pub(super) struct Profile {
 }
 
 impl Profile {
+    /// Departures by coarse step of the longest season, each of `coarse` native steps.
+    pub(super) fn new(coarse: usize, values: Box<[f32]>) -> Self {
+        Self { coarse, values }
+    }
+
     /// The departure at the wall-clock step `index`, by a straight line between the two nearest points.
     pub(super) fn at(&self, index: i64) -> f32 {
         let season = self.coarse * self.values.len();
@@ -63,7 +68,7 @@ impl Profile {
 
 /// The newest seasonal cycle of a past; `None` where no season shows twice.
 pub(super) fn decompose(past: &Past<'_>, wall: &mut Wall) -> Option<Profile> {
-    let coarse = coarseness(past)?;
+    let coarse = coarseness(past, MOST_COARSE)?;
     let (first, mut values) = average(past, coarse, wall);
     let seasons = coarse_seasons(past, coarse, values.len());
     let longest = *seasons.last()?;
@@ -87,17 +92,18 @@ pub(super) fn decompose(past: &Past<'_>, wall: &mut Wall) -> Option<Profile> {
         })
 }
 
-/// Native steps per coarse step: a divisor of the shortest season, so that cycles stay whole.
-fn coarseness(past: &Past<'_>) -> Option<usize> {
+/// Native steps per coarse step, `most` of which hold the whole past: a divisor of the shortest season, so that
+/// cycles stay whole.
+pub(super) fn coarseness(past: &Past<'_>, most: usize) -> Option<usize> {
     let shortest = *past.seasons.first()?;
     let least = shortest
         .div_ceil(MOST_PER_SEASON)
-        .max(past.values.len().div_ceil(MOST_COARSE));
+        .max(past.values.len().div_ceil(most));
     (least..=shortest / LEAST_PER_SEASON).find(|step| shortest % step == 0)
 }
 
 /// Means over coarse steps, and the number of the first of them; `NaN` where all values are missing.
-fn average(past: &Past<'_>, coarse: usize, wall: &mut Wall) -> (i64, Vec<f32>) {
+pub(super) fn average(past: &Past<'_>, coarse: usize, wall: &mut Wall) -> (i64, Vec<f32>) {
     let number = |index: i64| index.div_euclid(coarse as i64);
     let first = number(wall.walk(past.time(0)));
     let last = number(wall.walk(past.end)).max(first);
@@ -127,7 +133,7 @@ fn average(past: &Past<'_>, coarse: usize, wall: &mut Wall) -> (i64, Vec<f32>) {
 }
 
 /// Seasons in coarse steps, shortest first, that fit twice into `count`.
-fn coarse_seasons(past: &Past<'_>, coarse: usize, count: usize) -> Vec<usize> {
+pub(super) fn coarse_seasons(past: &Past<'_>, coarse: usize, count: usize) -> Vec<usize> {
     past.seasons
         .iter()
         .filter(|&&season| season % coarse == 0)

@@ -269,10 +269,10 @@ impl Forecasts {
         let stage = calibrated.div_ceil(STAGES).max(1);
         for index in first - 1..past.values.len() {
             let at = past.time(index);
-            if index > first && (index - first).is_multiple_of(stage) {
-                if let Some(known) = past.before(past.values.len() - index) {
-                    self.fit(slot, &known);
-                }
+            let anew = index > first && (index - first).is_multiple_of(stage);
+            let known = past.before(past.values.len() - index);
+            if let Some(known) = known.filter(|_| anew) {
+                self.fit(slot, &known);
             }
             if index >= first {
                 let value = &past.values[index..=index];

@@ -355,4 +355,32 @@ mod tests {
             assert!((ours - theirs).abs() < 0.03, "{ours}, not {theirs}");
         }
     }
+
+    /// Made by `tests/fixtures/detect/make_pyod.py` of the same rows.
+    const PYOD: &str = include_str!("../../tests/fixtures/detect/pyod.json");
+
+    #[derive(serde::Deserialize)]
+    struct Pyod {
+        forest: Vec<f32>,
+    }
+
+    /// What PyOD calls the score is that of the paper less a constant.
+    #[test]
+    fn agrees_with_pyod() {
+        let reference: Reference = serde_json::from_str(REFERENCE).unwrap();
+        let pyod: Pyod = serde_json::from_str(PYOD).unwrap();
+        let trees = (1_000, reference.sample);
+        let ours = scores(&reference.rows, &Directions::axes(), trees);
+        assert_eq!(ours.len(), pyod.forest.len());
+        let pairs = || ours.iter().zip(&pyod.forest);
+        let count = ours.len() as f32;
+        let apart = pairs().map(|(one, other)| one - other).sum::<f32>() / count;
+        let middle = pyod.forest.iter().sum::<f32>() / count;
+        let left: f32 = pairs()
+            .map(|(one, other)| (one - other - apart).powi(2))
+            .sum();
+        let whole: f32 = pyod.forest.iter().map(|one| (one - middle).powi(2)).sum();
+        // A correlation of 0.99 leaves 0.02 of the variance; here the scale must be the same too.
+        assert!(left < 0.02 * whole, "{left} of {whole}");
+    }
 }

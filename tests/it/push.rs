@@ -134,6 +134,8 @@ fn a_group_page_silences_the_single_series_of_its_signal() {
         serde_json::json!({"labels": labels})
     };
     for (group, single) in [
+        // First: what is said of the other signal below would silence it.
+        ("AnomalyEntityActive", "AnomalyActive"),
         ("AnomalyGroupActive", "AnomalySevere"),
         ("ForethoughtGroupAnomaly", "ForethoughtAnomaly"),
     ] {

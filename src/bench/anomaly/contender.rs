@@ -75,6 +75,13 @@ pub fn default(shared: &SignalSettings) -> Contender {
     }
 }
 
+/// The default configuration but for its detectors.
+pub(super) fn of_detectors(shared: &SignalSettings, detectors: Vec<detect::Settings>) -> Contender {
+    let mut contender = default(shared);
+    contender.settings.detectors = Some(detectors);
+    contender
+}
+
 /// Every detector that judges a panel, as it is by default.
 pub fn panel_detectors() -> Vec<detect::Settings> {
     kinds().into_iter().filter(judges_panels).collect()
@@ -108,6 +115,19 @@ pub(super) fn panel(
         signals,
         on: vec![ENTITY.to_owned()],
         detectors: vec![detector],
+        combine: detect::Combine::default(),
+        alerting: signal.alerting.clone(),
+        severity: signal.severity.clone(),
+    }
+}
+
+/// A panel over `signals` that names no detectors, with the alert hygiene of `signal`.
+pub(super) fn panel_by_default(signals: Vec<String>, signal: &SignalSettings) -> PanelSettings {
+    PanelSettings {
+        name: DEFAULT.to_owned(),
+        signals,
+        on: vec![ENTITY.to_owned()],
+        detectors: detect::defaults_of_panels(),
         combine: detect::Combine::default(),
         alerting: signal.alerting.clone(),
         severity: signal.severity.clone(),

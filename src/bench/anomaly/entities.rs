@@ -39,7 +39,8 @@ pub(super) fn measure(
     }
     rows.push(row("default, max", &|walk| Some(walk.greatest.clone())));
     rows.push(row("default, top 3", &|walk| Some(walk.top_mean.clone())));
-    rows.push(row("default, page", &|walk| Some(walk.paged.clone())));
+    rows.push(row("group, page", &|walk| Some(walk.group_paged.clone())));
+    rows.push(row("entity, page", &|walk| Some(walk.entity_paged.clone())));
     Ok(EntitySet {
         set: set.to_owned(),
         entities: entities.iter().map(|one| one.name.clone()).collect(),

@@ -7,6 +7,7 @@
 pub mod contender;
 pub mod data;
 mod entities;
+pub mod folds;
 mod kpi;
 pub mod nab;
 mod nab_table;
@@ -43,6 +44,9 @@ pub struct AnomalyOptions {
     pub kpi: Option<PathBuf>,
     /// Only these detectors and configurations; all where empty.
     pub only: Vec<String>,
+    /// Instead of everything else: constants of the default detectors chosen on one half of the Numenta Anomaly
+    /// Benchmark and judged on the other.
+    pub folds: bool,
     /// Settings of the signals, for all; see [`contender::shared`].
     pub signal: Option<String>,
 }
@@ -68,6 +72,10 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 pub fn run(options: &AnomalyOptions, progress: Progress<'_>) -> Result<Report, AnomalyError> {
     let chosen = Chosen::new(options).map_err(AnomalyError::Input)?;
     let mut report = Report::default();
+    if let (true, Some(folder)) = (options.folds, &options.nab) {
+        report.folds = Some(folds::measure(folder, &chosen.shared, progress)?);
+        return Ok(report);
+    }
     if let Some(folder) = &options.nab {
         report.nab = Some(nab_table::measure(folder, &chosen.contenders, progress)?);
     }
@@ -85,6 +93,7 @@ pub fn run(options: &AnomalyOptions, progress: Progress<'_>) -> Result<Report, A
 
 /// What is compared in this run.
 struct Chosen {
+    shared: SignalSettings,
     contenders: Vec<Contender>,
     default: Contender,
     panels: Vec<crate::detect::Settings>,
@@ -116,6 +125,7 @@ impl Chosen {
             contenders,
             default: contender::default(&shared),
             panels,
+            shared,
         })
     }
 }

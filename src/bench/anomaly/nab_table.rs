@@ -92,8 +92,8 @@ impl<'a> Corpus<'a> {
         let every_other = |from: usize| -> Vec<Paper<'_>> {
             papers.iter().copied().skip(from).step_by(2).collect()
         };
-        let fixed = |papers: &[Paper<'_>], profile| score(papers, profile, THRESHOLD);
-        let best = |profile| score(&papers, profile, nab::best_threshold(&papers, profile));
+        let fixed = |papers: &[Paper<'_>], profile| at_threshold(papers, profile, THRESHOLD);
+        let best = |profile| at_threshold(&papers, profile, nab::best_threshold(&papers, profile));
         let tally = nab::tally(&papers, STANDARD, THRESHOLD);
         let delays =
             self.series.iter().zip(scores).flat_map(|(one, scores)| {
@@ -132,7 +132,8 @@ impl<'a> Corpus<'a> {
     }
 }
 
-fn score(papers: &[Paper<'_>], profile: Profile, threshold: f64) -> f64 {
+/// NAB's score of this profile, 0 for silence, 100 for perfection.
+pub(super) fn at_threshold(papers: &[Paper<'_>], profile: Profile, threshold: f64) -> f64 {
     nab::score(nab::tally(papers, profile, threshold), profile)
 }
 
@@ -158,7 +159,7 @@ fn weeks(series: &Labelled) -> f64 {
 }
 
 impl Profiles {
-    fn of(score: impl Fn(Profile) -> f64) -> Self {
+    pub(super) fn of(score: impl Fn(Profile) -> f64) -> Self {
         Self {
             standard: score(STANDARD),
             low_false_alarms: score(LOW_FALSE_ALARMS),

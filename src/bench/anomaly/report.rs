@@ -1,5 +1,6 @@
 //! The figures as tables and as JSON.
 
+use super::folds::Folds;
 use serde::Serialize;
 use std::fmt::{self, Write};
 
@@ -9,6 +10,9 @@ pub struct Report {
     /// The Numenta Anomaly Benchmark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nab: Option<NabSet>,
+    /// Instead of all others: constants chosen on one half of the Numenta Anomaly Benchmark.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folds: Option<Folds>,
     /// Single series.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kpi: Option<KpiSet>,
@@ -175,7 +179,8 @@ impl fmt::Display for Report {
         let nab = self.nab.iter().map(NabSet::to_string);
         let kpi = self.kpi.iter().map(KpiSet::to_string);
         let entities = self.entities.iter().map(EntitySet::to_string);
-        let parts: Vec<String> = nab.chain(kpi).chain(entities).collect();
+        let folds = self.folds.iter().map(Folds::to_string);
+        let parts: Vec<String> = nab.chain(folds).chain(kpi).chain(entities).collect();
         f.write_str(&parts.join("\n"))
     }
 }
@@ -334,7 +339,7 @@ impl fmt::Display for EntitySet {
 
 const ABSENT: &str = "-";
 
-fn tenths(value: f64) -> String {
+pub(super) fn tenths(value: f64) -> String {
     known(Some(value), 1)
 }
 
@@ -346,7 +351,7 @@ fn known(value: Option<f64>, digits: usize) -> String {
 }
 
 /// Columns as wide as their longest cell: the first `words` to the left, numbers to the right.
-fn table(
+pub(super) fn table(
     f: &mut fmt::Formatter<'_>,
     head: &[&str],
     words: usize,

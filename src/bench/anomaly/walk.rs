@@ -1,7 +1,7 @@
 //! Walks the real units over recorded rows, as a new series lives through them: nothing is known before its
 //! first row, and nothing of a row before it is scored.
 
-use super::contender::{ENTITY, panel};
+use super::contender::{ENTITY, panel, panel_by_default};
 use crate::{
     baseline::Band,
     detect::{self, Batch, Verdict, Verdicts},
@@ -87,8 +87,10 @@ pub struct EntityWalk {
     pub greatest: Shown,
     /// The mean of the three greatest scores of its channels, judged as a panel judges.
     pub top_mean: Shown,
-    /// The share of its channels that are active; active where `AnomalyGroupActive` of `alerts/series.yml` fires.
-    pub paged: Shown,
+    /// `AnomalyGroupActive` of `alerts/series.yml`, with its channels as the group; the score is 1 while it fires, else 0.
+    pub group_paged: Shown,
+    /// `AnomalyEntityActive` of `alerts/series.yml` on a panel that names no detectors, shown likewise.
+    pub entity_paged: Shown,
     /// By panel detector, in the order given; `None` where it never had a score.
     pub panels: Vec<Option<Shown>>,
 }
@@ -127,7 +129,10 @@ pub fn entity(
     }
     let mut greatest = Shown::blank(times.len());
     let mut top_mean = TopMean::new(settings, grid, times.len());
-    let mut page = Page::new(grid, times.len());
+    let judge = panel_by_default(names, settings);
+    let mut judge = PanelTrack::new(&judge, grid, times.len())?;
+    let mut group_page = Page::of_group(grid, times.len());
+    let mut entity_page = Page::of_entity(grid, times.len());
     let mut span = Vec::new();
     for track in &mut tracks {
         span = track.start(&rows)?;
@@ -149,7 +154,9 @@ pub fn entity(
             .collect();
         top_mean.step(at, row, &scores);
         let active = outcomes.iter().filter(|one| one.counts.active > 0).count();
-        page.step(row, active as f32 / outcomes.len() as f32);
+        group_page.step(row, active as f32 / outcomes.len() as f32, true);
+        let verdict = judge.step(at, row, &outcomes)?;
+        entity_page.step(row, verdict.far_off, verdict.active);
         if let Some(row) = row {
             let score = scores.iter().copied().fold(f32::NAN, f32::max);
             let active = outcomes.iter().any(|outcome| outcome.counts.active > 0);
@@ -159,7 +166,8 @@ pub fn entity(
     Ok(EntityWalk {
         greatest,
         top_mean: top_mean.shown,
-        paged: page.shown,
+        group_paged: group_page.shown,
+        entity_paged: entity_page.shown,
         panels: panels.into_iter().map(PanelTrack::end).collect(),
     })
 }
@@ -207,6 +215,15 @@ impl Track {
     }
 }
 
+/// What a panel says of its entity at one time.
+#[derive(Debug, Clone, Copy, Default)]
+struct EntityVerdict {
+    /// `anomaly_active`.
+    active: bool,
+    /// `anomaly_channel_ratio`; 0 where it is absent.
+    far_off: f32,
+}
+
 /// One panel over all channels.
 struct PanelTrack {
     unit: PanelUnit,
@@ -228,13 +245,19 @@ impl PanelTrack {
         at: Millis,
         row: Option<usize>,
         outcomes: &[Arc<Outcome>],
-    ) -> Result<(), String> {
-        let outcome = calm(self.unit.advance(at, outcomes, Mode::Replay))?;
-        if let (Some(row), Some(one)) = (row, outcome.series.first()) {
+    ) -> Result<EntityVerdict, String> {
+        let outcome = calm(self.unit.advance(at, outcomes, Mode::Study))?;
+        let Some(one) = outcome.series.first() else {
+            return Ok(EntityVerdict::default());
+        };
+        if let Some(row) = row {
             self.scored |= one.score.is_finite();
             self.shown.put(row, one.score, one.active);
         }
-        Ok(())
+        Ok(EntityVerdict {
+            active: one.active,
+            far_off: outcome.far_off.first().copied().unwrap_or(0.0),
+        })
     }
 
     fn end(self) -> Option<Shown> {
@@ -282,38 +305,56 @@ impl TopMean {
     }
 }
 
-/// The page on a group: half of it is active, as a mean over five minutes, and that for five minutes.
+/// A rule of `alerts/series.yml` that pages: a share of something is over a limit for five minutes.
 struct Page {
-    /// Of the newest grid times.
+    limit: f32,
+    /// The share is the mean of so many grid times.
+    mean_of: usize,
+    /// Those of them.
     shares: VecDeque<f32>,
     over: usize,
-    span: usize,
+    pending: usize,
     shown: Shown,
 }
 
 impl Page {
-    const RATIO: f32 = 0.5;
     const SPAN: Millis = 300_000;
 
-    fn new(grid: Grid, rows: usize) -> Self {
+    /// `AnomalyGroupActive`: of the series of a group, as a mean over five minutes.
+    fn of_group(grid: Grid, rows: usize) -> Self {
+        let span = grid.steps(Self::SPAN).max(1);
+        Self::new(0.5, span, span, rows)
+    }
+
+    /// `AnomalyEntityActive`: of the channels of an entity.
+    fn of_entity(grid: Grid, rows: usize) -> Self {
+        Self::new(0.125, 1, grid.steps(Self::SPAN).max(1), rows)
+    }
+
+    fn new(limit: f32, mean_of: usize, pending: usize, rows: usize) -> Self {
         Self {
+            limit,
+            mean_of,
             shares: VecDeque::new(),
             over: 0,
-            span: grid.steps(Self::SPAN).max(1),
+            pending,
             shown: Shown::blank(rows),
         }
     }
 
-    fn step(&mut self, row: Option<usize>, share: f32) {
+    /// `also` is what else must hold.
+    fn step(&mut self, row: Option<usize>, share: f32, also: bool) {
         self.shares.push_back(share);
-        if self.shares.len() > self.span {
+        if self.shares.len() > self.mean_of {
             self.shares.pop_front();
         }
         let mean = self.shares.iter().sum::<f32>() / self.shares.len() as f32;
-        self.over = if mean > Self::RATIO { self.over + 1 } else { 0 };
+        let holds = also && mean > self.limit;
+        self.over = if holds { self.over + 1 } else { 0 };
+        // It has been pending for as long when it fires.
+        let fires = self.over > self.pending;
         if let Some(row) = row {
-            // It has been pending for as long when it fires.
-            self.shown.put(row, mean, self.over > self.span);
+            self.shown.put(row, f32::from(u8::from(fires)), fires);
         }
     }
 }
@@ -431,8 +472,10 @@ mod tests {
         assert_eq!(walk.greatest.scores[899], alone.shown.scores[899]);
         assert!(walk.greatest.active[899]);
         assert!(walk.top_mean.scores[899] < walk.greatest.scores[899]);
-        assert_eq!(walk.paged.scores[899], 0.25);
-        assert!(!walk.paged.active.contains(&true), "one of four is no page");
+        assert!(
+            !walk.group_paged.active.contains(&true),
+            "one of four is no page"
+        );
         assert_eq!(walk.panels.len(), panel_detectors().len());
     }
 

@@ -16,6 +16,27 @@ pub struct Contender {
     models: Models,
 }
 
+/// An ensemble of the models in `text`, a list as under `forecast.models` in the configuration.
+///
+/// # Errors
+/// What cannot be read or cannot be.
+pub fn given(text: &str) -> Result<Contender, String> {
+    let read = serde_yaml::Deserializer::from_str(text);
+    let models: Models = serde_yaml::with::singleton_map_recursive::deserialize(read)
+        .map_err(|error| format!("--models: {error}"))?;
+    let settings = Settings {
+        models: models.clone(),
+        ..Settings::default()
+    };
+    if let Some((field, problem)) = settings.validate().first() {
+        return Err(format!("--models: {field}: {problem}"));
+    }
+    Ok(Contender {
+        name: "given".to_owned(),
+        models,
+    })
+}
+
 /// Those that are named in `only`; all where it is empty.
 ///
 /// # Errors

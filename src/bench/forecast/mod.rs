@@ -6,8 +6,11 @@
 
 pub mod contender;
 pub mod data;
+pub mod live;
 pub mod report;
 pub mod score;
+#[cfg(test)]
+mod trial;
 pub mod windows;
 
 pub use report::Report;
@@ -16,10 +19,11 @@ use super::cpu::cpu_seconds;
 use crate::series::{Grid, Millis};
 use contender::{Contender, contenders, rebuild};
 use data::{Hourly, STEP, Series};
+use live::Live;
 use rayon::prelude::*;
 use report::{HourlyRow, Row};
 use score::{LEVELS, Tally};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 use windows::{HORIZONS, LONGEST, Plan, Window};
 
 /// Values of a day of the windows.
@@ -39,6 +43,10 @@ pub struct ForecastOptions {
     pub data: PathBuf,
     /// Only these contenders; all where empty.
     pub only: Vec<String>,
+    /// Models that are judged as an ensemble, instead of the contenders; see [`contender::given`].
+    pub models: Option<String>,
+    /// Whether every series is walked as in live use too.
+    pub live: bool,
     /// Whether the hourly series of M4 are left out.
     pub without_hourly: bool,
 }
@@ -51,7 +59,10 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 /// # Errors
 /// A folder that is not what it should be, a name in `only` that is none.
 pub fn run(options: &ForecastOptions, progress: Progress<'_>) -> Result<Report, String> {
-    let contenders = contenders(&options.only)?;
+    let contenders = match &options.models {
+        Some(text) => vec![contender::given(text)?],
+        None => contenders(&options.only)?,
+    };
     let series = data::series(&options.data)?;
     let plan = windows::plan(&options.data, &series)?;
     let grid = Grid::new(STEP).ok_or("no grid")?;
@@ -63,6 +74,13 @@ pub fn run(options: &ForecastOptions, progress: Progress<'_>) -> Result<Report, 
             plan.windows.len()
         ));
         report.rows.push(measure(contender, &series, &plan, grid)?);
+    }
+    if options.live {
+        for contender in &contenders {
+            progress(&format!("{}: walking every series", contender.name));
+            let row = measure_live(contender, &series, &plan, grid)?;
+            report.live.push((contender.name.clone(), row));
+        }
     }
     let hourly = data::packed(&options.data.join("forecast/m4_hourly.csv"));
     if let Some(path) = hourly.filter(|_| !options.without_hourly) {
@@ -144,6 +162,25 @@ fn cost(
     }
     let count = timed.len() as f64;
     Ok((fits / count, steps / count / CARRIED as f64))
+}
+
+/// Every series walked from its start, as in live use: by name, the figures of each horizon.
+fn measure_live(
+    contender: &Contender,
+    series: &[Series],
+    plan: &Plan,
+    grid: Grid,
+) -> Result<BTreeMap<String, Vec<Live>>, String> {
+    let horizons = HORIZONS.map(|(_, steps)| steps);
+    let places: Vec<(&usize, &String)> = plan.names.iter().collect();
+    places
+        .into_par_iter()
+        .map(|(&place, name)| {
+            let one = &series[place];
+            let lives = live::walk(contender, &one.values, one.start, grid, &horizons)?;
+            Ok((name.clone(), lives))
+        })
+        .collect()
 }
 
 fn end_of(series: &Series, window: &Window) -> Millis {

@@ -1,6 +1,7 @@
 //! The figures as tables.
 
 use super::{
+    live::Live,
     score::{INTERVALS, Tally, geometric},
     windows::{HORIZONS, Plan, Published},
 };
@@ -18,6 +19,8 @@ pub struct Report {
     pub published: Published,
     /// One for each contender.
     pub rows: Vec<Row>,
+    /// By contender, then series: the figures of each horizon in live use.
+    pub live: Vec<(String, BTreeMap<String, Vec<Live>>)>,
     /// Hourly series of M4.
     pub hourly_series: usize,
     /// One for each contender.
@@ -90,6 +93,7 @@ impl Report {
             windows: plan.windows.len(),
             published: plan.published.clone(),
             rows: Vec::new(),
+            live: Vec::new(),
             hourly_series: 0,
             hourly: Vec::new(),
         }
@@ -176,6 +180,32 @@ impl Report {
     }
 }
 
+fn write_live(f: &mut impl Write, name: &str, series: &BTreeMap<String, Vec<Live>>) -> fmt::Result {
+    writeln!(
+        f,
+        "\nLive, {name}{:<12}    origins  in 50%  in 80%  in 90%  in 95%  score/naive  error/naive  widest/range",
+        ""
+    )?;
+    for (place, (label, _)) in HORIZONS.iter().enumerate() {
+        for (name, lives) in series {
+            let live = &lives[place];
+            write!(f, "{name:<26} {label} {:>7}", live.origins)?;
+            for covered in live.coverage() {
+                write!(f, " {covered:>7.3}")?;
+            }
+            let (score, error) = (live.score_ratio(), live.error_ratio());
+            writeln!(f, " {score:>12.3} {error:>12.3} {:>13.2}", live.widest)?;
+        }
+    }
+    write!(f, "{:<38}", "mean")?;
+    let all = || series.values().flatten();
+    for place in 0..INTERVALS.len() {
+        let sum: f64 = all().map(|live| live.coverage()[place]).sum();
+        write!(f, " {:>7.3}", sum / all().count() as f64)?;
+    }
+    writeln!(f)
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -189,6 +219,9 @@ impl fmt::Display for Report {
         writeln!(f, "\nWeighted quantile loss by series")?;
         for place in 0..HORIZONS.len() {
             self.write_series(f, place)?;
+        }
+        for (name, series) in &self.live {
+            write_live(f, name, series)?;
         }
         if !self.hourly.is_empty() {
             writeln!(

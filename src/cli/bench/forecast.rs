@@ -7,7 +7,9 @@ use std::{io::Write, path::PathBuf};
 const EXAMPLES: &str = "\
 Examples:
   forethought bench forecast --data=DATA
+  forethought bench forecast --data=DATA --only=default --live
   forethought bench forecast --data=DATA --only=default,theta --without-m4
+  forethought bench forecast --data=DATA --models='[ets: {}, theta: {theta: 3}]'
 
 The default ensemble and every member alone are fitted to the history of each window and asked for
 the whole path of the next 15 minutes, hour and day, at steps of five minutes (means). Columns:
@@ -37,6 +39,12 @@ pub(in crate::cli) struct Arguments {
     /// Only these members; `default` is the default ensemble
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
+    /// Judge an ensemble of these models instead, as under forecast.models in the configuration file
+    #[arg(long, value_name = "YAML", conflicts_with = "only")]
+    models: Option<String>,
+    /// Walk every series as in live use too, and print how often values fell inside their intervals
+    #[arg(long)]
+    live: bool,
     /// Leave out the hourly series of M4
     #[arg(long)]
     without_m4: bool,
@@ -47,6 +55,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let options = ForecastOptions {
         data: arguments.data.clone(),
         only: arguments.only.clone(),
+        models: arguments.models.clone(),
+        live: arguments.live,
         without_hourly: arguments.without_m4,
     };
     let report = forecast::run(&options, &progress()).map_err(Failure::Usage)?;

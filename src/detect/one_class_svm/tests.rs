@@ -41,6 +41,45 @@ fn sums_are_those_of_scikit_learn() {
     );
 }
 
+/// Made by `tests/fixtures/detect/make_pyod.py`.
+const PYOD: &str = include_str!("../../../tests/fixtures/detect/pyod.json");
+
+#[derive(Deserialize)]
+struct Pyod {
+    svm: Vec<f64>,
+}
+
+/// What PyOD calls the score is the border less the sum; the rate is of the same order, but rises with the distance
+/// far outside, where the sum is the same for all.
+#[test]
+fn learns_and_orders_as_pyod_does() {
+    let reference: Reference = serde_json::from_str(REFERENCE).unwrap();
+    let pyod: Pyod = serde_json::from_str(PYOD).unwrap();
+    let values: Vec<f32> = reference
+        .rows
+        .iter()
+        .flatten()
+        .map(|&value| value as f32)
+        .collect();
+    let learner = Support { nu: reference.nu };
+    let rows = Rows {
+        values: &values,
+        channels: 6,
+    };
+    let region = learner.learn(rows, 0).unwrap();
+    let sums = reference.probes.iter().map(|row| -region.sum(row));
+    let alike = correlation(&sums.collect::<Vec<_>>(), &pyod.svm);
+    assert!(alike > 0.999, "{alike}");
+    let mut order: Vec<usize> = (0..pyod.svm.len()).collect();
+    order.sort_by(|&one, &other| pyod.svm[one].total_cmp(&pyod.svm[other]));
+    let rates: Vec<f32> = order
+        .iter()
+        .map(|&index| learner.rate(&region, &reference.probes[index]))
+        .collect();
+    let turns = rates.windows(2).filter(|pair| pair[1] < pair[0] - 0.02);
+    assert_eq!(turns.count(), 0, "{rates:?}");
+}
+
 #[test]
 fn the_farther_outside_the_higher_the_rate_and_a_second_region_is_known() {
     let mut random = fastrand::Rng::with_seed(7);

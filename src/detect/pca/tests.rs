@@ -35,6 +35,59 @@ fn components_and_errors_are_those_of_scikit_learn() {
     }
 }
 
+/// Made by `tests/fixtures/detect/make_pyod.py`.
+const PYOD: &str = include_str!("../../../tests/fixtures/detect/pyod.json");
+
+#[derive(Deserialize)]
+struct Pyod {
+    pca: Vec<f64>,
+}
+
+fn correlation(one: &[f64], other: &[f64]) -> f64 {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (middle, beside) = (mean(one), mean(other));
+    let product = |one: &[f64], middle: f64, other: &[f64], beside: f64| -> f64 {
+        let pairs = one.iter().zip(other);
+        pairs.map(|(a, b)| (a - middle) * (b - beside)).sum()
+    };
+    product(one, middle, other, beside)
+        / (product(one, middle, one, middle) * product(other, beside, other, beside)).sqrt()
+}
+
+/// Its components are ours, its score is not. PyOD adds up how far a vector is from the *tip* of each component (taken
+/// for a point at distance 1), over the share of variance of that component: nearly a multiple of the length of the
+/// vector, whatever its direction. What Shyu et al. (2003) describe, and we compute, is how far it is *along* each
+/// component in units of its deviation: little where the entity moves as it always does. So from our components PyOD's
+/// score comes out (the sign of a component is arbitrary, hence not to the digit), and the two scores are akin only.
+#[test]
+fn the_score_of_pyod_follows_from_our_components_and_is_another() {
+    let reference: Reference = serde_json::from_str(REFERENCE).unwrap();
+    let pyod: Pyod = serde_json::from_str(PYOD).unwrap();
+    let values = reference.rows.concat();
+    let rows = Array2::from_shape_vec((reference.rows.len(), 6), values).unwrap();
+    let all = Plane::through(rows.view(), 1.0).unwrap();
+    let tips = |probe: &Vec<f64>| -> f64 {
+        let probe = Array1::from(probe.clone());
+        let parts = all.axes.rows().into_iter().zip(&all.along);
+        let whole = all.along.sum();
+        let parts = parts.map(|(tip, along)| {
+            let apart = &probe - &tip;
+            apart.dot(&apart).sqrt() / (along / whole)
+        });
+        parts.sum()
+    };
+    let theirs: Vec<f64> = reference.probes.iter().map(tips).collect();
+    let alike = correlation(&theirs, &pyod.pca);
+    assert!(alike > 0.99, "{alike}");
+    let plane = Plane::through(rows.view(), 0.9).unwrap();
+    let ours = reference.probes.iter().map(|probe| {
+        let squared = plane.distance(Array1::from(probe.clone()).view());
+        squared.sqrt()
+    });
+    let akin = correlation(&ours.collect::<Vec<_>>(), &pyod.pca);
+    assert!((0.8..0.95).contains(&akin), "{akin}");
+}
+
 /// Four channels that follow one cause, each with a little noise.
 fn together(random: &mut fastrand::Rng) -> [f32; 4] {
     let cause = 6.0 * random.f32() - 3.0;

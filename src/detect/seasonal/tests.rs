@@ -83,6 +83,35 @@ fn weekends_are_learned() {
     assert!(with < 0.7 * without, "{with} and {without}");
 }
 
+/// With one value an hour, an hour of the week is known by one value a week: what is noise there is less with the
+/// hours beside it.
+#[test]
+fn hours_beside_weigh_in_where_an_hour_has_few_values() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let values: Vec<f32> = (0..70 * STEPS)
+        .map(|step| {
+            if step % (STEPS / 24) != 0 {
+                return f32::NAN;
+            }
+            let random = (0..12).map(|_| random.f32()).sum::<f32>() - 6.0;
+            500.0 + 100.0 * (TAU * step as f32 / STEPS as f32).sin() + 20.0 * random
+        })
+        .collect();
+    let sum = |smooth_week, week| -> f32 {
+        let settings = Settings {
+            smooth_week,
+            week,
+            ..Settings::default()
+        };
+        let scores = &scores(&settings, &values)[21 * STEPS..];
+        scores.iter().filter(|score| score.is_finite()).sum()
+    };
+    let (plain, smooth, none) = (sum(false, true), sum(true, true), sum(true, false));
+    assert!(smooth < 0.995 * plain, "{smooth}, not {plain}");
+    // There is nothing to know of the week.
+    assert!(none < smooth, "{none}, not {smooth}");
+}
+
 #[test]
 fn a_series_takes_a_few_kilobytes() {
     let mut detector = Settings::default().build(Grid::new(60_000).unwrap());

@@ -78,6 +78,45 @@ fn an_entity_that_leaves_its_peers_in_one_channel_is_found() {
 }
 
 #[test]
+fn the_share_of_channels_counts_warnings_among_those_with_a_value() {
+    const WOBBLE: [f32; 6] = [0.1, 0.2, 0.3, 0.2, 0.1, 0.0];
+    let mut panel = panel(None);
+    let severe = |name: &str, severities: [u8; 3], gap: bool| {
+        let mut outcome = Outcome {
+            at: 100 * STEP,
+            ..Arc::into_inner(signal(name, 100 * STEP, &WOBBLE)).unwrap()
+        };
+        for (series, severity) in outcome.series.iter_mut().zip(severities) {
+            series.severity = severity;
+        }
+        if gap {
+            outcome.series[2].value = f32::NAN;
+        }
+        Arc::new(outcome)
+    };
+    let mut inputs = Vec::new();
+    for step in 0..=100 {
+        inputs = vec![
+            signal("cpu", step * STEP, &WOBBLE),
+            signal("memory", step * STEP, &WOBBLE),
+        ];
+        let outcome = panel.advance(step * STEP, &inputs, Mode::Replay);
+        assert_eq!(outcome.far_off, [0.0_f32; 0], "replayed, it is not known");
+    }
+    let calm = panel.advance(101 * STEP, &inputs, Mode::Publish);
+    assert_eq!(calm.far_off, [0.0; 6]);
+    inputs = vec![
+        severe("cpu", [1, 2, 4], false),
+        severe("memory", [3, 0, 0], true),
+    ];
+    let outcome = panel.advance(102 * STEP, &inputs, Mode::Publish);
+    // Of the third node there is no memory; a verdict of mere information does not count.
+    assert_eq!(outcome.far_off, [0.5, 0.5, 1.0, 0.0, 0.0, 0.0]);
+    let mut shown = outcome.chunks.iter();
+    assert!(shown.any(|chunk| chunk.name() == "anomaly_channel_ratio"));
+}
+
+#[test]
 fn a_reason_names_the_channels_that_carry_the_score_and_the_peers() {
     let text = "{name: node_health, signals: [cpu, memory], on: [instance], \
                 detectors: [{dbscan: {}}, {isolation_forest: {}}, {pca: {}}], alerting: {for: 2m}}";

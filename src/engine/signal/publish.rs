@@ -152,6 +152,7 @@ impl Publisher {
                 .collect(),
             group_by: Arc::clone(&self.plan.group_by),
             groups,
+            far_off: Vec::new(),
             horizons: Arc::clone(&self.plan.horizons),
             forecasts,
             trust,
