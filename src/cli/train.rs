@@ -236,7 +236,7 @@ impl PlaceFlags {
         if !(0.0..1.0).contains(&self.margin) {
             return Err(format!("--margin: {} is not within 0 to 1", self.margin));
         }
-        if let Some(most) = self.max_error.filter(|&most| !(most > 0.0)) {
+        if let Some(most) = self.max_error.filter(|&most| most.is_nan() || most <= 0.0) {
             return Err(format!("--max-error: {most} is not above 0"));
         }
         Ok(Rule {

@@ -1,8 +1,8 @@
 //! What must hold of all forecasts, whatever the models.
 
 use super::{
-    Forecaster, Forecasts, Interval, KINDS, ModelFiles, ModelSettings, Models, Settings, arima,
-    auto, drift, harmonic, prophet, theta,
+    Forecaster, Forecasts, Interval, KINDS, ModelFiles, ModelSettings, Models, Settings, auto,
+    drift, mstl_ets, prophet, trees,
 };
 use crate::series::{Grid, Millis, Past, Slot, Span, Zone};
 use proptest::prelude::*;
@@ -65,11 +65,10 @@ fn fresh(slots: usize) -> Forecasts {
 /// What `auto` leaves out and what needs no file.
 fn others() -> Vec<ModelSettings> {
     vec![
-        ModelSettings::Arima(arima::Settings::default()),
         ModelSettings::Drift(drift::Settings::default()),
-        ModelSettings::Harmonic(harmonic::Settings::default()),
+        ModelSettings::MstlEts(mstl_ets::Settings::default()),
         ModelSettings::Prophet(prophet::Settings::default()),
-        ModelSettings::Theta(theta::Settings::default()),
+        ModelSettings::Trees(trees::Settings::default()),
     ]
 }
 

@@ -32,6 +32,7 @@ mod settings;
 mod smoothing;
 mod theta;
 mod track;
+mod trees;
 mod wall;
 
 pub use crate::stats::network::ModelFiles;
@@ -156,6 +157,7 @@ kinds! {
     seasonal_mean => SeasonalMean,
     seasonal_naive => SeasonalNaive,
     theta => Theta,
+    trees => Trees,
 }
 
 impl ModelSettings {
@@ -210,7 +212,6 @@ fn auto() -> Vec<ModelSettings> {
         }),
         ModelSettings::Theta(theta::Settings::default()),
         ModelSettings::Ets(ets::Settings::default()),
-        ModelSettings::MstlEts(mstl_ets::Settings::default()),
         ModelSettings::LagRegression(lag_regression::Settings::default()),
         ModelSettings::Harmonic(harmonic::Settings::default()),
         ModelSettings::Arima(arima::Settings::default()),

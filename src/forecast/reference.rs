@@ -4,7 +4,7 @@
 //! minutes, the errors over the path of the next 15 minutes, hour and day. MASE is the mean absolute error over that of
 //! repeating the day before, in the history given. `forethought bench forecast` says more, and takes longer.
 
-use super::{ModelFiles, ModelSettings, arima, harmonic, prophet};
+use super::{ModelFiles, ModelSettings, arima, harmonic, prophet, trees};
 use crate::{
     bench::forecast::{
         data::{STEP, Series, series},
@@ -130,6 +130,7 @@ fn members_are_as_good_as_what_they_are_named_after() {
             ModelSettings::Prophet(prophet::Settings::default()),
             prophet_of.map(|error| 1.02 * error),
         ),
+        (ModelSettings::Trees(trees::Settings::default()), bound),
     ] {
         let errors = measure(&member, &plan, &all);
         println!("{:<16} {errors:.3?}", member.kind());

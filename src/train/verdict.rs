@@ -26,7 +26,10 @@ pub fn objections(judged: &Judged, rule: &Rule) -> Vec<String> {
             found.push(format!("it has no answer at {horizon} to judge by"));
             continue;
         };
-        if let Some(most) = rule.max_error.filter(|&most| !(score.error_ratio <= most)) {
+        if let Some(most) = rule
+            .max_error
+            .filter(|&most| score.error_ratio.is_nan() || score.error_ratio > most)
+        {
             let error = 100.0 * score.error_ratio;
             let most = 100.0 * most;
             found.push(format!(
@@ -67,7 +70,7 @@ fn against(new: &Standing, other: &Standing, rule: &Rule, found: &mut Vec<String
     }
     for (what, gain) in [("mean absolute error", error), ("quantile loss", loss)] {
         // Not a number is no gain.
-        let Some(gain) = gain.filter(|&gain| !(gain >= rule.margin)) else {
+        let Some(gain) = gain.filter(|&gain| gain.is_nan() || gain < rule.margin) else {
             continue;
         };
         let (share, margin) = (100.0 * gain.abs(), 100.0 * rule.margin);

@@ -34,7 +34,7 @@ const HOURS: usize = 24;
 /// Fits that are timed, at most.
 const TIMED: usize = 40;
 /// Steps that are carried on with each of them.
-const CARRIED: usize = 32;
+const CARRIED: usize = 288;
 
 /// What to measure on.
 #[derive(Debug, Clone, Default)]

@@ -104,9 +104,7 @@ impl Store {
         };
         let mut manifest = manifest.clone();
         // Somebody else may have trained the same model meanwhile.
-        manifest.version = registry
-            .next_version(&self.name)
-            .map_err(Failure::Failed)?;
+        manifest.version = registry.next_version(&self.name).map_err(Failure::Failed)?;
         let bytes = match &self.key {
             Some(key) => seal::sign(&manifest, key),
             None => manifest.to_json(),

@@ -17,7 +17,7 @@ const LAGS: usize = 3;
 const MEANS: usize = 4;
 const SLOWEST: usize = MEANS - 1;
 /// Seasons whose last cycle is a term.
-pub(super) const SEASONS: usize = 2;
+pub(in crate::forecast) const SEASONS: usize = 2;
 const BASE: usize = LAGS + SLOWEST;
 const TERMS: usize = BASE + SEASONS;
 
@@ -72,7 +72,7 @@ pub(super) struct Direct {
 
 /// The seasons whose last cycle is a term, in steps; 0 where there is none.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Echoes {
+pub(in crate::forecast) struct Echoes {
     seasons: [usize; SEASONS],
     coarse: usize,
 }
@@ -82,7 +82,7 @@ impl Echoes {
     const PER_SEASON: usize = 144;
 
     /// Of the longest of `seasons`, shortest first.
-    pub(super) fn of(seasons: &[usize]) -> Self {
+    pub(in crate::forecast) fn of(seasons: &[usize]) -> Self {
         let mut kept = [0; SEASONS];
         for (kept, &season) in kept.iter_mut().zip(seasons.iter().rev()) {
             *kept = season;
@@ -92,6 +92,11 @@ impl Echoes {
             seasons: kept,
             coarse: (shortest.unwrap_or(1) / Self::PER_SEASON).max(1),
         }
+    }
+
+    /// Nothing seen yet, with room for what is read.
+    pub(in crate::forecast) fn memory(&self) -> Echo {
+        Echo::new(self.coarse, self.reach())
     }
 
     fn reach(&self) -> usize {
@@ -104,7 +109,12 @@ impl Echoes {
     }
 
     /// What `echo` says of `steps` after `origin`, by season.
-    fn read(&self, echo: &Echo, origin: i64, steps: usize) -> [f64; SEASONS] {
+    pub(in crate::forecast) fn read(
+        &self,
+        echo: &Echo,
+        origin: i64,
+        steps: usize,
+    ) -> [f64; SEASONS] {
         self.seasons.map(|season| {
             if season == 0 {
                 return f64::NAN;
@@ -121,7 +131,7 @@ impl State {
             lags: [f64::NAN; LAGS],
             means: [0.0; MEANS],
             shares: [0.0; MEANS],
-            echo: Echo::new(echoes.coarse, echoes.reach()),
+            echo: echoes.memory(),
             newest: i64::MIN,
         }
     }

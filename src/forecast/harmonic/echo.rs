@@ -2,7 +2,7 @@
 
 /// Means over coarse steps of the newest values, smoothed where they are read.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Echo {
+pub(in crate::forecast) struct Echo {
     /// Native steps per coarse step.
     coarse: i64,
     /// The coarse step that is open, and what it has seen.
@@ -33,7 +33,7 @@ impl Echo {
     }
 
     /// Takes in the value at grid time number `index`, later than all before.
-    pub(super) fn see(&mut self, index: i64, value: f64) {
+    pub(in crate::forecast) fn see(&mut self, index: i64, value: f64) {
         if self.cells.is_empty() || !value.is_finite() {
             return;
         }
@@ -62,7 +62,7 @@ impl Echo {
     }
 
     /// Bytes on the heap.
-    pub(super) fn heap_bytes(&self) -> usize {
+    pub(in crate::forecast) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.cells)
     }
 

@@ -16,6 +16,8 @@ mod direct;
 mod echo;
 
 pub(super) use course::course;
+pub(super) use direct::{Echoes, SEASONS};
+pub(super) use echo::Echo;
 
 use super::{Forecaster, ModelFiles, profile::Profile, wall::Wall};
 use crate::series::{Grid, Millis, Past, Slot};
