@@ -131,6 +131,10 @@ pub(super) fn judged(judged: &Judged, out: &mut dyn Write) -> io::Result<()> {
                 "Than {name}: mean absolute error {}{loss}",
                 change(error)
             )?;
+            if other.role == Role::Default && error < 0.0 {
+                let text = "Name them beside the model: each is then used where it is better";
+                writeln!(out, "{text}")?;
+            }
         }
     }
     Ok(())

@@ -82,12 +82,7 @@ impl Exclusions {
     }
 
     /// `values`, the first of them at `begin`, as what learns from them sees them: `NaN` inside.
-    pub fn learnable<'v>(
-        &self,
-        begin: Millis,
-        step: Millis,
-        values: &'v [f32],
-    ) -> Cow<'v, [f32]> {
+    pub fn learnable<'v>(&self, begin: Millis, step: Millis, values: &'v [f32]) -> Cow<'v, [f32]> {
         let mut seen = Cow::Borrowed(values);
         if self.entries.is_empty() {
             return seen;
