@@ -4,7 +4,7 @@
 //! # Map
 //!
 //! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`features`] and
-//!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`expo`] (text formats).
+//!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`train`], [`expo`] (text formats).
 //! * [`engine`]: units (a signal, a panel), their outcomes, the catalogue readers see, and the loop that
 //!   drives them. Start reading at [`engine::SignalUnit::advance`].
 //! * Adapters: [`source`], [`sink`], [`web`], and [`registry`] (models on disk). [`telemetry`] is what they count and log with.
@@ -53,4 +53,5 @@ pub mod sink;
 pub mod source;
 pub mod stats;
 pub mod telemetry;
+pub mod train;
 pub mod web;

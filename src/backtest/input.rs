@@ -18,7 +18,7 @@ pub enum Input {
 
 impl Input {
     /// Oldest and newest sample of a signal, where that is known without asking.
-    pub(super) fn span(&self, settings: &SignalSettings) -> Option<(Millis, Millis)> {
+    pub fn span(&self, settings: &SignalSettings) -> Option<(Millis, Millis)> {
         let Self::Samples(samples) = self else {
             return None;
         };
@@ -38,7 +38,7 @@ impl Input {
     ///
     /// # Errors
     /// A signal whose source is not there, and what the source says.
-    pub(super) async fn fetch(
+    pub async fn fetch(
         &self,
         settings: &SignalSettings,
         from: Millis,

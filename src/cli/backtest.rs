@@ -159,7 +159,8 @@ fn chosen(all: Vec<SignalSettings>, names: &[String]) -> Result<Vec<SignalSettin
     Ok(all.into_iter().filter(wanted).collect())
 }
 
-fn sources(loaded: &Loaded) -> Result<BTreeMap<String, Arc<dyn Source>>, String> {
+/// The sources of a configuration, by name.
+pub(super) fn sources(loaded: &Loaded) -> Result<BTreeMap<String, Arc<dyn Source>>, String> {
     let events = Telemetry::default().source;
     let mut sources: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();
     for source in &loaded.config.sources {

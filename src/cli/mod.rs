@@ -15,6 +15,7 @@ mod samples;
 mod table;
 #[cfg(test)]
 mod tests;
+mod train;
 
 pub use failure::Failure;
 
@@ -46,6 +47,8 @@ Examples:
   Check a configuration, then run it:
     forethought check forethought.yml --against-source
     forethought run --config.file=forethought.yml
+  Train a forecaster on the last 30 days of a signal:
+    forethought train --config.file=forethought.yml --signal=http_requests_per_second
   See how it would have done over the last week:
     forethought backtest --config.file=forethought.yml --from=7d
 
@@ -79,6 +82,8 @@ enum Command {
     Demo(demo::Arguments),
     /// List, check and put in force trained models; go back to the one before
     Models(models::Arguments),
+    /// Train a forecaster on the past of a signal; put it in force if it wins on days it has not seen
+    Train(Box<train::Arguments>),
     /// Measure evaluation on this machine: time and memory by number of series; or accuracy on labelled data
     Bench(bench::Arguments),
 }
@@ -120,6 +125,7 @@ pub fn dispatch(
         Command::Backtest(arguments) => backtest::run(&arguments, out),
         Command::Demo(arguments) => demo::run(&arguments, out),
         Command::Models(arguments) => models::run(&arguments, out),
+        Command::Train(arguments) => train::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
     }
 }

@@ -1,4 +1,4 @@
-//! Samples from a file, for `backtest` without a source.
+//! Samples from a file, for `backtest` and `train` without a source.
 
 use super::flags;
 use crate::{
@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 #[command(next_help_heading = "Samples from a file")]
 pub(super) struct FileFlags {
     /// A CSV file, packed with gzip or xz or not; - for standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", visible_alias = "file")]
     csv: Option<PathBuf>,
     /// The column of times
     #[arg(long = "csv.time", value_name = "COLUMN", default_value = "timestamp")]
@@ -58,6 +58,11 @@ impl FileFlags {
         }
         let signals = found.iter().map(|(name, _)| self.signal(name)).collect();
         Ok((signals, found.into_iter().collect()))
+    }
+
+    /// How far ahead forecasts are asked for, if that was said.
+    pub(super) fn horizons(&self) -> Option<&[Span]> {
+        self.horizons.as_deref()
     }
 
     fn samples(&self) -> Result<Vec<(String, Matrix)>, String> {

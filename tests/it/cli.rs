@@ -95,7 +95,7 @@ fn help_and_version_go_to_standard_output() {
         out.starts_with(&format!("forethought {}", env!("CARGO_PKG_VERSION"))),
         "{out}"
     );
-    for command_name in ["run", "check", "backtest", "demo"] {
+    for command_name in ["run", "check", "backtest", "demo", "train"] {
         let (code, out, _) = command(&[command_name, "--help"]);
         assert_eq!(code, 0);
         assert!(out.contains("Usage: forethought"), "{out}");

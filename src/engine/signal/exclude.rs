@@ -23,7 +23,7 @@ const MOST_DAYS: usize = 4_000;
 
 /// What a signal leaves out.
 #[derive(Debug, Default)]
-pub(super) struct Exclusions {
+pub struct Exclusions {
     entries: Vec<Entry>,
     days: RwLock<BTreeMap<i64, Arc<Day>>>,
 }
@@ -44,9 +44,11 @@ struct Day {
 }
 
 impl Exclusions {
+    /// What a signal with these settings leaves out.
+    ///
     /// # Errors
     /// A calendar that is not among `calendars`.
-    pub(super) fn new(settings: &[ExcludeSettings], calendars: &Calendars) -> Result<Self, String> {
+    pub fn new(settings: &[ExcludeSettings], calendars: &Calendars) -> Result<Self, String> {
         let entry = |one: &ExcludeSettings| {
             let calendar = match (&one.calendar, one.span()) {
                 (Some(name), _) => calendar_of(calendars, name)?,
@@ -80,12 +82,7 @@ impl Exclusions {
     }
 
     /// `values`, the first of them at `begin`, as what learns from them sees them: `NaN` inside.
-    pub(super) fn learnable<'v>(
-        &self,
-        begin: Millis,
-        step: Millis,
-        values: &'v [f32],
-    ) -> Cow<'v, [f32]> {
+    pub fn learnable<'v>(&self, begin: Millis, step: Millis, values: &'v [f32]) -> Cow<'v, [f32]> {
         let mut seen = Cow::Borrowed(values);
         if self.entries.is_empty() {
             return seen;

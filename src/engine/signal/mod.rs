@@ -14,6 +14,7 @@ mod restraint;
 mod shard;
 
 pub use epoch::{Epochs, REREAD};
+pub use exclude::Exclusions;
 pub use plan::{DEEP_SERIES, UnitOptions};
 
 use super::{

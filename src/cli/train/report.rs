@@ -1,0 +1,215 @@
+//! What is said: while it learns on stderr, in the end as tables.
+
+use super::history::History;
+use crate::{
+    cli::table,
+    contract::{Manifest, Model},
+    series::Millis,
+    train::{Epoch, Judged, Role, Standing, Trained, gain},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, IsTerminal, Write};
+
+/// What is told of the epochs: a bar on a terminal, a line each elsewhere.
+#[derive(Debug)]
+pub(super) struct Told {
+    bar: Option<ProgressBar>,
+}
+
+impl Told {
+    pub(super) fn new(epochs: usize) -> Self {
+        let bar = || {
+            let bar = ProgressBar::new(epochs as u64);
+            match ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        };
+        Self {
+            bar: io::stderr().is_terminal().then(bar),
+        }
+    }
+
+    pub(super) fn epoch(&self, epoch: &Epoch) {
+        let (training, validation) = (epoch.training, epoch.validation);
+        let losses = format!("loss {training:.4}, on later days {validation:.4}");
+        let best = if epoch.is_best {
+            ", the best so far"
+        } else {
+            ""
+        };
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(losses);
+                bar.set_position(epoch.number as u64);
+            }
+            None => {
+                let (number, of) = (epoch.number, epoch.of);
+                // Nobody may be reading; training goes on.
+                drop(writeln!(
+                    io::stderr(),
+                    "epoch {number} of {of}: {losses}{best}"
+                ));
+            }
+        }
+    }
+
+    pub(super) fn done(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What it was learnt from.
+pub(super) fn learnt(trained: &Trained, history: &History, out: &mut dyn Write) -> io::Result<()> {
+    let split = &trained.split;
+    let series = match history.series.len() {
+        all if all == trained.series => format!("{all} series"),
+        all => format!("{} of {all} series", trained.series),
+    };
+    let windows = trained.windows;
+    writeln!(
+        out,
+        "Learnt from {series}, {} to {}: {windows} windows, {} left out for their gaps",
+        time(split.from),
+        time(split.validation),
+        trained.left_out,
+    )?;
+    let best = trained.best().map_or(0, |epoch| epoch.number);
+    writeln!(
+        out,
+        "Stopped by {} to {}: epoch {best} of {} is kept",
+        time(split.validation),
+        time(split.test),
+        trained.epochs.len(),
+    )
+}
+
+/// Errors of all by horizon, and the comparisons.
+pub(super) fn judged(judged: &Judged, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "Judged by what followed, at {} origins of {} series:\n",
+        judged.origins, judged.series
+    )?;
+    let mut rows = Vec::new();
+    for (place, horizon) in judged.horizons.iter().enumerate() {
+        for standing in &judged.standings {
+            let mut row = vec![horizon.to_string(), named(standing)];
+            match standing.scores[place] {
+                Some(score) => row.extend([
+                    score.count.to_string(),
+                    number(score.mae),
+                    score.quantile_loss.map(number).unwrap_or_default(),
+                    format!("{:.1} %", 100.0 * score.error_ratio),
+                ]),
+                None => row.push("no answer".to_owned()),
+            }
+            rows.push(row);
+        }
+    }
+    let head = [
+        "HORIZON",
+        "FORECASTER",
+        "VALUES",
+        "MAE",
+        "QUANTILE LOSS",
+        "ERROR",
+    ];
+    writeln!(out, "{}", table::columns(&head, &rows))?;
+    let mut standings = judged.standings.iter();
+    let Some(new) = standings.next() else {
+        return Ok(());
+    };
+    for other in standings {
+        if let (Some(error), loss) = gain(new, other) {
+            let loss = loss.map(|loss| format!(", quantile loss {}", change(loss)));
+            let (name, loss) = (named(other), loss.unwrap_or_default());
+            writeln!(
+                out,
+                "Than {name}: mean absolute error {}{loss}",
+                change(error)
+            )?;
+            if other.role == Role::Default && error < 0.0 {
+                let text = "Name them beside the model: each is then used where it is better";
+                writeln!(out, "{text}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// That the comparison favours the model in force.
+pub(super) fn seen(champion: &Model, trained: &Trained, out: &mut dyn Write) -> io::Result<()> {
+    let Some(manifest) = champion.manifest() else {
+        return Ok(());
+    };
+    let last = manifest.data.as_ref().and_then(|data| data.to.parse().ok());
+    let last = last.map(|last: jiff::Timestamp| last.as_millisecond());
+    if last.is_some_and(|last| last >= trained.split.test) {
+        writeln!(
+            out,
+            "{manifest} has learnt from some of the days that are judged, which favours it"
+        )?;
+    }
+    Ok(())
+}
+
+/// The scores of a manifest: means over the horizons, and what it is better by.
+pub(super) fn scores(judged: &Judged, manifest: &mut Manifest) {
+    let mut standings = judged.standings.iter();
+    let Some(new) = standings.next() else {
+        return;
+    };
+    let scores: Vec<f64> = new
+        .scores
+        .iter()
+        .flatten()
+        .map(|score| score.error_ratio)
+        .collect();
+    let mut found = vec![(
+        "error_ratio",
+        scores.iter().sum::<f64>() / scores.len() as f64,
+    )];
+    for other in standings {
+        let name = match other.role {
+            Role::Champion => "gain_on_champion",
+            Role::Default => "gain_on_default",
+            Role::Naive => "gain_on_naive",
+            Role::New => continue,
+        };
+        found.extend(gain(new, other).0.map(|gain| (name, gain)));
+    }
+    // A series of zeros has no ratio: what is not a number is no score.
+    let finite = found.into_iter().filter(|(_, score)| score.is_finite());
+    let rounded = finite.map(|(name, score)| (name.to_owned(), (score * 1e4).round() / 1e4));
+    manifest.scores = rounded.collect();
+}
+
+fn named(standing: &Standing) -> String {
+    match standing.role {
+        Role::New => format!("{} (new)", standing.name),
+        Role::Champion => format!("{} (in force)", standing.name),
+        Role::Default | Role::Naive => standing.name.clone(),
+    }
+}
+
+fn change(gain: f64) -> String {
+    let share = 100.0 * gain.abs();
+    let way = if gain < 0.0 { "higher" } else { "lower" };
+    format!("{share:.1} % {way}")
+}
+
+/// Four digits that count.
+fn number(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let digits = (3 - value.abs().log10().floor() as i64).clamp(0, 12);
+    format!("{value:.*}", usize::try_from(digits).unwrap_or(0))
+}
+
+fn time(at: Millis) -> String {
+    jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |time| time.to_string())
+}

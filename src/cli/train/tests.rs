@@ -1,0 +1,319 @@
+//! `forethought train`, as a person uses it, and what is in force when it fails.
+
+use super::*;
+use crate::{
+    cli::dispatch,
+    registry::{Disk, RealDisk, Registry},
+    train::Series,
+};
+use std::{
+    ffi::OsString,
+    fs, io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tempfile::TempDir;
+
+fn call(arguments: &[&str]) -> (String, Option<Failure>) {
+    let mut out = Vec::new();
+    let all = ["forethought", "train"].iter().chain(arguments);
+    let result = dispatch(all.map(OsString::from), &mut out);
+    (String::from_utf8(out).unwrap(), result.err())
+}
+
+/// Hours of a course that is high or low for a day, so that the day before is a poor guide.
+fn hours(days: usize) -> Vec<f64> {
+    let mut rng = fastrand::Rng::with_seed(11);
+    let mut height = 0.0;
+    let value = |hour: usize| {
+        if hour.is_multiple_of(24) {
+            height = 10.0 + 30.0 * rng.f64();
+        }
+        100.0 + height * (std::f64::consts::TAU * hour as f64 / 24.0).sin() + rng.f64()
+    };
+    (0..days * 24).map(value).collect()
+}
+
+/// A folder with samples in a file.
+fn world() -> (TempDir, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = hours(35).into_iter().enumerate();
+    let lines = lines.map(|(hour, value)| format!("{},{value}\n", 1_700_006_400 + hour * 3_600));
+    let text = format!("timestamp,load\n{}", lines.collect::<String>());
+    let (csv, models) = (folder.path().join("load.csv"), folder.path().join("models"));
+    fs::write(&csv, text).unwrap();
+    let arguments = [
+        format!("--csv={}", csv.display()),
+        format!("--models.directory={}", models.display()),
+        "--step=1h".to_owned(),
+        "--history=21d".to_owned(),
+        "--horizons=1h,3h".to_owned(),
+        "--window=12".to_owned(),
+        "--features=value,day_sin_1,day_cos_1".to_owned(),
+    ];
+    (folder, arguments.to_vec())
+}
+
+fn with(arguments: &[String], more: &[&str]) -> (String, Option<Failure>) {
+    let all: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .chain(more.iter().copied())
+        .collect();
+    call(&all)
+}
+
+#[test]
+fn the_first_is_put_in_force_and_one_that_is_no_better_is_not() {
+    let (folder, arguments) = world();
+    let models = Registry::new(folder.path().join("models"), Trust::default(), 5);
+    let (out, failure) = with(&arguments, &["--dry-run", "--epochs=2"]);
+    assert!(failure.is_none(), "{failure:?}");
+    assert!(
+        out.contains("load/1: not stored, as asked for; would"),
+        "{out}"
+    );
+    assert!(!folder.path().join("models").exists());
+
+    let (out, failure) = with(&arguments, &["--epochs=40"]);
+    assert!(failure.is_none(), "{failure:?}");
+    assert!(
+        out.contains("Learnt from 1 series, 2023-11-15T00:00:00Z to"),
+        "{out}"
+    );
+    assert!(out.contains("HORIZON  FORECASTER"), "{out}");
+    assert!(
+        out.contains("Than seasonal_naive: mean absolute error"),
+        "{out}"
+    );
+    assert!(out.ends_with("load/1: stored and put in force\n"), "{out}");
+    let manifest = models.manifest("load", "1").unwrap();
+    assert!(
+        manifest.scores["gain_on_naive"] > 0.02,
+        "{:?}",
+        manifest.scores
+    );
+
+    let (out, failure) = with(&arguments, &["--epochs=40", "--threads=1"]);
+    assert!(failure.is_none(), "not better is no failure: {failure:?}");
+    let why = "load/2: stored, not put in force: its mean absolute error is 0.0 % lower than that of load/1, which is in force";
+    assert!(out.contains(why), "{out}");
+    assert!(out.contains("forethought models promote load 2"), "{out}");
+    assert_eq!(models.in_force("load").unwrap().version, "1");
+    let both = ["1", "2"].map(|version| models.manifest("load", version).unwrap());
+    assert_eq!(
+        both[0].sha256, both[1].sha256,
+        "the same seed gives the same bytes"
+    );
+    assert_eq!(both[1].parent.as_deref(), Some("1"));
+    assert_eq!(models.versions("load").unwrap(), ["1", "2"]);
+}
+
+#[test]
+fn an_error_above_the_bound_is_stored_and_not_put_in_force() {
+    let (folder, arguments) = world();
+    let (out, failure) = with(
+        &arguments,
+        &["--epochs=1", "--model=other", "--max-error=0.0001"],
+    );
+    assert!(failure.is_none(), "{failure:?}");
+    assert!(out.contains("above the 0.0 % that are allowed"), "{out}");
+    let models = Registry::new(folder.path().join("models"), Trust::default(), 5);
+    assert_eq!(models.versions("other").unwrap(), ["1"]);
+    assert_eq!(models.pin("other").unwrap(), None);
+}
+
+#[test]
+fn what_is_wrong_is_said_before_anything_is_trained() {
+    let (_folder, arguments) = world();
+    for (more, wanted) in [
+        (&["--margin=1.5"][..], "--margin: 1.5 is not within"),
+        (&["--max-error=0"], "--max-error: 0 is not above 0"),
+        (&["--model=a/b"], "--model: \"a/b\" is not allowed"),
+        (
+            &["--signal=other"],
+            "--signal: there is no signal \"other\"; signals: load",
+        ),
+        (
+            &["--models.signing-key=/nowhere"],
+            "--models.signing-key: cannot read",
+        ),
+    ] {
+        let (out, failure) = with(&arguments, more);
+        let failure = failure.unwrap();
+        assert!(failure.to_string().contains(wanted), "{failure}");
+        assert_eq!((failure.exit_code(), out.as_str()), (2, ""), "{more:?}");
+    }
+    let mut short = arguments.clone();
+    short.retain(|one| !one.starts_with("--horizons") && !one.starts_with("--models"));
+    let (_, failure) = with(&short, &["--horizons=90m"]);
+    assert_eq!(failure.unwrap().exit_code(), 2);
+    let (_, failure) = with(&short, &["--horizons=1h"]);
+    assert!(
+        failure
+            .unwrap()
+            .to_string()
+            .contains("--models.directory: where")
+    );
+    short.retain(|one| !one.starts_with("--window"));
+    short.push("--window=500".to_owned());
+    let (_, failure) = with(&short, &["--horizons=5d", "--dry-run", "--seed=2"]);
+    let failure = failure.unwrap();
+    assert_eq!(failure.exit_code(), 1);
+    assert!(failure.to_string().contains("too short: 35d"), "{failure}");
+}
+
+/// A disk that does so many steps and fails from then on, as if the process had ended there.
+#[derive(Debug)]
+struct Failing {
+    left: AtomicUsize,
+}
+
+impl Failing {
+    fn step(&self) -> io::Result<()> {
+        let left = &self.left;
+        let less = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            left.checked_sub(1)
+        });
+        less.map(|_| ())
+            .map_err(|_| io::Error::other("the disk is gone"))
+    }
+}
+
+impl Disk for Failing {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.step().and_then(|()| RealDisk.create_dir(path))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.step() {
+            // Half of it is there.
+            RealDisk.write(path, &bytes[..bytes.len() / 2])?;
+            return Err(error);
+        }
+        RealDisk.write(path, bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step().and_then(|()| RealDisk.rename(from, to))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.step().and_then(|()| RealDisk.sync_dir(path))
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.step().and_then(|()| RealDisk.remove_dir(path))
+    }
+}
+
+fn small() -> Trained {
+    let values: Vec<f32> = hours(30).into_iter().map(|value| value as f32).collect();
+    let series = [Series {
+        end: values.len() as i64 * 3_600_000,
+        values,
+    }];
+    let mut settings = Settings::new(vec!["value".into()], vec![Span::minutes(60)]);
+    (settings.window, settings.epochs) = (4, 1);
+    let task = Task {
+        series: &series,
+        grid: crate::series::Grid::new(3_600_000).unwrap(),
+        local: &crate::series::LocalTime::default(),
+        settings: &settings,
+    };
+    train::train(&task, &mut |_| ()).unwrap()
+}
+
+#[test]
+fn stopped_at_any_step_of_storing_the_former_version_is_in_force() {
+    let trained = small();
+    let store = |registry: Registry| Store {
+        registry: Some(registry),
+        is_dry: false,
+        name: "load".to_owned(),
+        key: None,
+        max_latency: Span::minutes(1),
+        created: "2026-11-22T09:00:00Z".to_owned(),
+    };
+    let mut outcomes = Vec::new();
+    for steps in 0..40 {
+        let folder = tempfile::tempdir().unwrap();
+        let sound = store(Registry::new(folder.path(), Trust::default(), 2));
+        let first = sound.manifest(&trained, None).unwrap();
+        sound
+            .keep(&trained.onnx, &first, &[], &mut Vec::new())
+            .unwrap();
+        let disk = Arc::new(Failing {
+            left: AtomicUsize::new(steps),
+        });
+        let failing = store(Registry::on(disk, folder.path(), Trust::default(), 2));
+        let champion = failing.champion().unwrap();
+        let second = failing.manifest(&trained, champion.as_ref()).unwrap();
+        let done = failing.keep(&trained.onnx, &second, &[], &mut Vec::new());
+
+        let registry = sound.registry.as_ref().unwrap();
+        let in_force = registry.in_force("load").unwrap().version;
+        registry.verify("load", &in_force).unwrap();
+        for version in registry.versions("load").unwrap() {
+            registry.verify("load", &version).unwrap();
+        }
+        // Whoever trains next is not hindered by what was left.
+        let next = sound.manifest(&trained, None).unwrap();
+        registry
+            .add(&trained.onnx, &next.to_json().unwrap())
+            .unwrap();
+        outcomes.push((done.is_ok(), in_force));
+        if done.is_ok() {
+            break;
+        }
+    }
+    let (last, failed) = outcomes.split_last().unwrap();
+    assert_eq!(last, &(true, "2".to_owned()));
+    assert!(failed.len() >= 8, "{outcomes:?}");
+    // Only the very last steps, when the pin is in place and its folder is synced, may fail after the change.
+    let changed = failed.iter().filter(|(_, version)| version == "2").count();
+    assert!(changed <= 1, "{outcomes:?}");
+    assert_eq!(failed[0].1, "1");
+}
+
+#[test]
+fn another_version_put_in_force_meanwhile_is_left_alone() {
+    let trained = small();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store {
+        registry: Some(Registry::new(folder.path(), Trust::default(), 5)),
+        is_dry: false,
+        name: "load".to_owned(),
+        key: None,
+        max_latency: Span::minutes(1),
+        created: "2026-11-22T09:00:00Z".to_owned(),
+    };
+    let keep = |manifest: &Manifest| {
+        let mut out = Vec::new();
+        store.keep(&trained.onnx, manifest, &[], &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let first = store.manifest(&trained, None).unwrap();
+    let late = Manifest {
+        version: "2".to_owned(),
+        ..first.clone()
+    };
+    assert_eq!(keep(&first), "load/1: stored and put in force\n");
+    let said = keep(&late);
+    assert!(
+        said.contains("not put in force: load/1 was put in force while"),
+        "{said}"
+    );
+    assert_eq!(
+        store
+            .registry
+            .as_ref()
+            .unwrap()
+            .in_force("load")
+            .unwrap()
+            .version,
+        "1"
+    );
+}
