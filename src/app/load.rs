@@ -9,6 +9,7 @@ use crate::{
     config::{self, Config, Memory},
     engine::settings::{Calendars, SignalSettings},
     forecast::ModelFiles,
+    registry::{MANIFEST_FILE, MODEL_FILE, PIN_FILE, Pin},
 };
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 use tokio::fs;
@@ -69,15 +70,38 @@ pub(super) async fn peek(
         return None;
     };
     let text = read_text(path).await.ok()?;
-    let mut now = ModelFiles::new();
-    for path in models.keys() {
-        now.insert(path.clone(), read_model(path).await.ok()?);
-    }
+    let now = look_at(models).await?;
     let mut events = CalendarFiles::new();
     for path in calendar_files.keys() {
         events.insert(path.clone(), calendars::read_file(path).await.ok()?);
     }
     Some(hash_of(xxh3_64(text.as_bytes()), &now, &events))
+}
+
+/// Model files as they are now. Of a model of the registry these are those of the version that is in force
+/// now, whichever was when `models` were read: the former may be gone, and those of the new one may still be
+/// on their way (an empty file stands for what is not there). Elsewhere what cannot be read is about to be
+/// replaced.
+async fn look_at(models: &ModelFiles) -> Option<ModelFiles> {
+    let mut now = ModelFiles::new();
+    for path in models.keys() {
+        let version = path.parent()?;
+        let of_registry = version.parent().map(|folder| folder.join(PIN_FILE));
+        if of_registry.is_some_and(|pin| models.contains_key(&pin)) {
+            continue;
+        }
+        let bytes = read_model(path).await.ok()?;
+        if path.file_name().is_some_and(|name| name == PIN_FILE) {
+            let pin = Pin::read(&bytes, path).ok()?;
+            for file in [MODEL_FILE, MANIFEST_FILE] {
+                let file = version.join(&pin.version).join(file);
+                let there = read_model(&file).await.unwrap_or_default();
+                now.insert(file, there);
+            }
+        }
+        now.insert(path.clone(), bytes);
+    }
+    Some(now)
 }
 
 /// A hash of the model files among `paths`.

@@ -57,8 +57,8 @@ pub(super) fn in_force(loaded: &Loaded) -> BTreeSet<(String, String)> {
     manifests.collect()
 }
 
-/// Every network that takes longer for one window than is allowed, a sentence each. They were loaded when units were
-/// built, so nothing is loaded here again.
+/// Every network that takes longer for one window than is allowed, a sentence each. Those of units that are built anew
+/// were loaded for that, and are not loaded again.
 pub(crate) fn too_slow(loaded: &Loaded) -> Vec<String> {
     let limit = loaded.config.models.max_latency;
     let mut found = Vec::new();
@@ -68,9 +68,12 @@ pub(crate) fn too_slow(loaded: &Loaded) -> Vec<String> {
         };
         let horizons = forecast.horizons().to_vec();
         for network in forecast.models.networks() {
-            // What cannot be loaded was told when its unit was built.
-            let Ok(model) = network.load(grid, &horizons, &loaded.models) else {
-                continue;
+            let model = match network.load(grid, &horizons, &loaded.models) {
+                Ok(model) => model,
+                Err(problem) => {
+                    found.push(format!("signal {:?}: {problem}", signal.name));
+                    continue;
+                }
             };
             let took = time(|| model.probe());
             if took > limit.to_std() {

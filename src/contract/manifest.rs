@@ -16,6 +16,10 @@ const MOST_BYTES: usize = 1 << 20;
 const LONGEST_WINDOW: usize = 10_080;
 /// Names become folders and label values.
 const LONGEST_NAME: usize = 64;
+/// Rows of one call, features of a row's step, and values of one call: 64 MiB.
+const MOST_ROWS: usize = 1_024;
+const MOST_FEATURES: usize = 256;
+const MOST_VALUES: usize = 1 << 24;
 
 /// What a model file is, as a JSON document; unknown keys are errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -222,9 +226,7 @@ impl Manifest {
                 self.window
             ));
         }
-        if self.batch == Rows::Fixed(0) {
-            found.push("batch.fixed: must be at least 1".to_owned());
-        }
+        self.check_size(found);
         match self.grid() {
             None => found.push("step: must be longer than 0s".to_owned()),
             Some(grid) => {
@@ -239,6 +241,29 @@ impl Manifest {
         }
         let scaling = self.scaling.problems(self.features.len());
         found.extend(scaling.iter().map(|text| format!("scaling.{text}")));
+    }
+
+    /// What one call takes must fit into memory before anything is run to see whether it does.
+    fn check_size(&self, found: &mut Vec<String>) {
+        let batch = match self.batch {
+            Rows::Fixed(rows) => rows,
+            _ => 1,
+        };
+        if !(1..=MOST_ROWS).contains(&batch) {
+            found.push(format!(
+                "batch.fixed: {batch} is not within 1 to {MOST_ROWS}"
+            ));
+        }
+        let features = self.features.len();
+        if features > MOST_FEATURES {
+            found.push(format!("features: {features}; at most {MOST_FEATURES}"));
+        }
+        let values = self.window.saturating_mul(features).saturating_mul(batch);
+        if values > MOST_VALUES {
+            found.push(format!(
+                "window, features and batch make {values} values of one call; at most {MOST_VALUES}"
+            ));
+        }
     }
 
     fn check_outputs(&self, found: &mut Vec<String>) {

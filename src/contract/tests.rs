@@ -170,7 +170,7 @@ fn a_manifest_that_does_not_fit_its_file_is_refused_with_the_key() {
         load(name, &manifest).unwrap_err()
     };
     type Change = &'static dyn Fn(&mut Manifest);
-    let cases: [(&str, Change, &str); 10] = [
+    let cases: [(&str, Change, &str); 12] = [
         (
             "gru",
             &|m| m.window = 48,
@@ -219,7 +219,21 @@ fn a_manifest_that_does_not_fit_its_file_is_refused_with_the_key() {
         (
             "lstm",
             &|m| m.batch = Rows::Fixed(0),
-            "batch.fixed: must be at least 1",
+            "batch.fixed: 0 is not within 1 to 1024",
+        ),
+        (
+            "gru",
+            &|m| m.batch = Rows::Fixed(1_000_000_000_000),
+            "batch.fixed: 1000000000000 is not within 1 to 1024",
+        ),
+        (
+            "gru",
+            &|m| {
+                m.window = 10_000;
+                m.features = (0..200).map(|number| format!("input:x{number}")).collect();
+                m.batch = Rows::Fixed(1_000);
+            },
+            "values of one call; at most 16777216",
         ),
     ];
     for (name, with, part) in cases {

@@ -80,8 +80,7 @@ impl LagRegression {
 
     fn learn(&mut self, past: &Past<'_>) -> Option<Model> {
         self.wall.set_zone(past.zone);
-        let furthest = *self.fitted.last()?;
-        let mut lags = Lags::new(past.seasons.first().copied(), past.values.len(), furthest);
+        let mut lags = Lags::new(past.seasons.first().copied(), past.values.len());
         let columns = lags.columns();
         let mut sums = vec![Ridge::new(columns); self.fitted.len()];
         let stride = past.values.len().div_ceil(MOST_ROWS).max(1);

@@ -26,6 +26,8 @@ pub(super) struct Lags {
     averages: [f32; WEIGHTS.len()],
     /// The newest value that was there.
     level: f32,
+    /// The wall-clock step of the newest value, there or not.
+    index: i64,
     blocks: Blocks,
     seasons: usize,
 }
@@ -44,10 +46,9 @@ struct Blocks {
 }
 
 impl Lags {
-    /// Nothing seen yet. `season` in steps, `values` how many there are to learn from, `furthest` the
-    /// longest horizon in steps. As many seasons are looked back at as leave half of the values to learn
-    /// from.
-    pub(super) fn new(season: Option<usize>, values: usize, furthest: usize) -> Self {
+    /// Nothing seen yet. `season` in steps, `values` how many there are to learn from: as many
+    /// seasons are looked back at as leave half of them to learn from.
+    pub(super) fn new(season: Option<usize>, values: usize) -> Self {
         let season = season.filter(|&season| season > 1).unwrap_or(0);
         let whole = values.checked_div(season).unwrap_or(0);
         let seasons = (whole.saturating_sub(1) / 2).min(MOST_SEASONS);
@@ -56,7 +57,8 @@ impl Lags {
             next: 0,
             averages: [f32::NAN; WEIGHTS.len()],
             level: f32::NAN,
-            blocks: Blocks::new(season, seasons, furthest),
+            index: 0,
+            blocks: Blocks::new(season, seasons),
             seasons,
         }
     }
@@ -88,6 +90,7 @@ impl Lags {
                 };
             }
         }
+        self.index = index;
         self.newest[self.next] = self.level;
         self.next = (self.next + 1) % KEPT;
         if self.seasons > 0 {
@@ -118,7 +121,7 @@ impl Lags {
         let first = steps.div_ceil(self.blocks.season).max(1) as i64;
         for (back, out) in rest.chunks_exact_mut(PER_SEASON).enumerate() {
             let then = target - (first + back as i64) * season;
-            let now = target - steps as i64 - (1 + back as i64) * season;
+            let now = self.index - (1 + back as i64) * season;
             let (then, now) = (self.blocks.number(then), self.blocks.number(now));
             out[0] = relative(self.blocks.at(then));
             out[1] = relative(self.blocks.around(then));
@@ -134,7 +137,7 @@ impl Lags {
 }
 
 impl Blocks {
-    fn new(season: usize, seasons: usize, furthest: usize) -> Self {
+    fn new(season: usize, seasons: usize) -> Self {
         if seasons == 0 {
             return Self {
                 season,
@@ -149,8 +152,7 @@ impl Blocks {
         let width = (least..=season)
             .find(|width| season.is_multiple_of(*width))
             .unwrap_or(1);
-        let kept = furthest.div_ceil(season) + seasons;
-        let blocks = kept * (season / width) + 2 * AROUND as usize;
+        let blocks = seasons * (season / width) + 2 * AROUND as usize;
         Self {
             season,
             width,

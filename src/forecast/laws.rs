@@ -272,6 +272,34 @@ fn a_young_series_has_near_horizons_first() {
 }
 
 #[test]
+fn quantiles_are_absent_where_nothing_is_published_and_rise_where_something_is() {
+    const LEVELS: [f32; 3] = [0.1, 0.5, 0.9];
+    let values = series(4, 12);
+    let mut forecasts = fresh(2);
+    let mut out = vec![0.0; forecasts.horizons().len() * LEVELS.len()];
+    forecasts.quantiles(0, &LEVELS, &mut out);
+    assert!(
+        out.iter().all(|value| value.is_nan()),
+        "never seen: {out:?}"
+    );
+    run(&mut forecasts, 0, &values[..20], 19);
+    forecasts.quantiles(0, &LEVELS, &mut out);
+    assert!(out.iter().all(|value| value.is_nan()), "too young: {out:?}");
+    run(&mut forecasts, 1, &values, values.len() - 1);
+    forecasts.quantiles(1, &LEVELS, &mut out);
+    for row in out.chunks_exact(LEVELS.len()) {
+        assert!(row[0] < row[1] && row[1] < row[2], "{out:?}");
+    }
+    let none = Settings {
+        horizons: Some(Vec::new()),
+        ..Settings::default()
+    };
+    let mut none = Forecasts::build(&none, grid(), &ModelFiles::new()).unwrap();
+    none.grow(1);
+    none.quantiles(0, &LEVELS, &mut []);
+}
+
+#[test]
 fn a_model_file_that_is_missing_is_named() {
     let onnx = ModelSettings::Onnx(super::onnx::Settings {
         path: Some("gone.onnx".into()),

@@ -74,9 +74,9 @@ struct Shared {
 }
 
 impl PartialEq for Around {
-    /// Settings are the same whatever is around them; that files changed is seen by their content.
-    fn eq(&self, _other: &Self) -> bool {
-        true
+    /// Whom to trust is part of what was set; that files changed is seen by their content.
+    fn eq(&self, other: &Self) -> bool {
+        self.trust == other.trust
     }
 }
 

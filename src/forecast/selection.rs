@@ -2,9 +2,9 @@
 //!
 //! At a rebuild the members are fitted to the older part of the past and carried through the rest of
 //! it without looking ahead; what they forecast at aligned origins on the way decides which one (or
-//! the mean of the best two) is used at each horizon, and calibrates its interval. Then they are
-//! fitted to the whole past. Between rebuilds members are carried on, and forecasts that come due
-//! adapt the interval; the choice stays.
+//! a mean of the best two) is used at each horizon, and calibrates its interval. On the way they are
+//! fitted anew some times, the last time to all but the newest eighth of the past. Between rebuilds
+//! members are carried on, and forecasts that come due adapt the interval; the choice stays.
 
 use super::{
     Forecaster, Interval, ModelFiles, Settings, Trust, calibration::Walk, choice::Choice,
@@ -184,14 +184,17 @@ impl Forecasts {
     /// exceeded at the `h`-th horizon with probability `levels[l]` (0 to 1), never falling with it; `NaN`
     /// where nothing is published.
     pub fn quantiles(&mut self, slot: Slot, levels: &[f32], out: &mut [f32]) {
-        self.ask(&[slot]);
+        out.fill(f32::NAN);
         let count = self.horizons.len();
+        if count == 0 || levels.is_empty() {
+            return;
+        }
+        self.ask(&[slot]);
         for (h, row) in out.chunks_exact_mut(levels.len()).enumerate().take(count) {
             let track = &self.tracks[slot * count + h];
+            let Some(choice) = track.choice else { continue };
             let points = &self.scratch.points;
-            let expected = track
-                .choice
-                .map_or(f32::NAN, |choice| choice.of(|m| points[m * count + h]));
+            let expected = choice.of(|m| points[m * count + h]);
             let steps = self.horizons[h] as i64;
             let wall = self.wall.index(self.now[slot] + steps * self.grid.step());
             let mut least = f32::NEG_INFINITY;

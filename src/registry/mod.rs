@@ -124,7 +124,7 @@ impl Registry {
             let directory = self.directory.display();
             format!(
                 "model {name}: no version is in force in {directory}; see forethought models list, then \
-                 forethought models promote {name} VERSION"
+                 forethought models promote {name} VERSION --models.directory={directory}"
             )
         })?;
         let version = Pin::read(&bytes, &path)?.version;

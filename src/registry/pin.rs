@@ -28,7 +28,7 @@ impl Pin {
     }
 
     /// Reads the content of the file at `path`.
-    pub(super) fn read(bytes: &[u8], path: &Path) -> Result<Self, String> {
+    pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Self, String> {
         let named = |problem: String| {
             let path = path.display();
             format!(

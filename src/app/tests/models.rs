@@ -83,6 +83,40 @@ async fn a_process_follows_the_version_in_force() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_followed_though_the_former_one_is_gone_and_trust_is_asked_anew() {
+    let mut world = World::new().await;
+    let registry = registry(world.folder.path());
+    write(&world, "{directory: models, max_latency: 10s}");
+    let options = AppOptions {
+        poll_interval: Duration::from_millis(50),
+        ..world.options()
+    };
+    let running = world.run(options).await;
+    running.is_ready().await;
+    let version =
+        |version: &str| format!("forethought_model_info{{model=\"gru\",version=\"{version}\"}} 1");
+    running.shows(&version("1")).await;
+    std::fs::remove_dir_all(world.folder.path().join("models/gru/1")).unwrap();
+    registry.promote("gru", "2").unwrap();
+    running.shows(&version("2")).await;
+    // Nobody signed it: from now on that matters, also for what runs.
+    write(
+        &world,
+        "{directory: models, max_latency: 10s, require_signature: true, trusted_keys: \
+        ['11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=']}",
+    );
+    running
+        .shows("forethought_config_last_reload_successful 0")
+        .await;
+    let (status, answer) = running.ask("POST", "/-/reload").await;
+    assert!(
+        status == 500 && answer.contains("is not signed"),
+        "{answer}"
+    );
+    running.shows(&version("2")).await;
+}
+
 #[tokio::test]
 async fn what_is_not_sound_does_not_start() {
     let world = World::new().await;

@@ -31,6 +31,9 @@ pub fn given(text: &str) -> Result<Contender, String> {
     if let Some((field, problem)) = settings.validate().first() {
         return Err(format!("--models: {field}: {problem}"));
     }
+    if !settings.model_paths().is_empty() {
+        return Err("--models: a model that needs a file cannot be judged here".to_owned());
+    }
     Ok(Contender {
         name: "given".to_owned(),
         models,

@@ -79,9 +79,15 @@ pub fn hourly(path: &Path) -> Result<Vec<Hourly>, String> {
     let read = || {
         let table = Table::read(path)?;
         let (names, parts) = (table.column("series")?, table.column("part")?);
-        let values = table.numbers("value")?;
+        let (steps, values) = (table.numbers("step")?, table.numbers("value")?);
+        let mut rows: Vec<_> = names
+            .into_iter()
+            .zip(parts)
+            .zip(steps.iter().zip(values))
+            .collect();
+        rows.sort_by(|(_, one), (_, other)| one.0.total_cmp(other.0));
         let mut all: BTreeMap<String, Hourly> = BTreeMap::new();
-        for ((name, part), value) in names.into_iter().zip(parts).zip(values) {
+        for ((name, part), (_, value)) in rows {
             let empty = || Hourly {
                 train: Vec::new(),
                 test: Vec::new(),

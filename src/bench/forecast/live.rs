@@ -84,7 +84,7 @@ pub fn walk(
     let stride = ((values.len() - warm) / JUDGED).max(1);
     for index in 0..values.len() {
         let at = start + index as i64 * grid.step();
-        let daily = index >= 2 * day;
+        let daily = index + 1 >= 2 * day;
         let lag = |steps: usize| if daily { day.max(steps) } else { steps };
         if due(index + 1, refit) {
             let past = &values[(index + 1).saturating_sub(memory)..=index];

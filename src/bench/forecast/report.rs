@@ -112,7 +112,7 @@ impl Report {
                 write!(f, " {}", figure(row.mean(place, mean), 6, 3))?;
             }
             for covered in all.coverage() {
-                write!(f, " {covered:>7.3}")?;
+                write!(f, " {}", figure(covered, 7, 3))?;
             }
             writeln!(
                 f,
@@ -150,15 +150,8 @@ impl Report {
             .into_iter()
             .filter_map(known)
             .collect();
-        writeln!(
-            f,
-            "{}",
-            if naive.is_empty() {
-                ""
-            } else {
-                "   naive  WAPE"
-            }
-        )?;
+        let beside = if naive.is_empty() { "" } else { "   naive" };
+        writeln!(f, "{beside}  WAPE")?;
         for (name, sums) in &first.series {
             write!(f, "{name:<28}")?;
             for row in &self.rows {
@@ -210,7 +203,7 @@ fn write_live(f: &mut impl Write, name: &str, series: &BTreeMap<String, Vec<Live
     let all = || series.values().flatten().filter(|live| live.origins > 0);
     for place in 0..INTERVALS.len() {
         let sum: f64 = all().map(|live| live.coverage()[place]).sum();
-        write!(f, " {:>7.3}", sum / all().count() as f64)?;
+        write!(f, " {}", figure(sum / all().count() as f64, 7, 3))?;
     }
     writeln!(f)
 }
@@ -244,9 +237,9 @@ impl fmt::Display for Report {
             }
             writeln!(f, "  absent")?;
             for row in &self.hourly {
-                write!(f, "{:<16} {:>6.3}", row.name, row.mase)?;
+                write!(f, "{:<16} {}", row.name, figure(row.mase, 6, 3))?;
                 for covered in row.coverage {
-                    write!(f, " {covered:>7.3}")?;
+                    write!(f, " {}", figure(covered, 7, 3))?;
                 }
                 writeln!(f, " {:>7}", row.missing)?;
             }

@@ -121,9 +121,10 @@ fn time(text: &str) -> Result<Millis, String> {
     Ok(zoned.timestamp().as_millisecond())
 }
 
-/// Whether the last value carried forward errs on every window as the reference says.
+/// Whether the last value carried forward errs on every window as the reference says, and half of them show it.
 fn agrees(series: &Series, windows: &[Wanted]) -> bool {
-    windows.iter().all(|window| {
+    let mut compared = 0;
+    let agree = windows.iter().all(|window| {
         let Some(origin) = series.index(window.origin).filter(|&origin| origin > 0) else {
             return false;
         };
@@ -142,8 +143,10 @@ fn agrees(series: &Series, windows: &[Wanted]) -> bool {
             .sum();
         let sum: f64 = actual.iter().map(|value| f64::from(value.abs())).sum();
         let close = |own: f64, other: f64| (own - other).abs() <= SAME * other.abs() + 2e-6;
+        compared += 1;
         close(error / steps as f64, window.naive.0) && close(sum, window.naive.1)
-    })
+    });
+    agree && 2 * compared >= windows.len()
 }
 
 fn published(path: &Path) -> Result<Published, String> {
