@@ -190,6 +190,27 @@ fn chosen(
     Ok(found)
 }
 
+/// Models whose version in force is not there: no process that names them starts.
+fn missing(registry: &Registry, name: Option<&str>) -> Result<Vec<String>, Failure> {
+    let names = match name {
+        Some(name) => vec![name.to_owned()],
+        None => registry.names().map_err(Failure::Failed)?,
+    };
+    let mut found = Vec::new();
+    for name in names {
+        // A pin that cannot be read is told elsewhere.
+        let Ok(Some(pin)) = registry.pin(&name) else {
+            continue;
+        };
+        let versions = registry.versions(&name).map_err(Failure::Failed)?;
+        if !versions.contains(&pin.version) {
+            let version = pin.version;
+            found.push(format!("{name}/{version} is in force, and is not there"));
+        }
+    }
+    Ok(found)
+}
+
 fn list(registry: &Registry, name: Option<&str>, out: &mut dyn Write) -> Result<(), Failure> {
     let (mut rows, mut broken) = (Vec::new(), Vec::new());
     for (name, version) in chosen(registry, name, None)? {
@@ -213,6 +234,7 @@ fn list(registry: &Registry, name: Option<&str>, out: &mut dyn Write) -> Result<
         }
         rows.push(row);
     }
+    broken.extend(missing(registry, name)?);
     let head = [
         "MODEL", "VERSION", "STATE", "CREATED", "PARENT", "SIGNED", "SCORES",
     ];

@@ -198,7 +198,36 @@ fn in_pool(
         objections.push(problem);
     }
     objections.extend(too_slow(&model, store.max_latency));
+    let before = asked.and_then(Model::manifest);
+    objections.extend(unanswered(history, &manifest, before));
     store.keep(&trained.onnx, &manifest, &objections, out)
+}
+
+/// What would no longer be answered, or never was: a signal without a horizon to publish does not start.
+fn unanswered(history: &History, new: &Manifest, before: Option<&Manifest>) -> Vec<String> {
+    let answers = |wanted: &Span| new.horizons().any(|horizon| horizon == *wanted);
+    let mut found = Vec::new();
+    if let Some(wanted) = &history.published
+        && !wanted.iter().any(answers)
+    {
+        let wanted: Vec<String> = wanted.iter().map(Span::to_string).collect();
+        found.push(format!(
+            "it answers none of the horizons of the signal: {}",
+            wanted.join(", ")
+        ));
+    }
+    let lost = before.into_iter().flat_map(Manifest::horizons);
+    let lost: Vec<String> = lost
+        .filter(|horizon| !answers(horizon))
+        .map(|horizon| horizon.to_string())
+        .collect();
+    if !lost.is_empty() {
+        found.push(format!(
+            "it does not answer what the version in force does: {}",
+            lost.join(", ")
+        ));
+    }
+    found
 }
 
 /// The model as it will run: from the bytes of its files.

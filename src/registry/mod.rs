@@ -237,13 +237,44 @@ impl Registry {
     /// Puts a version in force, after [`Registry::verify`]. The one in force before becomes the previous one.
     ///
     /// # Errors
-    /// It does not verify, or the pin could not be replaced: then the former one is in force.
+    /// It does not verify, or the pin could not be replaced: then the former one is in force, unless only the last
+    /// step failed, which makes the new pin outlast a loss of power.
     pub fn promote(&self, name: &str, version: &str) -> Result<Pin, String> {
+        self.put_in_force(name, version, |_| Ok(()))
+    }
+
+    /// As [`Registry::promote`], but only while `expected` is the version in force (`None`: none is).
+    ///
+    /// # Errors
+    /// As there, and another version was put in force meanwhile.
+    pub fn promote_after(
+        &self,
+        name: &str,
+        version: &str,
+        expected: Option<&str>,
+    ) -> Result<Pin, String> {
+        self.put_in_force(name, version, |before| {
+            let now = before.map(|pin| pin.version.as_str());
+            if now == expected {
+                return Ok(());
+            }
+            let now = now.map_or("none".to_owned(), |now| format!("{name}/{now}"));
+            Err(format!("meanwhile the version in force is another: {now}"))
+        })
+    }
+
+    fn put_in_force(
+        &self,
+        name: &str,
+        version: &str,
+        may: impl Fn(Option<&Pin>) -> Result<(), String>,
+    ) -> Result<Pin, String> {
         let folder = self.existing(name)?;
-        // Locked before it is verified: nobody removes it in between.
+        // Locked before it is verified: nobody removes it, or puts another in force, in between.
         let lock = lock(&folder)?;
         self.verify(name, version)?;
         let before = self.pin(name)?;
+        may(before.as_ref())?;
         let pin = match before {
             Some(pin) if pin.version == version => return Ok(pin),
             Some(pin) => Pin::new(version, Some(pin.version)),
@@ -262,13 +293,18 @@ impl Registry {
         let now = self
             .pin(name)?
             .ok_or_else(|| format!("model {name}: no version is in force"))?;
-        let Some(version) = now.previous else {
+        let Some(previous) = now.previous else {
             let version = now.version;
             return Err(format!(
                 "model {name}: no version was in force before {version}"
             ));
         };
-        self.promote(name, &version)
+        self.promote_after(name, &previous, Some(&now.version))
+    }
+
+    /// Where the models are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Removes the oldest versions beyond the number that is kept, and what unfinished writers left. The version in

@@ -491,6 +491,19 @@ fn two_who_promote_at_once_come_one_after_the_other() {
 }
 
 #[test]
+fn what_was_expected_in_force_is_asked_under_the_lock() {
+    let (_folder, registry) = with(&["1", "2", "3"]);
+    let problem = registry.promote_after("load", "2", None).unwrap_err();
+    assert!(problem.contains("another: load/1"), "{problem}");
+    assert_eq!(in_force(&registry), "1");
+    let pin = registry.promote_after("load", "2", Some("1")).unwrap();
+    assert_eq!(pin.previous.as_deref(), Some("1"));
+    let problem = registry.promote_after("load", "3", Some("1")).unwrap_err();
+    assert!(problem.contains("another: load/2"), "{problem}");
+    assert_eq!(in_force(&registry), "2");
+}
+
+#[test]
 fn settings_say_what_is_allowed() {
     let problems = |text: &str| -> Vec<String> {
         let settings: Settings = serde_yaml::from_str(text).unwrap();

@@ -94,6 +94,20 @@ fn from_a_list_to_what_is_in_force_and_back() {
 }
 
 #[test]
+fn a_version_in_force_that_is_gone_is_told() {
+    let (folder, config, directory) = world();
+    let (_, failure) = call(&["promote", "gru", "2", &config]);
+    assert!(failure.is_none(), "{failure:?}");
+    std::fs::remove_dir_all(folder.path().join("models/gru/2")).unwrap();
+    let (_, failure) = call(&["list", &directory]);
+    let problem = failure.unwrap().to_string();
+    assert!(
+        problem.contains("gru/2 is in force, and is not there"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn verify_tells_sound_from_broken() {
     let (folder, config, directory) = world();
     let (out, failure) = call(&["verify", &config]);

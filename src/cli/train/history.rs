@@ -29,6 +29,8 @@ pub(super) struct History {
     pub(super) settings: SignalSettings,
     pub(super) grid: Grid,
     pub(super) horizons: Vec<Span>,
+    /// Those that the signal of the configuration publishes; none is known of a file.
+    pub(super) published: Option<Vec<Span>>,
     pub(super) local: LocalTime,
     pub(super) zone: Zone,
     /// By labels.
@@ -83,12 +85,15 @@ impl History {
         if series.is_empty() {
             return Err(format!("signal {:?} has no samples there", settings.name));
         }
+        let published = settings.forecast().horizons().to_vec();
+        let published = arguments.config_file.is_some().then_some(published);
         let horizons = arguments.file.horizons().map(<[Span]>::to_vec);
         let horizons = horizons.unwrap_or_else(|| settings.forecast().horizons().to_vec());
         Ok(Self {
             settings,
             grid,
             horizons,
+            published,
             local,
             zone,
             series,

@@ -112,11 +112,10 @@ impl Store {
         let bytes = bytes.map_err(Failure::Failed)?;
         registry.add(onnx, &bytes).map_err(Failure::Failed)?;
         let (name, version) = (&manifest.name, &manifest.version);
-        let before = registry
-            .pin(name)
-            .map_err(Failure::Failed)?
-            .map(|pin| pin.version);
-        if before != manifest.parent {
+        let parent = manifest.parent.as_deref();
+        let before = registry.pin(name).map_err(Failure::Failed)?;
+        let before = before.map(|pin| pin.version);
+        if before.as_deref() != parent {
             let now = before.unwrap_or_default();
             let text = "was put in force while this one was trained";
             writeln!(
@@ -124,13 +123,17 @@ impl Store {
                 "{manifest}: stored, not put in force: {name}/{now} {text}"
             )?;
         } else if objections.is_empty() {
-            let pin = registry.promote(name, version).map_err(Failure::Failed)?;
-            let before = pin.previous.map(|before| format!(" (before: {before})"));
+            let pin = registry.promote_after(name, version, parent);
+            let before = pin.map_err(Failure::Failed)?.previous;
+            let before = before.map(|before| format!(" (before: {before})"));
             let before = before.unwrap_or_default();
             writeln!(out, "{manifest}: stored and put in force{before}")?;
         } else {
             writeln!(out, "{manifest}: stored, not put in force: {why}")?;
-            let all_the_same = format!("forethought models promote {name} {version}");
+            let directory = registry.directory().display();
+            let all_the_same = format!(
+                "forethought models promote {name} {version} --models.directory={directory}"
+            );
             writeln!(out, "To put it in force all the same: {all_the_same}")?;
         }
         let gone = registry.prune(name).map_err(Failure::Failed)?;

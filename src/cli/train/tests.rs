@@ -112,6 +112,19 @@ fn the_first_is_put_in_force_and_one_that_is_no_better_is_not() {
 }
 
 #[test]
+fn horizons_of_the_version_in_force_are_not_lost() {
+    let (_folder, arguments) = world();
+    let (out, _) = with(&arguments, &["--epochs=40"]);
+    assert!(out.ends_with("load/1: stored and put in force\n"), "{out}");
+    let mut fewer = arguments.clone();
+    fewer.retain(|one| !one.starts_with("--horizons"));
+    let (out, failure) = with(&fewer, &["--horizons=3h", "--epochs=2"]);
+    assert!(failure.is_none(), "{failure:?}");
+    let why = "it does not answer what the version in force does: 1h";
+    assert!(out.contains(why), "{out}");
+}
+
+#[test]
 fn an_error_above_the_bound_is_stored_and_not_put_in_force() {
     let (folder, arguments) = world();
     let (out, failure) = with(
