@@ -4,8 +4,8 @@
 //! too): a seasonal order at a lag of 288 or 1,440 steps costs seconds, and does no better. Whether to difference,
 //! and the order (at most 5 values, 2 errors), are chosen on a bounded recent stretch ([`order`]); parameters are
 //! those of least squares, with every root outside the unit circle ([`process`]): no forecast explodes. There is no
-//! drift: what differencing leaves goes nowhere. Cost: O(1) per step, a walk to the longest horizon or to rest per
-//! forecast, 150 bytes and the course of the longest season.
+//! drift: what differencing leaves goes nowhere. Cost: O(1) per step and per forecast, a walk of each part of the state
+//! to the longest horizon per fit; 150 bytes, 56 per horizon and the course of the longest season.
 
 mod order;
 mod process;
@@ -13,7 +13,7 @@ mod process;
 use super::{Forecaster, ModelFiles, harmonic::course, profile::Profile, wall::Wall};
 use crate::series::{Grid, Millis, Past, Slot};
 use order::{choose, is_still, wanders};
-use process::{MOST_AR, MOST_MA, Order, Process, State};
+use process::{Ahead, MOST_AR, MOST_MA, Order, Process, State};
 
 /// Parameters are learnt from this many newest values: more would average over what has changed.
 const STRETCH: usize = 4_096;
@@ -56,6 +56,7 @@ impl Settings {
 pub(super) struct Arima {
     wall: Wall,
     grid: Grid,
+    horizons: Vec<usize>,
     given: Option<Order>,
     models: Vec<Option<Model>>,
 }
@@ -64,6 +65,8 @@ pub(super) struct Arima {
 struct Model {
     profile: Option<Profile>,
     process: Process,
+    /// At the horizons that are usually asked for.
+    ahead: Ahead,
     state: State,
     now: Millis,
 }
@@ -84,12 +87,13 @@ impl Arima {
     pub(super) fn build(
         settings: &Settings,
         grid: Grid,
-        _horizons: &[usize],
+        horizons: &[usize],
         _files: &ModelFiles,
     ) -> Result<Self, String> {
         Ok(Self {
             wall: Wall::new(grid),
             grid,
+            horizons: horizons.to_vec(),
             given: settings.given(),
             models: Vec::new(),
         })
@@ -110,6 +114,7 @@ impl Arima {
         let state = State::after(&process, &rests)?;
         Some(Model {
             profile,
+            ahead: Ahead::new(&process, &self.horizons),
             process,
             state,
             now: past.end,
@@ -193,7 +198,9 @@ impl Forecaster for Arima {
                     *index = self.wall.index(model.now + steps as i64 * self.grid.step());
                 }
             }
-            let rests = model.state.ahead(&model.process, horizons);
+            let other = (horizons != self.horizons).then(|| Ahead::new(&model.process, horizons));
+            let ahead = other.as_ref().unwrap_or(&model.ahead);
+            let rests = ahead.of(&model.process, &model.state);
             for ((out, rest), &wall) in row.iter_mut().zip(rests).zip(&asked.1) {
                 *out = (rest + model.course(wall)) as f32;
             }
@@ -201,10 +208,12 @@ impl Forecaster for Arima {
     }
 
     fn heap_bytes(&self) -> usize {
-        let models = self.models.iter().flatten();
-        let profiles = models.filter_map(|model| model.profile.as_ref());
-        let profiles: usize = profiles.map(Profile::heap_bytes).sum();
-        profiles + self.models.capacity() * size_of::<Option<Model>>()
+        let held = |model: &Model| {
+            let profile = model.profile.as_ref().map_or(0, Profile::heap_bytes);
+            profile + model.ahead.heap_bytes()
+        };
+        let models: usize = self.models.iter().flatten().map(held).sum();
+        models + self.models.capacity() * size_of::<Option<Model>>()
     }
 }
 

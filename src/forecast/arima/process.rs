@@ -21,6 +21,8 @@ const HALVINGS: usize = 4;
 const LEAST_GAIN: f64 = 1e-6;
 /// Once all that a forecast depends on is within this share of an error, it stays where it is.
 const SETTLED: f64 = 1e-6;
+/// What counts as an error where one change of one is followed: it settles late, as states may be large.
+const UNIT_ERROR: f64 = 1e-3;
 
 /// How many values, differences and errors a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +185,55 @@ impl State {
         known
             .into_iter()
             .all(|value| value.abs() <= SETTLED * process.error)
+    }
+}
+
+/// What a forecast is made of at some horizons: it is linear in the newest changes and errors, so what each of them
+/// adds is worked out once instead of walking to the longest horizon for every forecast.
+#[derive(Debug, Clone)]
+pub(super) struct Ahead {
+    /// By horizon: what a change or an error of one adds, in the order of [`State`].
+    weights: Box<[[f64; MOST_AR + MOST_MA]]>,
+}
+
+impl Ahead {
+    /// At `horizons`, in steps.
+    pub(super) fn new(process: &Process, horizons: &[usize]) -> Self {
+        let mut weights = vec![[0.0; MOST_AR + MOST_MA]; horizons.len()].into_boxed_slice();
+        let centred = Process {
+            mean: 0.0,
+            error: UNIT_ERROR,
+            ..*process
+        };
+        for part in 0..MOST_AR + MOST_MA {
+            let mut unit = State::start(0.0);
+            match part.checked_sub(MOST_AR) {
+                None => unit.changes[part] = 1.0,
+                Some(error) => unit.errors[error] = 1.0,
+            }
+            for (row, value) in weights.iter_mut().zip(unit.ahead(&centred, horizons)) {
+                row[part] = value;
+            }
+        }
+        Self { weights }
+    }
+
+    /// Expected values after `state`, one for each horizon.
+    pub(super) fn of(&self, process: &Process, state: &State) -> impl Iterator<Item = f64> {
+        let base = if process.differenced {
+            state.value
+        } else {
+            process.mean
+        };
+        self.weights.iter().map(move |row| {
+            let known = state.changes.iter().chain(&state.errors);
+            base + row.iter().zip(known).map(|(a, b)| a * b).sum::<f64>()
+        })
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.weights)
     }
 }
 
@@ -407,6 +458,27 @@ mod tests {
         assert_eq!(together, alone);
         // Changes of 2 go on halved: 6 + 1 + 0.5 + .. = 8, the last error aside.
         assert!(together[3] > together[1] && together[3] < 9.0);
+    }
+
+    #[test]
+    fn what_is_worked_out_once_is_what_a_walk_gives() {
+        let values = simulated(300);
+        for differenced in [false, true] {
+            let process = Process {
+                differenced,
+                mean: if differenced { 0.0 } else { 20.0 },
+                ar: [0.6, 0.2, 0.0, -0.1, 0.05],
+                ma: [0.4, -0.2],
+                error: 1e-9,
+            };
+            let state = State::after(&process, &values).unwrap();
+            let horizons = [1, 15, 60, 1_440];
+            let once = Ahead::new(&process, &horizons);
+            let walked = state.ahead(&process, &horizons);
+            for (got, expected) in once.of(&process, &state).zip(walked) {
+                assert!((got - expected).abs() < 1e-6, "{got} {expected}");
+            }
+        }
     }
 
     #[test]
