@@ -91,6 +91,12 @@ impl Registry {
     /// # Errors
     /// A folder that cannot be read.
     pub fn names(&self) -> Result<Vec<String>, String> {
+        let directory = self.directory.display();
+        if !self.directory.exists() {
+            return Err(format!(
+                "there is no folder {directory}; forethought train makes it with the first model"
+            ));
+        }
         folders(&self.directory)
     }
 
@@ -123,8 +129,8 @@ impl Registry {
         let bytes = read_if_there(&path)?.ok_or_else(|| {
             let directory = self.directory.display();
             format!(
-                "model {name}: no version is in force in {directory}; see forethought models list, then \
-                 forethought models promote {name} VERSION --models.directory={directory}"
+                "model {name}: no version is in force in {directory}; train one with forethought train, or choose one \
+                 of forethought models list with forethought models promote {name} VERSION --models.directory={directory}"
             )
         })?;
         let version = Pin::read(&bytes, &path)?.version;
@@ -272,6 +278,13 @@ impl Registry {
         let folder = self.existing(name)?;
         // Locked before it is verified: nobody removes it, or puts another in force, in between.
         let lock = lock(&folder)?;
+        let versions = self.versions(name)?;
+        if !versions.iter().any(|one| one == version) {
+            let versions = versions.join(", ");
+            return Err(format!(
+                "there is no version {version:?} of {name}; versions: {versions}"
+            ));
+        }
         self.verify(name, version)?;
         let before = self.pin(name)?;
         may(before.as_ref())?;

@@ -83,7 +83,14 @@ impl History {
             .map(|series| without(series, &excluded, grid))
             .collect();
         if series.is_empty() {
-            return Err(format!("signal {:?} has no samples there", settings.name));
+            let text = match arguments.config_file {
+                Some(_) => format!(
+                    "{} answers none since --from={}",
+                    settings.query, arguments.from
+                ),
+                None => "the file has none of it".to_owned(),
+            };
+            return Err(format!("signal {:?} has no samples: {text}", settings.name));
         }
         let published = settings.forecast().horizons().to_vec();
         let published = arguments.config_file.is_some().then_some(published);
