@@ -44,7 +44,6 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct LagRegression {
     wall: Wall,
-    grid: Grid,
     /// Horizons with a regression of their own, ascending.
     fitted: Vec<usize>,
     models: Vec<Option<Model>>,
@@ -72,7 +71,6 @@ impl LagRegression {
     ) -> Result<Self, String> {
         Ok(Self {
             wall: Wall::new(grid),
-            grid,
             fitted: fitted(horizons),
             models: Vec::new(),
         })
@@ -96,7 +94,7 @@ impl LagRegression {
             for (sum, &steps) in sums.iter_mut().zip(&self.fitted) {
                 let target = past.values.get(index + steps).copied();
                 if let Some(target) = target.filter(|target| target.is_finite()) {
-                    let wall = self.wall.index(at + steps as i64 * self.grid.step());
+                    let wall = self.wall.index(at + steps as i64 * past.grid.step());
                     lags.row(wall, steps, &mut row[..columns]);
                     sum.add(&row[..columns], target - value);
                 }
@@ -158,21 +156,16 @@ impl Forecaster for LagRegression {
             .iter()
             .map(|&steps| place(&self.fitted, steps))
             .collect();
-        let mut asked = (Millis::MIN, vec![0_i64; horizons.len()]);
+        let mut targets = self.wall.targets(horizons);
         for (&slot, out) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
             let Some(model) = &self.models[slot] else {
                 out.fill(f32::NAN);
                 continue;
             };
-            if asked.0 != model.now {
-                asked.0 = model.now;
-                for (index, &steps) in asked.1.iter_mut().zip(horizons) {
-                    *index = self.wall.index(model.now + steps as i64 * self.grid.step());
-                }
-            }
+            let walls = targets.after(model.now);
             let columns = model.lags.columns();
             for (j, out) in out.iter_mut().enumerate() {
-                model.lags.row(asked.1[j], horizons[j], &mut row[..columns]);
+                model.lags.row(walls[j], horizons[j], &mut row[..columns]);
                 let change = |fitted: usize| -> f32 {
                     let coefficients = &model.coefficients[fitted * columns..][..columns];
                     coefficients.iter().zip(&row).map(|(a, b)| a * b).sum()

@@ -16,7 +16,6 @@ mod lags;
 mod last_value;
 #[cfg(test)]
 mod laws;
-mod linear;
 mod mstl_ets;
 mod onnx;
 mod profile;

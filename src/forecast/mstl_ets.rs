@@ -30,7 +30,6 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct MstlEts {
     wall: Wall,
-    grid: Grid,
     models: Vec<Option<Model>>,
 }
 
@@ -56,7 +55,6 @@ impl MstlEts {
     ) -> Result<Self, String> {
         Ok(Self {
             wall: Wall::new(grid),
-            grid,
             models: Vec::new(),
         })
     }
@@ -113,19 +111,14 @@ impl Forecaster for MstlEts {
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
-        let mut asked = (Millis::MIN, vec![0_i64; horizons.len()]);
+        let mut targets = self.wall.targets(horizons);
         for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
             let Some(model) = &self.models[slot] else {
                 row.fill(f32::NAN);
                 continue;
             };
-            if asked.0 != model.now {
-                asked.0 = model.now;
-                for (index, &steps) in asked.1.iter_mut().zip(horizons) {
-                    *index = self.wall.index(model.now + steps as i64 * self.grid.step());
-                }
-            }
-            for ((out, &steps), &index) in row.iter_mut().zip(horizons).zip(&asked.1) {
+            let walls = targets.after(model.now);
+            for ((out, &steps), &index) in row.iter_mut().zip(horizons).zip(walls) {
                 let rest = model.state.ahead(&model.smoothing, steps) as f32;
                 *out = model.profile.at(index) + rest;
             }

@@ -31,7 +31,6 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct SeasonalMean {
     wall: Wall,
-    grid: Grid,
     slots: Vec<Usual>,
 }
 
@@ -86,7 +85,6 @@ impl SeasonalMean {
     ) -> Result<Self, String> {
         Ok(Self {
             wall: Wall::new(grid),
-            grid,
             slots: Vec::new(),
         })
     }
@@ -159,20 +157,15 @@ impl Forecaster for SeasonalMean {
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
-        let mut asked = (Millis::MIN, vec![0_i64; horizons.len()]);
+        let mut targets = self.wall.targets(horizons);
         for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
             let usual = &self.slots[slot];
             if usual.means.is_empty() {
                 row.fill(f32::NAN);
                 continue;
             }
-            if asked.0 != usual.now {
-                asked.0 = usual.now;
-                for (index, &steps) in asked.1.iter_mut().zip(horizons) {
-                    *index = self.wall.index(usual.now + steps as i64 * self.grid.step());
-                }
-            }
-            for (out, &index) in row.iter_mut().zip(&asked.1) {
+            let walls = targets.after(usual.now);
+            for (out, &index) in row.iter_mut().zip(walls) {
                 *out = usual.at(index);
             }
         }

@@ -40,7 +40,6 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct SeasonalNaive {
     wall: Wall,
-    grid: Grid,
     /// Only the shortest season counts: what skill is measured against.
     shortest: bool,
     /// By slot: the newest value of each phase, `NaN` where none was seen; empty where it abstains.
@@ -72,7 +71,6 @@ impl SeasonalNaive {
     fn new(grid: Grid, shortest: bool) -> Self {
         Self {
             wall: Wall::new(grid),
-            grid,
             shortest,
             seasons: Vec::new(),
             now: Vec::new(),
@@ -175,7 +173,7 @@ impl Forecaster for SeasonalNaive {
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
-        let mut asked = (Millis::MIN, vec![0_i64; horizons.len()]);
+        let mut targets = self.wall.targets(horizons);
         for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
             let season = &self.seasons[slot];
             if season.is_empty() {
@@ -183,13 +181,8 @@ impl Forecaster for SeasonalNaive {
                 continue;
             }
             let now = self.now[slot];
-            if asked.0 != now {
-                asked.0 = now;
-                for (index, &steps) in asked.1.iter_mut().zip(horizons) {
-                    *index = self.wall.index(now + steps as i64 * self.grid.step());
-                }
-            }
-            for (out, &index) in row.iter_mut().zip(&asked.1) {
+            let walls = targets.after(now);
+            for (out, &index) in row.iter_mut().zip(walls) {
                 *out = season[phase_of(index, season.len())];
             }
         }

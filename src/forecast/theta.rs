@@ -64,7 +64,6 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct Theta {
     wall: Wall,
-    grid: Grid,
     theta: f64,
     models: Vec<Option<Model>>,
 }
@@ -109,7 +108,6 @@ impl Theta {
     ) -> Result<Self, String> {
         Ok(Self {
             wall: Wall::new(grid),
-            grid,
             theta: settings.theta,
             models: Vec::new(),
         })
@@ -278,19 +276,14 @@ impl Forecaster for Theta {
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
-        let mut asked = (Millis::MIN, vec![0_i64; horizons.len()]);
+        let mut targets = self.wall.targets(horizons);
         for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
             let Some(model) = &self.models[slot] else {
                 row.fill(f32::NAN);
                 continue;
             };
-            if asked.0 != model.now {
-                asked.0 = model.now;
-                for (index, &steps) in asked.1.iter_mut().zip(horizons) {
-                    *index = self.wall.index(model.now + steps as i64 * self.grid.step());
-                }
-            }
-            for ((out, &steps), &index) in row.iter_mut().zip(horizons).zip(&asked.1) {
+            let walls = targets.after(model.now);
+            for ((out, &steps), &index) in row.iter_mut().zip(horizons).zip(walls) {
                 *out = model.season.with(index, model.line.ahead(steps) as f32);
             }
         }
@@ -336,7 +329,7 @@ mod tests {
         let zone = Zone::default();
         let past = Past {
             end: (values.len() as i64 - 1) * HOUR,
-            grid: theta.grid,
+            grid: Grid::new(HOUR).unwrap(),
             values,
             seasons,
             zone: &zone,

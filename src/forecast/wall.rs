@@ -37,6 +37,16 @@ impl Wall {
         self.grid.index(at + self.zone.offset(at))
     }
 
+    /// Where the times are that are `horizons` steps ahead.
+    pub(super) fn targets<'a>(&'a self, horizons: &'a [usize]) -> Targets<'a> {
+        Targets {
+            wall: self,
+            horizons,
+            now: Millis::MIN,
+            steps: vec![0; horizons.len()],
+        }
+    }
+
     /// As [`Wall::index`], remembering the look-up: for times that come one after the other.
     pub(super) fn walk(&mut self, at: Millis) -> i64 {
         let quarter = at.div_euclid(OFFSET_VALID);
@@ -44,6 +54,28 @@ impl Wall {
             self.newest = (quarter, self.zone.offset(at));
         }
         self.grid.index(at + self.newest.1)
+    }
+}
+
+/// Wall-clock steps of what is forecast, looked up once for all series that are at the same time.
+pub(super) struct Targets<'a> {
+    wall: &'a Wall,
+    horizons: &'a [usize],
+    now: Millis,
+    steps: Vec<i64>,
+}
+
+impl Targets<'_> {
+    /// By horizon, after `now`.
+    pub(super) fn after(&mut self, now: Millis) -> &[i64] {
+        if self.now != now {
+            self.now = now;
+            for (index, &steps) in self.steps.iter_mut().zip(self.horizons) {
+                let ahead = steps as i64 * self.wall.grid.step();
+                *index = self.wall.index(now + ahead);
+            }
+        }
+        &self.steps
     }
 }
 

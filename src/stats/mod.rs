@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod forest;
+pub mod linear;
 pub mod moving;
 pub mod network;
 pub mod ordered;

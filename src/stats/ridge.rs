@@ -1,38 +1,38 @@
 //! Ridge regression by its normal equations: many rows, few columns, one pass.
 
+use super::linear::{Cholesky, add_scaled, add_square};
+
 /// Sums over rows, from which coefficients follow at any time.
 #[derive(Debug, Clone)]
 pub struct Ridge {
-    columns: usize,
     rows: usize,
-    /// Lower triangle of the sums of products of columns, row by row.
+    /// Sums of products of columns, row by row; only the lower half is kept.
     products: Vec<f64>,
     /// Sums of products of each column with the target.
     targets: Vec<f64>,
+    /// The newest row.
+    row: Vec<f64>,
 }
 
 impl Ridge {
     /// No rows yet.
     pub fn new(columns: usize) -> Self {
         Self {
-            columns,
             rows: 0,
-            products: vec![0.0; columns * (columns + 1) / 2],
+            products: vec![0.0; columns * columns],
             targets: vec![0.0; columns],
+            row: vec![0.0; columns],
         }
     }
 
     /// Takes in one row of finite values, as long as there are columns, and its finite target.
     pub fn add(&mut self, row: &[f32], target: f32) {
         self.rows += 1;
-        let mut products = self.products.iter_mut();
-        for (column, &value) in row.iter().enumerate() {
-            let value = f64::from(value);
-            self.targets[column] += value * f64::from(target);
-            for (&other, sum) in row[..=column].iter().zip(&mut products) {
-                *sum += value * f64::from(other);
-            }
+        for (own, &value) in self.row.iter_mut().zip(row) {
+            *own = f64::from(value);
         }
+        add_square(&mut self.products, &self.row, 1.0);
+        add_scaled(&mut self.targets, &self.row, f64::from(target));
     }
 
     /// How many rows were taken in.
@@ -45,51 +45,33 @@ impl Ridge {
     /// (Hoerl & Kennard 1970, with scaled columns). A column that is always zero gets zero. `None` where
     /// that is no finite answer.
     pub fn solve(&self, penalty: f64) -> Option<Vec<f32>> {
-        let count = self.columns;
-        let at = |row: usize, column: usize| row * (row + 1) / 2 + column;
+        let count = self.targets.len();
         // Columns scaled to unit length: the matrix has ones on its diagonal.
-        let lengths: Vec<f64> = (0..count).map(|i| self.products[at(i, i)].sqrt()).collect();
-        let mut lower = vec![0.0_f64; self.products.len()];
-        for i in 0..count {
-            for j in 0..=i {
-                let scale = lengths[i] * lengths[j];
-                let product = if scale > 0.0 {
-                    self.products[at(i, j)] / scale
-                } else {
-                    0.0
-                };
-                let ridge = if i == j { penalty } else { 0.0 };
-                let zero = if i == j && scale <= 0.0 { 1.0 } else { 0.0 };
-                let known: f64 = (0..j).map(|k| lower[at(i, k)] * lower[at(j, k)]).sum();
-                let rest = product + ridge + zero - known;
-                lower[at(i, j)] = if i == j {
-                    (rest > 0.0).then(|| rest.sqrt())?
-                } else {
-                    rest / lower[at(j, j)]
-                };
+        let length = |column: usize| self.products[column * (count + 1)].sqrt();
+        let scales: Vec<f64> = (0..count)
+            .map(|column| match length(column) {
+                length if length > 0.0 => 1.0 / length,
+                _ => 0.0,
+            })
+            .collect();
+        let mut matrix = self.products.clone();
+        for (line, scale) in matrix.chunks_exact_mut(count.max(1)).zip(&scales) {
+            for (product, other) in line.iter_mut().zip(&scales) {
+                *product *= scale * other;
             }
         }
-        let mut answer: Vec<f64> = self.targets.clone();
-        for i in 0..count {
-            let known: f64 = (0..i).map(|k| lower[at(i, k)] * answer[k]).sum();
-            let target = if lengths[i] > 0.0 {
-                self.targets[i] / lengths[i]
-            } else {
-                0.0
-            };
-            answer[i] = (target - known) / lower[at(i, i)];
+        for column in 0..count {
+            let empty = if scales[column] > 0.0 { 0.0 } else { 1.0 };
+            matrix[column * (count + 1)] += penalty + empty;
         }
-        for i in (0..count).rev() {
-            let known: f64 = (i + 1..count).map(|k| lower[at(k, i)] * answer[k]).sum();
-            answer[i] = (answer[i] - known) / lower[at(i, i)];
-        }
-        let scaled = answer.iter().zip(&lengths).map(|(&value, &length)| {
-            if length > 0.0 {
-                (value / length) as f32
-            } else {
-                0.0
-            }
-        });
+        let mut answer: Vec<f64> = self
+            .targets
+            .iter()
+            .zip(&scales)
+            .map(|(a, b)| a * b)
+            .collect();
+        Cholesky::new(matrix, count)?.solve(&mut answer);
+        let scaled = answer.iter().zip(&scales).map(|(a, b)| (a * b) as f32);
         let answer: Vec<f32> = scaled.collect();
         answer
             .iter()

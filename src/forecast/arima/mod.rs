@@ -55,7 +55,6 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct Arima {
     wall: Wall,
-    grid: Grid,
     horizons: Vec<usize>,
     given: Option<Order>,
     models: Vec<Option<Model>>,
@@ -92,7 +91,6 @@ impl Arima {
     ) -> Result<Self, String> {
         Ok(Self {
             wall: Wall::new(grid),
-            grid,
             horizons: horizons.to_vec(),
             given: settings.given(),
             models: Vec::new(),
@@ -186,22 +184,17 @@ impl Forecaster for Arima {
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
-        let mut asked = (Millis::MIN, vec![0_i64; horizons.len()]);
+        let mut targets = self.wall.targets(horizons);
         for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
             let Some(model) = &self.models[slot] else {
                 row.fill(f32::NAN);
                 continue;
             };
-            if asked.0 != model.now {
-                asked.0 = model.now;
-                for (index, &steps) in asked.1.iter_mut().zip(horizons) {
-                    *index = self.wall.index(model.now + steps as i64 * self.grid.step());
-                }
-            }
+            let walls = targets.after(model.now);
             let other = (horizons != self.horizons).then(|| Ahead::new(&model.process, horizons));
             let ahead = other.as_ref().unwrap_or(&model.ahead);
             let rests = ahead.of(&model.process, &model.state);
-            for ((out, rest), &wall) in row.iter_mut().zip(rests).zip(&asked.1) {
+            for ((out, rest), &wall) in row.iter_mut().zip(rests).zip(walls) {
                 *out = (rest + model.course(wall)) as f32;
             }
         }
@@ -252,7 +245,7 @@ mod tests {
         let zone = Zone::default();
         let past = Past {
             end: (values.len() as i64 - 1) * HOUR,
-            grid: arima.grid,
+            grid: Grid::new(HOUR).unwrap(),
             values,
             seasons,
             zone: &zone,

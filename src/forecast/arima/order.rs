@@ -6,7 +6,7 @@
 //! part of one matrix.
 
 use super::process::{MOST_AR, MOST_MA, Order, Process, mean_square};
-use crate::forecast::linear::{Cholesky, add_scaled, add_square, dot};
+use crate::stats::linear::{Cholesky, add_scaled, add_square, dot};
 
 /// The statistic above which a level is rejected, at five in a hundred.
 const CRITICAL: f64 = 0.463;

@@ -1,6 +1,6 @@
 //! The recursion of an ARIMA process, and its estimation by least squares of the errors it makes.
 
-use crate::forecast::linear::{Cholesky, add_scaled, add_square, dot};
+use crate::stats::linear::{Cholesky, add_scaled, add_square, dot};
 
 /// Orders that may be chosen or given, at most.
 pub(super) const MOST_AR: usize = 5;

@@ -2,12 +2,14 @@
 
 use crate::{
     forecast::{
-        linear::{Cholesky, add_scaled, add_square, dot},
         profile::{Profile, average, coarse_seasons, coarseness},
         wall::{Wall, phase_of},
     },
     series::{Millis, Past},
-    stats::robust::{mad_consistency, median_of},
+    stats::{
+        linear::{Cholesky, add_scaled, add_square, dot},
+        robust::{mad_consistency, median_of},
+    },
 };
 use std::f64::consts::TAU;
 

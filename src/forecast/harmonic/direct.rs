@@ -6,9 +6,9 @@
 //! interpolated. Nothing is iterated into the future, so nothing explodes.
 
 use super::echo::Echo;
-use crate::{
-    forecast::linear::{Cholesky, add_scaled, add_square, dot},
-    stats::robust::{mad_consistency, median_of},
+use crate::stats::{
+    linear::{Cholesky, add_scaled, add_square, dot},
+    robust::{mad_consistency, median_of},
 };
 
 /// Newest values that are terms.

@@ -145,20 +145,15 @@ impl Forecaster for Harmonic {
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
-        let mut asked = (Millis::MIN, vec![0_i64; horizons.len()]);
+        let mut targets = self.wall.targets(horizons);
         for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
             let Some(model) = &self.models[slot] else {
                 row.fill(f32::NAN);
                 continue;
             };
-            if asked.0 != model.now {
-                asked.0 = model.now;
-                for (index, &steps) in asked.1.iter_mut().zip(horizons) {
-                    *index = self.wall.index(model.now + steps as i64 * self.grid.step());
-                }
-            }
+            let walls = targets.after(model.now);
             let now = self.grid.index(model.now);
-            for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(&asked.1) {
+            for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
                 let rest = model.direct.expect(&model.state, now + steps as i64);
                 let course = model
                     .profile

@@ -15,8 +15,11 @@
 mod history;
 mod posterior;
 
-use super::{Forecaster, ModelFiles, linear::dot, wall::Wall};
-use crate::series::{Grid, Millis, Past, Slot};
+use super::{Forecaster, ModelFiles, wall::Wall};
+use crate::{
+    series::{Grid, Millis, Past, Slot},
+    stats::linear::dot,
+};
 use history::{History, Waves};
 
 /// Prophet's default.
@@ -153,22 +156,17 @@ impl Forecaster for Prophet {
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
-        let mut asked = (Millis::MIN, vec![(0, 0_i64); horizons.len()]);
+        let mut targets = self.wall.targets(horizons);
         let mut terms = Vec::new();
         for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
             let Some(model) = &self.models[slot] else {
                 row.fill(f32::NAN);
                 continue;
             };
-            if asked.0 != model.now {
-                asked.0 = model.now;
-                for (asked, &steps) in asked.1.iter_mut().zip(horizons) {
-                    let at = model.now + steps as i64 * self.grid.step();
-                    *asked = (at, self.wall.index(at));
-                }
-            }
-            for (out, &(at, index)) in row.iter_mut().zip(&asked.1) {
-                *out = model.at(at, index, self.grid.step(), &mut terms) as f32;
+            let walls = targets.after(model.now);
+            for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
+                let at = model.now + steps as i64 * self.grid.step();
+                *out = model.at(at, wall, self.grid.step(), &mut terms) as f32;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The most likely weights of the terms.
 
 use super::history::{History, Waves};
-use crate::forecast::linear::{Cholesky, add_scaled, add_square, dot};
+use crate::stats::linear::{Cholesky, add_scaled, add_square, dot};
 
 /// Prophet's defaults.
 const TREND_DEVIATION: f64 = 5.0;

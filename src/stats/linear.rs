@@ -2,7 +2,7 @@
 
 /// A symmetric positive definite matrix taken apart into `L * L'` (Cholesky), to be solved for many right sides.
 #[derive(Debug)]
-pub(super) struct Cholesky {
+pub struct Cholesky {
     size: usize,
     /// `L` by rows; what is above the diagonal is not read.
     lower: Vec<f64>,
@@ -11,7 +11,7 @@ pub(super) struct Cholesky {
 impl Cholesky {
     /// Of `matrix` (`size` times `size`, by rows, of which the lower half is read); `None` where it is not positive
     /// definite, or not finite.
-    pub(super) fn new(mut matrix: Vec<f64>, size: usize) -> Option<Self> {
+    pub fn new(mut matrix: Vec<f64>, size: usize) -> Option<Self> {
         for row in 0..size {
             let (above, here) = matrix.split_at_mut(row * size);
             for column in 0..row {
@@ -30,7 +30,7 @@ impl Cholesky {
     }
 
     /// Replaces `right` by the solution for it.
-    pub(super) fn solve(&self, right: &mut [f64]) {
+    pub fn solve(&self, right: &mut [f64]) {
         for row in 0..self.size {
             let line = &self.lower[row * self.size..(row + 1) * self.size];
             right[row] = (right[row] - dot(&line[..row], &right[..row])) / line[row];
@@ -47,21 +47,21 @@ impl Cholesky {
 }
 
 /// Adds `weight * row * row'` to the lower half of `gram`.
-pub(super) fn add_square(gram: &mut [f64], row: &[f64], weight: f64) {
+pub fn add_square(gram: &mut [f64], row: &[f64], weight: f64) {
     for (place, (&value, line)) in row.iter().zip(gram.chunks_exact_mut(row.len())).enumerate() {
         add_scaled(&mut line[..=place], row, weight * value);
     }
 }
 
 /// Adds `factor * from` to `sums`, as far as these go.
-pub(super) fn add_scaled(sums: &mut [f64], from: &[f64], factor: f64) {
+pub fn add_scaled(sums: &mut [f64], from: &[f64], factor: f64) {
     for (sum, value) in sums.iter_mut().zip(from) {
         *sum += factor * value;
     }
 }
 
 /// The scalar product.
-pub(super) fn dot(one: &[f64], other: &[f64]) -> f64 {
+pub fn dot(one: &[f64], other: &[f64]) -> f64 {
     // Four sums side by side: the compiler makes vector instructions of them.
     let mut sums = [0.0; 4];
     let (ones, others) = (one.chunks_exact(4), other.chunks_exact(4));
