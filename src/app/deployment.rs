@@ -3,6 +3,7 @@
 
 use super::{
     calendars::CalendarFiles,
+    follow::{Follower, PreparedFollower},
     load::{self, Loaded},
     models,
     options::{AppError, AppOptions, ConfigSource},
@@ -27,6 +28,7 @@ pub(super) struct Deployment {
     telemetry: Telemetry,
     fleet: Fleet,
     pushers: Pushers,
+    follower: Follower,
     sources: Sources,
     models: ModelFiles,
     calendar_files: CalendarFiles,
@@ -42,6 +44,7 @@ pub(super) struct Built {
     sources: Sources,
     prepared: Prepared,
     pushers: PreparedPushers,
+    follower: PreparedFollower,
 }
 
 // === impl Deployment ===
@@ -51,7 +54,7 @@ impl Deployment {
     pub(super) async fn build(
         options: &AppOptions,
         fleet: Fleet,
-        pushers: Pushers,
+        (pushers, follower): (Pushers, Follower),
         telemetry: Telemetry,
     ) -> Result<(Self, Built), AppError> {
         let file = match &options.config {
@@ -67,6 +70,7 @@ impl Deployment {
             telemetry,
             fleet,
             pushers,
+            follower,
             sources: Sources::new(),
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
@@ -117,18 +121,19 @@ impl Deployment {
     }
 
     async fn built(&self) -> Result<Built, String> {
-        let loaded = load::load(&self.options).await?;
-        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
-        let prepared = self.fleet.prepare(plan)?;
-        let slow = models::too_slow(&loaded);
+        let loaded = load::load_followed(&self.options).await?;
+        let slow = models::too_slow(&loaded).await;
         if !slow.is_empty() {
             return Err(slow.join("\n"));
         }
+        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
+        let prepared = self.fleet.prepare(plan)?;
         Ok(Built {
             prepared,
             pushers: self
                 .pushers
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
+            follower: self.follower.prepare(&loaded.config, &self.options)?,
             loaded,
             sources,
         })
@@ -141,6 +146,7 @@ impl Deployment {
             sources,
             prepared,
             pushers,
+            follower,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
         for (name, (_, source)) in &sources {
@@ -152,6 +158,8 @@ impl Deployment {
         self.fleet.commit(prepared).await;
         self.pushers
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
+        self.follower
+            .commit(follower, &self.options, &self.telemetry);
         for (name, (_, source)) in &sources {
             // A former source of the same name may have had a last word.
             events.show_breaker(name, source.breaker());

@@ -9,6 +9,7 @@
 //! | `options.rs` | what a process is made of |
 //! | `load.rs` | the configuration and the model files, read whole |
 //! | `models.rs` | trained models: which version is in force |
+//! | `follow.rs` | the store whose pin is followed |
 //! | `calendars.rs` | the calendars, and the iCal files among those |
 //! | `wiring.rs` | from a configuration to sources and units |
 //! | `pushers.rs` | the Alertmanagers in force |
@@ -17,6 +18,7 @@
 
 mod calendars;
 mod deployment;
+mod follow;
 mod load;
 mod models;
 mod options;
@@ -27,7 +29,7 @@ mod tests;
 mod wiring;
 
 pub(crate) use load::{Loaded, load};
-pub(crate) use models::{time, too_slow};
+pub(crate) use models::{fits, latency, time, too_slow};
 pub use options::{AppError, AppOptions, ConfigSource, Environment};
 
 use crate::{
@@ -39,6 +41,7 @@ use crate::{
     web::{self, Lifecycle},
 };
 use deployment::{Built, Deployment};
+use follow::Follower;
 use pushers::Pushers;
 use std::{
     net::SocketAddr,
@@ -97,8 +100,10 @@ impl App {
             stop: stop.clone(),
         };
         let pushers = Pushers::new(tracker.clone(), stop.clone());
+        let follower = Follower::new(tracker.clone(), stop.clone());
         let (deployment, first) =
-            Deployment::build(&options, Fleet::new(parts), pushers, telemetry.clone()).await?;
+            Deployment::build(&options, Fleet::new(parts), (pushers, follower), telemetry.clone())
+                .await?;
         let mut listeners = Vec::new();
         for &address in &options.listen {
             let bound = TcpListener::bind(address).await;

@@ -232,7 +232,14 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
         stop: CancellationToken::new(),
     };
     let pushers = Pushers::new(parts.tracker.clone(), parts.stop.clone());
-    let built = Deployment::build(options, Fleet::new(parts), pushers, telemetry.clone()).await;
+    let follower = crate::app::Follower::new(parts.tracker.clone(), parts.stop.clone());
+    let built = Deployment::build(
+        options,
+        Fleet::new(parts),
+        (pushers, follower),
+        telemetry.clone(),
+    )
+    .await;
     let (deployment, first) = built.unwrap();
     (deployment, first, telemetry)
 }

@@ -23,5 +23,7 @@ mod push;
 mod replicas;
 mod servers;
 mod sources;
+#[cfg(feature = "object-store")]
+mod store;
 mod support;
 mod tidy;

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::{
     contract::{Manifest, Model, seal},
-    registry::Registry,
+    registry::{Registry, Shared},
     series::{Grid, Span},
     train::Trained,
 };
@@ -14,6 +14,8 @@ use std::io::Write;
 pub(super) struct Store {
     /// `None` only where nothing is stored.
     pub(super) registry: Option<Registry>,
+    /// Where what is in force is shared with other machines.
+    pub(super) shared: Option<Shared>,
     pub(super) is_dry: bool,
     /// Of the model.
     pub(super) name: String,
@@ -62,6 +64,9 @@ impl Store {
         let Some(registry) = &self.registry else {
             return Ok(None);
         };
+        if let Some(shared) = &self.shared {
+            shared.follow(&self.name)?;
+        }
         let pin = registry.pin(&self.name)?;
         Ok(pin.map(|pin| InForce {
             name: format!("{}/{}", self.name, pin.version),
@@ -102,15 +107,21 @@ impl Store {
             writeln!(out, "{manifest}: not stored, as asked for; {would}")?;
             return Ok(());
         };
-        let mut manifest = manifest.clone();
-        // Somebody else may have trained the same model meanwhile.
-        manifest.version = registry.next_version(&self.name).map_err(Failure::Failed)?;
-        let bytes = match &self.key {
-            Some(key) => seal::sign(&manifest, key),
-            None => manifest.to_json(),
-        };
-        let bytes = bytes.map_err(Failure::Failed)?;
-        registry.add(onnx, &bytes).map_err(Failure::Failed)?;
+        // Somebody else may train the same model: which number is free is asked when it is taken.
+        let least = self
+            .shared
+            .as_ref()
+            .map(|shared| shared.next_number(&self.name));
+        let least = least.unwrap_or(Ok(1)).map_err(Failure::Failed)?;
+        let added = registry.add_next(&self.name, least, onnx, |version| {
+            let mut manifest = manifest.clone();
+            version.clone_into(&mut manifest.version);
+            match &self.key {
+                Some(key) => seal::sign(&manifest, key),
+                None => manifest.to_json(),
+            }
+        });
+        let manifest = added.map_err(Failure::Failed)?;
         let (name, version) = (&manifest.name, &manifest.version);
         let parent = manifest.parent.as_deref();
         let before = registry.pin(name).map_err(Failure::Failed)?;
@@ -123,7 +134,10 @@ impl Store {
                 "{manifest}: stored, not put in force: {name}/{now} {text}"
             )?;
         } else if objections.is_empty() {
-            let pin = registry.promote_after(name, version, parent);
+            let pin = match &self.shared {
+                Some(shared) => shared.promote_after(name, version, parent),
+                None => registry.promote_after(name, version, parent),
+            };
             let before = pin.map_err(Failure::Failed)?.previous;
             let before = before.map(|before| format!(" (before: {before})"));
             let before = before.unwrap_or_default();

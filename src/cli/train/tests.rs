@@ -153,6 +153,14 @@ fn what_is_wrong_is_said_before_anything_is_trained() {
             &["--models.signing-key=/nowhere"],
             "--models.signing-key: cannot read",
         ),
+        (
+            &[concat!(
+                "--models.signing-key=",
+                env!("CARGO_MANIFEST_DIR"),
+                "/Cargo.toml"
+            )],
+            "--models.signing-key: not an Ed25519 private key",
+        ),
     ] {
         let (out, failure) = with(&arguments, more);
         let failure = failure.unwrap();
@@ -244,6 +252,7 @@ fn stopped_at_any_step_of_storing_the_former_version_is_in_force() {
     let trained = small();
     let store = |registry: Registry| Store {
         registry: Some(registry),
+        shared: None,
         is_dry: false,
         name: "load".to_owned(),
         key: None,
@@ -297,6 +306,7 @@ fn another_version_put_in_force_meanwhile_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store {
         registry: Some(Registry::new(folder.path(), Trust::default(), 5)),
+        shared: None,
         is_dry: false,
         name: "load".to_owned(),
         key: None,
@@ -328,5 +338,30 @@ fn another_version_put_in_force_meanwhile_is_left_alone() {
             .unwrap()
             .version,
         "1"
+    );
+}
+
+#[test]
+fn a_key_that_nobody_trusts_is_found_out_before_training() {
+    use crate::contract::seal;
+    let key = || ring::signature::Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new());
+    let (ours, theirs) = (key().unwrap(), key().unwrap());
+    let trust = Trust {
+        required: true,
+        keys: vec![seal::public_key(ours.as_ref()).unwrap()],
+    };
+    assert!(fits(ours.as_ref(), &trust).is_ok());
+    assert!(
+        fits(theirs.as_ref(), &Trust::default()).is_ok(),
+        "nobody is named"
+    );
+    let problem = fits(theirs.as_ref(), &trust).unwrap_err();
+    let public = seal::public_key(theirs.as_ref()).unwrap();
+    assert_eq!(
+        problem,
+        format!(
+            "its public key, {}, is not among models.trusted_keys",
+            public.text()
+        )
     );
 }
