@@ -207,7 +207,18 @@ fn what_was_tampered_with_in_the_store_is_refused() {
     let here = Machine::new(&["1", "2"], store);
     assert_eq!(here.models(&["backup"]).0, 0);
     let path = "/models/tampered/load/2/model.onnx";
-    let put = http::request("PUT", &store.server.address, path, &[], b"something else");
+    // The server looks at who asks, and does not check the signature.
+    let who = format!(
+        "AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20261122/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+    );
+    let headers = [("Authorization", who.as_str())];
+    let put = http::request(
+        "PUT",
+        &store.server.address,
+        path,
+        &headers,
+        b"something else",
+    );
     assert_eq!(put.unwrap().status, 200);
     let there = Machine::new(&["1"], store);
     for arguments in [
