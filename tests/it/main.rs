@@ -18,6 +18,7 @@ mod dashboards;
 mod exposition;
 mod faults;
 mod live;
+mod models;
 mod page;
 mod push;
 mod replicas;

@@ -1,6 +1,11 @@
 //! Others who write at the same time, files that are too large, and a model that never answers.
 
 use super::*;
+use crate::stats::network::Rows;
+use endless::endless;
+
+#[path = "../../../tests/it/support/endless.rs"]
+mod endless;
 
 #[test]
 fn of_two_who_train_at_once_each_gets_a_number() {
@@ -101,85 +106,13 @@ fn what_is_too_large_is_not_read() {
     }
 }
 
-/// A network that goes on for minutes: two thousand products of matrices of a thousand rows, the weights stored once.
-fn endless() -> Vec<u8> {
-    use prost::Message;
-    use tract_onnx::pb::{
-        GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, tensor_proto::DataType,
-    };
-    const WIDTH: usize = 1_024;
-    let template = ModelProto::decode(&network()[..]).unwrap();
-    let graph = template.graph.unwrap();
-    let (input, output) = (graph.input[0].clone(), graph.output[0].clone());
-    let tensor = |name: &str, dims: &[usize], value: f32| TensorProto {
-        name: name.to_owned(),
-        dims: dims.iter().map(|&extent| extent as i64).collect(),
-        data_type: DataType::Float as i32,
-        raw_data: value.to_le_bytes().repeat(dims.iter().product()),
-        ..TensorProto::default()
-    };
-    let node = |kind: &str, inputs: [&str; 2], output: &str| NodeProto {
-        op_type: kind.to_owned(),
-        input: inputs.map(str::to_owned).to_vec(),
-        output: vec![output.to_owned()],
-        ..NodeProto::default()
-    };
-    let flat = TensorProto {
-        name: "flat".to_owned(),
-        dims: vec![3],
-        data_type: DataType::Int64 as i32,
-        raw_data: [-1_i64, 1, 16]
-            .iter()
-            .flat_map(|extent| extent.to_le_bytes())
-            .collect(),
-        ..TensorProto::default()
-    };
-    let weights = [
-        flat,
-        tensor("wide", &[16, WIDTH], 0.01),
-        tensor("square", &[WIDTH, WIDTH], 0.001),
-    ];
-    // (N, 16) to (N, 1, WIDTH), and by a sum to (N, WIDTH, WIDTH): a square that depends on the window.
-    let mut nodes = vec![
-        node("Reshape", [&input.name, "flat"], "rows"),
-        node("MatMul", ["rows", "wide"], "row"),
-        node("Add", ["row", "square"], "x0"),
-    ];
-    for step in 0..2_000 {
-        let (from, to) = (format!("x{step}"), format!("x{}", step + 1));
-        nodes.push(node("MatMul", [&from, "square"], &to));
-    }
-    let last = NodeProto {
-        op_type: "Identity".to_owned(),
-        input: vec!["x2000".to_owned()],
-        output: vec![output.name.clone()],
-        ..NodeProto::default()
-    };
-    nodes.push(last);
-    ModelProto {
-        ir_version: 8,
-        opset_import: vec![OperatorSetIdProto {
-            domain: String::new(),
-            version: 17,
-        }],
-        graph: Some(GraphProto {
-            name: "endless".to_owned(),
-            node: nodes,
-            initializer: weights.to_vec(),
-            input: vec![input],
-            output: vec![output],
-            ..GraphProto::default()
-        }),
-        ..ModelProto::default()
-    }
-    .encode_to_vec()
-}
-
 #[test]
 fn a_model_that_does_not_answer_is_refused_and_the_former_one_stays() {
     let (_folder, mut registry) = with(&["1", "2"]);
-    registry.patience = Duration::from_secs(2);
-    let (bytes, mut own) = (endless(), manifest("2"));
+    registry.patience = Duration::from_millis(300);
+    // Seconds of work: what is left behind ends soon.
+    let (bytes, mut own) = (endless(&network(), 100), manifest("2"));
+    own.batch = Rows::Fixed(1);
     own.sha256 = seal::sha256(&bytes);
     let place = registry.directory.join("load/2");
     fs::write(place.join(MODEL_FILE), &bytes).unwrap();
@@ -191,7 +124,7 @@ fn a_model_that_does_not_answer_is_refused_and_the_former_one_stays() {
         registry.promote("load", "2").unwrap_err(),
         registry.add(&bytes, &manifest).unwrap_err(),
     ] {
-        assert!(problem.contains("did not answer within 2s"), "{problem}");
+        assert!(problem.contains("did not answer within 0.3s"), "{problem}");
     }
     assert_eq!(in_force(&registry), "1");
     assert_eq!(registry.versions("load").unwrap(), ["1", "2"]);
