@@ -8,7 +8,7 @@ use crate::{
     registry::{ANSWERS_WITHIN, Fits, within},
     series::Span,
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// A network is timed so often; the shortest time counts, as the machine may be busy with other things.
@@ -98,6 +98,18 @@ pub(crate) async fn too_slow(loaded: &Loaded) -> Vec<String> {
             };
             let (signal, path) = (&signal.name, path.unwrap_or_default());
             found.push(format!("signal {signal:?}: {path}: {problem}"));
+        }
+        for detector in signal.detectors.iter().flatten() {
+            let Some(path) = detector.path().map(Path::to_owned) else {
+                continue;
+            };
+            let (mut asked, files) = (detector.clone(), loaded.models.clone());
+            // What is wrong with it is told by its unit.
+            let answered = in_time(move || drop(asked.load(&files))).await;
+            if let Err(problem) = answered {
+                let (signal, path) = (&signal.name, path.display());
+                found.push(format!("signal {signal:?}: {path}: {problem}"));
+            }
         }
     }
     found
