@@ -6,6 +6,7 @@
 pub mod anomaly;
 mod cpu;
 pub mod forecast;
+pub mod network;
 mod report;
 mod table;
 
