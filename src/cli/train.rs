@@ -152,17 +152,15 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
 
 impl ModelFlags {
     fn settings(&self, history: &History) -> Result<Settings, String> {
-        let horizons = history.horizons.clone();
-        let features = self.features.clone();
-        let features = features.unwrap_or_else(|| history.features());
-        let mut settings = Settings::new(features, horizons);
+        let mut settings = Settings::new(Vec::new(), history.horizons.clone());
         settings.window = self.window.unwrap_or(settings.window);
         settings.epochs = self.epochs.unwrap_or(settings.epochs);
         settings.seed = self.seed.unwrap_or(settings.seed);
-        let checked = settings
-            .steps(history.grid)
-            .and_then(|_| settings.features(history.grid));
-        checked.map_err(|problem| format!("--{problem}"))?;
+        let features = self.features.clone();
+        settings.features = features.unwrap_or_else(|| history.features(settings.window));
+        history
+            .check(&settings)
+            .map_err(|problem| format!("--{problem}"))?;
         Ok(settings)
     }
 }

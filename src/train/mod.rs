@@ -18,7 +18,7 @@
 //! | [`head`], `network`, `adam` | the network, its gradients, its steps |
 //! | `learn` | epochs, early stopping |
 //! | `onnx` | the network as a file |
-//! | `gate`, `verdict` | errors side by side, and what follows |
+//! | `gate`, `standing`, `verdict` | answers side by side, their errors, and what follows |
 
 mod adam;
 mod gate;
@@ -29,6 +29,7 @@ mod onnx;
 mod samples;
 mod settings;
 mod split;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod verdict;

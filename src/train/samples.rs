@@ -173,14 +173,18 @@ fn counts(values: &[f32]) -> Vec<u32> {
 
 /// The population deviation; 1 where nothing moves.
 fn deviation(values: &[f32]) -> f32 {
+    match moments(values).1 {
+        deviation if deviation > 0.0 => deviation as f32,
+        _ => 1.0,
+    }
+}
+
+/// Mean and population deviation of the values that are known; 0 where none is.
+pub(super) fn moments(values: &[f32]) -> (f64, f64) {
     let known = values.iter().filter(|value| value.is_finite());
     let known = known.map(|&value| f64::from(value));
     let count = known.clone().count().max(1) as f64;
     let mean = known.clone().sum::<f64>() / count;
-    let deviation = (known.map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
-    if deviation > 0.0 {
-        deviation as f32
-    } else {
-        1.0
-    }
+    let variance = known.map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+    (mean, variance.sqrt())
 }

@@ -92,13 +92,16 @@ impl Settings {
 }
 
 /// The features of a series where nobody says: the value, the wall clock in waves, its hour, and what it was a whole number of
-/// days, and of weeks where the past is long enough, before each of `horizons`. `span` is how long the past is.
+/// days, and of weeks where the past is long enough, before each of `horizons`. `span` is how long the past is, `most` how many
+/// steps a feature may look back at most.
 pub fn usual_features(
     grid: Grid,
     horizons: &[Span],
     span: Span,
+    most: usize,
     has_holidays: bool,
 ) -> Vec<String> {
+    let most = most.min(LONGEST_LOOKBACK);
     let mut features = vec!["value".to_owned()];
     if grid.step() < DAY.as_millis() {
         for harmonic in 1..=3 {
@@ -111,7 +114,10 @@ pub fn usual_features(
         features.push("holiday".to_owned());
     }
     let hour = Span::minutes(60);
-    if hour.as_millis() % grid.step() == 0 && grid.steps(hour.as_millis()) > 2 {
+    if hour.as_millis() % grid.step() == 0
+        && grid.steps(hour.as_millis()) > 2
+        && grid.steps(hour.as_millis()) <= most
+    {
         features.extend([format!("mean_{hour}"), format!("std_{hour}")]);
     }
     for season in [DAY, WEEK] {
@@ -119,7 +125,7 @@ pub fn usual_features(
             if let Some(lag) = season_before(season, horizon).filter(|lag| {
                 lag.as_millis() % grid.step() == 0
                     && lag.as_millis() * SHARE <= span.as_millis()
-                    && grid.steps(lag.as_millis()) <= LONGEST_LOOKBACK
+                    && grid.steps(lag.as_millis()) <= most
             }) {
                 let name = format!("lag_{lag}");
                 if !features.contains(&name) {
@@ -141,11 +147,30 @@ fn season_before(season: Span, horizon: Span) -> Option<Span> {
 mod tests {
     use super::*;
 
+    const MANY: usize = 1_000_000;
+
+    #[test]
+    fn the_usual_features_look_back_no_further_than_is_kept() {
+        let grid = Grid::new(60_000).unwrap();
+        let horizons = [Span::minutes(15)];
+        for (most, longest) in [
+            (30, 0),
+            (60, 59),
+            (1_424, 59),
+            (1_425, 1_425),
+            (MANY, 10_065),
+        ] {
+            let names = usual_features(grid, &horizons, Span::days(90), most, false);
+            let features = FeatureSet::new(&names, grid).unwrap();
+            assert_eq!(features.lookback(), longest, "{most}: {names:?}");
+        }
+    }
+
     #[test]
     fn the_usual_features_fit_every_grid_and_look_back_to_the_same_time_of_earlier_days() {
         let horizons = [Span::minutes(15), Span::minutes(60), DAY];
         let minute = Grid::new(60_000).unwrap();
-        let month = usual_features(minute, &horizons, Span::days(30), false);
+        let month = usual_features(minute, &horizons, Span::days(30), MANY, false);
         assert!(month.contains(&"lag_23h45m".to_owned()), "{month:?}");
         assert!(month.contains(&"lag_23h".to_owned()));
         // A day ahead the same time of day is now; a week back is too far for a month.
@@ -154,7 +179,7 @@ mod tests {
                 .iter()
                 .any(|name| name.starts_with("lag_1") || name.starts_with("lag_6"))
         );
-        let season = usual_features(minute, &horizons, Span::days(90), true);
+        let season = usual_features(minute, &horizons, Span::days(90), MANY, true);
         for wanted in ["holiday", "lag_6d23h45m", "lag_6d"] {
             let wanted = match wanted {
                 "lag_6d23h45m" => format!("lag_{}", Span::millis(WEEK.as_millis() - 900_000)),
@@ -165,7 +190,7 @@ mod tests {
         for step in [1_000, 15_000, 60_000, 300_000, 3_600_000, 86_400_000] {
             let grid = Grid::new(step).unwrap();
             let horizon = [Span::millis(step), Span::millis(7 * step)];
-            let names = usual_features(grid, &horizon, Span::days(365), true);
+            let names = usual_features(grid, &horizon, Span::days(365), MANY, true);
             assert!(
                 Settings::new(names, horizon.to_vec())
                     .features(grid)

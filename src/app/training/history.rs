@@ -4,11 +4,11 @@ use crate::{
     engine::{
         SignalSettings,
         settings::{Calendars, calendar_of},
-        signal::Exclusions,
+        signal::{Epochs, Exclusions},
     },
     series::{Grid, Labels, LocalTime, Millis, Span, Zone},
     source::{Matrix, RangeRequest, Source},
-    train::{Series, usual_features},
+    train::{Series, Settings, usual_features},
 };
 use std::collections::BTreeMap;
 
@@ -78,12 +78,40 @@ impl History {
         self
     }
 
-    /// The features where none are named.
-    pub(crate) fn features(&self) -> Vec<String> {
+    /// The features where none are named, for windows of so many rows.
+    pub(crate) fn features(&self, window: usize) -> Vec<String> {
         let longest = self.series.iter().map(|one| one.values.len()).max();
         let span = Span::millis(longest.unwrap_or(0) as i64 * self.grid.step());
         let has_holidays = !self.settings.holidays.is_empty();
-        usual_features(self.grid, &self.horizons, span, has_holidays)
+        let most = self.kept().saturating_sub(window);
+        usual_features(self.grid, &self.horizons, span, most, has_holidays)
+    }
+
+    /// Whether such a network can be trained, and have all that it looks back on where it runs.
+    ///
+    /// # Errors
+    /// What is not allowed, with the name of the setting.
+    pub(crate) fn check(&self, settings: &Settings) -> Result<(), String> {
+        settings.steps(self.grid)?;
+        let reach = settings.window + settings.features(self.grid)?.lookback();
+        if reach <= self.kept() {
+            return Ok(());
+        }
+        let span = |steps: usize| Span::millis(self.grid.step() * steps as i64);
+        let history = Epochs::history_for(reach, self.grid);
+        Err(format!(
+            "features: with the window they look back on {}, but with a history of {} only {} of a series are sure to be there \
+             where the model runs; set history to {} or more, or look back less far",
+            span(reach),
+            self.settings.history(),
+            span(self.kept()),
+            span(history)
+        ))
+    }
+
+    /// Values of a series that are sure to be there where the model runs.
+    fn kept(&self) -> usize {
+        Epochs::new(self.settings.history().as_millis(), self.grid).memory
     }
 }
 

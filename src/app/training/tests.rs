@@ -7,7 +7,7 @@ use crate::{
     train::Series,
 };
 use std::{
-    fs, io,
+    io,
     path::Path,
     sync::{
         Arc,

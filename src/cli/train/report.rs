@@ -92,7 +92,7 @@ pub(super) fn learnt(trained: &Trained, history: &History, out: &mut dyn Write) 
 pub(super) fn judged(judged: &Judged, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "Judged by what followed, at {} origins of {} series:\n",
+        "Judged by what followed, at {} origins of {} series; errors are in deviations of each series:\n",
         judged.origins, judged.series
     )?;
     let mut rows = Vec::new();

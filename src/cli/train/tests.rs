@@ -128,6 +128,29 @@ fn an_error_above_the_bound_is_stored_and_not_put_in_force() {
 }
 
 #[test]
+fn features_that_look_back_further_than_is_kept_are_refused() {
+    let (_folder, mut arguments) = world();
+    arguments.retain(|one| !one.starts_with("--features") && !one.starts_with("--history"));
+    let more = [
+        "--history=7d",
+        "--features=value,lag_6d",
+        "--dry-run",
+        "--epochs=1",
+    ];
+    let (_, failure) = with(&arguments, &more);
+    let failure = failure.unwrap();
+    assert_eq!(failure.exit_code(), 2);
+    let problem = failure.to_string();
+    assert!(
+        problem.contains("--features: with the window they look back on 156h"),
+        "{problem}"
+    );
+    assert!(problem.contains("set history to 272h"), "{problem}");
+    let (out, failure) = with(&arguments, &["--history=272h", more[1], more[2], more[3]]);
+    assert!(failure.is_none(), "{failure:?} {out}");
+}
+
+#[test]
 fn what_is_wrong_is_said_before_anything_is_trained() {
     let (_folder, arguments) = world();
     for (more, wanted) in [
@@ -159,9 +182,7 @@ fn what_is_wrong_is_said_before_anything_is_trained() {
             .to_string()
             .contains("--models.directory: where")
     );
-    short.retain(|one| !one.starts_with("--window"));
-    short.push("--window=500".to_owned());
-    let (_, failure) = with(&short, &["--horizons=5d", "--dry-run", "--seed=2"]);
+    let (_, failure) = with(&short, &["--horizons=7d", "--dry-run", "--seed=2"]);
     let failure = failure.unwrap();
     assert_eq!(failure.exit_code(), 1);
     assert!(failure.to_string().contains("too short: 35d"), "{failure}");
