@@ -14,7 +14,7 @@ use crate::{
     app::training::{self, History, Job, Store},
     engine::Clock,
     registry,
-    train::{Rule, Settings},
+    train::{Kind, Rule, Settings},
 };
 use clap::ArgGroup;
 use std::{
@@ -83,6 +83,9 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Network")]
 struct ModelFlags {
+    /// What is trained: mlp, lstm, trees; docs/models.md compares them
+    #[arg(long, value_name = "KIND", default_value = "mlp")]
+    network: Kind,
     /// Rows of a window: so many steps of the past, each with all features [default: 60]
     #[arg(long, value_name = "STEPS")]
     window: Option<usize>,
@@ -153,6 +156,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
 impl ModelFlags {
     fn settings(&self, history: &History) -> Result<Settings, String> {
         let mut settings = Settings::new(Vec::new(), history.horizons.clone());
+        settings.network = self.network;
         settings.window = self.window.unwrap_or(settings.window);
         settings.epochs = self.epochs.unwrap_or(settings.epochs);
         settings.seed = self.seed.unwrap_or(settings.seed);

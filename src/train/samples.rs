@@ -79,9 +79,9 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// Numbers of a window.
-    pub(super) fn width(&self) -> usize {
-        self.window * self.features.width()
+    /// Rows of a window, and numbers in each.
+    pub(super) fn shape(&self) -> (usize, usize) {
+        (self.window, self.features.width())
     }
 
     /// Horizons of a target.
@@ -117,7 +117,7 @@ impl<'a> Samples<'a> {
 
     /// The windows and targets at these origins. One in which nothing moves has weight 0, as nobody is asked about it.
     pub(super) fn batch(&self, origins: &[Origin]) -> Batch {
-        let width = self.width();
+        let width = self.window * self.features.width();
         let mut windows = Array2::zeros((origins.len(), width));
         let mut targets = Array2::from_elem((origins.len(), self.horizons.len()), f32::NAN);
         let mut weights = vec![0.0; origins.len()];

@@ -15,16 +15,53 @@ const WEEK: Span = Span::days(7);
 /// A feature looks back this share of the past at most: origins before that have nothing to look at.
 const SHARE: i64 = 6;
 
+/// What is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// A multilayer perceptron over the whole window.
+    #[default]
+    Mlp,
+    /// A recurrent network that takes the window row by row.
+    Lstm,
+    /// Gradient-boosted trees over the newest row.
+    Trees,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Mlp, Self::Lstm, Self::Trees];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mlp => "mlp",
+            Self::Lstm => "lstm",
+            Self::Trees => "trees",
+        }
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is not allowed; allowed: mlp, lstm, trees"))
+    }
+}
+
 /// What can be set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// What is trained.
+    pub network: Kind,
     /// The columns of a window, by their names in [`crate::features`]; the first is `value`.
     pub features: Vec<String>,
     /// Rows of a window.
     pub window: usize,
     /// How far ahead, shortest first.
     pub horizons: Vec<Span>,
-    /// Epochs at most: it stops where validation gets no better.
+    /// Epochs at most: it stops where validation gets no better. Of trees an epoch is five for each quantile.
     pub epochs: usize,
     /// What all randomness follows from.
     pub seed: u64,
@@ -34,6 +71,7 @@ impl Settings {
     /// The usual settings for these features and horizons.
     pub fn new(features: Vec<String>, horizons: Vec<Span>) -> Self {
         Self {
+            network: Kind::default(),
             features,
             window: WINDOW,
             horizons,
