@@ -112,6 +112,9 @@ pub struct Outcome {
     pub forecasts: Vec<Interval>,
     /// Per horizon, the median over the series; `None` where no forecast was checked yet.
     pub trust: Vec<Option<Trust>>,
+    /// How far what is forecast has drifted from what the forecasts were derived from, 1 at the threshold: the median over the
+    /// series; `None` where it is not known of any.
+    pub drift: Option<f32>,
     /// Why nothing was judged at this time and until when, where it is left out of scoring.
     pub excluded: Option<String>,
     /// What `/metrics` shows of this unit.

@@ -11,6 +11,7 @@ mod conformal;
 mod drift;
 mod ets;
 mod harmonic;
+mod health;
 mod lag_regression;
 mod lags;
 mod last_value;
