@@ -1,8 +1,7 @@
 //! `forethought train`.
 
-mod history;
+mod past;
 mod report;
-mod store;
 #[cfg(test)]
 mod tests;
 
@@ -12,20 +11,17 @@ use super::{
     samples::FileFlags,
 };
 use crate::{
-    app,
-    contract::{Manifest, Model, Trust},
+    app::training::{self, History, Job, Store},
     engine::Clock,
-    series::Span,
-    train::{self, Champion, Rule, Settings, Task, Trained, Trial},
+    registry,
+    train::{Kind, Rule, Settings},
 };
 use clap::ArgGroup;
-use history::History;
 use std::{
     io::Write,
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
-use store::Store;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,6 +83,9 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Network")]
 struct ModelFlags {
+    /// What is trained: mlp, lstm, trees; docs/models.md compares them
+    #[arg(long, value_name = "KIND", default_value = "mlp")]
+    network: Kind,
     /// Rows of a window: so many steps of the past, each with all features [default: 60]
     #[arg(long, value_name = "STEPS")]
     window: Option<usize>,
@@ -128,134 +127,44 @@ struct PlaceFlags {
 /// Trains and says what came of it.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let rule = arguments.place.rule().map_err(Failure::Usage)?;
-    let history = History::read(arguments, Clock::System.now())?;
-    let store = arguments.place.open(&history)?;
+    let (history, models) = past::read(arguments, Clock::System.now())?;
+    let store = arguments.place.open(&history, models)?;
     let settings = arguments.model.settings(&history).map_err(Failure::Usage)?;
     let threads = arguments.threads.map_or(0, NonZeroUsize::get);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
-    let mut said = Vec::new();
-    let done = pool.install(|| in_pool(&settings, &history, &store, &rule, &mut said));
-    out.write_all(&said)?;
-    done
-}
-
-fn in_pool(
-    settings: &Settings,
-    history: &History,
-    store: &Store,
-    rule: &Rule,
-    out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let champion = store.champion().map_err(Failure::Failed)?;
     let told = report::Told::new(settings.epochs);
-    let task = Task {
-        series: &history.series,
-        grid: history.grid,
-        local: &history.local,
-        settings,
+    let job = Job {
+        history: &history,
+        settings: &settings,
+        rule: &rule,
+        store: &store,
     };
-    let trained = train::train(&task, &mut |epoch| told.epoch(epoch)).map_err(Failure::Failed)?;
+    let done = pool.install(|| training::train(&job, &mut |epoch| told.epoch(epoch)));
     told.done();
-    let mut manifest = store
-        .manifest(&trained, champion.as_ref())
-        .map_err(Failure::Failed)?;
-    let model = load(&trained, &manifest).map_err(Failure::Failed)?;
-    let name = manifest.to_string();
-    let asked = champion
-        .as_ref()
-        .and_then(|champion| champion.usable(history.grid).ok());
-    let judged = train::judge(&Trial {
-        series: &history.series,
-        grid: history.grid,
-        local: &history.local,
-        zone: &history.zone,
-        split: trained.split,
-        history: history.settings.history(),
-        horizons: &settings.horizons,
-        model: &model,
-        name: &name,
-        champion: champion
-            .as_ref()
-            .zip(asked)
-            .map(|(champion, model)| Champion {
-                name: &champion.name,
-                model,
-            }),
-    })
-    .map_err(Failure::Failed)?;
-    report::learnt(&trained, history, out)?;
-    report::judged(&judged, out)?;
-    if let Some(asked) = asked {
-        report::seen(asked, &trained, out)?;
+    let done = done.map_err(Failure::Failed)?;
+    report::learnt(&done.trained, &history, out)?;
+    report::judged(&done.judged, out)?;
+    if let Some(champion) = &done.favoured {
+        report::favoured(champion, out)?;
     }
-    report::scores(&judged, &mut manifest);
-    let mut objections = train::objections(&judged, rule);
-    if let Some(Err(problem)) = champion
-        .as_ref()
-        .map(|champion| champion.usable(history.grid))
-    {
-        objections.push(problem);
-    }
-    objections.extend(too_slow(&model, store.max_latency));
-    let before = asked.and_then(Model::manifest);
-    objections.extend(unanswered(history, &manifest, before));
-    store.keep(&trained.onnx, &manifest, &objections, out)
-}
-
-/// What would no longer be answered, or never was: a signal without a horizon to publish does not start.
-fn unanswered(history: &History, new: &Manifest, before: Option<&Manifest>) -> Vec<String> {
-    let answers = |wanted: &Span| new.horizons().any(|horizon| horizon == *wanted);
-    let mut found = Vec::new();
-    if let Some(wanted) = &history.published
-        && !wanted.iter().any(answers)
-    {
-        let wanted: Vec<String> = wanted.iter().map(Span::to_string).collect();
-        found.push(format!(
-            "it answers none of the horizons of the signal: {}",
-            wanted.join(", ")
-        ));
-    }
-    let lost = before.into_iter().flat_map(Manifest::horizons);
-    let lost: Vec<String> = lost
-        .filter(|horizon| !answers(horizon))
-        .map(|horizon| horizon.to_string())
-        .collect();
-    if !lost.is_empty() {
-        found.push(format!(
-            "it does not answer what the version in force does: {}",
-            lost.join(", ")
-        ));
-    }
-    found
-}
-
-/// The model as it will run: from the bytes of its files.
-fn load(trained: &Trained, manifest: &Manifest) -> Result<Model, String> {
-    Model::load(&trained.onnx, &manifest.to_json()?, &Trust::default())
-}
-
-fn too_slow(model: &Model, limit: Span) -> Option<String> {
-    let took = app::time(|| model.probe());
-    let shown = took.as_secs_f64() * 1_000.0;
-    (took > limit.to_std()).then(|| {
-        format!("it takes {shown:.1} ms for one window, longer than models.max_latency, which is {limit}")
-    })
+    let kept = store.keep(&done).map_err(Failure::Failed)?;
+    report::kept(&kept, &done, store.directory(), out)?;
+    Ok(())
 }
 
 impl ModelFlags {
     fn settings(&self, history: &History) -> Result<Settings, String> {
-        let horizons = history.horizons.clone();
-        let features = self.features.clone();
-        let features = features.unwrap_or_else(|| history.features());
-        let mut settings = Settings::new(features, horizons);
+        let mut settings = Settings::new(Vec::new(), history.horizons.clone());
+        settings.network = self.network;
         settings.window = self.window.unwrap_or(settings.window);
         settings.epochs = self.epochs.unwrap_or(settings.epochs);
         settings.seed = self.seed.unwrap_or(settings.seed);
-        let checked = settings
-            .steps(history.grid)
-            .and_then(|_| settings.features(history.grid));
-        checked.map_err(|problem| format!("--{problem}"))?;
+        let features = self.features.clone();
+        settings.features = features.unwrap_or_else(|| history.features(settings.window));
+        history
+            .check(&settings)
+            .map_err(|problem| format!("--{problem}"))?;
         Ok(settings)
     }
 }
@@ -275,8 +184,7 @@ impl PlaceFlags {
     }
 
     /// The registry, found out before anything is trained.
-    fn open(&self, history: &History) -> Result<Store, Failure> {
-        let mut settings = history.models.clone();
+    fn open(&self, history: &History, mut settings: registry::Settings) -> Result<Store, Failure> {
         if let Some(directory) = &self.directory {
             settings.directory = Some(directory.clone());
         }

@@ -39,7 +39,7 @@ pub use crate::stats::network::ModelFiles;
 pub use selection::Forecasts;
 pub use settings::{Models, Settings};
 
-pub use onnx::{Placed, Settings as OnnxSettings};
+pub use onnx::{Kept, Placed, Settings as OnnxSettings};
 
 use crate::series::{Grid, LocalTime, Millis, Past, Slot};
 use std::path::PathBuf;
@@ -197,6 +197,13 @@ impl Models {
     pub fn set_local(&mut self, local: &LocalTime) {
         for network in self.networks() {
             network.set_local(local);
+        }
+    }
+
+    /// Says how much of a series is kept where they run.
+    pub fn set_kept(&mut self, kept: Kept) {
+        for network in self.networks() {
+            network.set_kept(kept);
         }
     }
 }
