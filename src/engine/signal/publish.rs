@@ -156,6 +156,7 @@ impl Publisher {
             horizons: Arc::clone(&self.plan.horizons),
             forecasts,
             trust,
+            contests: Vec::new(),
             excluded: self.plan.exclusions.why(at),
             chunks,
             counts,
