@@ -166,6 +166,7 @@ impl Publisher {
             forecasts,
             trust,
             drift,
+            contests: Vec::new(),
             excluded: self.plan.exclusions.why(at),
             chunks,
             counts,
