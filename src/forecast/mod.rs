@@ -8,9 +8,11 @@ mod arima;
 mod calibration;
 mod choice;
 mod conformal;
+mod contest;
 mod drift;
 mod ets;
 mod harmonic;
+mod health;
 mod lag_regression;
 mod lags;
 mod last_value;
@@ -35,6 +37,7 @@ mod trees;
 mod wall;
 
 pub use crate::stats::network::ModelFiles;
+pub use contest::{Contest, ContestHorizon};
 pub use selection::Forecasts;
 pub use settings::{Models, Settings};
 
