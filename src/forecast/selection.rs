@@ -8,9 +8,12 @@
 
 use super::{
     Forecaster, Interval, ModelFiles, Settings, Trust, calibration::Walk, choice::Choice,
-    reach::Reach, seasonal_naive::SeasonalNaive, track::Track, wall::Wall,
+    health::Health, reach::Reach, seasonal_naive::SeasonalNaive, track::Track, wall::Wall,
 };
-use crate::series::{Grid, Millis, Past, Slot, swap_rows};
+use crate::{
+    series::{Grid, Millis, Past, Slot, swap_rows},
+    stats::robust::median_of,
+};
 
 /// Origins aimed at in one calibration.
 const ORIGINS: usize = 512;
@@ -34,6 +37,7 @@ pub struct Forecasts {
     now: Vec<Millis>,
     /// By slot: what its past and the steps since have shown.
     reaches: Vec<Reach>,
+    health: Health,
     /// By slot, horizons inner.
     tracks: Vec<Track>,
     /// By slot, horizons inner: what is published now.
@@ -78,6 +82,7 @@ impl Forecasts {
             wall: Wall::new(grid),
             now: Vec::new(),
             reaches: Vec::new(),
+            health: Health::new(grid),
             tracks: Vec::new(),
             current: Vec::new(),
             scratch: Scratch::default(),
@@ -97,6 +102,7 @@ impl Forecasts {
         self.reference.grow(slots);
         self.now.resize(slots, Millis::MIN);
         self.reaches.resize(slots, Reach::NOTHING);
+        self.health.grow(slots);
         self.tracks
             .resize_with(slots * self.horizons.len(), Track::default);
         self.current
@@ -111,6 +117,7 @@ impl Forecasts {
         self.reference.evict(slot);
         self.now[slot] = Millis::MIN;
         self.reaches[slot] = Reach::NOTHING;
+        self.health.evict(slot);
         let range = self.range(slot);
         self.tracks[range.clone()].fill_with(Track::default);
         self.current[range].fill(Interval::ABSENT);
@@ -124,6 +131,7 @@ impl Forecasts {
         self.reference.swap(one, other);
         self.now.swap(one, other);
         self.reaches.swap(one, other);
+        self.health.swap(one, other);
         swap_rows(&mut self.tracks, self.horizons.len(), one, other);
         swap_rows(&mut self.current, self.horizons.len(), one, other);
     }
@@ -137,6 +145,7 @@ impl Forecasts {
         self.wall.set_zone(past.zone);
         let calibrated = calibration_steps(past.values.len());
         self.calibrate(slot, past, calibrated);
+        self.health.derive(slot, past, &self.wall);
         self.now[slot] = past.end;
         self.publish(&[slot]);
     }
@@ -163,6 +172,8 @@ impl Forecasts {
             member.extend(at, &fresh, &taken);
         }
         self.reference.extend(at, &fresh, &taken);
+        let wall = self.wall.index(at);
+        self.health.step(wall, &fresh, &taken);
         self.resolve(at, &fresh, &taken);
         self.publish(&fresh);
         self.scratch.slots = fresh;
@@ -211,6 +222,24 @@ impl Forecasts {
         self.tracks[slot * self.horizons.len() + h].trust()
     }
 
+    /// How far a series has drifted from what its forecasts were derived from, 1 at the threshold: the greater of what its
+    /// newest day and its errors say; `NaN` while neither is known.
+    pub fn drift(&self, slot: Slot) -> f32 {
+        let [inputs, errors] = self.drifts(slot);
+        inputs.max(errors)
+    }
+
+    /// The two parts of [`Forecasts::drift`]: what its newest day says, and what its errors say,
+    /// the median over its horizons.
+    pub fn drifts(&self, slot: Slot) -> [f32; 2] {
+        let tracks = self.tracks[self.range(slot)].iter();
+        let mut errors: Vec<f32> = tracks
+            .map(Track::drift)
+            .filter(|score| score.is_finite())
+            .collect();
+        [self.health.inputs(slot), median_of(&mut errors)]
+    }
+
     /// The forecaster in force of a series at the `h`-th horizon.
     pub fn model(&self, slot: Slot, h: usize) -> Option<&'static str> {
         match self.tracks[slot * self.horizons.len() + h].choice? {
@@ -237,6 +266,7 @@ impl Forecasts {
             + self.current.capacity() * size_of::<Interval>()
             + self.now.capacity() * size_of::<Millis>()
             + self.reaches.capacity() * size_of::<Reach>()
+            + self.health.heap_bytes()
             + self.scratch.points.capacity() * size_of::<f32>()
     }
 

@@ -28,3 +28,4 @@ mod sources;
 mod store;
 mod support;
 mod tidy;
+mod train;
