@@ -4,9 +4,10 @@ mod models;
 
 use super::{
     App, AppError, AppOptions, ConfigSource,
-    deployment::{Built, Deployment},
+    deployment::{Built, Deployment, Parts},
     load,
     pushers::Pushers,
+    retrain::Retrainer,
 };
 use crate::{
     demo::{Generated, generated, server},
@@ -232,7 +233,13 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
         stop: CancellationToken::new(),
     };
     let pushers = Pushers::new(parts.tracker.clone(), parts.stop.clone());
-    let built = Deployment::build(options, Fleet::new(parts), pushers, telemetry.clone()).await;
+    let retrainer = Retrainer::new(parts.tracker.clone(), parts.stop.clone());
+    let parts = Parts {
+        fleet: Fleet::new(parts),
+        pushers,
+        retrainer,
+    };
+    let built = Deployment::build(options, parts, telemetry.clone()).await;
     let (deployment, first) = built.unwrap();
     (deployment, first, telemetry)
 }

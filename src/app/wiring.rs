@@ -100,7 +100,7 @@ fn sources(config: &Config, running: &Sources, telemetry: &Telemetry) -> Result<
 }
 
 /// The source of a signal: of the configuration, or inside the process.
-fn source_of(
+pub(super) fn source_of(
     signal: &SignalSettings,
     config: &Config,
     sources: &Sources,

@@ -25,6 +25,7 @@ mod prophet;
 mod reach;
 #[cfg(test)]
 mod reference;
+pub mod renewal;
 mod scale;
 mod seasonal_mean;
 mod seasonal_naive;

@@ -1,6 +1,6 @@
 //! What is forecast of a signal, as written in configuration.
 
-use super::{KINDS, ModelSettings};
+use super::{KINDS, ModelSettings, renewal};
 use crate::series::{Grid, Span};
 use serde::{
     Deserialize, Deserializer,
@@ -30,6 +30,8 @@ pub struct Settings {
     pub interval: f64,
     /// Which forecasters.
     pub models: Models,
+    /// When a trained model of this signal is trained anew; never by the process where left out.
+    pub train: Option<renewal::Settings>,
 }
 
 /// Which forecasters: the word `auto`, or a list of them.
@@ -49,6 +51,7 @@ impl Default for Settings {
             horizons: None,
             interval: 0.9,
             models: Models::Auto,
+            train: None,
         }
     }
 }
@@ -69,6 +72,9 @@ impl Settings {
         self.validate_order(&mut problems);
         if let Models::Given(models) = &self.models {
             validate_models(models, &mut problems);
+        }
+        for (field, text) in self.train.iter().flat_map(renewal::Settings::validate) {
+            problems.push((format!("train.{field}"), text));
         }
         problems
     }

@@ -189,6 +189,11 @@ impl SignalSettings {
                 "a signal of class wide has no forecasts; leave models out, or use class deep";
             add(found, "forecast.models", text);
         }
+        let nothing = self.size_class() == SizeClass::Wide || self.forecast().horizons().is_empty();
+        if nothing && self.forecast.train.is_some() {
+            let text = "nothing of this signal is forecast, so there is nothing to train; leave it out";
+            add(found, "forecast.train", text);
+        }
     }
 
     /// The kinds of the detectors, for `combine`.
