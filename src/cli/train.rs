@@ -1,6 +1,7 @@
 //! `forethought train`.
 
 mod past;
+mod progress;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -11,12 +12,17 @@ use super::{
     samples::FileFlags,
 };
 use crate::{
-    app::training::{self, History, Job, Store},
+    app::{
+        signals,
+        training::{self, Done, History, Job, Store},
+    },
     engine::Clock,
     registry,
     train::{Kind, Rule, Settings},
 };
 use clap::ArgGroup;
+use past::Past;
+use progress::Progress;
 use std::{
     io::Write,
     num::NonZeroUsize,
@@ -39,7 +45,8 @@ is stored as the next version of --model. It is put in force only if its mean ab
 lower than those of the version in force and of seasonal naive by --margin, over all horizons together, and its error is nowhere
 above --max-error; otherwise it stays stored, and the reason is said. A running process uses a model that its configuration
 names: `forecast: {models: [.., onnx: {model: NAME}]}`. What was not finished changes nothing.
-Exit codes: 0 trained, whether put in force or not; 1 failed; 2 usage or configuration.";
+Exit codes: 0 trained, whether put in force or not; 1 failed; 2 usage or configuration; 130 and 143 stopped by SIGINT (Ctrl-C)
+and SIGTERM.";
 
 /// By what share it must be better: less is within the luck of a few days.
 const MARGIN: f64 = 0.02;
@@ -68,6 +75,18 @@ pub(super) struct Arguments {
     /// Last time read from the source [default: now]
     #[arg(long, value_name = "TIME", value_parser = flags::moment)]
     to: Option<Moment>,
+    /// Where fetched pieces of the past are kept, so that a training that was broken off goes on where it was; at most 1 GiB
+    /// [default: .history in the folder of the registry, none with --dry-run]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "config_file",
+        conflicts_with = "no_cache"
+    )]
+    cache: Option<PathBuf>,
+    /// Fetch all of the past, and keep nothing of it
+    #[arg(long)]
+    no_cache: bool,
     #[command(flatten)]
     file: FileFlags,
     #[command(flatten)]
@@ -127,30 +146,86 @@ struct PlaceFlags {
 /// Trains and says what came of it.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let rule = arguments.place.rule().map_err(Failure::Usage)?;
-    let (history, models) = past::read(arguments, Clock::System.now())?;
-    let store = arguments.place.open(&history, models)?;
-    let settings = arguments.model.settings(&history).map_err(Failure::Usage)?;
-    let threads = arguments.threads.map_or(0, NonZeroUsize::get);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
-    let told = report::Told::new(settings.epochs);
-    let job = Job {
-        history: &history,
-        settings: &settings,
-        rule: &rule,
-        store: &store,
+    let work = match arguments.config_file {
+        Some(_) => None,
+        None => Some(arguments.work(past::of_file(arguments)?, rule)?),
     };
-    let done = pool.install(|| training::train(&job, &mut |epoch| told.epoch(epoch)));
-    told.done();
-    let done = done.map_err(Failure::Failed)?;
-    report::learnt(&done.trained, &history, out)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let trained = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            signal = signals::terminated() => Err(Failure::Interrupted(signal)),
+            trained = trained(arguments, rule, work) => trained,
+        }
+    });
+    // What computes cannot be interrupted; it ends with the process, and nobody needs it any more.
+    runtime.shutdown_background();
+    let (work, done) = trained?;
+    report::learnt(&done.trained, &work.history, out)?;
     report::judged(&done.judged, out)?;
     if let Some(champion) = &done.favoured {
         report::favoured(champion, out)?;
     }
-    let kept = store.keep(&done).map_err(Failure::Failed)?;
-    report::kept(&kept, &done, store.directory(), out)?;
+    let kept = work.store.keep(&done).map_err(Failure::Failed)?;
+    report::kept(&kept, &done, work.store.directory(), out)?;
     Ok(())
+}
+
+/// All that a training needs.
+struct Work {
+    history: History,
+    settings: Settings,
+    rule: Rule,
+    store: Store,
+}
+
+/// Trains on what was read of a file, or on what the source answers.
+async fn trained(
+    arguments: &Arguments,
+    rule: Rule,
+    work: Option<Work>,
+) -> Result<(Work, Done), Failure> {
+    let work = match (work, &arguments.config_file) {
+        (None, Some(path)) => {
+            let past = past::of_source(arguments, path, Clock::System.now()).await?;
+            arguments.work(past, rule)?
+        }
+        (Some(work), _) => work,
+        // clap has seen to it that one of them is there.
+        (None, None) => arguments.work(past::of_file(arguments)?, rule)?,
+    };
+    let threads = arguments.threads.map_or(0, NonZeroUsize::get);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    let computed = tokio::task::spawn_blocking(move || {
+        let mut told = Progress::new();
+        let job = Job {
+            history: &work.history,
+            settings: &work.settings,
+            rule: &work.rule,
+            store: &work.store,
+        };
+        let done = pool.install(|| training::train(&job, &mut |epoch| told.epoch(epoch)));
+        told.done();
+        done.map(|done| (work, done))
+    });
+    let computed = computed.await;
+    computed
+        .map_err(|error| Failure::Failed(format!("training ended early: {error}")))?
+        .map_err(Failure::Failed)
+}
+
+impl Arguments {
+    fn work(&self, (history, models): Past, rule: Rule) -> Result<Work, Failure> {
+        Ok(Work {
+            store: self.place.open(&history, models)?,
+            settings: self.model.settings(&history).map_err(Failure::Usage)?,
+            history,
+            rule,
+        })
+    }
 }
 
 impl ModelFlags {

@@ -86,6 +86,7 @@ fn check_file(kind: Kind) {
         let number = |_| scale * (2.0 * rng.f32() - 1.0);
         let windows: Vec<f32> = (0..rows * 12 * 4).map(number).collect();
         let (own, mut file) = (trained.answers(&windows), Vec::new());
+        hand_out(kind, &trained.onnx, &windows, &own);
         model.run(&windows, &mut file);
         assert_eq!((own.len(), file.len()), (rows * 6, rows * 6));
         for (own, file) in own.iter().zip(&file) {
@@ -98,6 +99,17 @@ fn check_file(kind: Kind) {
             assert!(levels.is_sorted(), "{levels:?}");
         }
     }
+}
+
+/// For tests/fixtures/onnx/check_trained.py, which asks onnxruntime.
+fn hand_out(kind: Kind, onnx: &[u8], windows: &[f32], own: &[f32]) {
+    let Some(folder) = std::env::var_os("FORETHOUGHT_ONNX_OUT") else {
+        return;
+    };
+    let path = std::path::Path::new(&folder).join(kind.as_str());
+    std::fs::write(path.with_extension("onnx"), onnx).unwrap();
+    let numbers = serde_json::json!({"shape": [12, 4], "windows": windows, "answers": own});
+    std::fs::write(path.with_extension("json"), numbers.to_string()).unwrap();
 }
 
 #[test]
@@ -127,16 +139,19 @@ fn the_days_that_judge_are_never_looked_at() {
     let mut settings = settings();
     settings.epochs = 2;
     let series = daily(DAYS, 1);
-    let before = trained(std::slice::from_ref(&series), &settings).unwrap();
-    let mut changed = series.clone();
-    for index in 0..changed.values.len() {
-        if changed.time(grid(), index) >= before.split.test {
-            changed.values[index] = -1e4 * index as f32;
+    for kind in Kind::ALL {
+        settings.network = kind;
+        let before = trained(std::slice::from_ref(&series), &settings).unwrap();
+        let mut changed = series.clone();
+        for index in 0..changed.values.len() {
+            if changed.time(grid(), index) >= before.split.test {
+                changed.values[index] = -1e4 * index as f32;
+            }
         }
+        let after = trained(&[changed], &settings).unwrap();
+        assert!(after.onnx == before.onnx, "{kind:?}");
+        assert_eq!(after.epochs, before.epochs, "{kind:?}");
     }
-    let after = trained(&[changed], &settings).unwrap();
-    assert!(after.onnx == before.onnx);
-    assert_eq!(after.epochs, before.epochs);
 }
 
 #[test]

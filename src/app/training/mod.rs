@@ -3,15 +3,17 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `history.rs` | a signal with its past |
+//! | `history.rs`, `cache.rs` | a signal with its past; what was fetched of it, in files |
 //! | `store.rs` | the version in force, and what becomes of the new one |
 
+mod cache;
 mod history;
 mod store;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use history::{Fetch, History, Samples, add, fetch};
+pub(crate) use cache::Cache;
+pub(crate) use history::{Fetch, Fetched, History, Samples, add, fetch};
 pub(crate) use store::{Fate, Kept, Store};
 
 use super::models::time;

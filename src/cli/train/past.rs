@@ -1,13 +1,13 @@
 //! The past that is trained on: of a signal from its source, or of a file.
 
-use super::{Arguments, Failure};
+use super::{Arguments, Failure, progress::Progress};
 use crate::{
     app::{
         self, AppOptions, ConfigSource,
-        training::{self, Fetch, History, Samples},
+        training::{self, Cache, Fetch, History, Samples},
     },
     cli::backtest::sources,
-    config::{self, Config, suggestion},
+    config::{self, Config, SourceKind, suggestion},
     engine::{SignalSettings, settings::Calendars},
     forecast::Models,
     registry,
@@ -15,27 +15,18 @@ use crate::{
 };
 use std::path::Path;
 
-/// Reads what the arguments name: the signal with its past, and the section `models` of the configuration.
-pub(super) fn read(
-    arguments: &Arguments,
-    now: Millis,
-) -> Result<(History, registry::Settings), Failure> {
-    match &arguments.config_file {
-        Some(path) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(of_source(arguments, path, now))
-        }
-        None => Ok((of_file(arguments)?, registry::Settings::default())),
-    }
-}
+/// The signal with its past, and the section `models` of the configuration.
+pub(super) type Past = (History, registry::Settings);
 
-async fn of_source(
+/// Where fetched pieces of the past are kept, in the folder of the registry: a name that no model has.
+const CACHE: &str = ".history";
+
+/// Asks the source of the configuration file at `path`.
+pub(super) async fn of_source(
     arguments: &Arguments,
     path: &Path,
     now: Millis,
-) -> Result<(History, registry::Settings), Failure> {
+) -> Result<Past, Failure> {
     let config = configured(path, arguments).map_err(Failure::Usage)?;
     let options = AppOptions::new(ConfigSource::Literal(Box::new(config)));
     let loaded = app::load(&options).await.map_err(Failure::Usage)?;
@@ -49,18 +40,29 @@ async fn of_source(
         let text = format!("--from: {} is not before --to", arguments.from);
         return Err(Failure::Usage(text));
     }
-    let source = match &settings.source {
-        Some(name) => sources.get(name),
-        None => sources.values().next(),
-    };
-    let source = source
+    let configured = loaded.config.source_of(&settings);
+    let source = configured.and_then(|source| Some((source, sources.get(&source.name)?)));
+    let (configured, source) = source
         .ok_or_else(|| Failure::Usage("the source of this signal is not configured".to_owned()))?;
+    let SourceKind::Prometheus(at) = &configured.kind;
+    let models = loaded.config.models.clone();
+    let cache = cache(arguments, &models)?;
     let wanted = Fetch {
         source: &**source,
+        address: &at.url.to_string(),
         settings: &settings,
         span: (from, to),
+        now,
+        cache: cache.as_ref(),
     };
-    let samples = training::fetch(&wanted).await.map_err(Failure::Failed)?;
+    let mut told = Progress::new();
+    let samples = training::fetch(&wanted, &mut |fetched| told.fetched(fetched)).await;
+    told.done();
+    let samples = samples.map_err(|problem| {
+        let again = "; what was fetched before is kept, so the same command goes on where it was";
+        let again = if cache.is_some() { again } else { "" };
+        Failure::Failed(format!("{problem}{again}"))
+    })?;
     if samples.is_empty() {
         let (name, query, from) = (&settings.name, &settings.query, arguments.from);
         return Err(Failure::Failed(format!(
@@ -69,7 +71,26 @@ async fn of_source(
     }
     let history = History::new(settings, &samples, &loaded.calendars, horizons(arguments));
     let history = history.map_err(Failure::Failed)?.of_configuration();
-    Ok((history, loaded.config.models.clone()))
+    Ok((history, models))
+}
+
+/// The cache that was asked for, or one in the registry, where something is to be written there.
+fn cache(arguments: &Arguments, models: &registry::Settings) -> Result<Option<Cache>, Failure> {
+    if arguments.no_cache {
+        return Ok(None);
+    }
+    if let Some(directory) = &arguments.cache {
+        let opened = Cache::open(directory).map_err(|error| {
+            let directory = directory.display();
+            Failure::Usage(format!("--cache: cannot write to {directory}: {error}"))
+        });
+        return opened.map(Some);
+    }
+    let directory = arguments.place.directory.as_ref();
+    let directory = directory.or(models.directory.as_ref());
+    let directory = directory.filter(|_| !arguments.place.dry_run);
+    // That nothing can be written there is said by whoever stores the model.
+    Ok(directory.and_then(|directory| Cache::open(&directory.join(CACHE)).ok()))
 }
 
 fn horizons(arguments: &Arguments) -> Option<Vec<Span>> {
@@ -106,7 +127,8 @@ fn chosen(all: Vec<SignalSettings>, name: &str) -> Result<SignalSettings, String
     })
 }
 
-fn of_file(arguments: &Arguments) -> Result<History, Failure> {
+/// Reads the file that the arguments name.
+pub(super) fn of_file(arguments: &Arguments) -> Result<Past, Failure> {
     let (signals, mut samples) = arguments.file.read().map_err(Failure::Usage)?;
     let name = match (&arguments.signal, &signals[..]) {
         (Some(name), _) => name.clone(),
@@ -121,5 +143,7 @@ fn of_file(arguments: &Arguments) -> Result<History, Failure> {
     let mut by_labels = Samples::new();
     training::add(&mut by_labels, samples.remove(&name).unwrap_or_default());
     let horizons = horizons(arguments);
-    History::new(settings, &by_labels, &Calendars::new(), horizons).map_err(Failure::Failed)
+    let history = History::new(settings, &by_labels, &Calendars::new(), horizons);
+    let history = history.map_err(Failure::Failed)?;
+    Ok((history, registry::Settings::default()))
 }

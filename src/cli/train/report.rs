@@ -1,67 +1,15 @@
-//! What is said: while it learns on stderr, in the end as tables.
+//! What is said in the end: tables, and what became of the model.
 
 use crate::{
     app::training::{Done, Fate, History, Kept},
     cli::table,
     series::Millis,
-    train::{Epoch, Judged, Role, Standing, Trained, gain},
+    train::{Judged, Role, Standing, Trained, gain},
 };
-use indicatif::{ProgressBar, ProgressStyle};
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::Path,
 };
-
-/// What is told of the epochs: a bar on a terminal, a line each elsewhere.
-#[derive(Debug)]
-pub(super) struct Told {
-    bar: Option<ProgressBar>,
-}
-
-impl Told {
-    pub(super) fn new(epochs: usize) -> Self {
-        let bar = || {
-            let bar = ProgressBar::new(epochs as u64);
-            match ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            }
-        };
-        Self {
-            bar: io::stderr().is_terminal().then(bar),
-        }
-    }
-
-    pub(super) fn epoch(&self, epoch: &Epoch) {
-        let (training, validation) = (epoch.training, epoch.validation);
-        let losses = format!("loss {training:.4}, on later days {validation:.4}");
-        let best = if epoch.is_best {
-            ", the best so far"
-        } else {
-            ""
-        };
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(losses);
-                bar.set_position(epoch.number as u64);
-            }
-            None => {
-                let (number, of) = (epoch.number, epoch.of);
-                // Nobody may be reading; training goes on.
-                drop(writeln!(
-                    io::stderr(),
-                    "epoch {number} of {of}: {losses}{best}"
-                ));
-            }
-        }
-    }
-
-    pub(super) fn done(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
 
 /// What it was learnt from.
 pub(super) fn learnt(trained: &Trained, history: &History, out: &mut dyn Write) -> io::Result<()> {
