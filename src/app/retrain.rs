@@ -440,8 +440,12 @@ async fn trained(
         source: &*subject.source,
         settings: &subject.signal,
         span: (to - subject.renewal.from.as_millis(), to),
+        now,
+        // Without a cache it does not matter where the source is.
+        address: "",
+        cache: None,
     };
-    let samples = match training::fetch(&wanted).await {
+    let samples = match training::fetch(&wanted, &mut |_| ()).await {
         Ok(samples) => samples,
         Err(problem) => return Came::Failed(problem),
     };
