@@ -7,7 +7,7 @@ use super::{
     deployment::{Built, Deployment, Parts},
     load,
     pushers::Pushers,
-    retrain::Retrainer,
+    retrain::{Retrainer, TrainingRole},
 };
 use crate::{
     demo::{Generated, generated, server},

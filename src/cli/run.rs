@@ -64,7 +64,7 @@ pub(super) struct Arguments {
     memory_limit: Option<usize>,
     /// Train the models of `forecast.train` when they are due, and put in force what is better; of several replicas only
     /// one should
-    #[arg(long, requires = "config_file")]
+    #[arg(long, conflicts_with = "prometheus_url")]
     train: bool,
     /// With --train: an Ed25519 private key (PKCS#8, DER) to sign manifests with
     #[arg(long = "models.signing-key", value_name = "FILE", requires = "train")]
@@ -222,6 +222,13 @@ mod tests {
         assert_eq!(defaults.web.telemetry_path, "/metrics");
         let usual = AppOptions::new(ConfigSource::File("x.yml".into()));
         assert_eq!(defaults.poll_interval, usual.poll_interval);
+        assert_eq!(
+            defaults.train, None,
+            "only a process that is told to trains"
+        );
+        let trains = parse(&["--config.file=x.yml", "--train", "--models.signing-key=k"]).unwrap();
+        let key = trains.train.and_then(|role| role.signing_key);
+        assert_eq!(key, Some(PathBuf::from("k")));
     }
 
     #[test]
@@ -256,6 +263,8 @@ mod tests {
                 "--prometheus.url: ",
             ),
             (vec!["--config.file=x", "--query=up"], "--query"),
+            (vec![url, "--query=up", "--train"], "cannot be used with"),
+            (vec!["--config.file=x", "--models.signing-key=k"], "--train"),
             (
                 vec!["--config.file=x", "--storage.memory-limit=big"],
                 "2GiB",
