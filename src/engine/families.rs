@@ -258,6 +258,15 @@ pub(super) fn contests(unit: &str, replica: Option<&str>, contests: &[Contest]) 
     ]
 }
 
+/// `predicted_drift_score`.
+pub(super) fn drift(unit: &str, replica: Option<&str>, drift: f32) -> Chunk {
+    let labels = rendered([("signal", unit)].into_iter(), replica);
+    own(
+        "predicted_drift_score",
+        vec![(labels, expo::shortest(drift))],
+    )
+}
+
 /// `predicted_error_ratio`, `predicted_coverage_ratio`, `predicted_skill_ratio`.
 pub(super) fn trust(
     unit: &str,

@@ -145,7 +145,11 @@ impl Score {
 
     /// Forecasts due by grid time number `index` meet their actual value, which `actual` gives by its number.
     pub(super) fn resolve(&mut self, index: i64, grid: Grid, actual: impl Fn(i64) -> f32) {
-        while let Some(due) = self.waiting.pop_front_if(|one| one.target <= index) {
+        while let Some(due) = self.waiting.front().copied() {
+            if due.target > index {
+                break;
+            }
+            self.waiting.pop_front();
             self.add(&due, actual(due.target), grid);
         }
     }

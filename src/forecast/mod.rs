@@ -13,6 +13,7 @@ mod contest;
 mod drift;
 mod ets;
 mod harmonic;
+mod health;
 mod lag_regression;
 mod lags;
 mod last_value;
@@ -47,7 +48,7 @@ pub use selection::Forecasts;
 pub use settings::{Models, Settings};
 pub use standby::Link;
 
-pub use onnx::{Beside, Challenger, Placed, Settings as OnnxSettings};
+pub use onnx::{Beside, Challenger, Kept, Placed, Settings as OnnxSettings};
 
 use crate::series::{Grid, LocalTime, Millis, Past, Slot};
 use std::path::PathBuf;
@@ -245,6 +246,13 @@ impl Models {
     pub fn set_local(&mut self, local: &LocalTime) {
         for network in self.networks() {
             network.set_local(local);
+        }
+    }
+
+    /// Says how much of a series is kept where they run.
+    pub fn set_kept(&mut self, kept: Kept) {
+        for network in self.networks() {
+            network.set_kept(kept);
         }
     }
 }

@@ -16,6 +16,7 @@ use super::{
     calibration::Cast,
     choice::Choice,
     contest::{Bout, Score},
+    health::Health,
     member::Member,
     reach::Reach,
     rule::Rule,
@@ -23,7 +24,10 @@ use super::{
     track::{Served, Track},
     wall::Wall,
 };
-use crate::series::{Grid, Millis, Past, Slot, swap_rows};
+use crate::{
+    series::{Grid, Millis, Past, Slot, swap_rows},
+    stats::robust::median_of,
+};
 
 /// Below this many values nothing is forecast.
 const LEAST_PAST: usize = 30;
@@ -49,6 +53,7 @@ pub struct Forecasts {
     now: Vec<Millis>,
     /// By slot: what its past and the steps since have shown.
     reaches: Vec<Reach>,
+    health: Health,
     /// By slot, horizons inner.
     tracks: Vec<Track>,
     /// By slot, horizons inner: what is published now.
@@ -112,6 +117,7 @@ impl Forecasts {
             wall: Wall::new(grid),
             now: Vec::new(),
             reaches: Vec::new(),
+            health: Health::new(grid),
             tracks: Vec::new(),
             current: Vec::new(),
             scratch: Scratch::default(),
@@ -131,6 +137,7 @@ impl Forecasts {
         self.rule.grow(slots);
         self.now.resize(slots, Millis::MIN);
         self.reaches.resize(slots, Reach::NOTHING);
+        self.health.grow(slots);
         self.tracks
             .resize_with(slots * self.horizons.len(), Track::default);
         self.current
@@ -146,6 +153,7 @@ impl Forecasts {
         self.rule.evict(slot);
         self.now[slot] = Millis::MIN;
         self.reaches[slot] = Reach::NOTHING;
+        self.health.evict(slot);
         let range = self.range(slot);
         self.tracks[range.clone()].fill_with(Track::default);
         for scores in &mut self.scores {
@@ -160,6 +168,7 @@ impl Forecasts {
         self.rule.swap(one, other);
         self.now.swap(one, other);
         self.reaches.swap(one, other);
+        self.health.swap(one, other);
         swap_rows(&mut self.tracks, self.horizons.len(), one, other);
         swap_rows(&mut self.current, self.horizons.len(), one, other);
         for scores in &mut self.scores {
@@ -175,6 +184,7 @@ impl Forecasts {
         }
         self.wall.set_zone(past.zone);
         self.calibrate(slot, past);
+        self.health.derive(slot, past, &self.wall);
         self.now[slot] = past.end;
         self.publish(&[slot]);
     }
@@ -201,6 +211,8 @@ impl Forecasts {
         for member in self.everyone() {
             member.extend(at, &fresh, &taken);
         }
+        let wall = self.wall.index(at);
+        self.health.step(wall, &fresh, &taken);
         self.resolve(at, &fresh, &taken);
         self.publish(&fresh);
         self.scratch.slots = fresh;
@@ -237,6 +249,24 @@ impl Forecasts {
     /// How far the forecasts of a series at the `h`-th horizon can be trusted; `None` before any came due.
     pub fn trust(&self, slot: Slot, h: usize) -> Option<Trust> {
         self.tracks[slot * self.horizons.len() + h].trust()
+    }
+
+    /// How far a series has drifted from what its forecasts were derived from, 1 at the threshold: the greater of what its
+    /// newest day and its errors say; `NaN` while neither is known.
+    pub fn drift(&self, slot: Slot) -> f32 {
+        let [inputs, errors] = self.drifts(slot);
+        inputs.max(errors)
+    }
+
+    /// The two parts of [`Forecasts::drift`]: what its newest day says, and what its errors say,
+    /// the median over its horizons.
+    pub fn drifts(&self, slot: Slot) -> [f32; 2] {
+        let tracks = self.tracks[self.range(slot)].iter();
+        let mut errors: Vec<f32> = tracks
+            .map(Track::drift)
+            .filter(|score| score.is_finite())
+            .collect();
+        [self.health.inputs(slot), median_of(&mut errors)]
     }
 
     /// The forecaster chosen for a series at the `h`-th horizon.
@@ -306,6 +336,7 @@ impl Forecasts {
             + self.current.capacity() * size_of::<Served>()
             + self.now.capacity() * size_of::<Millis>()
             + self.reaches.capacity() * size_of::<Reach>()
+            + self.health.heap_bytes()
             + (self.scratch.points.capacity() + self.scratch.others.capacity()) * size_of::<f32>()
     }
 

@@ -5,6 +5,7 @@ use super::{
     Interval, Trust,
     choice::Choice,
     conformal::Conformal,
+    health::Errors,
     scale::{BINS, Mode, Seen},
     standby::{Link, Source, Standby},
     wall::phase_of,
@@ -59,6 +60,8 @@ pub(super) struct Track {
     conformal: Option<Conformal>,
     pending: VecDeque<Pending>,
     sums: Sums,
+    /// Whether errors are greater than they were.
+    pub(super) errors: Errors,
     /// Winkler's: `2 / alpha` per unit outside the interval.
     penalty: f32,
     /// Who stands by, in the order in which they are asked.
@@ -252,6 +255,7 @@ impl Track {
         let own = self.conformal.as_mut().filter(|_| !due.is_standby);
         if let Some(conformal) = own {
             conformal.observe(&seen, due.scale, missed);
+            self.errors.see(seen.residual);
         }
         self.sums.add(due, actual, missed, self.penalty);
     }
@@ -279,6 +283,11 @@ impl Track {
                 f32::NAN
             },
         })
+    }
+
+    /// Whether errors are greater than they were, 1 at the threshold; `NaN` while that is not known.
+    pub(super) fn drift(&self) -> f32 {
+        self.errors.score()
     }
 
     /// Bytes on the heap.

@@ -9,7 +9,7 @@ use crate::{
         settings::{Calendars, Emit, Seasonality, SignalSettings, SizeClass, calendar_of},
     },
     expo,
-    forecast::{Forecasts, ModelFiles},
+    forecast::{Forecasts, Kept, ModelFiles},
     series::{Grid, Labels, LocalTime, Millis, Past, Zone},
     stats,
 };
@@ -105,12 +105,17 @@ impl Plan {
         let holidays = holidays.map(|name| calendar_of(&options.calendars, name));
         let local = LocalTime::new(zone.clone(), holidays.collect::<Result<_, String>>()?);
         forecast.models.set_local(&local);
+        let epochs = Epochs::new(settings.history().as_millis(), grid);
+        forecast.models.set_kept(Kept {
+            values: epochs.memory,
+            history_for: Epochs::history_for,
+        });
         let kinds: Vec<&str> = detectors.iter().map(detect::Settings::kind).collect();
         let plan = Self {
             combine: settings.combine.for_members(&kinds),
             name: settings.name.as_str().into(),
             grid,
-            epochs: Epochs::new(settings.history().as_millis(), grid),
+            epochs,
             deep,
             emit: settings.emit,
             max_series: settings.max_series,

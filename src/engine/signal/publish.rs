@@ -139,6 +139,10 @@ impl Publisher {
             Mode::Publish => self.trust(&rows, shards),
             Mode::Replay | Mode::Study => Vec::new(),
         };
+        let drift = match mode {
+            Mode::Publish => drift(&rows, shards),
+            Mode::Replay | Mode::Study => None,
+        };
         let groups = match mode {
             Mode::Publish => self.groups(&rows),
             Mode::Replay | Mode::Study => Vec::new(),
@@ -155,6 +159,8 @@ impl Publisher {
             Mode::Publish => {
                 let mut chunks = self.chunks(&rows, &groups, &trust, shards);
                 chunks.extend(self.about_chain(&served, &contests, networks));
+                let (name, replica) = (&self.plan.name, self.plan.replica.as_deref());
+                chunks.extend(drift.map(|drift| families::drift(name, replica, drift)));
                 chunks.retain(|chunk| !chunk.is_empty());
                 chunks
             }
@@ -174,6 +180,7 @@ impl Publisher {
             forecasts,
             links: served.into_iter().map(|(link, _)| link).collect(),
             trust,
+            drift,
             contests,
             excluded: self.plan.exclusions.why(at),
             chunks,
@@ -458,6 +465,17 @@ fn positions(columns: &Columns) -> Vec<usize> {
         positions[slot] = position;
     }
     positions
+}
+
+/// The median over the series of how far they have drifted.
+fn drift(rows: &[Row<'_>], shards: &[Shard]) -> Option<f32> {
+    let of = |row: &Row<'_>| {
+        let (shard, slot) = (row.place.0 as usize, row.place.1 as usize);
+        Some(shards[shard].forecasts.as_ref()?.drift(slot))
+    };
+    let mut known: Vec<f32> = rows.iter().filter_map(of).collect();
+    known.retain(|score| score.is_finite());
+    (!known.is_empty()).then(|| stats::robust::median_of(&mut known))
 }
 
 impl Row<'_> {

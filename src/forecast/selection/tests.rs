@@ -250,10 +250,11 @@ fn a_champion_that_is_well_again_is_in_force_again_and_learns_from_its_own_error
         forecasts.grow(1);
         forecasts.rebuild(0, &past(&values, 6 * DAY, &[DAY], &zone));
         let network = forecasts.members.len() - 1;
-        for index in 6 * DAY + 1..12 * DAY - 12 {
+        let live = values.iter().enumerate().take(12 * DAY - 12);
+        for (index, &value) in live.skip(6 * DAY + 1) {
             // As the breaker does.
             forecasts.members[network].settle(true, (from..to).contains(&index));
-            forecasts.step(index as i64 * STEP, &[0], &[values[index]]);
+            forecasts.step(index as i64 * STEP, &[0], &[value]);
             said.push(forecasts.link(0, 1));
         }
         let mut out = [Interval::ABSENT; 2];
