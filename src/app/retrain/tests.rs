@@ -237,7 +237,8 @@ async fn a_disk_that_takes_nothing_fails_the_training_alone() {
 async fn it_ends_while_it_waits_for_the_past() {
     let world = World::new();
     world.source.0.store(HANGS, Ordering::Relaxed);
-    let task = tokio::spawn(world.keeper(true, "{from: 60d}").run());
+    let keeper = world.keeper(true, "{from: 60d}");
+    let task = TaskTracker::new().spawn(keeper.run());
     while !world.shows("forethought_training_running 1") {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
