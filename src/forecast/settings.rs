@@ -30,6 +30,8 @@ pub struct Settings {
     pub interval: f64,
     /// Which forecasters.
     pub models: Models,
+    /// A forecast is served for so long after the epoch it was derived at; left out: for three epochs.
+    pub max_age: Option<Span>,
 }
 
 /// Which forecasters: the word `auto`, or a list of them.
@@ -49,6 +51,7 @@ impl Default for Settings {
             horizons: None,
             interval: 0.9,
             models: Models::Auto,
+            max_age: None,
         }
     }
 }

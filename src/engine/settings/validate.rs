@@ -71,6 +71,7 @@ impl SignalSettings {
             nest(&mut found, "alerting", self.alerting.refuse_restraint(why));
         }
         if let (true, Some(grid)) = (history_is_sound, self.grid()) {
+            self.check_forecast_age(grid, &mut found);
             let refit = Epochs::new(self.history().as_millis(), grid).refit;
             let why = "a 21st of the history, or 16 steps";
             check_memory(
@@ -173,6 +174,21 @@ impl SignalSettings {
                 "{max_age} is not allowed; allowed: more than {least} (step and offset: between two evaluations nothing would be served) up to {LONGEST_MAX_AGE}"
             );
             add(found, "max_age", text);
+        }
+    }
+
+    fn check_forecast_age(&self, grid: Grid, found: &mut Problems) {
+        let Some(max_age) = self.forecast.max_age else {
+            return;
+        };
+        let refit = Epochs::new(self.history().as_millis(), grid).refit;
+        let (least, most) = (span_of(self.step, 2 * refit), self.history());
+        if max_age < least || max_age > most {
+            let text = format!(
+                "{max_age} is not allowed; allowed: {least} (forecasts are derived anew every {}) to {most} (the history)",
+                span_of(self.step, refit)
+            );
+            add(found, "forecast.max_age", text);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     learned::Learned,
     plan::Plan,
-    refit::{Refit, past_values},
+    refit::{Late, Refit, past_values},
     restraint::Leniency,
 };
 use crate::{
@@ -39,6 +39,8 @@ pub(super) struct Member {
     pub(super) forecast_from: i64,
     /// Whether forecasts were derived at an epoch.
     pub(super) forecasting: bool,
+    /// Grid index of that epoch.
+    pub(super) forecast_epoch: i64,
 }
 
 /// What one step produced, in columns: entry `i` is about the series `slots[i]`.
@@ -60,6 +62,10 @@ pub(super) struct Columns {
     pub(super) panics: Vec<&'static str>,
     /// Pieces of derivations that should have been done before this step and were done in it.
     pub(super) late_pieces: usize,
+    /// Derivations that were to be installed in this step and were not done.
+    pub(super) late_refits: usize,
+    /// Series whose forecasts are too old to be published.
+    pub(super) outdated: usize,
 }
 
 /// Up to [`SLOTS`] series with all their state.
@@ -82,6 +88,8 @@ pub(super) struct Shard {
     pub(super) newest: i64,
     /// Panics caught between the ticks, by component.
     pub(super) refit_panics: Vec<&'static str>,
+    /// Pieces of late derivations since the newest step began.
+    pub(super) late_pieces: usize,
     /// Samples that the windows are too short for until the grid times before them are evaluated: of
     /// wide series, after an outage of the source.
     ahead: BTreeMap<Millis, Vec<(Slot, f32)>>,
@@ -107,6 +115,7 @@ impl Shard {
             repaired: None,
             newest: i64::MIN,
             refit_panics: Vec::new(),
+            late_pieces: 0,
             ahead: BTreeMap::new(),
             columns: Columns::default(),
             plan,
@@ -131,6 +140,7 @@ impl Shard {
             seasons: Box::default(),
             forecast_from: i64::MIN,
             forecasting: false,
+            forecast_epoch: first,
         });
         Some(slot)
     }
@@ -287,10 +297,11 @@ impl Shard {
     }
 
     /// First half of a step: values, what was expected, and the scores of each series by itself.
-    pub(super) fn sense(&mut self, at: Millis, mode: Mode) {
+    pub(super) fn sense(&mut self, at: Millis, mode: Mode, late: Late) {
         self.take_in_ahead(at);
         self.collect(at);
-        self.refit_due(at);
+        self.refit_due(at, late);
+        self.columns.late_pieces = std::mem::take(&mut self.late_pieces);
         self.look(at);
         self.carry_forecasts(at);
         if self.plan.exclusions.not_judged(at) {
@@ -364,7 +375,7 @@ impl Shard {
         columns.panics.clear();
         columns.panics.append(&mut self.refit_panics);
         self.newest = grid.index(at);
-        columns.late_pieces = 0;
+        (columns.late_refits, columns.outdated) = (0, 0);
         let index = grid.index(at);
         for (slot, member) in self.members.iter_mut().enumerate() {
             let Some(member) = member.as_mut().filter(|member| member.first <= index) else {
@@ -416,6 +427,7 @@ impl Shard {
         }
         self.forecasts_broken[slot] = !done;
         member.forecasting = done;
+        member.forecast_epoch = self.plan.grid.index(end) + 1;
     }
 
     /// Baseline and detectors, all series at once; one by one where that panics.
@@ -505,10 +517,12 @@ impl Shard {
             columns.panics.push("forecast");
             columns.intervals.fill(Interval::ABSENT);
         }
+        let oldest = self.newest - self.plan.forecast_age;
         for (position, &slot) in columns.slots.iter().enumerate() {
-            let ready = self.members[slot]
-                .as_ref()
-                .is_some_and(|member| member.forecasting);
+            let member = self.members[slot].as_ref();
+            let member = member.filter(|member| member.forecasting);
+            let ready = member.is_some_and(|member| member.forecast_epoch >= oldest);
+            columns.outdated += usize::from(member.is_some() && !ready);
             let own = &mut columns.intervals[position * horizons..(position + 1) * horizons];
             for interval in own {
                 *interval = if ready && !self.forecasts_broken[slot] {
