@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 mod flags;
 mod models;
+mod rules;
 mod run;
 mod samples;
 mod table;
@@ -84,6 +85,8 @@ enum Command {
     Models(models::Arguments),
     /// Train a forecaster on the past of a signal; put it in force if it wins on days it has not seen
     Train(Box<train::Arguments>),
+    /// Write recording rules that keep the long past of signals, for horizons of weeks and months
+    Rules(rules::Arguments),
     /// Measure evaluation on this machine: time and memory by number of series; or accuracy on labelled data
     Bench(bench::Arguments),
 }
@@ -126,6 +129,7 @@ pub fn dispatch(
         Command::Demo(arguments) => demo::run(&arguments, out),
         Command::Models(arguments) => models::run(&arguments, out),
         Command::Train(arguments) => train::run(&arguments, out),
+        Command::Rules(arguments) => rules::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
     }
 }

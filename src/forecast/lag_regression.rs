@@ -7,11 +7,13 @@
 //! small ridge draws it to. Where more horizons are asked for than [`MOST_FITTED`], regressions are fitted
 //! at some of them and their coefficients read between. Cost: fitting about 0.5 us per value and horizon,
 //! a step 0.2 us plus 0.3 us per horizon; memory four bytes per block (at most 288 to a season) of the
-//! seasons looked back at, and 90 bytes per horizon.
+//! seasons looked back at, and 90 bytes per horizon. Holidays and events of the signal's calendars are taken out before
+//! and put on again after.
 
 use super::{
-    Forecaster, ModelFiles,
+    Forecaster, ModelFiles, Occasions,
     lags::{Lags, MOST_COLUMNS},
+    occasions::Effects,
     wall::Wall,
 };
 use crate::{
@@ -31,7 +33,11 @@ const MOST_FITTED: usize = 16;
 /// Nothing to set.
 #[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {}
+pub struct Settings {
+    /// Set by the signal.
+    #[serde(skip)]
+    pub(super) occasions: Occasions,
+}
 
 impl Settings {
     /// Every problem, as (field, what is wrong and what is allowed).
@@ -46,6 +52,8 @@ pub(super) struct LagRegression {
     wall: Wall,
     /// Horizons with a regression of their own, ascending.
     fitted: Vec<usize>,
+    grid: Grid,
+    effects: Effects,
     models: Vec<Option<Model>>,
 }
 
@@ -64,7 +72,7 @@ impl LagRegression {
         reason = "every forecaster is built the same way"
     )]
     pub(super) fn build(
-        _settings: &Settings,
+        settings: &Settings,
         grid: Grid,
         horizons: &[usize],
         _files: &ModelFiles,
@@ -72,6 +80,8 @@ impl LagRegression {
         Ok(Self {
             wall: Wall::new(grid),
             fitted: fitted(horizons),
+            grid,
+            effects: Effects::new(&settings.occasions, grid, horizons),
             models: Vec::new(),
         })
     }
@@ -125,24 +135,32 @@ impl Forecaster for LagRegression {
 
     fn grow(&mut self, slots: usize) {
         self.models.resize_with(slots, || None);
+        self.effects.grow(slots);
     }
 
     fn evict(&mut self, slot: Slot) {
         self.models[slot] = None;
+        self.effects.evict(slot);
     }
 
     fn swap(&mut self, one: Slot, other: Slot) {
         self.models.swap(one, other);
+        self.effects.swap(one, other);
     }
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
-        self.models[slot] = self.learn(past);
+        let values = self.effects.learn(slot, past);
+        self.models[slot] = self.learn(&Past {
+            values: &values,
+            ..*past
+        });
         self.models[slot].is_some()
     }
 
     fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         let index = self.wall.walk(at);
-        for (&slot, &value) in slots.iter().zip(values) {
+        let values = self.effects.without(at, slots, values);
+        for (&slot, &value) in slots.iter().zip(values.iter()) {
             if let Some(model) = &mut self.models[slot] {
                 model.lags.see(index, value);
                 model.now = at;
@@ -175,7 +193,8 @@ impl Forecaster for LagRegression {
                 if share > 0.0 {
                     ahead += share * (change(below + 1) - ahead);
                 }
-                *out = model.lags.level() + ahead;
+                let at = model.now + horizons[j] as i64 * self.grid.step();
+                *out = self.effects.with(slot, at, model.lags.level() + ahead);
             }
         }
     }
@@ -183,7 +202,9 @@ impl Forecaster for LagRegression {
     fn heap_bytes(&self) -> usize {
         let models = self.models.iter().flatten();
         let held = |model: &Model| model.lags.heap_bytes() + size_of_val(&*model.coefficients);
-        models.map(held).sum::<usize>() + self.models.capacity() * size_of::<Option<Model>>()
+        models.map(held).sum::<usize>()
+            + self.effects.heap_bytes()
+            + self.models.capacity() * size_of::<Option<Model>>()
     }
 }
 

@@ -17,6 +17,7 @@ mod last_value;
 #[cfg(test)]
 mod laws;
 mod mstl_ets;
+mod occasions;
 mod onnx;
 mod profile;
 mod prophet;
@@ -35,6 +36,7 @@ mod trees;
 mod wall;
 
 pub use crate::stats::network::ModelFiles;
+pub use occasions::Occasions;
 pub use selection::Forecasts;
 pub use settings::{Models, Settings};
 

@@ -25,6 +25,8 @@ const LEAST_PAST: usize = 30;
 pub struct Forecasts {
     grid: Grid,
     horizons: Vec<usize>,
+    /// By horizon: values of a past that must be known.
+    least_known: Vec<usize>,
     interval: f32,
     members: Vec<Box<dyn Forecaster>>,
     /// What skill is measured against.
@@ -69,8 +71,12 @@ impl Forecasts {
             .iter()
             .map(|model| model.build(grid, &horizons, files))
             .collect::<Result<Vec<_>, _>>()?;
+        let least_known = horizons
+            .iter()
+            .map(|&steps| settings.least_known(grid, steps));
         Ok(Self {
             grid,
+            least_known: least_known.collect(),
             horizons,
             interval: settings.interval as f32,
             members,
@@ -131,12 +137,14 @@ impl Forecasts {
     /// Derives the state of one series from its past alone, up to and including `past.end`.
     pub fn rebuild(&mut self, slot: Slot, past: &Past<'_>) {
         self.evict(slot);
-        if self.horizons.is_empty() || past.values.len() < LEAST_PAST {
+        let known = past.values.iter().filter(|value| value.is_finite()).count();
+        let shortest = self.least_known.first();
+        if past.values.len() < LEAST_PAST || shortest.is_none_or(|&least| known < least) {
             return;
         }
         self.wall.set_zone(past.zone);
         let calibrated = calibration_steps(past.values.len());
-        self.calibrate(slot, past, calibrated);
+        self.calibrate(slot, past, calibrated, known);
         self.now[slot] = past.end;
         self.publish(&[slot]);
     }
@@ -258,7 +266,8 @@ impl Forecasts {
     }
 
     /// Members fitted to the past without its newest `calibrated` values, carried through those, asked at every origin.
-    fn calibrate(&mut self, slot: Slot, past: &Past<'_>, calibrated: usize) {
+    /// Of the past `known` values are not missing.
+    fn calibrate(&mut self, slot: Slot, past: &Past<'_>, calibrated: usize, known: usize) {
         let Some(head) = past.before(calibrated) else {
             return;
         };
@@ -273,9 +282,9 @@ impl Forecasts {
         for index in first - 1..past.values.len() {
             let at = past.time(index);
             let anew = index > first && (index - first).is_multiple_of(stage);
-            let known = past.before(past.values.len() - index);
-            if let Some(known) = known.filter(|_| anew) {
-                self.fit(slot, &known);
+            let before = past.before(past.values.len() - index);
+            if let Some(before) = before.filter(|_| anew) {
+                self.fit(slot, &before);
             }
             if index >= first {
                 let value = &past.values[index..=index];
@@ -301,7 +310,9 @@ impl Forecasts {
             points,
         };
         for h in 0..self.horizons.len() {
-            self.tracks[slot * self.horizons.len() + h] = walk.track(h, self.interval);
+            if known >= self.least_known[h] {
+                self.tracks[slot * self.horizons.len() + h] = walk.track(h, self.interval);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
         settings::{Calendars, Emit, Seasonality, SignalSettings, SizeClass, calendar_of},
     },
     expo,
-    forecast::{Forecasts, ModelFiles},
+    forecast::{Forecasts, ModelFiles, Occasions},
     series::{Grid, Labels, LocalTime, Millis, Past, Zone},
     stats,
 };
@@ -113,10 +113,17 @@ impl Plan {
             .timezone
             .as_deref()
             .map_or(Ok(Zone::default()), Zone::named)?;
-        let holidays = settings.holidays.iter();
-        let holidays = holidays.map(|name| calendar_of(&options.calendars, name));
-        let local = LocalTime::new(zone.clone(), holidays.collect::<Result<_, String>>()?);
+        let named = |names: &[String]| -> Result<Vec<_>, String> {
+            let named = names.iter();
+            named
+                .map(|name| calendar_of(&options.calendars, name))
+                .collect()
+        };
+        let holidays = named(&settings.holidays)?;
+        let events = named(&settings.forecast.events)?;
+        let local = LocalTime::new(zone.clone(), holidays.clone());
         forecast.models.set_local(&local);
+        forecast.occasions = Occasions::new(holidays.into_iter().chain(events));
         let kinds: Vec<&str> = detectors.iter().map(detect::Settings::kind).collect();
         let epochs = Epochs::new(settings.history().as_millis(), grid);
         let max_age = forecast.max_age.map(|age| grid.steps(age.as_millis()));

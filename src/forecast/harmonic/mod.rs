@@ -6,8 +6,7 @@
 //! is iterated, but forecast directly for each horizon from newest values, means, and the rest of a day and a week ago
 //! ([`direct`]): the same error is better told apart far ahead, and no forecast explodes.
 //!
-//! A holiday is taken as the day of the week that it is: a [`Past`] has no calendars. Where it gets them, the places
-//! given to the course are those of a Sunday.
+//! Holidays and events of the signal's calendars are taken out before and put on again after ([`Effects`]).
 //!
 //! Cost: O(1) per step; eight bytes per coarse step (ten minutes, or a 96th of a day) of the longest season.
 
@@ -19,7 +18,9 @@ pub(super) use course::course;
 pub(super) use direct::{Echoes, SEASONS};
 pub(super) use echo::Echo;
 
-use super::{Forecaster, ModelFiles, profile::Profile, wall::Wall};
+use super::{
+    Forecaster, ModelFiles, Occasions, occasions::Effects, profile::Profile, wall::Wall,
+};
 use crate::series::{Grid, Millis, Past, Slot};
 use direct::{Direct, State};
 
@@ -29,7 +30,11 @@ const LEAST: usize = 24;
 /// Nothing to set.
 #[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {}
+pub struct Settings {
+    /// Set by the signal.
+    #[serde(skip)]
+    pub(super) occasions: Occasions,
+}
 
 impl Settings {
     /// Every problem, as (field, what is wrong and what is allowed).
@@ -44,6 +49,7 @@ pub(super) struct Harmonic {
     wall: Wall,
     grid: Grid,
     longest: usize,
+    effects: Effects,
     models: Vec<Option<Model>>,
 }
 
@@ -74,7 +80,7 @@ impl Harmonic {
         reason = "every forecaster is built the same way"
     )]
     pub(super) fn build(
-        _settings: &Settings,
+        settings: &Settings,
         grid: Grid,
         horizons: &[usize],
         _files: &ModelFiles,
@@ -83,6 +89,7 @@ impl Harmonic {
             wall: Wall::new(grid),
             grid,
             longest: horizons.iter().copied().max().unwrap_or(1),
+            effects: Effects::new(&settings.occasions, grid, horizons),
             models: Vec::new(),
         })
     }
@@ -118,24 +125,32 @@ impl Forecaster for Harmonic {
 
     fn grow(&mut self, slots: usize) {
         self.models.resize_with(slots, || None);
+        self.effects.grow(slots);
     }
 
     fn evict(&mut self, slot: Slot) {
         self.models[slot] = None;
+        self.effects.evict(slot);
     }
 
     fn swap(&mut self, one: Slot, other: Slot) {
         self.models.swap(one, other);
+        self.effects.swap(one, other);
     }
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
-        self.models[slot] = self.learn(past);
+        let values = self.effects.learn(slot, past);
+        self.models[slot] = self.learn(&Past {
+            values: &values,
+            ..*past
+        });
         self.models[slot].is_some()
     }
 
     fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         let (wall, index) = (self.wall.walk(at), self.grid.index(at));
-        for (&slot, &value) in slots.iter().zip(values) {
+        let values = self.effects.without(at, slots, values);
+        for (&slot, &value) in slots.iter().zip(values.iter()) {
             if let Some(model) = &mut self.models[slot] {
                 let rest = model.rest(wall, value);
                 model.state.step(&model.direct, index, rest);
@@ -159,7 +174,8 @@ impl Forecaster for Harmonic {
                     .profile
                     .as_ref()
                     .map_or(0.0, |profile| profile.at(wall));
-                *out = (rest + f64::from(course)) as f32;
+                let at = model.now + steps as i64 * self.grid.step();
+                *out = self.effects.with(slot, at, (rest + f64::from(course)) as f32);
             }
         }
     }
@@ -172,7 +188,7 @@ impl Forecaster for Harmonic {
                 profile + model.direct.heap_bytes() + model.state.heap_bytes()
             })
             .sum();
-        inner + self.models.capacity() * size_of::<Option<Model>>()
+        inner + self.effects.heap_bytes() + self.models.capacity() * size_of::<Option<Model>>()
     }
 }
 
