@@ -50,6 +50,8 @@ Examples:
     forethought run --config.file=forethought.yml
   Train a forecaster on the last 30 days of a signal:
     forethought train --config.file=forethought.yml --signal=http_requests_per_second
+  Keep the long past of the signals, for horizons of weeks and months:
+    forethought rules --config.file=forethought.yml > capacity.rules.yml
   See how it would have done over the last week:
     forethought backtest --config.file=forethought.yml --from=7d
 

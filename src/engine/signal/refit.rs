@@ -354,7 +354,7 @@ impl Shard {
                     self.follow(refit, to);
                 }
                 // What comes from now on is followed when it is installed: with a piece a step it would never end.
-                if to >= last + 1 {
+                if to > last {
                     refit.next = Piece::Nothing;
                 }
             }
