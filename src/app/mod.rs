@@ -13,6 +13,7 @@
 //! | `wiring.rs` | from a configuration to sources and units |
 //! | `pushers.rs` | the Alertmanagers in force |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
+//! | `training` | trained models: from the past of a signal to a version in the registry |
 //! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
 
 mod calendars;
@@ -24,6 +25,7 @@ mod pushers;
 pub mod signals;
 #[cfg(test)]
 mod tests;
+pub(crate) mod training;
 mod wiring;
 
 pub(crate) use load::{Loaded, load};

@@ -6,6 +6,7 @@
 pub mod anomaly;
 mod cpu;
 pub mod forecast;
+pub mod network;
 mod report;
 mod table;
 
@@ -80,8 +81,11 @@ fn measure(options: &BenchOptions, series: usize, progress: &dyn Fn(&str)) -> Re
         own.time(|| unit.advance(at, Mode::Replay));
     }
     progress(&format!("{series} series: ticks"));
-    let (mut ticks, mut samples, mut slowest) = (Timer::default(), 0, 0.0_f64);
+    let (mut ticks, mut refits) = (Timer::default(), Timer::default());
+    let (mut samples, mut slowest) = (0, 0.0_f64);
     for _ in 0..TICKS {
+        // As the live loop does while nothing is due.
+        refits.time(|| while unit.refit() {});
         at += grid.step();
         let answer = answer(series, at - 3 * grid.step(), at, grid.step());
         let wall = ticks.wall;
@@ -103,6 +107,7 @@ fn measure(options: &BenchOptions, series: usize, progress: &dyn Fn(&str)) -> Re
         points: grid.steps(options.history.as_millis()),
         start_wall_seconds: own.wall,
         start_cpu_seconds: own.cpu,
+        refit_cpu_seconds: refits.cpu / TICKS as f64,
         tick_cpu_seconds: ticks.cpu / TICKS as f64,
         tick_wall_seconds: ticks.wall / TICKS as f64,
         slowest_tick_seconds: slowest,

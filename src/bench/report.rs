@@ -21,6 +21,8 @@ pub struct Row {
     pub start_wall_seconds: f64,
     /// The same in seconds of CPU.
     pub start_cpu_seconds: f64,
+    /// Deriving series anew between two ticks, mean seconds of CPU.
+    pub refit_cpu_seconds: f64,
     /// One tick with everything published and encoded, mean seconds of CPU.
     pub tick_cpu_seconds: f64,
     /// The same, mean seconds on the wall.
@@ -39,11 +41,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:>8} {:>8} {:>10} {:>10} {:>10} {:>10} {:>12} {:>10} {:>10} {:>9}",
+            "{:>8} {:>8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>12} {:>10} {:>10} {:>9}",
             "series",
             "points",
             "start s",
             "start cpu",
+            "refit cpu",
             "tick cpu",
             "tick s",
             "us/series",
@@ -54,11 +57,12 @@ impl fmt::Display for Report {
         for row in &self.rows {
             writeln!(
                 f,
-                "{:>8} {:>8} {:>10.2} {:>10.2} {:>10.4} {:>10.4} {:>12.1} {:>10} {:>10} {:>9}",
+                "{:>8} {:>8} {:>10.2} {:>10.2} {:>10.4} {:>10.4} {:>10.4} {:>12.1} {:>10} {:>10} {:>9}",
                 row.series,
                 row.points,
                 row.start_wall_seconds,
                 row.start_cpu_seconds,
+                row.refit_cpu_seconds,
                 row.tick_cpu_seconds,
                 row.tick_wall_seconds,
                 row.tick_cpu_seconds * 1e6 / row.series.max(1) as f64,

@@ -2,6 +2,7 @@
 
 mod anomaly;
 mod forecast;
+mod network;
 
 use super::{Failure, flags};
 use crate::{
@@ -41,6 +42,8 @@ enum Command {
     Anomaly(anomaly::Arguments),
     /// Measure accuracy of forecasts on real series: the default ensemble and every member alone
     Forecast(forecast::Arguments),
+    /// Measure what one network costs: time by number of rows, and for a thousand series
+    Network(network::Arguments),
 }
 
 /// Measures and prints a table.
@@ -48,6 +51,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     match &arguments.command {
         Some(Command::Anomaly(arguments)) => return anomaly::run(arguments, out),
         Some(Command::Forecast(arguments)) => return forecast::run(arguments, out),
+        Some(Command::Network(arguments)) => return network::run(arguments, out),
         None => {}
     }
     let options = BenchOptions {

@@ -10,6 +10,8 @@ pub enum Failure {
     Usage(String),
     /// It was right to try and went wrong. Exit code 1.
     Failed(String),
+    /// This signal ended it before it was done. Exit code 130 for SIGINT, 143 for SIGTERM.
+    Interrupted(&'static str),
     /// Nobody reads the output any more. Exit code 0.
     ClosedPipe,
 }
@@ -20,11 +22,13 @@ impl Failure {
         Self::Usage(error.render().to_string().trim_end().to_owned())
     }
 
-    /// 0, 1 or 2.
+    /// 0, 1 or 2; or 128 and the number of the signal, as shells have it.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(_) => 1,
+            Self::Interrupted("SIGINT") => 130,
+            Self::Interrupted(_) => 143,
             Self::ClosedPipe => 0,
         }
     }
@@ -39,6 +43,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(text) | Self::Failed(text) => f.write_str(text),
+            Self::Interrupted(signal) => write!(
+                f,
+                "stopped by {signal}: nothing was stored, and what was in force is in force"
+            ),
             Self::ClosedPipe => Ok(()),
         }
     }

@@ -1,8 +1,8 @@
 //! `forethought train`.
 
-mod history;
+mod past;
+mod progress;
 mod report;
-mod store;
 #[cfg(test)]
 mod tests;
 
@@ -12,20 +12,22 @@ use super::{
     samples::FileFlags,
 };
 use crate::{
-    app,
-    contract::{Manifest, Model, Trust},
+    app::{
+        signals,
+        training::{self, Done, History, Job, Store},
+    },
     engine::Clock,
-    series::Span,
-    train::{self, Champion, Rule, Settings, Task, Trained, Trial},
+    registry,
+    train::{Kind, Rule, Settings},
 };
 use clap::ArgGroup;
-use history::History;
+use past::Past;
+use progress::Progress;
 use std::{
     io::Write,
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
-use store::Store;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,7 +45,8 @@ is stored as the next version of --model. It is put in force only if its mean ab
 lower than those of the version in force and of seasonal naive by --margin, over all horizons together, and its error is nowhere
 above --max-error; otherwise it stays stored, and the reason is said. A running process uses a model that its configuration
 names: `forecast: {models: [.., onnx: {model: NAME}]}`. What was not finished changes nothing.
-Exit codes: 0 trained, whether put in force or not; 1 failed; 2 usage or configuration.";
+Exit codes: 0 trained, whether put in force or not; 1 failed; 2 usage or configuration; 130 and 143 stopped by SIGINT (Ctrl-C)
+and SIGTERM.";
 
 /// By what share it must be better: less is within the luck of a few days.
 const MARGIN: f64 = 0.02;
@@ -72,6 +75,18 @@ pub(super) struct Arguments {
     /// Last time read from the source [default: now]
     #[arg(long, value_name = "TIME", value_parser = flags::moment)]
     to: Option<Moment>,
+    /// Where fetched pieces of the past are kept, so that a training that was broken off goes on where it was; at most 1 GiB
+    /// [default: .history in the folder of the registry, none with --dry-run]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "config_file",
+        conflicts_with = "no_cache"
+    )]
+    cache: Option<PathBuf>,
+    /// Fetch all of the past, and keep nothing of it
+    #[arg(long)]
+    no_cache: bool,
     #[command(flatten)]
     file: FileFlags,
     #[command(flatten)]
@@ -87,6 +102,9 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Network")]
 struct ModelFlags {
+    /// What is trained: mlp, lstm, trees; docs/models.md compares them
+    #[arg(long, value_name = "KIND", default_value = "mlp")]
+    network: Kind,
     /// Rows of a window: so many steps of the past, each with all features [default: 60]
     #[arg(long, value_name = "STEPS")]
     window: Option<usize>,
@@ -128,134 +146,100 @@ struct PlaceFlags {
 /// Trains and says what came of it.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let rule = arguments.place.rule().map_err(Failure::Usage)?;
-    let history = History::read(arguments, Clock::System.now())?;
-    let store = arguments.place.open(&history)?;
-    let settings = arguments.model.settings(&history).map_err(Failure::Usage)?;
+    let work = match arguments.config_file {
+        Some(_) => None,
+        None => Some(arguments.work(past::of_file(arguments)?, rule)?),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let trained = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            signal = signals::terminated() => Err(Failure::Interrupted(signal)),
+            trained = trained(arguments, rule, work) => trained,
+        }
+    });
+    // What computes cannot be interrupted; it ends with the process, and nobody needs it any more.
+    runtime.shutdown_background();
+    let (work, done) = trained?;
+    report::learnt(&done.trained, &work.history, out)?;
+    report::judged(&done.judged, out)?;
+    if let Some(champion) = &done.favoured {
+        report::favoured(champion, out)?;
+    }
+    let kept = work.store.keep(&done).map_err(Failure::Failed)?;
+    report::kept(&kept, &done, work.store.directory(), out)?;
+    Ok(())
+}
+
+/// All that a training needs.
+struct Work {
+    history: History,
+    settings: Settings,
+    rule: Rule,
+    store: Store,
+}
+
+/// Trains on what was read of a file, or on what the source answers.
+async fn trained(
+    arguments: &Arguments,
+    rule: Rule,
+    work: Option<Work>,
+) -> Result<(Work, Done), Failure> {
+    let work = match (work, &arguments.config_file) {
+        (None, Some(path)) => {
+            let past = past::of_source(arguments, path, Clock::System.now()).await?;
+            arguments.work(past, rule)?
+        }
+        (Some(work), _) => work,
+        // clap has seen to it that one of them is there.
+        (None, None) => arguments.work(past::of_file(arguments)?, rule)?,
+    };
     let threads = arguments.threads.map_or(0, NonZeroUsize::get);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
-    let mut said = Vec::new();
-    let done = pool.install(|| in_pool(&settings, &history, &store, &rule, &mut said));
-    out.write_all(&said)?;
-    done
+    let computed = tokio::task::spawn_blocking(move || {
+        let mut told = Progress::new();
+        let job = Job {
+            history: &work.history,
+            settings: &work.settings,
+            rule: &work.rule,
+            store: &work.store,
+        };
+        let done = pool.install(|| training::train(&job, &mut |epoch| told.epoch(epoch)));
+        told.done();
+        done.map(|done| (work, done))
+    });
+    let computed = computed.await;
+    computed
+        .map_err(|error| Failure::Failed(format!("training ended early: {error}")))?
+        .map_err(Failure::Failed)
 }
 
-fn in_pool(
-    settings: &Settings,
-    history: &History,
-    store: &Store,
-    rule: &Rule,
-    out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let champion = store.champion().map_err(Failure::Failed)?;
-    let told = report::Told::new(settings.epochs);
-    let task = Task {
-        series: &history.series,
-        grid: history.grid,
-        local: &history.local,
-        settings,
-    };
-    let trained = train::train(&task, &mut |epoch| told.epoch(epoch)).map_err(Failure::Failed)?;
-    told.done();
-    let mut manifest = store
-        .manifest(&trained, champion.as_ref())
-        .map_err(Failure::Failed)?;
-    let model = load(&trained, &manifest).map_err(Failure::Failed)?;
-    let name = manifest.to_string();
-    let asked = champion
-        .as_ref()
-        .and_then(|champion| champion.usable(history.grid).ok());
-    let judged = train::judge(&Trial {
-        series: &history.series,
-        grid: history.grid,
-        local: &history.local,
-        zone: &history.zone,
-        split: trained.split,
-        history: history.settings.history(),
-        horizons: &settings.horizons,
-        model: &model,
-        name: &name,
-        champion: champion
-            .as_ref()
-            .zip(asked)
-            .map(|(champion, model)| Champion {
-                name: &champion.name,
-                model,
-            }),
-    })
-    .map_err(Failure::Failed)?;
-    report::learnt(&trained, history, out)?;
-    report::judged(&judged, out)?;
-    if let Some(asked) = asked {
-        report::seen(asked, &trained, out)?;
+impl Arguments {
+    fn work(&self, (history, models): Past, rule: Rule) -> Result<Work, Failure> {
+        Ok(Work {
+            store: self.place.open(&history, models)?,
+            settings: self.model.settings(&history).map_err(Failure::Usage)?,
+            history,
+            rule,
+        })
     }
-    report::scores(&judged, &mut manifest);
-    let mut objections = train::objections(&judged, rule);
-    if let Some(Err(problem)) = champion
-        .as_ref()
-        .map(|champion| champion.usable(history.grid))
-    {
-        objections.push(problem);
-    }
-    objections.extend(too_slow(&model, store.max_latency));
-    let before = asked.and_then(Model::manifest);
-    objections.extend(unanswered(history, &manifest, before));
-    store.keep(&trained.onnx, &manifest, &objections, out)
-}
-
-/// What would no longer be answered, or never was: a signal without a horizon to publish does not start.
-fn unanswered(history: &History, new: &Manifest, before: Option<&Manifest>) -> Vec<String> {
-    let answers = |wanted: &Span| new.horizons().any(|horizon| horizon == *wanted);
-    let mut found = Vec::new();
-    if let Some(wanted) = &history.published
-        && !wanted.iter().any(answers)
-    {
-        let wanted: Vec<String> = wanted.iter().map(Span::to_string).collect();
-        found.push(format!(
-            "it answers none of the horizons of the signal: {}",
-            wanted.join(", ")
-        ));
-    }
-    let lost = before.into_iter().flat_map(Manifest::horizons);
-    let lost: Vec<String> = lost
-        .filter(|horizon| !answers(horizon))
-        .map(|horizon| horizon.to_string())
-        .collect();
-    if !lost.is_empty() {
-        found.push(format!(
-            "it does not answer what the version in force does: {}",
-            lost.join(", ")
-        ));
-    }
-    found
-}
-
-/// The model as it will run: from the bytes of its files.
-fn load(trained: &Trained, manifest: &Manifest) -> Result<Model, String> {
-    Model::load(&trained.onnx, &manifest.to_json()?, &Trust::default())
-}
-
-fn too_slow(model: &Model, limit: Span) -> Option<String> {
-    let took = app::time(|| model.probe());
-    let shown = took.as_secs_f64() * 1_000.0;
-    (took > limit.to_std()).then(|| {
-        format!("it takes {shown:.1} ms for one window, longer than models.max_latency, which is {limit}")
-    })
 }
 
 impl ModelFlags {
     fn settings(&self, history: &History) -> Result<Settings, String> {
-        let horizons = history.horizons.clone();
-        let features = self.features.clone();
-        let features = features.unwrap_or_else(|| history.features());
-        let mut settings = Settings::new(features, horizons);
+        let mut settings = Settings::new(Vec::new(), history.horizons.clone());
+        settings.network = self.network;
         settings.window = self.window.unwrap_or(settings.window);
         settings.epochs = self.epochs.unwrap_or(settings.epochs);
         settings.seed = self.seed.unwrap_or(settings.seed);
-        let checked = settings
-            .steps(history.grid)
-            .and_then(|_| settings.features(history.grid));
-        checked.map_err(|problem| format!("--{problem}"))?;
+        let features = self.features.clone();
+        settings.features = features.unwrap_or_else(|| history.features(settings.window));
+        history
+            .check(&settings)
+            .map_err(|problem| format!("--{problem}"))?;
         Ok(settings)
     }
 }
@@ -275,8 +259,7 @@ impl PlaceFlags {
     }
 
     /// The registry, found out before anything is trained.
-    fn open(&self, history: &History) -> Result<Store, Failure> {
-        let mut settings = history.models.clone();
+    fn open(&self, history: &History, mut settings: registry::Settings) -> Result<Store, Failure> {
         if let Some(directory) = &self.directory {
             settings.directory = Some(directory.clone());
         }

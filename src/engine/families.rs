@@ -181,6 +181,15 @@ pub(super) fn model_info(
     own("predicted_model_info", samples.collect())
 }
 
+/// `predicted_drift_score`.
+pub(super) fn drift(unit: &str, replica: Option<&str>, drift: f32) -> Chunk {
+    let labels = rendered([("signal", unit)].into_iter(), replica);
+    own(
+        "predicted_drift_score",
+        vec![(labels, expo::shortest(drift))],
+    )
+}
+
 /// `predicted_error_ratio`, `predicted_coverage_ratio`, `predicted_skill_ratio`.
 pub(super) fn trust(
     unit: &str,

@@ -4,7 +4,7 @@ use super::reason::Reason;
 use crate::{
     baseline::Band,
     expo::Chunk,
-    forecast::{Interval, Trust},
+    forecast::{Contest, Interval, Trust},
     series::{Labels, Millis, Span},
 };
 use std::sync::Arc;
@@ -112,6 +112,11 @@ pub struct Outcome {
     pub forecasts: Vec<Interval>,
     /// Per horizon, the median over the series; `None` where no forecast was checked yet.
     pub trust: Vec<Option<Trust>>,
+    /// How far what is forecast has drifted from what the forecasts were derived from, 1 at the threshold: the median over the
+    /// series; `None` where it is not known of any.
+    pub drift: Option<f32>,
+    /// How the versions of the trained models compare, by the name of the model; live only.
+    pub contests: Vec<Contest>,
     /// Why nothing was judged at this time and until when, where it is left out of scoring.
     pub excluded: Option<String>,
     /// What `/metrics` shows of this unit.

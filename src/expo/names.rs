@@ -79,6 +79,12 @@ pub const OWN_FAMILIES: &[Family] = &[
         labels: &["signal", "horizon"],
     },
     Family {
+        name: "predicted_drift_score",
+        kind: Kind::Gauge,
+        help: "Drift: how far the newest day and the errors of forecasts are from those that the forecasts were derived from, 1 at the threshold; median over the signal's series.",
+        labels: &["signal"],
+    },
+    Family {
         name: "predicted_error_ratio",
         kind: Kind::Gauge,
         help: "Error of recent forecasts (sum of absolute errors over sum of absolute values); median over the signal's series.",
@@ -102,7 +108,6 @@ pub const OWN_FAMILIES: &[Family] = &[
 const RESERVED_FAMILIES: &[&str] = &[
     "predicted_demand",
     "predicted_demand_forecast",
-    "predicted_drift_score",
     "predicted_gate_open",
     "predicted_generated_timestamp_seconds",
     "predicted_mode_info",

@@ -96,6 +96,12 @@ impl FeatureSet {
         self.lookback
     }
 
+    /// By feature: whether it moves and stretches as the series does, as the value, its lags and its means do.
+    pub fn levels(&self) -> impl Iterator<Item = bool> {
+        let units = self.features.iter().map(Feature::unit);
+        units.map(|unit| unit == name::Unit::Level)
+    }
+
     /// The names of the other series that are asked for.
     pub fn inputs(&self) -> impl Iterator<Item = &str> {
         self.features.iter().filter_map(|feature| match feature {

@@ -3,6 +3,7 @@
 
 use super::{
     choice::{Choice, choose},
+    health::Errors,
     scale::{Mode, Seen},
     track::Track,
     wall::Wall,
@@ -14,7 +15,8 @@ const MOST_PENDING: usize = 96;
 
 /// An origin this much older counts half in the choice among members, or one horizon where that is longer: forecasts
 /// that overlap say the same.
-const HALF_LIFE: Millis = 3 * 86_400_000;
+const HALF_LIFE: Millis = 3 * DAY;
+const DAY: Millis = 86_400_000;
 
 /// A less plain way of scaling must score better by this factor: plain ones surprise less.
 const MUST_GAIN: f32 = 0.98;
@@ -99,7 +101,24 @@ impl Walk<'_> {
         let [plain, scales @ ..] = Mode::SCALES;
         let best = scales.iter().map(attempt).fold(attempt(&plain), better);
         let refined = best.0.refined();
-        refined.iter().map(attempt).fold(best, better).1
+        let mut best = refined.iter().map(attempt).fold(best, better).1;
+        best.errors = self.errors_so_far(choice, errors, origins);
+        best
+    }
+
+    /// The errors of what is chosen, those of the newest day judged by the others.
+    fn errors_so_far(&self, choice: Choice, errors: &[Vec<f32>], origins: &[Origin<'_>]) -> Errors {
+        let grid = self.past.grid;
+        let end = grid.index(self.past.end);
+        let day = grid.steps(DAY) as i64;
+        let known: Vec<f32> = (0..origins.len())
+            .filter(|&index| origins[index].target <= end)
+            .map(|index| choice.of(|member| errors[member][index]))
+            .collect();
+        let open = origins
+            .iter()
+            .filter(|one| one.target <= end && one.target > end - day);
+        Errors::derive(&known, open.count())
     }
 
     fn origins(&self, h: usize, track: &Track) -> Vec<Origin<'_>> {

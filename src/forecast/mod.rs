@@ -8,9 +8,11 @@ mod arima;
 mod calibration;
 mod choice;
 mod conformal;
+mod contest;
 mod drift;
 mod ets;
 mod harmonic;
+mod health;
 mod lag_regression;
 mod lags;
 mod last_value;
@@ -36,11 +38,12 @@ mod trees;
 mod wall;
 
 pub use crate::stats::network::ModelFiles;
+pub use contest::{Contest, ContestHorizon};
 pub use occasions::Occasions;
 pub use selection::Forecasts;
 pub use settings::{Models, Settings};
 
-pub use onnx::{Placed, Settings as OnnxSettings};
+pub use onnx::{Kept, Placed, Settings as OnnxSettings};
 
 use crate::series::{Grid, LocalTime, Millis, Past, Slot};
 use std::path::PathBuf;
@@ -198,6 +201,13 @@ impl Models {
     pub fn set_local(&mut self, local: &LocalTime) {
         for network in self.networks() {
             network.set_local(local);
+        }
+    }
+
+    /// Says how much of a series is kept where they run.
+    pub fn set_kept(&mut self, kept: Kept) {
+        for network in self.networks() {
+            network.set_kept(kept);
         }
     }
 }

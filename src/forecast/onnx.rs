@@ -51,6 +51,8 @@ pub(super) struct Around {
     placed: Option<Placed>,
     trust: Trust,
     local: LocalTime,
+    /// Not known where nobody said so, as in a comparison.
+    kept: Option<Kept>,
     /// One network serves every shard of a signal, and the checks before it.
     shared: Arc<Mutex<Option<Shared>>>,
 }
@@ -64,6 +66,31 @@ pub struct Placed {
     pub manifest: PathBuf,
     /// What the manifest must say it is, such as `checkout/7`.
     pub version: String,
+}
+
+/// How much of a series is kept where a model is to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// Values that are there whenever a series is derived anew.
+    pub values: usize,
+    /// The history in steps that keeps so many.
+    pub history_for: fn(usize, Grid) -> usize,
+}
+
+impl Kept {
+    /// What is wrong with a model that depends on so many values.
+    fn refuse(&self, needed: usize, grid: Grid) -> Option<String> {
+        let span = |steps: usize| Span::millis(grid.step() * steps as i64);
+        (needed > self.values).then(|| {
+            format!(
+                "looks back on {}, but with this history only {} of a series are sure to be there; set history of the \
+                 signal to {} or more, or train with features that look back less far",
+                span(needed),
+                span(self.values),
+                span((self.history_for)(needed, grid))
+            )
+        })
+    }
 }
 
 /// A network, and the bytes it was made of.
@@ -161,6 +188,11 @@ impl Settings {
         self.around.local = local.clone();
     }
 
+    /// Says how much of a series is kept.
+    pub(super) fn set_kept(&mut self, kept: Kept) {
+        self.around.kept = Some(kept);
+    }
+
     /// The network, checked; the same one for all who ask with the same files.
     ///
     /// # Errors
@@ -187,10 +219,18 @@ impl Settings {
             .shared
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let refused = |model: &Model| {
+            let kept = self.around.kept.as_ref();
+            kept.and_then(|kept| kept.refuse(model.reach(), grid))
+                .map_or(Ok(()), |problem| Err(named(problem)))
+        };
         if let Some(known) = shared.as_ref().filter(|known| same(&known.bytes, &bytes)) {
+            // It may have been loaded before anybody knew how much is kept.
+            refused(&known.model)?;
             return Ok(Arc::clone(&known.model));
         }
         let model = self.checked(&bytes, grid, horizons).map_err(named)?;
+        refused(&model)?;
         let model = Arc::new(model);
         *shared = Some(Shared {
             bytes,

@@ -8,9 +8,12 @@
 
 use super::{
     Forecaster, Interval, ModelFiles, Settings, Trust, calibration::Walk, choice::Choice,
-    reach::Reach, seasonal_naive::SeasonalNaive, track::Track, wall::Wall,
+    health::Health, reach::Reach, seasonal_naive::SeasonalNaive, track::Track, wall::Wall,
 };
-use crate::series::{Grid, Millis, Past, Slot, swap_rows};
+use crate::{
+    series::{Grid, Millis, Past, Slot, swap_rows},
+    stats::robust::median_of,
+};
 
 /// Origins aimed at in one calibration.
 const ORIGINS: usize = 512;
@@ -36,6 +39,7 @@ pub struct Forecasts {
     now: Vec<Millis>,
     /// By slot: what its past and the steps since have shown.
     reaches: Vec<Reach>,
+    health: Health,
     /// By slot, horizons inner.
     tracks: Vec<Track>,
     /// By slot, horizons inner: what is published now.
@@ -84,6 +88,7 @@ impl Forecasts {
             wall: Wall::new(grid),
             now: Vec::new(),
             reaches: Vec::new(),
+            health: Health::new(grid),
             tracks: Vec::new(),
             current: Vec::new(),
             scratch: Scratch::default(),
@@ -103,6 +108,7 @@ impl Forecasts {
         self.reference.grow(slots);
         self.now.resize(slots, Millis::MIN);
         self.reaches.resize(slots, Reach::NOTHING);
+        self.health.grow(slots);
         self.tracks
             .resize_with(slots * self.horizons.len(), Track::default);
         self.current
@@ -117,6 +123,7 @@ impl Forecasts {
         self.reference.evict(slot);
         self.now[slot] = Millis::MIN;
         self.reaches[slot] = Reach::NOTHING;
+        self.health.evict(slot);
         let range = self.range(slot);
         self.tracks[range.clone()].fill_with(Track::default);
         self.current[range].fill(Interval::ABSENT);
@@ -130,6 +137,7 @@ impl Forecasts {
         self.reference.swap(one, other);
         self.now.swap(one, other);
         self.reaches.swap(one, other);
+        self.health.swap(one, other);
         swap_rows(&mut self.tracks, self.horizons.len(), one, other);
         swap_rows(&mut self.current, self.horizons.len(), one, other);
     }
@@ -137,14 +145,14 @@ impl Forecasts {
     /// Derives the state of one series from its past alone, up to and including `past.end`.
     pub fn rebuild(&mut self, slot: Slot, past: &Past<'_>) {
         self.evict(slot);
-        let known = past.values.iter().filter(|value| value.is_finite()).count();
         let shortest = self.least_known.first();
-        if past.values.len() < LEAST_PAST || shortest.is_none_or(|&least| known < least) {
+        if past.values.len() < LEAST_PAST || shortest.is_none_or(|&least| known(past) < least) {
             return;
         }
         self.wall.set_zone(past.zone);
         let calibrated = calibration_steps(past.values.len());
-        self.calibrate(slot, past, calibrated, known);
+        self.calibrate(slot, past, calibrated);
+        self.health.derive(slot, past, &self.wall);
         self.now[slot] = past.end;
         self.publish(&[slot]);
     }
@@ -171,6 +179,8 @@ impl Forecasts {
             member.extend(at, &fresh, &taken);
         }
         self.reference.extend(at, &fresh, &taken);
+        let wall = self.wall.index(at);
+        self.health.step(wall, &fresh, &taken);
         self.resolve(at, &fresh, &taken);
         self.publish(&fresh);
         self.scratch.slots = fresh;
@@ -219,6 +229,24 @@ impl Forecasts {
         self.tracks[slot * self.horizons.len() + h].trust()
     }
 
+    /// How far a series has drifted from what its forecasts were derived from, 1 at the threshold: the greater of what its
+    /// newest day and its errors say; `NaN` while neither is known.
+    pub fn drift(&self, slot: Slot) -> f32 {
+        let [inputs, errors] = self.drifts(slot);
+        inputs.max(errors)
+    }
+
+    /// The two parts of [`Forecasts::drift`]: what its newest day says, and what its errors say,
+    /// the median over its horizons.
+    pub fn drifts(&self, slot: Slot) -> [f32; 2] {
+        let tracks = self.tracks[self.range(slot)].iter();
+        let mut errors: Vec<f32> = tracks
+            .map(Track::drift)
+            .filter(|score| score.is_finite())
+            .collect();
+        [self.health.inputs(slot), median_of(&mut errors)]
+    }
+
     /// The forecaster in force of a series at the `h`-th horizon.
     pub fn model(&self, slot: Slot, h: usize) -> Option<&'static str> {
         match self.tracks[slot * self.horizons.len() + h].choice? {
@@ -245,6 +273,7 @@ impl Forecasts {
             + self.current.capacity() * size_of::<Interval>()
             + self.now.capacity() * size_of::<Millis>()
             + self.reaches.capacity() * size_of::<Reach>()
+            + self.health.heap_bytes()
             + self.scratch.points.capacity() * size_of::<f32>()
     }
 
@@ -266,8 +295,7 @@ impl Forecasts {
     }
 
     /// Members fitted to the past without its newest `calibrated` values, carried through those, asked at every origin.
-    /// Of the past `known` values are not missing.
-    fn calibrate(&mut self, slot: Slot, past: &Past<'_>, calibrated: usize, known: usize) {
+    fn calibrate(&mut self, slot: Slot, past: &Past<'_>, calibrated: usize) {
         let Some(head) = past.before(calibrated) else {
             return;
         };
@@ -310,7 +338,7 @@ impl Forecasts {
             points,
         };
         for h in 0..self.horizons.len() {
-            if known >= self.least_known[h] {
+            if known(past) >= self.least_known[h] {
                 self.tracks[slot * self.horizons.len() + h] = walk.track(h, self.interval);
             }
         }
@@ -375,6 +403,11 @@ impl Forecasts {
             }
         }
     }
+}
+
+/// How many values of a past are not missing.
+fn known(past: &Past<'_>) -> usize {
+    past.values.iter().filter(|value| value.is_finite()).count()
 }
 
 /// How many of the newest values of a past calibrate.

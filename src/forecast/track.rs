@@ -5,6 +5,7 @@ use super::{
     Interval, Trust,
     choice::Choice,
     conformal::Conformal,
+    health::Errors,
     scale::{BINS, Mode, Seen},
     wall::phase_of,
 };
@@ -39,6 +40,8 @@ pub(super) struct Track {
     conformal: Option<Conformal>,
     pending: VecDeque<Pending>,
     sums: Sums,
+    /// Whether errors are greater than they were.
+    pub(super) errors: Errors,
     /// Winkler's: `2 / alpha` per unit outside the interval.
     penalty: f32,
 }
@@ -150,6 +153,7 @@ impl Track {
             residual: actual - due.expected,
         };
         conformal.observe(&seen, due.scale, missed);
+        self.errors.see(seen.residual);
         self.sums.add(due, actual, missed, self.penalty);
     }
 
@@ -176,6 +180,11 @@ impl Track {
                 f32::NAN
             },
         })
+    }
+
+    /// Whether errors are greater than they were, 1 at the threshold; `NaN` while that is not known.
+    pub(super) fn drift(&self) -> f32 {
+        self.errors.score()
     }
 
     /// Bytes on the heap.

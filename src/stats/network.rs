@@ -1,5 +1,7 @@
 //! A neural network from an ONNX file: checked when loaded, then run. The core does no IO: bytes come in.
 
+mod recurrent;
+
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -12,7 +14,7 @@ use std::{
 use tract_onnx::{
     Onnx,
     pb::{
-        GraphProto, ModelProto, ValueInfoProto,
+        GraphProto, ModelProto, NodeProto, ValueInfoProto,
         tensor_proto::DataLocation,
         tensor_shape_proto::{Dimension, dimension::Value as Extent},
         type_proto::Value as Type,
@@ -91,9 +93,10 @@ impl NetworkFile {
             let most = MOST_BYTES >> 20;
             return Err(format!("{} bytes; at most {most} MiB", bytes.len()));
         }
-        let onnx = tract_onnx::onnx()
+        let mut onnx = tract_onnx::onnx()
             .with_ignore_value_info(true)
             .with_ignore_output_shapes(true);
+        recurrent::register(&mut onnx);
         let model = onnx
             .proto_model_for_read(&mut Cursor::new(bytes))
             .map_err(|error| format!("not an ONNX model: {error:#}"))?;
@@ -320,13 +323,19 @@ fn extent(shape: &[usize]) -> usize {
 
 fn check_operators(model: &ModelProto, known: impl Fn(&str) -> bool) -> Result<(), String> {
     let graph = model.graph.as_ref().ok_or("holds no graph")?;
-    let mut kinds = Vec::new();
-    collect_operators(graph, &mut kinds);
-    if kinds.len() > MOST_NODES {
-        let count = kinds.len();
+    let mut nodes = Vec::new();
+    collect_operators(graph, &mut nodes);
+    if nodes.len() > MOST_NODES {
+        let count = nodes.len();
         return Err(format!("has {count} operations; at most {MOST_NODES}"));
     }
-    let mut unknown: Vec<&str> = kinds.into_iter().filter(|kind| !known(kind)).collect();
+    if let Some(ignored) = nodes.iter().find_map(|node| recurrent::ignored(node)) {
+        return Err(format!(
+            "uses {ignored}, which cannot be run; export it without"
+        ));
+    }
+    let kinds = nodes.iter().map(|node| node.op_type.as_str());
+    let mut unknown: Vec<&str> = kinds.filter(|kind| !known(kind)).collect();
     unknown.sort_unstable();
     unknown.dedup();
     if !unknown.is_empty() {
@@ -336,12 +345,12 @@ fn check_operators(model: &ModelProto, known: impl Fn(&str) -> bool) -> Result<(
 }
 
 /// The operators of a graph, and of those inside its operations (branches, bodies of loops).
-fn collect_operators<'m>(graph: &'m GraphProto, kinds: &mut Vec<&'m str>) {
+fn collect_operators<'m>(graph: &'m GraphProto, nodes: &mut Vec<&'m NodeProto>) {
     for node in &graph.node {
-        kinds.push(&node.op_type);
+        nodes.push(node);
         for attribute in &node.attribute {
             for inner in attribute.g.iter().chain(&attribute.graphs) {
-                collect_operators(inner, kinds);
+                collect_operators(inner, nodes);
             }
         }
     }

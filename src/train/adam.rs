@@ -11,18 +11,16 @@ const DECAY: f32 = 0.01;
 /// Means of the gradients and of their squares.
 #[derive(Debug, Clone)]
 pub(super) struct Adam {
-    first: [Layer; 3],
-    second: [Layer; 3],
+    first: Vec<Layer>,
+    second: Vec<Layer>,
     steps: i32,
 }
 
 impl Adam {
     pub(super) fn new(network: &Network) -> Self {
         let zeros = || {
-            network.layers.each_ref().map(|layer| {
-                let (inputs, outputs) = layer.weights.dim();
-                Layer::zeros(inputs, outputs)
-            })
+            let layers = network.layers().iter();
+            layers.map(Layer::zeros).collect()
         };
         Self {
             first: zeros(),
@@ -35,7 +33,7 @@ impl Adam {
     pub(super) fn step(
         &mut self,
         network: &mut Network,
-        gradient: &[Layer; 3],
+        gradient: &[Layer],
         share: f32,
         rate: f32,
     ) {
@@ -43,7 +41,7 @@ impl Adam {
         let corrections = (1.0 - FIRST.powi(self.steps), 1.0 - SECOND.powi(self.steps));
         let moments = self.first.iter_mut().zip(&mut self.second);
         for ((layer, gradient), (first, second)) in
-            network.layers.iter_mut().zip(gradient).zip(moments)
+            network.layers_mut().iter_mut().zip(gradient).zip(moments)
         {
             let update =
                 |decay: f32, own: &mut f32, gradient: f32, first: &mut f32, second: &mut f32| {

@@ -4,7 +4,11 @@
 //! what was known then, anew each day, and carried on in between, as they are when they run. An actual value counts where
 //! everybody who answers its horizon has an answer, so all are judged by the same values.
 
-use super::{LEVELS, Series, Split, head::median};
+use super::{
+    LEVELS, Series, Split,
+    samples::moments,
+    standing::{Share, standings_of},
+};
 use crate::{
     contract::{Manifest, Model},
     features::View,
@@ -19,6 +23,8 @@ const ORIGINS: usize = 256;
 /// Series at most, evenly among all: the program's own forecasters take a second to fit.
 const MOST_SERIES: usize = 32;
 const DAY: Millis = 86_400_000;
+/// A deviation of less than this share of the mean is rounding.
+const STILL: f64 = 1e-6;
 /// What a signal without further words forecasts with.
 pub(super) const DEFAULT: &str = "default forecasters";
 pub(super) const NAIVE: &str = "seasonal_naive";
@@ -65,7 +71,7 @@ pub struct Judged {
     pub horizons: Vec<Span>,
     /// The new model first, then the one in force, the default forecasters, seasonal naive.
     pub standings: Vec<Standing>,
-    /// Series that were looked at.
+    /// Series that were looked at, those in which nothing moves left out.
     pub series: usize,
     /// Origins, all series together.
     pub origins: usize,
@@ -95,7 +101,7 @@ pub enum Role {
     Naive,
 }
 
-/// Errors at one horizon, in the unit of the series.
+/// Errors at one horizon, in deviations of each series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
     /// Actual values.
@@ -105,16 +111,16 @@ pub struct Score {
     /// Mean over [`LEVELS`] of twice the pinball loss, which of a single value would be its absolute error; `None` of a model
     /// that has no quantiles.
     pub quantile_loss: Option<f64>,
-    /// Sum of absolute errors by the sum of absolute actual values.
+    /// Sum of absolute errors by the sum of absolute actual values of each series, and of those the mean.
     pub error_ratio: f64,
 }
 
 /// Answers of one: [`LEVELS`] by horizon by origin, `NaN` where there are none.
-struct Answers {
-    role: Role,
-    name: String,
-    has_quantiles: bool,
-    values: Vec<f32>,
+pub(super) struct Answers {
+    pub(super) role: Role,
+    pub(super) name: String,
+    pub(super) has_quantiles: bool,
+    pub(super) values: Vec<f32>,
 }
 
 /// Compares.
@@ -134,10 +140,15 @@ pub fn judge(trial: &Trial<'_>) -> Result<Judged, String> {
         .map(|series| Origins::of(series, trial, &steps))
         .filter(|origins| !origins.places.is_empty())
         .collect();
-    let origins: usize = all.iter().map(|one| one.places.len()).sum();
-    if origins == 0 {
+    if all.is_empty() {
         return Err("the days that are held out have no values".to_owned());
     }
+    let all: Vec<Origins<'_>> = all.into_iter().filter(Origins::moves).collect();
+    if all.is_empty() {
+        return Err("nothing moves in any of the series: there is nothing to judge by".to_owned());
+    }
+    let shares: Vec<Share> = all.iter().map(Origins::share).collect();
+    let origins = shares.iter().map(|share| share.origins).sum();
     let roles = [Role::New, Role::Champion, Role::Default, Role::Naive];
     let standings = roles
         .into_iter()
@@ -158,7 +169,7 @@ pub fn judge(trial: &Trial<'_>) -> Result<Judged, String> {
     let actuals: Vec<f32> = all.iter().flat_map(Origins::actuals).collect();
     Ok(Judged {
         horizons: trial.horizons.to_vec(),
-        standings: standings_of(&answers, &actuals, steps.len()),
+        standings: standings_of(&answers, &actuals, steps.len(), &shares),
         series: all.len(),
         origins,
     })
@@ -184,6 +195,19 @@ impl<'a> Origins<'a> {
             series,
             steps: steps.to_vec(),
             places: places.step_by(count.div_ceil(ORIGINS).max(1)).collect(),
+        }
+    }
+
+    /// Whether its values differ by more than 32-bit numbers of their size do by chance.
+    fn moves(&self) -> bool {
+        let (mean, deviation) = moments(&self.series.values);
+        deviation > STILL * mean.abs()
+    }
+
+    fn share(&self) -> Share {
+        Share {
+            origins: self.places.len(),
+            deviation: moments(&self.series.values).1,
         }
     }
 
@@ -359,78 +383,4 @@ fn has_quantiles(manifest: &Manifest) -> bool {
         let own = head.quantiles.as_deref().unwrap_or_default();
         LEVELS.iter().all(|level| own.contains(level))
     })
-}
-
-fn standings_of(answers: &[Answers], actuals: &[f32], horizons: usize) -> Vec<Standing> {
-    let levels = LEVELS.len();
-    let row = |one: &Answers, place: usize| {
-        let row = &one.values[place * levels..(place + 1) * levels];
-        (row.iter().all(|value| value.is_finite())).then(|| [row[0], row[1], row[2]])
-    };
-    let places = |horizon: usize| (horizon..actuals.len()).step_by(horizons);
-    let speaks = |one: &Answers, horizon: usize| {
-        let mut places = places(horizon);
-        places.any(|place| row(one, place).is_some())
-    };
-    let mut scores: Vec<Vec<Option<Score>>> = vec![Vec::new(); answers.len()];
-    for horizon in 0..horizons {
-        let speakers: Vec<bool> = answers.iter().map(|one| speaks(one, horizon)).collect();
-        let mut sums = vec![Sum::default(); answers.len()];
-        for place in places(horizon).filter(|&place| actuals[place].is_finite()) {
-            let rows: Vec<Option<[f32; LEVELS.len()]>> =
-                answers.iter().map(|one| row(one, place)).collect();
-            let all = rows
-                .iter()
-                .zip(&speakers)
-                .all(|(row, &speaks)| row.is_some() || !speaks);
-            for (sum, row) in sums.iter_mut().zip(rows).filter(|_| all) {
-                if let Some(row) = row {
-                    sum.add(actuals[place], row);
-                }
-            }
-        }
-        for ((scores, sum), one) in scores.iter_mut().zip(&sums).zip(answers) {
-            scores.push(sum.score(one.has_quantiles));
-        }
-    }
-    answers
-        .iter()
-        .zip(scores)
-        .map(|(one, scores)| Standing {
-            name: one.name.clone(),
-            role: one.role,
-            scores,
-        })
-        .collect()
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Sum {
-    count: usize,
-    errors: f64,
-    losses: f64,
-    actuals: f64,
-}
-
-impl Sum {
-    fn add(&mut self, actual: f32, row: [f32; LEVELS.len()]) {
-        let actual = f64::from(actual);
-        self.count += 1;
-        self.actuals += actual.abs();
-        self.errors += (actual - f64::from(row[median()])).abs();
-        for (level, value) in LEVELS.into_iter().zip(row) {
-            let error = actual - f64::from(value);
-            self.losses += 2.0 * (level * error).max((level - 1.0) * error) / LEVELS.len() as f64;
-        }
-    }
-
-    fn score(&self, has_quantiles: bool) -> Option<Score> {
-        let count = self.count as f64;
-        (self.count > 0).then(|| Score {
-            count: self.count,
-            mae: self.errors / count,
-            quantile_loss: has_quantiles.then(|| self.losses / count),
-            error_ratio: self.errors / self.actuals,
-        })
-    }
 }

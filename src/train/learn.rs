@@ -3,7 +3,7 @@
 use super::{
     LEVELS, Settings,
     adam::Adam,
-    network::{HIDDEN, Layer, Network},
+    network::{Body, Layer, Network},
     samples::{Origin, Samples},
 };
 use fastrand::Rng;
@@ -15,10 +15,15 @@ const BATCH: usize = 256;
 const PIECE: usize = 64;
 /// Windows of an epoch at most. Neighbours are alike, so an epoch of some of them shows as much.
 const PER_EPOCH: usize = 16_384;
+/// A recurrent network takes a window row by row: of windows with more rows than this an epoch has fewer, so that it
+/// costs the same.
+const ROWS: usize = 96;
+/// The gradient of a recurrent network is not longer than this (Pascanu et al. 2013): now and then it explodes.
+const LONGEST_GRADIENT: f32 = 1.0;
 /// Windows that validation looks at, at most.
-const VALIDATED: usize = 4_096;
+pub(super) const VALIDATED: usize = 4_096;
 /// Epochs without a better validation after which it stops.
-const PATIENCE: usize = 8;
+pub(super) const PATIENCE: usize = 8;
 /// The rate at the start; it falls with half a cosine to nothing (Loshchilov & Hutter 2017).
 const RATE: f32 = 1e-3;
 
@@ -56,8 +61,8 @@ impl Course<'_> {
         progress: &mut dyn FnMut(&Epoch),
     ) -> Result<(Network, Vec<Epoch>), String> {
         let mut rng = Rng::with_seed(self.settings.seed);
-        let (inputs, horizons) = (self.samples.width(), self.samples.horizons());
-        let mut network = Network::random(inputs, HIDDEN, horizons, &mut rng);
+        let (shape, horizons) = (self.samples.shape(), self.samples.horizons());
+        let mut network = Network::random(self.settings.network, shape, horizons, &mut rng);
         let mut adam = Adam::new(&network);
         let mut order = self.training.to_vec();
         let validation = evenly(self.validation, VALIDATED);
@@ -66,7 +71,7 @@ impl Course<'_> {
         let mut since = 0;
         for number in 1..=self.settings.epochs {
             rng.shuffle(&mut order);
-            let taken = &order[..order.len().min(PER_EPOCH)];
+            let taken = &order[..order.len().min(per_epoch(&network))];
             let training = self.epoch(&mut network, &mut adam, taken, self.rate(number));
             let loss = self.validate(&network, &validation);
             if !(loss.is_finite() && training.is_finite()) {
@@ -107,7 +112,7 @@ impl Course<'_> {
     fn epoch(&self, network: &mut Network, adam: &mut Adam, origins: &[Origin], rate: f32) -> f64 {
         let mut sum = 0.0;
         for batch in origins.chunks(BATCH) {
-            let pieces: Vec<(f64, [Layer; 3])> = batch
+            let pieces: Vec<(f64, Vec<Layer>)> = batch
                 .par_chunks(PIECE)
                 .map(|piece| network.gradient(&self.samples.batch(piece)))
                 .collect();
@@ -123,7 +128,8 @@ impl Course<'_> {
                 }
             }
             let count = self.count(batch.len());
-            adam.step(network, &gradient, 1.0 / count as f32, rate);
+            let share = share(network, &gradient, 1.0 / count as f32);
+            adam.step(network, &gradient, share, rate);
             sum += loss;
         }
         sum / self.count(origins.len())
@@ -143,8 +149,28 @@ impl Course<'_> {
     }
 }
 
+fn per_epoch(network: &Network) -> usize {
+    match &network.body {
+        Body::Mlp(_) => PER_EPOCH,
+        Body::Lstm(lstm) => PER_EPOCH * ROWS / lstm.rows.max(ROWS),
+    }
+}
+
+/// What a gradient is multiplied by: `share`, or less where it would be too long.
+fn share(network: &Network, gradient: &[Layer], share: f32) -> f32 {
+    if matches!(network.body, Body::Mlp(_)) {
+        return share;
+    }
+    let numbers = gradient
+        .iter()
+        .flat_map(|layer| layer.weights.iter().chain(&layer.bias));
+    let squares: f64 = numbers.map(|&number| f64::from(number).powi(2)).sum();
+    let length = share * squares.sqrt() as f32;
+    share * (LONGEST_GRADIENT / length).min(1.0)
+}
+
 /// At most so many of them, evenly.
-fn evenly(origins: &[Origin], most: usize) -> Vec<Origin> {
+pub(super) fn evenly(origins: &[Origin], most: usize) -> Vec<Origin> {
     let every = origins.len().div_ceil(most).max(1);
     origins.iter().step_by(every).copied().collect()
 }

@@ -5,37 +5,44 @@
 //! force, the default forecasters and seasonal naive at the same origins of that third part; [`objections`] says what speaks
 //! against the new one. What is judged is the ONNX file as it will run, features and scaling included.
 //!
-//! The network is a multilayer perceptron (Rumelhart, Hinton & Williams 1986): a window of features, two layers of 128 rectified
-//! units, quantiles at each horizon ([`head`]: they never cross). It minimises the pinball loss (Koenker & Bassett 1978) with
-//! Adam (Kingma & Ba 2015) and decoupled weight decay (Loshchilov & Hutter 2019). The same samples, settings and seed give the
-//! same bytes, whatever the number of threads.
+//! There are three of them ([`Kind`]), all from a window of features to quantiles at each horizon that never cross: a
+//! multilayer perceptron (two layers of 128 rectified units), a recurrent network (32 units of long short-term memory) and
+//! gradient-boosted trees. All minimise the pinball loss (Koenker & Bassett 1978); the networks with Adam (Kingma & Ba 2015) and
+//! decoupled weight decay (Loshchilov & Hutter 2019). The same samples, settings and seed give the same bytes, whatever the number
+//! of threads.
 //!
 //! | file | what |
 //! |---|---|
 //! | `split` | which part of the past is for what |
 //! | `settings` | what can be set, and which features a series is given where nobody says |
 //! | `samples` | windows and what followed them |
-//! | [`head`], `network`, `adam` | the network, its gradients, its steps |
+//! | [`head`], `network`, `mlp`, `lstm`, `adam` | networks, their gradients, their steps |
 //! | `learn` | epochs, early stopping |
-//! | `onnx` | the network as a file |
-//! | `gate`, `verdict` | errors side by side, and what follows |
+//! | `forest`, `grow` | trees, and how they grow |
+//! | `onnx` | what was learnt as a file |
+//! | `gate`, `standing`, `verdict` | answers side by side, their errors, and what follows |
 
 mod adam;
+mod forest;
 mod gate;
+mod grow;
 pub mod head;
 mod learn;
+mod lstm;
+mod mlp;
 mod network;
 mod onnx;
 mod samples;
 mod settings;
 mod split;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
 pub use gate::{Champion, Judged, Role, Score, Standing, Trial, judge};
 pub use learn::Epoch;
-pub use settings::{Settings, usual_features};
+pub use settings::{Kind, Settings, usual_features};
 pub use split::Split;
 pub use verdict::{Rule, gain, objections};
 
@@ -109,7 +116,14 @@ pub struct Trained {
     pub epochs: Vec<Epoch>,
     settings: Settings,
     grid: Grid,
-    network: network::Network,
+    learnt: Learnt,
+}
+
+/// What was learnt, by our own arithmetic.
+#[derive(Debug, Clone)]
+enum Learnt {
+    Network(network::Network),
+    Forest(forest::Forest),
 }
 
 /// Trains a network. `progress` is told of every epoch when it is over.
@@ -143,15 +157,27 @@ pub fn train(task: &Task<'_>, progress: &mut dyn FnMut(&Epoch)) -> Result<Traine
             "too many values are missing: no window to learn from is half full and has values after it".to_owned(),
         );
     }
-    let course = Course {
-        samples: &samples,
-        training: &training,
-        validation: &validation,
-        settings,
+    let (learnt, epochs) = match settings.network {
+        Kind::Mlp | Kind::Lstm => {
+            let course = Course {
+                samples: &samples,
+                training: &training,
+                validation: &validation,
+                settings,
+            };
+            let (network, epochs) = course.run(progress)?;
+            (Learnt::Network(network), epochs)
+        }
+        Kind::Trees => {
+            let levels: Vec<bool> = features.levels().collect();
+            let terms = forest::Terms::new(samples.shape(), &levels);
+            let told = (terms, settings, &horizons[..]);
+            let (forest, epochs) = grow::grow(&samples, [&training, &validation], told, progress)?;
+            (Learnt::Forest(forest), epochs)
+        }
     };
-    let (network, epochs) = course.run(progress)?;
     Ok(Trained {
-        onnx: onnx::write(&network, settings.window, features.width()),
+        onnx: learnt.file(samples.shape()),
         split,
         series: used.len(),
         windows: training.len(),
@@ -159,8 +185,18 @@ pub fn train(task: &Task<'_>, progress: &mut dyn FnMut(&Epoch)) -> Result<Traine
         epochs,
         settings: settings.clone(),
         grid,
-        network,
+        learnt,
     })
+}
+
+impl Learnt {
+    /// The bytes of the ONNX file, for windows of this shape.
+    fn file(&self, (rows, width): (usize, usize)) -> Vec<u8> {
+        match self {
+            Self::Network(network) => onnx::network::write(network),
+            Self::Forest(forest) => onnx::forest::write(forest, rows, width),
+        }
+    }
 }
 
 /// All series, or evenly as many of them as there is room for.
@@ -210,9 +246,12 @@ impl Trained {
         }
     }
 
-    /// What the network answers to scaled windows, by our own arithmetic: to compare with the file.
+    /// What it answers to scaled windows, by our own arithmetic: to compare with the file.
     pub fn answers(&self, windows: &[f32]) -> Vec<f32> {
-        self.network.answers(windows)
+        match &self.learnt {
+            Learnt::Network(network) => network.answers(windows),
+            Learnt::Forest(forest) => forest.answers(windows),
+        }
     }
 
     /// The epoch whose network was kept.

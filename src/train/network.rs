@@ -1,20 +1,31 @@
-//! The network by our own arithmetic: forward, and gradients backward.
+//! Networks by our own arithmetic: forward, and gradients backward.
 
-use super::{LEVELS, head::Head};
+use super::{Kind, LEVELS, head::Head, lstm::Lstm, mlp::Mlp};
 use fastrand::Rng;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
-/// Units of each hidden layer.
-pub(super) const HIDDEN: usize = 128;
+/// Units of each hidden layer of the perceptron.
+const HIDDEN: usize = 128;
+/// Units of the recurrent network.
+const UNITS: usize = 32;
 /// Numbers of a scaled window are cut to this: a deviation of ten says no more than one of a hundred, and one wild value in the
 /// past shall not drown the rest of the window.
 pub(super) const CUT: f32 = 10.0;
 
-/// Three layers: `in x 128`, `128 x 128`, `128 x (horizons * levels)`, and the head.
+/// From a window to quantiles at each horizon.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Network {
-    pub(super) layers: [Layer; 3],
+    pub(super) body: Body,
     pub(super) head: Head,
+    /// Rows of a window, and numbers in each.
+    pub(super) shape: (usize, usize),
+}
+
+/// What turns a window into the numbers that the head takes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Body {
+    Mlp(Mlp),
+    Lstm(Lstm),
 }
 
 /// `x W + b`, or the gradient by `W` and `b`.
@@ -36,24 +47,17 @@ pub(super) struct Batch {
     pub(super) weights: Vec<f32>,
 }
 
-/// What the layers gave on the way.
-struct Pass {
-    first: Array2<f32>,
-    second: Array2<f32>,
-    z: Array2<f32>,
-    quantiles: Array2<f32>,
-}
-
 impl Layer {
-    pub(super) fn zeros(inputs: usize, outputs: usize) -> Self {
+    /// As large as `other`, and 0.
+    pub(super) fn zeros(other: &Self) -> Self {
         Self {
-            weights: Array2::zeros((inputs, outputs)),
-            bias: Array1::zeros(outputs),
+            weights: Array2::zeros(other.weights.dim()),
+            bias: Array1::zeros(other.bias.dim()),
         }
     }
 
     /// Uniform weights of the variance of He et al. 2015: `2 / inputs`.
-    fn random(inputs: usize, outputs: usize, rng: &mut Rng) -> Self {
+    pub(super) fn random(inputs: usize, outputs: usize, rng: &mut Rng) -> Self {
         let bound = (6.0 / inputs as f32).sqrt();
         Self {
             weights: Array2::from_shape_simple_fn((inputs, outputs), || {
@@ -63,11 +67,19 @@ impl Layer {
         }
     }
 
-    fn apply(&self, input: &ArrayView2<'_, f32>) -> Array2<f32> {
+    /// The layer before the head: it begins near the mean of the window, not anywhere.
+    pub(super) fn last(inputs: usize, outputs: usize, rng: &mut Rng) -> Self {
+        let mut last = Self::random(inputs, outputs, rng);
+        last.weights *= 0.1;
+        last
+    }
+
+    pub(super) fn apply(&self, input: &ArrayView2<'_, f32>) -> Array2<f32> {
         input.dot(&self.weights) + &self.bias
     }
 
-    fn gradient(input: &ArrayView2<'_, f32>, output: &Array2<f32>) -> Self {
+    /// The gradient, where `output` is that by what the layer gives.
+    pub(super) fn gradient(input: &ArrayView2<'_, f32>, output: &Array2<f32>) -> Self {
         Self {
             weights: input.t().dot(output),
             bias: output.sum_axis(Axis(0)),
@@ -76,32 +88,53 @@ impl Layer {
 }
 
 impl Network {
-    /// A network that knows nothing.
-    pub(super) fn random(inputs: usize, hidden: usize, horizons: usize, rng: &mut Rng) -> Self {
+    /// A network that knows nothing, for windows of this shape.
+    pub(super) fn random(
+        kind: Kind,
+        shape: (usize, usize),
+        horizons: usize,
+        rng: &mut Rng,
+    ) -> Self {
+        let units = if kind == Kind::Lstm { UNITS } else { HIDDEN };
+        Self::of(kind, shape, units, horizons, rng)
+    }
+
+    fn of(kind: Kind, shape: (usize, usize), units: usize, horizons: usize, rng: &mut Rng) -> Self {
         let outputs = horizons * LEVELS.len();
-        let mut last = Layer::random(hidden, outputs, rng);
-        // It begins near the mean of the window, not anywhere.
-        last.weights *= 0.1;
+        let body = match kind {
+            Kind::Lstm => Body::Lstm(Lstm::random(shape, units, outputs, rng)),
+            Kind::Mlp | Kind::Trees => {
+                Body::Mlp(Mlp::random(shape.0 * shape.1, units, outputs, rng))
+            }
+        };
         Self {
-            layers: [
-                Layer::random(inputs, hidden, rng),
-                Layer::random(hidden, hidden, rng),
-                last,
-            ],
+            body,
             head: Head::new(horizons),
+            shape,
         }
     }
 
-    /// Numbers of a window.
-    pub(super) fn inputs(&self) -> usize {
-        self.layers[0].weights.nrows()
+    /// What is learnt.
+    pub(super) fn layers(&self) -> &[Layer] {
+        match &self.body {
+            Body::Mlp(mlp) => &mlp.layers,
+            Body::Lstm(lstm) => &lstm.layers,
+        }
+    }
+
+    /// What is learnt, to be changed.
+    pub(super) fn layers_mut(&mut self) -> &mut [Layer] {
+        match &mut self.body {
+            Body::Mlp(mlp) => &mut mlp.layers,
+            Body::Lstm(lstm) => &mut lstm.layers,
+        }
     }
 
     /// Quantiles of whole windows that lie one after the other.
     pub(super) fn answers(&self, windows: &[f32]) -> Vec<f32> {
-        let rows = windows.len() / self.inputs();
-        let windows = ArrayView2::from_shape((rows, self.inputs()), windows);
-        let quantiles = windows.map(|windows| self.pass(&windows).quantiles);
+        let inputs = self.shape.0 * self.shape.1;
+        let windows = ArrayView2::from_shape((windows.len() / inputs, inputs), windows);
+        let quantiles = windows.map(|windows| self.quantiles(&windows));
         quantiles.map_or_else(
             |_| Vec::new(),
             |quantiles| quantiles.iter().copied().collect(),
@@ -110,43 +143,33 @@ impl Network {
 
     /// The loss of a batch: the sum over rows, horizons and levels of the weighted pinball loss.
     pub(super) fn loss(&self, batch: &Batch) -> f64 {
-        let quantiles = self.pass(&batch.windows.view()).quantiles;
-        pinball(&quantiles, batch, None)
+        pinball(&self.quantiles(&batch.windows.view()), batch, None)
     }
 
     /// The loss of a batch, and its gradient.
-    pub(super) fn gradient(&self, batch: &Batch) -> (f64, [Layer; 3]) {
+    pub(super) fn gradient(&self, batch: &Batch) -> (f64, Vec<Layer>) {
         let windows = cut(&batch.windows.view());
-        let windows = windows.view();
-        let pass = self.pass_cut(&windows);
-        let mut by_quantiles = Array2::zeros(pass.quantiles.dim());
-        let loss = pinball(&pass.quantiles, batch, Some(&mut by_quantiles));
-        let by_z = self.head.back(&pass.z, &by_quantiles);
-        let by_second = rectified(&by_z.dot(&self.layers[2].weights.t()), &pass.second);
-        let by_first = rectified(&by_second.dot(&self.layers[1].weights.t()), &pass.first);
-        let layers = [
-            Layer::gradient(&windows, &by_first),
-            Layer::gradient(&pass.first.view(), &by_second),
-            Layer::gradient(&pass.second.view(), &by_z),
-        ];
+        let mut loss = 0.0;
+        let mut back = |z: &Array2<f32>| {
+            let quantiles = self.head.quantiles(z);
+            let mut by_quantiles = Array2::zeros(quantiles.dim());
+            loss = pinball(&quantiles, batch, Some(&mut by_quantiles));
+            self.head.back(z, &by_quantiles)
+        };
+        let layers = match &self.body {
+            Body::Mlp(mlp) => mlp.gradient(&windows.view(), &mut back),
+            Body::Lstm(lstm) => lstm.gradient(&windows.view(), &mut back),
+        };
         (loss, layers)
     }
 
-    fn pass(&self, windows: &ArrayView2<'_, f32>) -> Pass {
-        self.pass_cut(&cut(windows).view())
-    }
-
-    fn pass_cut(&self, windows: &ArrayView2<'_, f32>) -> Pass {
-        let relu = |value: f32| value.max(0.0);
-        let first = self.layers[0].apply(windows).mapv_into(relu);
-        let second = self.layers[1].apply(&first.view()).mapv_into(relu);
-        let z = self.layers[2].apply(&second.view());
-        Pass {
-            quantiles: self.head.quantiles(&z),
-            first,
-            second,
-            z,
-        }
+    fn quantiles(&self, windows: &ArrayView2<'_, f32>) -> Array2<f32> {
+        let windows = cut(windows);
+        let z = match &self.body {
+            Body::Mlp(mlp) => mlp.z(&windows.view()),
+            Body::Lstm(lstm) => lstm.z(&windows.view()),
+        };
+        self.head.quantiles(&z)
     }
 }
 
@@ -154,20 +177,13 @@ fn cut(windows: &ArrayView2<'_, f32>) -> Array2<f32> {
     windows.mapv(|number| number.clamp(-CUT, CUT))
 }
 
-/// A gradient, 0 where the unit was.
-fn rectified(gradient: &Array2<f32>, unit: &Array2<f32>) -> Array2<f32> {
-    let mut gradient = gradient.clone();
-    gradient.zip_mut_with(unit, |own, &unit| {
-        if unit <= 0.0 {
-            *own = 0.0;
-        }
-    });
-    gradient
-}
-
 /// The weighted pinball loss, and its gradient where it is asked for: at level `q` the loss of an error `e = actual - quantile`
 /// is `max(q e, (q - 1) e)`.
-fn pinball(quantiles: &Array2<f32>, batch: &Batch, mut gradient: Option<&mut Array2<f32>>) -> f64 {
+pub(super) fn pinball(
+    quantiles: &Array2<f32>,
+    batch: &Batch,
+    mut gradient: Option<&mut Array2<f32>>,
+) -> f64 {
     let mut sum = 0.0;
     for (row, &weight) in batch.weights.iter().enumerate() {
         for (horizon, &actual) in batch.targets.row(row).iter().enumerate() {
@@ -214,10 +230,15 @@ mod tests {
 
     #[test]
     fn gradients_are_those_of_small_differences() {
+        check_gradients(Kind::Mlp, (7, 1));
+        check_gradients(Kind::Lstm, (6, 3));
+    }
+
+    fn check_gradients(kind: Kind, shape: (usize, usize)) {
         let mut rng = Rng::with_seed(3);
-        let mut network = Network::random(7, 5, 2, &mut rng);
-        network.layers[2].weights *= 10.0;
-        let mut batch = batch(6, 7, 2, &mut rng);
+        let mut network = Network::of(kind, shape, 5, 2, &mut rng);
+        network.layers_mut()[2].weights *= 10.0;
+        let mut batch = batch(6, shape.0 * shape.1, 2, &mut rng);
         batch.targets[[2, 1]] = f32::NAN;
         let (loss, gradient) = network.gradient(&batch);
         assert_eq!(loss, network.loss(&batch));
@@ -227,7 +248,7 @@ mod tests {
             for place in 0..gradient.weights.len() + gradient.bias.len() {
                 let at = |shift: f32| {
                     let mut moved = network.clone();
-                    *number(&mut moved.layers[index], place) += shift;
+                    *number(&mut moved.layers_mut()[index], place) += shift;
                     moved.loss(&batch)
                 };
                 let numeric = (at(step) - at(-step)) / f64::from(2.0 * step);
@@ -235,9 +256,12 @@ mod tests {
                 apart += (numeric - own).powi(2);
                 whole += own.powi(2);
             }
-            assert!(whole > 1.0, "layer {index}: {whole}");
+            assert!(whole > 0.1, "{kind:?} layer {index}: {whole}");
             // Differences of 32-bit sums are good to a percent.
-            assert!(apart < 1e-4 * whole, "layer {index}: {apart} of {whole}");
+            assert!(
+                apart < 1e-4 * whole,
+                "{kind:?} layer {index}: {apart} of {whole}"
+            );
         }
     }
 
@@ -259,13 +283,15 @@ mod tests {
     #[test]
     fn a_row_without_targets_teaches_nothing() {
         let mut rng = Rng::with_seed(5);
-        let network = Network::random(4, 3, 1, &mut rng);
-        let mut batch = batch(2, 4, 1, &mut rng);
-        batch.targets.fill(f32::NAN);
-        let (loss, gradient) = network.gradient(&batch);
-        assert_eq!(loss, 0.0);
-        for layer in gradient {
-            assert!(layer.weights.iter().all(|&number| number == 0.0));
+        for kind in [Kind::Mlp, Kind::Lstm] {
+            let network = Network::of(kind, (2, 2), 3, 1, &mut rng);
+            let mut batch = batch(2, 4, 1, &mut rng);
+            batch.targets.fill(f32::NAN);
+            let (loss, gradient) = network.gradient(&batch);
+            assert_eq!(loss, 0.0);
+            for layer in gradient {
+                assert!(layer.weights.iter().all(|&number| number == 0.0));
+            }
         }
     }
 }

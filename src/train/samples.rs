@@ -79,9 +79,9 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// Numbers of a window.
-    pub(super) fn width(&self) -> usize {
-        self.window * self.features.width()
+    /// Rows of a window, and numbers in each.
+    pub(super) fn shape(&self) -> (usize, usize) {
+        (self.window, self.features.width())
     }
 
     /// Horizons of a target.
@@ -117,7 +117,7 @@ impl<'a> Samples<'a> {
 
     /// The windows and targets at these origins. One in which nothing moves has weight 0, as nobody is asked about it.
     pub(super) fn batch(&self, origins: &[Origin]) -> Batch {
-        let width = self.width();
+        let width = self.window * self.features.width();
         let mut windows = Array2::zeros((origins.len(), width));
         let mut targets = Array2::from_elem((origins.len(), self.horizons.len()), f32::NAN);
         let mut weights = vec![0.0; origins.len()];
@@ -173,14 +173,18 @@ fn counts(values: &[f32]) -> Vec<u32> {
 
 /// The population deviation; 1 where nothing moves.
 fn deviation(values: &[f32]) -> f32 {
+    match moments(values).1 {
+        deviation if deviation > 0.0 => deviation as f32,
+        _ => 1.0,
+    }
+}
+
+/// Mean and population deviation of the values that are known; 0 where none is.
+pub(super) fn moments(values: &[f32]) -> (f64, f64) {
     let known = values.iter().filter(|value| value.is_finite());
     let known = known.map(|&value| f64::from(value));
     let count = known.clone().count().max(1) as f64;
     let mean = known.clone().sum::<f64>() / count;
-    let deviation = (known.map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
-    if deviation > 0.0 {
-        deviation as f32
-    } else {
-        1.0
-    }
+    let variance = known.map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+    (mean, variance.sqrt())
 }

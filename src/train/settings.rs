@@ -15,16 +15,53 @@ const WEEK: Span = Span::days(7);
 /// A feature looks back this share of the past at most: origins before that have nothing to look at.
 const SHARE: i64 = 6;
 
+/// What is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// A multilayer perceptron over the whole window.
+    #[default]
+    Mlp,
+    /// A recurrent network that takes the window row by row.
+    Lstm,
+    /// Gradient-boosted trees over the newest row.
+    Trees,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Mlp, Self::Lstm, Self::Trees];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mlp => "mlp",
+            Self::Lstm => "lstm",
+            Self::Trees => "trees",
+        }
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is not allowed; allowed: mlp, lstm, trees"))
+    }
+}
+
 /// What can be set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// What is trained.
+    pub network: Kind,
     /// The columns of a window, by their names in [`crate::features`]; the first is `value`.
     pub features: Vec<String>,
     /// Rows of a window.
     pub window: usize,
     /// How far ahead, shortest first.
     pub horizons: Vec<Span>,
-    /// Epochs at most: it stops where validation gets no better.
+    /// Epochs at most: it stops where validation gets no better. Of trees an epoch is five for each quantile.
     pub epochs: usize,
     /// What all randomness follows from.
     pub seed: u64,
@@ -34,6 +71,7 @@ impl Settings {
     /// The usual settings for these features and horizons.
     pub fn new(features: Vec<String>, horizons: Vec<Span>) -> Self {
         Self {
+            network: Kind::default(),
             features,
             window: WINDOW,
             horizons,
@@ -92,13 +130,16 @@ impl Settings {
 }
 
 /// The features of a series where nobody says: the value, the wall clock in waves, its hour, and what it was a whole number of
-/// days, and of weeks where the past is long enough, before each of `horizons`. `span` is how long the past is.
+/// days, and of weeks where the past is long enough, before each of `horizons`. `span` is how long the past is, `most` how many
+/// steps a feature may look back at most.
 pub fn usual_features(
     grid: Grid,
     horizons: &[Span],
     span: Span,
+    most: usize,
     has_holidays: bool,
 ) -> Vec<String> {
+    let most = most.min(LONGEST_LOOKBACK);
     let mut features = vec!["value".to_owned()];
     if grid.step() < DAY.as_millis() {
         for harmonic in 1..=3 {
@@ -111,7 +152,10 @@ pub fn usual_features(
         features.push("holiday".to_owned());
     }
     let hour = Span::minutes(60);
-    if hour.as_millis() % grid.step() == 0 && grid.steps(hour.as_millis()) > 2 {
+    if hour.as_millis() % grid.step() == 0
+        && grid.steps(hour.as_millis()) > 2
+        && grid.steps(hour.as_millis()) <= most
+    {
         features.extend([format!("mean_{hour}"), format!("std_{hour}")]);
     }
     for season in [DAY, WEEK] {
@@ -119,7 +163,7 @@ pub fn usual_features(
             if let Some(lag) = season_before(season, horizon).filter(|lag| {
                 lag.as_millis() % grid.step() == 0
                     && lag.as_millis() * SHARE <= span.as_millis()
-                    && grid.steps(lag.as_millis()) <= LONGEST_LOOKBACK
+                    && grid.steps(lag.as_millis()) <= most
             }) {
                 let name = format!("lag_{lag}");
                 if !features.contains(&name) {
@@ -141,11 +185,30 @@ fn season_before(season: Span, horizon: Span) -> Option<Span> {
 mod tests {
     use super::*;
 
+    const MANY: usize = 1_000_000;
+
+    #[test]
+    fn the_usual_features_look_back_no_further_than_is_kept() {
+        let grid = Grid::new(60_000).unwrap();
+        let horizons = [Span::minutes(15)];
+        for (most, longest) in [
+            (30, 0),
+            (60, 59),
+            (1_424, 59),
+            (1_425, 1_425),
+            (MANY, 10_065),
+        ] {
+            let names = usual_features(grid, &horizons, Span::days(90), most, false);
+            let features = FeatureSet::new(&names, grid).unwrap();
+            assert_eq!(features.lookback(), longest, "{most}: {names:?}");
+        }
+    }
+
     #[test]
     fn the_usual_features_fit_every_grid_and_look_back_to_the_same_time_of_earlier_days() {
         let horizons = [Span::minutes(15), Span::minutes(60), DAY];
         let minute = Grid::new(60_000).unwrap();
-        let month = usual_features(minute, &horizons, Span::days(30), false);
+        let month = usual_features(minute, &horizons, Span::days(30), MANY, false);
         assert!(month.contains(&"lag_23h45m".to_owned()), "{month:?}");
         assert!(month.contains(&"lag_23h".to_owned()));
         // A day ahead the same time of day is now; a week back is too far for a month.
@@ -154,7 +217,7 @@ mod tests {
                 .iter()
                 .any(|name| name.starts_with("lag_1") || name.starts_with("lag_6"))
         );
-        let season = usual_features(minute, &horizons, Span::days(90), true);
+        let season = usual_features(minute, &horizons, Span::days(90), MANY, true);
         for wanted in ["holiday", "lag_6d23h45m", "lag_6d"] {
             let wanted = match wanted {
                 "lag_6d23h45m" => format!("lag_{}", Span::millis(WEEK.as_millis() - 900_000)),
@@ -165,7 +228,7 @@ mod tests {
         for step in [1_000, 15_000, 60_000, 300_000, 3_600_000, 86_400_000] {
             let grid = Grid::new(step).unwrap();
             let horizon = [Span::millis(step), Span::millis(7 * step)];
-            let names = usual_features(grid, &horizon, Span::days(365), true);
+            let names = usual_features(grid, &horizon, Span::days(365), MANY, true);
             assert!(
                 Settings::new(names, horizon.to_vec())
                     .features(grid)

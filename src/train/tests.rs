@@ -70,8 +70,14 @@ fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
 
 #[test]
 fn the_file_answers_as_our_own_arithmetic() {
+    for kind in Kind::ALL {
+        check_file(kind);
+    }
+}
+
+fn check_file(kind: Kind) {
     let mut settings = settings();
-    settings.epochs = 3;
+    (settings.network, settings.epochs) = (kind, 3);
     let trained = trained(&[daily(DAYS, 1)], &settings).unwrap();
     let model = model(&trained, "1");
     assert_eq!(model.reach(), 13);
@@ -80,12 +86,13 @@ fn the_file_answers_as_our_own_arithmetic() {
         let number = |_| scale * (2.0 * rng.f32() - 1.0);
         let windows: Vec<f32> = (0..rows * 12 * 4).map(number).collect();
         let (own, mut file) = (trained.answers(&windows), Vec::new());
+        hand_out(kind, &trained.onnx, &windows, &own);
         model.run(&windows, &mut file);
         assert_eq!((own.len(), file.len()), (rows * 6, rows * 6));
         for (own, file) in own.iter().zip(&file) {
             assert!(
                 (own - file).abs() <= 1e-5 * (1.0 + own.abs()),
-                "{own} {file}"
+                "{kind:?}: {own} {file}"
             );
         }
         for levels in file.chunks_exact(3) {
@@ -94,17 +101,37 @@ fn the_file_answers_as_our_own_arithmetic() {
     }
 }
 
+/// For tests/fixtures/onnx/check_trained.py, which asks onnxruntime.
+fn hand_out(kind: Kind, onnx: &[u8], windows: &[f32], own: &[f32]) {
+    let Some(folder) = std::env::var_os("FORETHOUGHT_ONNX_OUT") else {
+        return;
+    };
+    let path = std::path::Path::new(&folder).join(kind.as_str());
+    std::fs::write(path.with_extension("onnx"), onnx).unwrap();
+    let numbers = serde_json::json!({"shape": [12, 4], "windows": windows, "answers": own});
+    std::fs::write(path.with_extension("json"), numbers.to_string()).unwrap();
+}
+
 #[test]
 fn same_samples_and_seed_give_the_same_bytes_whatever_the_threads() {
+    for kind in Kind::ALL {
+        check_bytes(kind);
+    }
+}
+
+fn check_bytes(kind: Kind) {
     let mut settings = settings();
-    settings.epochs = 2;
+    (settings.network, settings.epochs) = (kind, 2);
     let series = [daily(DAYS, 1), daily(DAYS, 2)];
     let one = in_pool(1, || trained(&series, &settings).unwrap());
     let two = in_pool(3, || trained(&series, &settings).unwrap());
-    assert_eq!(one.onnx, two.onnx);
+    assert!(one.onnx == two.onnx, "{kind:?}");
     assert_eq!(one.epochs, two.epochs);
     settings.seed += 1;
-    assert_ne!(trained(&series, &settings).unwrap().onnx, one.onnx);
+    assert!(
+        trained(&series, &settings).unwrap().onnx != one.onnx,
+        "{kind:?}"
+    );
 }
 
 #[test]
@@ -112,16 +139,19 @@ fn the_days_that_judge_are_never_looked_at() {
     let mut settings = settings();
     settings.epochs = 2;
     let series = daily(DAYS, 1);
-    let before = trained(std::slice::from_ref(&series), &settings).unwrap();
-    let mut changed = series.clone();
-    for index in 0..changed.values.len() {
-        if changed.time(grid(), index) >= before.split.test {
-            changed.values[index] = -1e4 * index as f32;
+    for kind in Kind::ALL {
+        settings.network = kind;
+        let before = trained(std::slice::from_ref(&series), &settings).unwrap();
+        let mut changed = series.clone();
+        for index in 0..changed.values.len() {
+            if changed.time(grid(), index) >= before.split.test {
+                changed.values[index] = -1e4 * index as f32;
+            }
         }
+        let after = trained(&[changed], &settings).unwrap();
+        assert!(after.onnx == before.onnx, "{kind:?}");
+        assert_eq!(after.epochs, before.epochs, "{kind:?}");
     }
-    let after = trained(&[changed], &settings).unwrap();
-    assert_eq!(after.onnx, before.onnx);
-    assert_eq!(after.epochs, before.epochs);
 }
 
 #[test]

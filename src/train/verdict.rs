@@ -2,12 +2,16 @@
 
 use super::gate::{Judged, Role, Score, Standing};
 
+/// An error of this many deviations of the series is none: where one is right and another off by its rounding, neither is
+/// better, and a horizon at which somebody is always right does not outweigh all others.
+const NOTHING: f64 = 1e-4;
+
 /// What is asked of a new model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rule {
     /// By what share its errors must be lower than those of the model in force and of seasonal naive.
     pub margin: f64,
-    /// The greatest error at any horizon: sum of absolute errors by sum of absolute actual values.
+    /// The greatest error at any horizon: sum of absolute errors by sum of absolute actual values, the mean of all series.
     pub max_error: Option<f64>,
 }
 
@@ -47,8 +51,7 @@ pub fn gain(new: &Standing, other: &Standing) -> (Option<f64>, Option<f64>) {
         let both = new.scores.iter().zip(&other.scores);
         let ratios = both.filter_map(|(new, other)| {
             let (new, other) = (of(new.as_ref()?)?, of(other.as_ref()?)?);
-            // Where both are always right neither is better.
-            Some(if new == other { 1.0 } else { new / other })
+            Some((new + NOTHING) / (other + NOTHING))
         });
         let logs: Vec<f64> = ratios.map(f64::ln).collect();
         (!logs.is_empty()).then(|| 1.0 - (logs.iter().sum::<f64>() / logs.len() as f64).exp())
@@ -166,6 +169,18 @@ mod tests {
             found[0]
         );
         assert!(objections(&judged([5.0, 14.0], None), &rule).is_empty());
+    }
+
+    #[test]
+    fn rounding_decides_nothing() {
+        for (new, naive) in [([3e-8, 5.0], [0.0, 10.0]), ([0.0, 5.0], [3e-8, 10.0])] {
+            let (new, naive) = (
+                standing(Role::New, new, Some(new)),
+                standing(Role::Naive, naive, Some(naive)),
+            );
+            let gain = gain(&new, &naive).0.unwrap();
+            assert!((gain - (1.0 - 0.5_f64.sqrt())).abs() < 1e-3, "{gain}");
+        }
     }
 
     #[test]

@@ -25,3 +25,4 @@ mod servers;
 mod sources;
 mod support;
 mod tidy;
+mod train;

@@ -6,6 +6,7 @@
 
 pub mod contender;
 pub mod data;
+pub mod drift;
 pub mod live;
 pub mod report;
 pub mod score;
@@ -49,6 +50,25 @@ pub struct ForecastOptions {
     pub live: bool,
     /// Whether the hourly series of M4 are left out.
     pub without_hourly: bool,
+}
+
+/// How often drift is seen where nothing was changed, and found where something was, with the first contender.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_drift(
+    options: &ForecastOptions,
+    progress: Progress<'_>,
+) -> Result<drift::Report, String> {
+    let contender = match &options.models {
+        Some(text) => contender::given(text)?,
+        None => contenders(&options.only)?.swap_remove(0),
+    };
+    let series = data::series(&options.data)?;
+    let grid = Grid::new(STEP).ok_or("no grid")?;
+    progress(&format!("{}: drift of every series", contender.name));
+    let horizons = HORIZONS.map(|(_, steps)| steps);
+    drift::measure(&contender, &series, grid, &horizons)
 }
 
 /// Told what is being done; called from several threads.

@@ -9,6 +9,7 @@ Examples:
   forethought bench forecast --data=DATA
   forethought bench forecast --data=DATA --only=default --live
   forethought bench forecast --data=DATA --only=default,theta --without-m4
+  forethought bench forecast --data=DATA --drift
   forethought bench forecast --data=DATA --models='[ets: {}, theta: {theta: 3}]'
 
 The default ensemble and every member alone are fitted to the history of each window and asked for
@@ -45,6 +46,9 @@ pub(in crate::cli) struct Arguments {
     /// Walk every series as in live use too, and print how often values fell inside their intervals
     #[arg(long)]
     live: bool,
+    /// Instead of all that: how often drift is seen where nothing was changed, and found where something was
+    #[arg(long, conflicts_with = "live")]
+    drift: bool,
     /// Leave out the hourly series of M4
     #[arg(long)]
     without_m4: bool,
@@ -59,6 +63,11 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         live: arguments.live,
         without_hourly: arguments.without_m4,
     };
+    if arguments.drift {
+        let report = forecast::run_drift(&options, &progress()).map_err(Failure::Usage)?;
+        write!(out, "{report}")?;
+        return Ok(());
+    }
     let report = forecast::run(&options, &progress()).map_err(Failure::Usage)?;
     write!(out, "{report}")?;
     Ok(())

@@ -1,65 +1,15 @@
-//! What is said: while it learns on stderr, in the end as tables.
+//! What is said in the end: tables, and what became of the model.
 
-use super::history::History;
 use crate::{
+    app::training::{Done, Fate, History, Kept},
     cli::table,
-    contract::{Manifest, Model},
     series::Millis,
-    train::{Epoch, Judged, Role, Standing, Trained, gain},
+    train::{Judged, Role, Standing, Trained, gain},
 };
-use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{self, IsTerminal, Write};
-
-/// What is told of the epochs: a bar on a terminal, a line each elsewhere.
-#[derive(Debug)]
-pub(super) struct Told {
-    bar: Option<ProgressBar>,
-}
-
-impl Told {
-    pub(super) fn new(epochs: usize) -> Self {
-        let bar = || {
-            let bar = ProgressBar::new(epochs as u64);
-            match ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            }
-        };
-        Self {
-            bar: io::stderr().is_terminal().then(bar),
-        }
-    }
-
-    pub(super) fn epoch(&self, epoch: &Epoch) {
-        let (training, validation) = (epoch.training, epoch.validation);
-        let losses = format!("loss {training:.4}, on later days {validation:.4}");
-        let best = if epoch.is_best {
-            ", the best so far"
-        } else {
-            ""
-        };
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(losses);
-                bar.set_position(epoch.number as u64);
-            }
-            None => {
-                let (number, of) = (epoch.number, epoch.of);
-                // Nobody may be reading; training goes on.
-                drop(writeln!(
-                    io::stderr(),
-                    "epoch {number} of {of}: {losses}{best}"
-                ));
-            }
-        }
-    }
-
-    pub(super) fn done(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 /// What it was learnt from.
 pub(super) fn learnt(trained: &Trained, history: &History, out: &mut dyn Write) -> io::Result<()> {
@@ -90,7 +40,7 @@ pub(super) fn learnt(trained: &Trained, history: &History, out: &mut dyn Write) 
 pub(super) fn judged(judged: &Judged, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "Judged by what followed, at {} origins of {} series:\n",
+        "Judged by what followed, at {} origins of {} series; errors are in deviations of each series:\n",
         judged.origins, judged.series
     )?;
     let mut rows = Vec::new();
@@ -141,50 +91,54 @@ pub(super) fn judged(judged: &Judged, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// That the comparison favours the model in force.
-pub(super) fn seen(champion: &Model, trained: &Trained, out: &mut dyn Write) -> io::Result<()> {
-    let Some(manifest) = champion.manifest() else {
-        return Ok(());
-    };
-    let last = manifest.data.as_ref().and_then(|data| data.to.parse().ok());
-    let last = last.map(|last: jiff::Timestamp| last.as_millisecond());
-    if last.is_some_and(|last| last >= trained.split.test) {
-        writeln!(
-            out,
-            "{manifest} has learnt from some of the days that are judged, which favours it"
-        )?;
-    }
-    Ok(())
+pub(super) fn favoured(champion: &str, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{champion} has learnt from some of the days that are judged, which favours it"
+    )
 }
 
-/// The scores of a manifest: means over the horizons, and what it is better by.
-pub(super) fn scores(judged: &Judged, manifest: &mut Manifest) {
-    let mut standings = judged.standings.iter();
-    let Some(new) = standings.next() else {
-        return;
-    };
-    let scores: Vec<f64> = new
-        .scores
-        .iter()
-        .flatten()
-        .map(|score| score.error_ratio)
-        .collect();
-    let mut found = vec![(
-        "error_ratio",
-        scores.iter().sum::<f64>() / scores.len() as f64,
-    )];
-    for other in standings {
-        let name = match other.role {
-            Role::Champion => "gain_on_champion",
-            Role::Default => "gain_on_default",
-            Role::Naive => "gain_on_naive",
-            Role::New => continue,
-        };
-        found.extend(gain(new, other).0.map(|gain| (name, gain)));
+/// What became of the model; `directory` is that of the registry.
+pub(super) fn kept(
+    kept: &Kept,
+    done: &Done,
+    directory: Option<&Path>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let (manifest, why) = (&kept.manifest, done.objections.join("; "));
+    let (name, version) = (&manifest.name, &manifest.version);
+    match &kept.fate {
+        Fate::NotStored if why.is_empty() => writeln!(
+            out,
+            "{manifest}: not stored, as asked for; would be put in force"
+        )?,
+        Fate::NotStored => writeln!(
+            out,
+            "{manifest}: not stored, as asked for; would not be put in force: {why}"
+        )?,
+        Fate::InForce { before } => {
+            let before = before.as_ref().map(|before| format!(" (before: {before})"));
+            let before = before.unwrap_or_default();
+            writeln!(out, "{manifest}: stored and put in force{before}")?;
+        }
+        Fate::Overtaken { by } => writeln!(
+            out,
+            "{manifest}: stored, not put in force: {name}/{by} was put in force while this one was trained"
+        )?,
+        Fate::Refused => {
+            writeln!(out, "{manifest}: stored, not put in force: {why}")?;
+            let directory = directory.unwrap_or(Path::new("")).display();
+            let all_the_same = format!(
+                "forethought models promote {name} {version} --models.directory={directory}"
+            );
+            writeln!(out, "To put it in force all the same: {all_the_same}")?;
+        }
     }
-    // A series of zeros has no ratio: what is not a number is no score.
-    let finite = found.into_iter().filter(|(_, score)| score.is_finite());
-    let rounded = finite.map(|(name, score)| (name.to_owned(), (score * 1e4).round() / 1e4));
-    manifest.scores = rounded.collect();
+    if !kept.removed.is_empty() {
+        let gone = kept.removed.join(", ");
+        writeln!(out, "{name}: removed {gone}, beyond models.retention")?;
+    }
+    Ok(())
 }
 
 fn named(standing: &Standing) -> String {

@@ -1,19 +1,8 @@
 //! `forethought train`, as a person uses it, and what is in force when it fails.
 
 use super::*;
-use crate::{
-    cli::dispatch,
-    registry::{Disk, RealDisk, Registry},
-    train::Series,
-};
-use std::{
-    ffi::OsString,
-    fs, io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use crate::{cli::dispatch, contract::Trust, registry::Registry};
+use std::{ffi::OsString, fs};
 use tempfile::TempDir;
 
 fn call(arguments: &[&str]) -> (String, Option<Failure>) {
@@ -139,6 +128,29 @@ fn an_error_above_the_bound_is_stored_and_not_put_in_force() {
 }
 
 #[test]
+fn features_that_look_back_further_than_is_kept_are_refused() {
+    let (_folder, mut arguments) = world();
+    arguments.retain(|one| !one.starts_with("--features") && !one.starts_with("--history"));
+    let more = [
+        "--history=7d",
+        "--features=value,lag_6d",
+        "--dry-run",
+        "--epochs=1",
+    ];
+    let (_, failure) = with(&arguments, &more);
+    let failure = failure.unwrap();
+    assert_eq!(failure.exit_code(), 2);
+    let problem = failure.to_string();
+    assert!(
+        problem.contains("--features: with the window they look back on 156h"),
+        "{problem}"
+    );
+    assert!(problem.contains("set history to 272h"), "{problem}");
+    let (out, failure) = with(&arguments, &["--history=272h", more[1], more[2], more[3]]);
+    assert!(failure.is_none(), "{failure:?} {out}");
+}
+
+#[test]
 fn what_is_wrong_is_said_before_anything_is_trained() {
     let (_folder, arguments) = world();
     for (more, wanted) in [
@@ -170,163 +182,8 @@ fn what_is_wrong_is_said_before_anything_is_trained() {
             .to_string()
             .contains("--models.directory: where")
     );
-    short.retain(|one| !one.starts_with("--window"));
-    short.push("--window=500".to_owned());
-    let (_, failure) = with(&short, &["--horizons=5d", "--dry-run", "--seed=2"]);
+    let (_, failure) = with(&short, &["--horizons=7d", "--dry-run", "--seed=2"]);
     let failure = failure.unwrap();
     assert_eq!(failure.exit_code(), 1);
     assert!(failure.to_string().contains("too short: 35d"), "{failure}");
-}
-
-/// A disk that does so many steps and fails from then on, as if the process had ended there.
-#[derive(Debug)]
-struct Failing {
-    left: AtomicUsize,
-}
-
-impl Failing {
-    fn step(&self) -> io::Result<()> {
-        let left = &self.left;
-        let less = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-            left.checked_sub(1)
-        });
-        less.map(|_| ())
-            .map_err(|_| io::Error::other("the disk is gone"))
-    }
-}
-
-impl Disk for Failing {
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| RealDisk.create_dir(path))
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.step() {
-            // Half of it is there.
-            RealDisk.write(path, &bytes[..bytes.len() / 2])?;
-            return Err(error);
-        }
-        RealDisk.write(path, bytes)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step().and_then(|()| RealDisk.rename(from, to))
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| RealDisk.sync_dir(path))
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| RealDisk.remove_dir(path))
-    }
-}
-
-fn small() -> Trained {
-    let values: Vec<f32> = hours(30).into_iter().map(|value| value as f32).collect();
-    let series = [Series {
-        end: values.len() as i64 * 3_600_000,
-        values,
-    }];
-    let mut settings = Settings::new(vec!["value".into()], vec![Span::minutes(60)]);
-    (settings.window, settings.epochs) = (4, 1);
-    let task = Task {
-        series: &series,
-        grid: crate::series::Grid::new(3_600_000).unwrap(),
-        local: &crate::series::LocalTime::default(),
-        settings: &settings,
-    };
-    train::train(&task, &mut |_| ()).unwrap()
-}
-
-#[test]
-fn stopped_at_any_step_of_storing_the_former_version_is_in_force() {
-    let trained = small();
-    let store = |registry: Registry| Store {
-        registry: Some(registry),
-        is_dry: false,
-        name: "load".to_owned(),
-        key: None,
-        max_latency: Span::minutes(1),
-        created: "2026-11-22T09:00:00Z".to_owned(),
-    };
-    let mut outcomes = Vec::new();
-    for steps in 0..40 {
-        let folder = tempfile::tempdir().unwrap();
-        let sound = store(Registry::new(folder.path(), Trust::default(), 2));
-        let first = sound.manifest(&trained, None).unwrap();
-        sound
-            .keep(&trained.onnx, &first, &[], &mut Vec::new())
-            .unwrap();
-        let disk = Arc::new(Failing {
-            left: AtomicUsize::new(steps),
-        });
-        let failing = store(Registry::on(disk, folder.path(), Trust::default(), 2));
-        let champion = failing.champion().unwrap();
-        let second = failing.manifest(&trained, champion.as_ref()).unwrap();
-        let done = failing.keep(&trained.onnx, &second, &[], &mut Vec::new());
-
-        let registry = sound.registry.as_ref().unwrap();
-        let in_force = registry.in_force("load").unwrap().version;
-        registry.verify("load", &in_force).unwrap();
-        for version in registry.versions("load").unwrap() {
-            registry.verify("load", &version).unwrap();
-        }
-        // Whoever trains next is not hindered by what was left.
-        let next = sound.manifest(&trained, None).unwrap();
-        registry
-            .add(&trained.onnx, &next.to_json().unwrap())
-            .unwrap();
-        outcomes.push((done.is_ok(), in_force));
-        if done.is_ok() {
-            break;
-        }
-    }
-    let (last, failed) = outcomes.split_last().unwrap();
-    assert_eq!(last, &(true, "2".to_owned()));
-    assert!(failed.len() >= 8, "{outcomes:?}");
-    // Only the very last steps, when the pin is in place and its folder is synced, may fail after the change.
-    let changed = failed.iter().filter(|(_, version)| version == "2").count();
-    assert!(changed <= 1, "{outcomes:?}");
-    assert_eq!(failed[0].1, "1");
-}
-
-#[test]
-fn another_version_put_in_force_meanwhile_is_left_alone() {
-    let trained = small();
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store {
-        registry: Some(Registry::new(folder.path(), Trust::default(), 5)),
-        is_dry: false,
-        name: "load".to_owned(),
-        key: None,
-        max_latency: Span::minutes(1),
-        created: "2026-11-22T09:00:00Z".to_owned(),
-    };
-    let keep = |manifest: &Manifest| {
-        let mut out = Vec::new();
-        store.keep(&trained.onnx, manifest, &[], &mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    };
-    let first = store.manifest(&trained, None).unwrap();
-    let late = Manifest {
-        version: "2".to_owned(),
-        ..first.clone()
-    };
-    assert_eq!(keep(&first), "load/1: stored and put in force\n");
-    let said = keep(&late);
-    assert!(
-        said.contains("not put in force: load/1 was put in force while"),
-        "{said}"
-    );
-    assert_eq!(
-        store
-            .registry
-            .as_ref()
-            .unwrap()
-            .in_force("load")
-            .unwrap()
-            .version,
-        "1"
-    );
 }

@@ -66,6 +66,24 @@ impl Epochs {
         FORECAST_EPOCHS * self.refit
     }
 
+    /// The shortest history, in steps, of which a series is derived from `memory` steps.
+    pub fn history_for(memory: usize, grid: Grid) -> usize {
+        let memory_of = |history: usize| Self::new(grid.step() * history as i64, grid).memory;
+        let (mut short, mut long) = (0, Self::MIN_HISTORY);
+        while memory_of(long) < memory {
+            (short, long) = (long, 2 * long);
+        }
+        // Each step more of history is at most one more of memory, and never one less by more than the rounding of a refit.
+        while long - short > 1 {
+            let middle = short.midpoint(long);
+            match memory_of(middle) < memory {
+                true => short = middle,
+                false => long = middle,
+            }
+        }
+        long
+    }
+
     /// Where in the cycle of epochs a series with this fingerprint stands.
     pub fn offset(&self, fingerprint: u64) -> i64 {
         (fingerprint % self.refit as u64) as i64
@@ -139,6 +157,20 @@ const fn lag(refit: usize) -> usize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_history_that_a_memory_asks_for_has_it() {
+        let grid = Grid::new(60_000).unwrap();
+        for memory in [1, 100, 1_440, 10_080, 86_400] {
+            let history = Epochs::history_for(memory, grid);
+            let has = |steps: usize| Epochs::new(grid.step() * steps as i64, grid).memory;
+            assert!(has(history) >= memory, "{memory}: {history}");
+            assert!(
+                history * 7 / 10 < memory + Epochs::MIN_HISTORY,
+                "{memory}: {history}"
+            );
+        }
+    }
 
     fn three_weeks() -> Epochs {
         Epochs::new(21 * 86_400_000, Grid::new(60_000).unwrap())

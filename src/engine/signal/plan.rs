@@ -9,7 +9,7 @@ use crate::{
         settings::{Calendars, Emit, Seasonality, SignalSettings, SizeClass, calendar_of},
     },
     expo,
-    forecast::{Forecasts, ModelFiles, Occasions},
+    forecast::{Forecasts, Kept, ModelFiles, Occasions},
     series::{Grid, Labels, LocalTime, Millis, Past, Zone},
     stats,
 };
@@ -124,8 +124,12 @@ impl Plan {
         let local = LocalTime::new(zone.clone(), holidays.clone());
         forecast.models.set_local(&local);
         forecast.occasions = Occasions::new(holidays.into_iter().chain(events));
-        let kinds: Vec<&str> = detectors.iter().map(detect::Settings::kind).collect();
         let epochs = Epochs::new(settings.history().as_millis(), grid);
+        forecast.models.set_kept(Kept {
+            values: epochs.memory,
+            history_for: Epochs::history_for,
+        });
+        let kinds: Vec<&str> = detectors.iter().map(detect::Settings::kind).collect();
         let max_age = forecast.max_age.map(|age| grid.steps(age.as_millis()));
         let plan = Self {
             combine: settings.combine.for_members(&kinds),

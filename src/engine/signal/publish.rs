@@ -135,12 +135,21 @@ impl Publisher {
             Mode::Publish => self.trust(&rows, shards),
             Mode::Replay | Mode::Study => Vec::new(),
         };
+        let drift = match mode {
+            Mode::Publish => drift(&rows, shards),
+            Mode::Replay | Mode::Study => None,
+        };
         let groups = match mode {
             Mode::Publish => self.groups(&rows),
             Mode::Replay | Mode::Study => Vec::new(),
         };
         let chunks = match mode {
-            Mode::Publish => self.chunks(&rows, &groups, &trust, shards),
+            Mode::Publish => {
+                let mut chunks = self.chunks(&rows, &groups, &trust, shards);
+                let (name, replica) = (&self.plan.name, self.plan.replica.as_deref());
+                chunks.extend(drift.map(|drift| families::drift(name, replica, drift)));
+                chunks
+            }
             Mode::Replay | Mode::Study => Vec::new(),
         };
         Outcome {
@@ -156,6 +165,8 @@ impl Publisher {
             horizons: Arc::clone(&self.plan.horizons),
             forecasts,
             trust,
+            drift,
+            contests: Vec::new(),
             excluded: self.plan.exclusions.why(at),
             chunks,
             counts,
@@ -461,6 +472,17 @@ fn models_in_force(
     }
     models.sort_unstable();
     models
+}
+
+/// The median over the series of how far they have drifted.
+fn drift(rows: &[Row<'_>], shards: &[Shard]) -> Option<f32> {
+    let of = |row: &Row<'_>| {
+        let (shard, slot) = (row.place.0 as usize, row.place.1 as usize);
+        Some(shards[shard].forecasts.as_ref()?.drift(slot))
+    };
+    let mut known: Vec<f32> = rows.iter().filter_map(of).collect();
+    known.retain(|score| score.is_finite());
+    (!known.is_empty()).then(|| stats::robust::median_of(&mut known))
 }
 
 impl Row<'_> {

@@ -186,6 +186,33 @@ fn carried_on_is_as_fitted_there() {
     }
 }
 
+/// Its features would look back on values that a series does not have each time it is derived anew: it would answer otherwise
+/// than when it was trained, and otherwise than on another replica.
+#[test]
+fn a_model_that_looks_back_further_than_is_kept_is_refused() {
+    let minute = Grid::new(60_000).unwrap();
+    let (mut settings, files) = contract("lstm");
+    // As for the time that it takes, before anybody knows how much is kept.
+    let reach = settings
+        .load(minute, &[Span::minutes(60)], &files)
+        .unwrap()
+        .reach();
+    for (values, refused) in [(reach, false), (reach - 1, true)] {
+        settings.set_kept(super::Kept {
+            values,
+            history_for: |needed, _| 2 * needed,
+        });
+        match Onnx::build(&settings, minute, &[60], &files) {
+            Ok(_) => assert!(!refused),
+            Err(problem) => {
+                let history = Span::minutes(2 * reach as i64);
+                let wanted = format!("set history of the signal to {history} or more");
+                assert!(refused && problem.contains(&wanted), "{problem}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_model_that_was_not_made_for_the_signal_is_refused() {
     let minute = Grid::new(60_000).unwrap();

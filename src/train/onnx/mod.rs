@@ -1,14 +1,15 @@
-//! The network as an ONNX file: the very operations of `network` and [`super::head`], with a batch of any size.
+//! What was learnt as an ONNX file: plain operators of 2022, with a batch of any size.
 
-use super::{
-    LEVELS, OUTPUT,
-    network::{CUT, Layer, Network},
-};
-use ndarray::Array2;
+pub(super) mod forest;
+pub(super) mod network;
+
+use super::OUTPUT;
+use ndarray::ArrayView2;
 use prost::Message;
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
-    TypeProto, ValueInfoProto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto,
+    attribute_proto::AttributeType,
     tensor_proto::DataType,
     tensor_shape_proto::{Dimension, dimension::Value as Extent},
     type_proto::{Tensor, Value as Type},
@@ -20,33 +21,13 @@ const OPSET: i64 = 17;
 const INPUT: &str = "window";
 
 /// The bytes of the file: `window (batch, rows, width)` to `forecast (batch, horizons, levels)`.
-pub(super) fn write(network: &Network, rows: usize, width: usize) -> Vec<u8> {
-    let outputs = network.head.straight.nrows();
-    let (inputs, horizons) = (rows * width, outputs / LEVELS.len());
-    let mut graph = Graph::default();
-    graph.integers("flat", &[-1, inputs as i64]);
-    graph.integers("by_horizon", &[-1, horizons as i64, LEVELS.len() as i64]);
-    graph.floats("least", &[], &[-CUT]);
-    graph.floats("most", &[], &[CUT]);
-    graph.floats("one", &[], &[1.0]);
-    graph.matrix("straight", &network.head.straight);
-    graph.matrix("steps", &network.head.steps);
-    graph.node("Reshape", &[INPUT, "flat"], "numbers");
-    graph.node("Clip", &["numbers", "least", "most"], "layer0");
-    for (index, layer) in network.layers.iter().enumerate() {
-        graph.layer(index, layer);
-    }
-    graph.softplus("z", "softplus");
-    graph.node("MatMul", &["z", "straight"], "medians");
-    graph.node("MatMul", &["softplus", "steps"], "spreads");
-    graph.node("Add", &["medians", "spreads"], "quantiles");
-    graph.node("Reshape", &["quantiles", "by_horizon"], OUTPUT);
+fn finish(graph: Graph, window: (usize, usize), answer: (usize, usize)) -> Vec<u8> {
     let graph = GraphProto {
         name: "forethought".to_owned(),
         node: graph.nodes,
         initializer: graph.tensors,
-        input: vec![value(INPUT, &[rows, width])],
-        output: vec![value(OUTPUT, &[horizons, LEVELS.len()])],
+        input: vec![value(INPUT, &[window.0, window.1])],
+        output: vec![value(OUTPUT, &[answer.0, answer.1])],
         ..GraphProto::default()
     };
     let model = ModelProto {
@@ -63,6 +44,7 @@ pub(super) fn write(network: &Network, rows: usize, width: usize) -> Vec<u8> {
     model.encode_to_vec()
 }
 
+/// A graph that is written.
 #[derive(Debug, Default)]
 struct Graph {
     nodes: Vec<NodeProto>,
@@ -71,41 +53,60 @@ struct Graph {
 
 impl Graph {
     fn node(&mut self, kind: &str, inputs: &[&str], output: &str) {
+        self.node_with(kind, inputs, output, &[]);
+    }
+
+    fn node_with(&mut self, kind: &str, inputs: &[&str], output: &str, attributes: &[(&str, i64)]) {
+        self.node_outputs(kind, inputs, &[output], attributes);
+    }
+
+    fn node_outputs(
+        &mut self,
+        kind: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: &[(&str, i64)],
+    ) {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let attribute = |&(name, number): &(&str, i64)| AttributeProto {
+            name: name.to_owned(),
+            r#type: AttributeType::Int as i32,
+            i: number,
+            ..AttributeProto::default()
+        };
         self.nodes.push(NodeProto {
-            name: output.to_owned(),
+            name: outputs.join("_"),
             op_type: kind.to_owned(),
-            input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            output: vec![output.to_owned()],
+            input: owned(inputs),
+            output: owned(outputs),
+            attribute: attributes.iter().map(attribute).collect(),
             ..NodeProto::default()
         });
     }
 
-    /// From `layer{index}` to the next one, or to `z` after the last.
-    fn layer(&mut self, index: usize, layer: &Layer) {
-        let named = |what: &str| format!("{what}{index}");
-        let (weights, bias) = (named("weights"), named("bias"));
-        self.matrix(&weights, &layer.weights);
-        self.floats(&bias, &[layer.bias.len()], &layer.bias.to_vec());
-        let last = index == 2;
-        let sum = if last { "z".to_owned() } else { named("sum") };
-        self.node("Gemm", &[&named("layer"), &weights, &bias], &sum);
-        if !last {
-            self.node("Relu", &[&sum], &format!("layer{}", index + 1));
+    /// Truth to 1 and 0.
+    fn cast(&mut self, input: &str, output: &str) {
+        self.node_with(
+            "Cast",
+            &[input],
+            output,
+            &[("to", i64::from(DataType::Int64 as i32))],
+        );
+    }
+
+    fn transpose(&mut self, input: &str, output: &str, axes: &[i64]) {
+        self.node("Transpose", &[input], output);
+        if let Some(node) = self.nodes.last_mut() {
+            node.attribute.push(AttributeProto {
+                name: "perm".to_owned(),
+                r#type: AttributeType::Ints as i32,
+                ints: axes.to_vec(),
+                ..AttributeProto::default()
+            });
         }
     }
 
-    /// `max(z, 0) + ln(1 + e^-|z|)`: as our own arithmetic has it.
-    fn softplus(&mut self, z: &str, output: &str) {
-        self.node("Relu", &[z], "above");
-        self.node("Abs", &[z], "amount");
-        self.node("Neg", &["amount"], "negative");
-        self.node("Exp", &["negative"], "power");
-        self.node("Add", &["power", "one"], "sum");
-        self.node("Log", &["sum"], "rest");
-        self.node("Add", &["above", "rest"], output);
-    }
-
-    fn matrix(&mut self, name: &str, matrix: &Array2<f32>) {
+    fn matrix(&mut self, name: &str, matrix: &ArrayView2<'_, f32>) {
         let values: Vec<f32> = matrix.iter().copied().collect();
         self.floats(name, &[matrix.nrows(), matrix.ncols()], &values);
     }
