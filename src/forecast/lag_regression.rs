@@ -12,6 +12,7 @@
 
 use super::{
     Forecaster, ModelFiles, Occasions,
+    column::{PerSeries, per_series},
     lags::{Lags, MOST_COLUMNS},
     occasions::Effects,
     wall::Wall,
@@ -54,7 +55,7 @@ pub(super) struct LagRegression {
     fitted: Vec<usize>,
     grid: Grid,
     effects: Effects,
-    models: Vec<Option<Model>>,
+    models: PerSeries<Model>,
 }
 
 #[derive(Debug)]
@@ -82,7 +83,7 @@ impl LagRegression {
             fitted: fitted(horizons),
             grid,
             effects: Effects::new(&settings.occasions, grid, horizons),
-            models: Vec::new(),
+            models: PerSeries::new(),
         })
     }
 
@@ -133,39 +134,24 @@ impl Forecaster for LagRegression {
         "lag_regression"
     }
 
-    fn grow(&mut self, slots: usize) {
-        self.models.resize_with(slots, || None);
-        self.effects.grow(slots);
-    }
-
-    fn evict(&mut self, slot: Slot) {
-        self.models[slot] = None;
-        self.effects.evict(slot);
-    }
-
-    fn swap(&mut self, one: Slot, other: Slot) {
-        self.models.swap(one, other);
-        self.effects.swap(one, other);
-    }
+    per_series!(models, effects);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
         let values = self.effects.learn(slot, past);
-        self.models[slot] = self.learn(&Past {
+        let model = self.learn(&Past {
             values: &values,
             ..*past
         });
-        self.models[slot].is_some()
+        self.models.put(slot, model)
     }
 
     fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         let index = self.wall.walk(at);
         let values = self.effects.without(at, slots, values);
-        for (&slot, &value) in slots.iter().zip(values.iter()) {
-            if let Some(model) = &mut self.models[slot] {
-                model.lags.see(index, value);
-                model.now = at;
-            }
-        }
+        self.models.extend(slots, &values, |model, value| {
+            model.lags.see(index, value);
+            model.now = at;
+        });
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
@@ -175,36 +161,30 @@ impl Forecaster for LagRegression {
             .map(|&steps| place(&self.fitted, steps))
             .collect();
         let mut targets = self.wall.targets(horizons);
-        for (&slot, out) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
-            let Some(model) = &self.models[slot] else {
-                out.fill(f32::NAN);
-                continue;
-            };
-            let walls = targets.after(model.now);
-            let columns = model.lags.columns();
-            for (j, out) in out.iter_mut().enumerate() {
-                model.lags.row(walls[j], horizons[j], &mut row[..columns]);
-                let change = |fitted: usize| -> f32 {
-                    let coefficients = &model.coefficients[fitted * columns..][..columns];
-                    coefficients.iter().zip(&row).map(|(a, b)| a * b).sum()
-                };
-                let (below, share) = between[j];
-                let mut ahead = change(below);
-                if share > 0.0 {
-                    ahead += share * (change(below + 1) - ahead);
+        self.models
+            .predict(slots, horizons.len(), out, |slot, model, out| {
+                let walls = targets.after(model.now);
+                let columns = model.lags.columns();
+                for (j, out) in out.iter_mut().enumerate() {
+                    model.lags.row(walls[j], horizons[j], &mut row[..columns]);
+                    let change = |fitted: usize| -> f32 {
+                        let coefficients = &model.coefficients[fitted * columns..][..columns];
+                        coefficients.iter().zip(&row).map(|(a, b)| a * b).sum()
+                    };
+                    let (below, share) = between[j];
+                    let mut ahead = change(below);
+                    if share > 0.0 {
+                        ahead += share * (change(below + 1) - ahead);
+                    }
+                    let at = model.now + horizons[j] as i64 * self.grid.step();
+                    *out = self.effects.with(slot, at, model.lags.level() + ahead);
                 }
-                let at = model.now + horizons[j] as i64 * self.grid.step();
-                *out = self.effects.with(slot, at, model.lags.level() + ahead);
-            }
-        }
+            });
     }
 
     fn heap_bytes(&self) -> usize {
-        let models = self.models.iter().flatten();
         let held = |model: &Model| model.lags.heap_bytes() + size_of_val(&*model.coefficients);
-        models.map(held).sum::<usize>()
-            + self.effects.heap_bytes()
-            + self.models.capacity() * size_of::<Option<Model>>()
+        self.effects.heap_bytes() + self.models.heap_bytes(held)
     }
 }
 

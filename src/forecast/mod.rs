@@ -7,6 +7,7 @@
 mod arima;
 mod calibration;
 mod choice;
+mod column;
 mod conformal;
 mod contest;
 mod drift;

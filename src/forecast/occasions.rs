@@ -8,6 +8,9 @@
 //! around it; ridge regression of that on the calendars. Where a calendar has shown at least [`SHAPED`] occasions its effect may
 //! follow the time of day, by two pairs of waves. [`Effects`] does so for forecasters that know nothing of it: they
 //! learn from values without effects, and effects are put on what they forecast.
+//!
+//! Cost: 40 bytes per series and calendar; learning takes what finding the course of the seasons takes, once more; nothing
+//! without calendars.
 
 use super::{
     harmonic::course,

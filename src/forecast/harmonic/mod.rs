@@ -19,7 +19,11 @@ pub(super) use direct::{Echoes, SEASONS};
 pub(super) use echo::Echo;
 
 use super::{
-    Forecaster, ModelFiles, Occasions, occasions::Effects, profile::Profile, wall::Wall,
+    Forecaster, ModelFiles, Occasions,
+    column::{PerSeries, per_series},
+    occasions::Effects,
+    profile::Profile,
+    wall::Wall,
 };
 use crate::series::{Grid, Millis, Past, Slot};
 use direct::{Direct, State};
@@ -50,7 +54,7 @@ pub(super) struct Harmonic {
     grid: Grid,
     longest: usize,
     effects: Effects,
-    models: Vec<Option<Model>>,
+    models: PerSeries<Model>,
 }
 
 #[derive(Debug)]
@@ -90,7 +94,7 @@ impl Harmonic {
             grid,
             longest: horizons.iter().copied().max().unwrap_or(1),
             effects: Effects::new(&settings.occasions, grid, horizons),
-            models: Vec::new(),
+            models: PerSeries::new(),
         })
     }
 
@@ -123,72 +127,53 @@ impl Forecaster for Harmonic {
         "harmonic"
     }
 
-    fn grow(&mut self, slots: usize) {
-        self.models.resize_with(slots, || None);
-        self.effects.grow(slots);
-    }
-
-    fn evict(&mut self, slot: Slot) {
-        self.models[slot] = None;
-        self.effects.evict(slot);
-    }
-
-    fn swap(&mut self, one: Slot, other: Slot) {
-        self.models.swap(one, other);
-        self.effects.swap(one, other);
-    }
+    per_series!(models, effects);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
         let values = self.effects.learn(slot, past);
-        self.models[slot] = self.learn(&Past {
+        let model = self.learn(&Past {
             values: &values,
             ..*past
         });
-        self.models[slot].is_some()
+        self.models.put(slot, model)
     }
 
     fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         let (wall, index) = (self.wall.walk(at), self.grid.index(at));
         let values = self.effects.without(at, slots, values);
-        for (&slot, &value) in slots.iter().zip(values.iter()) {
-            if let Some(model) = &mut self.models[slot] {
-                let rest = model.rest(wall, value);
-                model.state.step(&model.direct, index, rest);
-                model.now = at;
-            }
-        }
+        self.models.extend(slots, &values, |model, value| {
+            let rest = model.rest(wall, value);
+            model.state.step(&model.direct, index, rest);
+            model.now = at;
+        });
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
         let mut targets = self.wall.targets(horizons);
-        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
-            let Some(model) = &self.models[slot] else {
-                row.fill(f32::NAN);
-                continue;
-            };
-            let walls = targets.after(model.now);
-            let now = self.grid.index(model.now);
-            for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
-                let rest = model.direct.expect(&model.state, now + steps as i64);
-                let course = model
-                    .profile
-                    .as_ref()
-                    .map_or(0.0, |profile| profile.at(wall));
-                let at = model.now + steps as i64 * self.grid.step();
-                *out = self.effects.with(slot, at, (rest + f64::from(course)) as f32);
-            }
-        }
+        self.models
+            .predict(slots, horizons.len(), out, |slot, model, row| {
+                let walls = targets.after(model.now);
+                let now = self.grid.index(model.now);
+                for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
+                    let rest = model.direct.expect(&model.state, now + steps as i64);
+                    let course = model
+                        .profile
+                        .as_ref()
+                        .map_or(0.0, |profile| profile.at(wall));
+                    let at = model.now + steps as i64 * self.grid.step();
+                    *out = self
+                        .effects
+                        .with(slot, at, (rest + f64::from(course)) as f32);
+                }
+            });
     }
 
     fn heap_bytes(&self) -> usize {
-        let models = self.models.iter().flatten();
-        let inner: usize = models
-            .map(|model| {
-                let profile = model.profile.as_ref().map_or(0, Profile::heap_bytes);
-                profile + model.direct.heap_bytes() + model.state.heap_bytes()
-            })
-            .sum();
-        inner + self.effects.heap_bytes() + self.models.capacity() * size_of::<Option<Model>>()
+        let held = |model: &Model| {
+            let profile = model.profile.as_ref().map_or(0, Profile::heap_bytes);
+            profile + model.direct.heap_bytes() + model.state.heap_bytes()
+        };
+        self.effects.heap_bytes() + self.models.heap_bytes(held)
     }
 }
 
@@ -260,7 +245,7 @@ mod tests {
         for (hour, &value) in values.iter().enumerate().skip(from) {
             carried.extend(hour as i64 * HOUR, &[0], &[value]);
         }
-        let model = carried.models[0].as_ref().unwrap();
+        let model = carried.models.of(0);
         let rest = |(hour, &value)| model.rest(hour as i64, value);
         let rests: Vec<f64> = values.iter().enumerate().map(rest).collect();
         let whole = model.direct.state_after(0, &rests);

@@ -15,7 +15,12 @@
 mod history;
 mod posterior;
 
-use super::{Forecaster, ModelFiles, Occasions, occasions::Dates, wall::Wall};
+use super::{
+    Forecaster, ModelFiles, Occasions,
+    column::{PerSeries, per_series},
+    occasions::Dates,
+    wall::Wall,
+};
 use crate::{
     series::{Grid, Millis, Past, Slot},
     stats::linear::dot,
@@ -67,7 +72,7 @@ pub(super) struct Prophet {
     scale: f64,
     dates: Dates,
     longest: Millis,
-    models: Vec<Option<Model>>,
+    models: PerSeries<Model>,
 }
 
 #[derive(Debug)]
@@ -101,7 +106,7 @@ impl Prophet {
             scale: settings.changepoint_prior_scale,
             dates: Dates::new(&settings.occasions, grid),
             longest: horizons.iter().copied().max().unwrap_or(1) as i64 * grid.step(),
-            models: Vec::new(),
+            models: PerSeries::new(),
         })
     }
 
@@ -143,53 +148,35 @@ impl Forecaster for Prophet {
         "prophet"
     }
 
-    fn grow(&mut self, slots: usize) {
-        self.models.resize_with(slots, || None);
-    }
-
-    fn evict(&mut self, slot: Slot) {
-        self.models[slot] = None;
-    }
-
-    fn swap(&mut self, one: Slot, other: Slot) {
-        self.models.swap(one, other);
-    }
+    per_series!(models);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
-        self.models[slot] = self.learn(past);
-        self.models[slot].is_some()
+        let model = self.learn(past);
+        self.models.put(slot, model)
     }
 
-    fn extend(&mut self, at: Millis, slots: &[Slot], _values: &[f32]) {
+    fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         self.dates.cover(at, at + self.longest);
-        for &slot in slots {
-            if let Some(model) = &mut self.models[slot] {
-                model.now = at;
-            }
-        }
+        self.models.extend(slots, values, |model, _| model.now = at);
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
         let mut targets = self.wall.targets(horizons);
         let mut terms = Vec::new();
-        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
-            let Some(model) = &self.models[slot] else {
-                row.fill(f32::NAN);
-                continue;
-            };
-            let walls = targets.after(model.now);
-            for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
-                let at = model.now + steps as i64 * self.grid.step();
-                let step = self.grid.step();
-                *out = model.at(at, wall, step, &self.dates, &mut terms) as f32;
-            }
-        }
+        self.models
+            .predict(slots, horizons.len(), out, |_, model, row| {
+                let walls = targets.after(model.now);
+                for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
+                    let at = model.now + steps as i64 * self.grid.step();
+                    let step = self.grid.step();
+                    *out = model.at(at, wall, step, &self.dates, &mut terms) as f32;
+                }
+            });
     }
 
     fn heap_bytes(&self) -> usize {
-        let models = self.models.iter().flatten();
-        let inner = models.map(|model| size_of_val(&*model.weights) + model.waves.heap_bytes());
-        inner.sum::<usize>() + self.models.capacity() * size_of::<Option<Model>>()
+        let held = |model: &Model| size_of_val(&*model.weights) + model.waves.heap_bytes();
+        self.models.heap_bytes(held)
     }
 }
 
