@@ -1,7 +1,7 @@
 //! What the engine counts and logs.
 
 use super::unit_labels::{
-    Unit, UnitCause, UnitDirection, UnitKind, caused, directed, kind, of, touch,
+    Unit, UnitCause, UnitDirection, UnitKind, UnitModel, caused, directed, failing, kind, of, touch,
 };
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -56,6 +56,7 @@ pub struct EngineEvents {
     refits_late: Family<Unit, Counter>,
     corrections: Family<Unit, Counter>,
     panics: Family<UnitKind, Counter>,
+    forecasters: Family<UnitModel, Counter>,
     begun: Family<UnitDirection, Counter>,
     backfill: Family<Unit, FloatGauge>,
     state_bytes: Family<Unit, Gauge>,
@@ -69,6 +70,8 @@ pub struct EngineEvents {
 const RESTART_CAUSES: [&str; 3] = ["clock_back", "gap", "panic"];
 /// The cause of a failure that is ours, beside those of a source.
 const PANIC: &str = "panic";
+/// Why a forecaster failed.
+const FORECASTER_REASONS: [&str; 2] = ["not_finite", "panic"];
 /// Which way the clock was set.
 const CLOCK_DIRECTIONS: [&str; 2] = ["backward", "forward"];
 /// Which way a series went.
@@ -183,6 +186,11 @@ impl EngineEvents {
             self.panics.clone(),
         );
         registry.register(
+            "forecaster_failures",
+            "Times a forecaster was left out for a series because it failed, by reason; the others went on",
+            self.forecasters.clone(),
+        );
+        registry.register(
             "signal_clock_steps",
             "Times the clock was found set, by direction",
             self.clock_steps.clone(),
@@ -247,6 +255,9 @@ impl EngineEvents {
         for noted in self.noted_kinds(unit) {
             self.failures.remove(&caused(unit, &noted));
             self.panics.remove(&kind(unit, &noted));
+            for reason in FORECASTER_REASONS {
+                self.forecasters.remove(&failing(unit, &noted, reason));
+            }
         }
         self.panics.remove(&kind(unit, "unit"));
         for cause in RESTART_CAUSES {
@@ -371,6 +382,22 @@ impl EngineEvents {
         );
     }
 
+    /// A forecaster failed for so many series, none included: so it is shown before it ever did.
+    pub fn forecaster_failed(&self, unit: &str, model: &str, reason: &str, times: u64) {
+        self.note_kind(unit, model);
+        let labels = failing(unit, model, reason);
+        self.forecasters.get_or_create_owned(&labels).inc_by(times);
+        if times > 0 {
+            tracing::warn!(
+                signal = unit,
+                model,
+                reason,
+                times,
+                "a forecaster failed; it is left out for these series until they are learned anew"
+            );
+        }
+    }
+
     /// Ticks passed unused.
     pub fn missed(&self, unit: &str, ticks: u64) {
         if ticks > 0 {
@@ -457,6 +484,7 @@ mod tests {
         events.evaluated(unit, Evaluated::default());
         events.failed(unit, "status", &"answered 500");
         events.part_panicked(unit, "zscore", 2);
+        events.forecaster_failed(unit, "ets", "panic", 1);
         events.panicked(unit, &"on purpose");
         events.clock_set(unit, -1);
         events.restarted(unit, "gap", &"3d");

@@ -176,10 +176,15 @@ impl Desk {
         }
     }
 
-    /// Counts the panics that the unit caught itself.
+    /// Counts the panics and the failures of forecasters that the unit caught itself.
     pub(super) fn part_panics(&self, counts: &Counts) {
         for (part, times) in &counts.panics {
             self.events.part_panicked(&self.name, part, *times);
+        }
+        for (model, reason, times) in &counts.failures {
+            let reason = reason.name();
+            self.events
+                .forecaster_failed(&self.name, model, reason, *times);
         }
     }
 

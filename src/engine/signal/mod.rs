@@ -6,7 +6,9 @@
 mod across;
 mod epoch;
 mod exclude;
+mod forecasting;
 mod learned;
+mod networks;
 mod plan;
 mod publish;
 mod refit;
@@ -27,6 +29,7 @@ use crate::{
     source::Matrix,
 };
 use across::Across;
+use networks::Networks;
 use plan::Plan;
 use publish::{Place, Publisher};
 use rayon::prelude::*;
@@ -45,6 +48,7 @@ pub struct SignalUnit {
     plan: Arc<Plan>,
     shards: Vec<Shard>,
     across: Across,
+    networks: Networks,
     /// Where each series lives: shard and slot.
     places: HashMap<Labels, Place>,
     /// Newest grid time evaluated.
@@ -72,6 +76,7 @@ impl SignalUnit {
         Ok(Self {
             shards: Vec::new(),
             across: Across::new(&plan),
+            networks: Networks::default(),
             places: HashMap::new(),
             evaluated: None,
             corrections: 0,
@@ -160,15 +165,17 @@ impl SignalUnit {
         self.shards
             .par_iter_mut()
             .for_each(|shard| shard.sense(at, mode, late));
+        self.networks
+            .settle(self.plan.grid.index(at), self.plan.grid, &mut self.shards);
         let mut panics = Vec::new();
         self.across
             .step(at, &self.plan, &mut self.shards, &mut panics);
         self.shards.par_iter_mut().for_each(|shard| shard.judge(at));
         self.evaluated = Some(at);
         let own = at > self.started;
-        let mut outcome = self
-            .publisher
-            .outcome(at, mode, own, &self.shards, &self.across);
+        let mut outcome =
+            self.publisher
+                .outcome(at, mode, own, &self.shards, (&self.across, &self.networks));
         outcome.counts.corrections = std::mem::take(&mut self.corrections);
         outcome.counts.refused = std::mem::take(&mut self.refused);
         outcome.counts.state_bytes = self.state_bytes();
