@@ -8,6 +8,7 @@ use super::{
     models,
     options::{AppError, AppOptions, ConfigSource},
     pushers::{PreparedPushers, Pushers},
+    retrain::{PreparedModels, Retrainer},
     wiring::{self, Sources},
 };
 use crate::{
@@ -21,6 +22,15 @@ use crate::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What runs because of a configuration, before there is one.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) fleet: Fleet,
+    pub(super) pushers: Pushers,
+    pub(super) retrainer: Retrainer,
+    pub(super) follower: Follower,
+}
+
 /// The configuration in force and what runs because of it.
 #[derive(Debug)]
 pub(super) struct Deployment {
@@ -29,6 +39,7 @@ pub(super) struct Deployment {
     fleet: Fleet,
     pushers: Pushers,
     follower: Follower,
+    retrainer: Retrainer,
     sources: Sources,
     models: ModelFiles,
     calendar_files: CalendarFiles,
@@ -45,6 +56,7 @@ pub(super) struct Built {
     prepared: Prepared,
     pushers: PreparedPushers,
     follower: PreparedFollower,
+    trained: PreparedModels,
 }
 
 // === impl Deployment ===
@@ -53,8 +65,7 @@ impl Deployment {
     /// Reads, checks and builds the first configuration. Starts nothing.
     pub(super) async fn build(
         options: &AppOptions,
-        fleet: Fleet,
-        (pushers, follower): (Pushers, Follower),
+        parts: Parts,
         telemetry: Telemetry,
     ) -> Result<(Self, Built), AppError> {
         let file = match &options.config {
@@ -68,9 +79,10 @@ impl Deployment {
         let mut deployment = Self {
             options: options.clone(),
             telemetry,
-            fleet,
-            pushers,
-            follower,
+            fleet: parts.fleet,
+            pushers: parts.pushers,
+            retrainer: parts.retrainer,
+            follower: parts.follower,
             sources: Sources::new(),
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
@@ -134,6 +146,7 @@ impl Deployment {
                 .pushers
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
             follower: self.follower.prepare(&loaded.config, &self.options)?,
+            trained: Retrainer::prepare(&loaded, &sources, &self.options)?,
             loaded,
             sources,
         })
@@ -147,6 +160,7 @@ impl Deployment {
             prepared,
             pushers,
             follower,
+            trained,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
         for (name, (_, source)) in &sources {
@@ -160,6 +174,12 @@ impl Deployment {
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
         self.follower
             .commit(follower, &self.options, &self.telemetry);
+        self.retrainer.commit(
+            trained,
+            &self.fleet.catalogue(),
+            &self.telemetry,
+            &self.options.clock,
+        );
         for (name, (_, source)) in &sources {
             // A former source of the same name may have had a last word.
             events.show_breaker(name, source.breaker());

@@ -105,6 +105,14 @@ pub(super) async fn peek(
 async fn look_at(models: &ModelFiles) -> Option<ModelFiles> {
     let mut now = ModelFiles::new();
     for path in models.keys() {
+        if let Some((told, files)) = models::look_beside(path) {
+            now.insert(path.clone(), told.into());
+            for file in files {
+                let there = read_model(&file).await.unwrap_or_default();
+                now.insert(file, there);
+            }
+            continue;
+        }
         let version = path.parent()?;
         let of_registry = version.parent().map(|folder| folder.join(PIN_FILE));
         if of_registry.is_some_and(|pin| models.contains_key(&pin)) {

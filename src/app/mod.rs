@@ -15,6 +15,7 @@
 //! | `pushers.rs` | the Alertmanagers in force |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
+//! | `retrain.rs` | trained models kept up to date |
 //! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
 
 mod calendars;
@@ -24,6 +25,7 @@ mod load;
 mod models;
 mod options;
 mod pushers;
+mod retrain;
 pub mod signals;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ mod wiring;
 pub(crate) use load::{Loaded, load};
 pub(crate) use models::{fits, latency, too_slow};
 pub use options::{AppError, AppOptions, ConfigSource, Environment};
+pub use retrain::TrainingRole;
 
 use crate::{
     engine::{
@@ -42,9 +45,10 @@ use crate::{
     telemetry::Telemetry,
     web::{self, Lifecycle},
 };
-use deployment::{Built, Deployment};
+use deployment::{Built, Deployment, Parts};
 use follow::Follower;
 use pushers::Pushers;
+use retrain::Retrainer;
 use std::{
     net::SocketAddr,
     sync::{
@@ -102,10 +106,14 @@ impl App {
             stop: stop.clone(),
         };
         let pushers = Pushers::new(tracker.clone(), stop.clone());
-        let follower = Follower::new(tracker.clone(), stop.clone());
-        let (deployment, first) =
-            Deployment::build(&options, Fleet::new(parts), (pushers, follower), telemetry.clone())
-                .await?;
+        let retrainer = Retrainer::new(tracker.clone(), stop.clone());
+        let parts = Parts {
+            fleet: Fleet::new(parts),
+            pushers,
+            retrainer,
+            follower: Follower::new(tracker.clone(), stop.clone()),
+        };
+        let (deployment, first) = Deployment::build(&options, parts, telemetry.clone()).await?;
         let mut listeners = Vec::new();
         for &address in &options.listen {
             let bound = TcpListener::bind(address).await;

@@ -1,15 +1,27 @@
 //! Trained models: which version of each is in force, and whether they are fast enough.
 
-use super::load::Loaded;
+use super::{load::Loaded, options::AppOptions};
 use crate::{
     config::Config,
     contract::{Manifest, Model},
-    forecast::{ModelFiles, OnnxSettings, Placed},
-    registry::{ANSWERS_WITHIN, Fits, within},
+    forecast::{Beside, Challenger, ModelFiles, OnnxSettings, Placed, Role},
+    registry::{
+        self, ANSWERS_WITHIN, Fits, MANIFEST_FILE, MODEL_FILE, PIN_FILE, Pin, Registry, Shared,
+        within,
+    },
     series::Span,
 };
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
+
+/// In front of what stands, among the files that were read, for the versions beside the one in force: so it is noticed
+/// when there are others. No file has that name.
+const BESIDE: &str = ".beside-";
 
 /// A network is timed so often; the shortest time counts, as the machine may be busy with other things.
 const TRIES: usize = 3;
@@ -23,22 +35,108 @@ pub(super) fn place(config: &mut Config) -> Result<ModelFiles, String> {
     let (registry, trust) = (config.models.registry(), config.models.trust());
     let mut pins = ModelFiles::new();
     for network in networks(config) {
-        let placed = match (&network.model, &registry) {
-            (Some(name), Some(registry)) => {
-                let found = registry.in_force(name)?;
-                let (path, bytes) = found.pin;
-                pins.insert(path, bytes.into());
-                Some(Placed {
-                    version: format!("{name}/{}", found.version),
-                    network: found.model,
-                    manifest: found.manifest,
-                })
-            }
-            _ => None,
-        };
+        let (mut placed, mut beside) = (None, Vec::new());
+        if let (Some(name), Some(registry)) = (&network.model, &registry) {
+            let found = registry.in_force(name)?;
+            let (path, bytes) = found.pin;
+            let (marker, versions) = versions_beside(&path, &bytes, network.challenger.as_ref())?;
+            beside = versions;
+            pins.insert(marker.0, marker.1.into());
+            pins.insert(path, bytes.into());
+            placed = Some(Placed {
+                version: format!("{name}/{}", found.version),
+                network: found.model,
+                manifest: found.manifest,
+            });
+        }
         network.place(placed, trust.clone());
+        network.place_beside(beside);
     }
     Ok(pins)
+}
+
+/// What stands for the versions beside the one in force: a path, and what would be in the file.
+type Marker = (PathBuf, Vec<u8>);
+
+/// The versions to run beside the one in force of the model whose pin this is: the one before it, where it is still there,
+/// and the challenger.
+fn versions_beside(
+    pin: &Path,
+    bytes: &[u8],
+    wish: Option<&Challenger>,
+) -> Result<(Marker, Vec<Beside>), String> {
+    let folder = pin.parent().unwrap_or(Path::new(""));
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let pin = Pin::read(bytes, pin)?;
+    let beside = |role: Role, is_named: bool, version: &str| Beside {
+        role,
+        is_named,
+        placed: Placed {
+            network: folder.join(version).join(MODEL_FILE),
+            manifest: folder.join(version).join(MANIFEST_FILE),
+            version: format!("{name}/{version}"),
+        },
+    };
+    let is_there = |one: &Beside| one.placed.network.is_file() && one.placed.manifest.is_file();
+    let previous = pin.previous.as_deref();
+    let previous = previous.map(|version| beside(Role::Previous, false, version));
+    let challenger = match wish {
+        None => None,
+        Some(Challenger::Newest) => {
+            newest(folder, &name, &pin)?.map(|version| beside(Role::Challenger, false, &version))
+        }
+        Some(Challenger::Version(version)) if *version == pin.version => None,
+        Some(Challenger::Version(version)) => {
+            let named = beside(Role::Challenger, true, version);
+            if !is_there(&named) {
+                return Err(format!(
+                    "model {name}: there is no version {version} to be the challenger"
+                ));
+            }
+            Some(named)
+        }
+    };
+    let versions: Vec<Beside> = [previous, challenger].into_iter().flatten().collect();
+    let versions: Vec<Beside> = versions.into_iter().filter(is_there).collect();
+    let marker = folder.join(format!(
+        "{BESIDE}{}",
+        wish.map(ToString::to_string).unwrap_or_default()
+    ));
+    let told = versions
+        .iter()
+        .map(|one| format!("{} {}\n", one.role.name(), one.placed.version));
+    let told: String = told.collect();
+    Ok(((marker, told.into_bytes()), versions))
+}
+
+/// The newest version of a model, where it is newer than the one in force and was not in force before it: somebody had a
+/// reason to go back from that.
+fn newest(folder: &Path, name: &str, pin: &Pin) -> Result<Option<String>, String> {
+    let directory = folder.parent().unwrap_or(Path::new(""));
+    let registry = Registry::new(directory, Default::default(), usize::MAX);
+    let versions = registry.versions(name)?;
+    let in_force = versions.iter().position(|one| *one == pin.version);
+    let newer = versions
+        .into_iter()
+        .skip(in_force.map_or(usize::MAX, |place| place + 1));
+    Ok(newer
+        .last()
+        .filter(|one| pin.previous.as_ref() != Some(one)))
+}
+
+/// What stands now for the versions that `marker` stood for when files were read, with the files of those versions;
+/// `None` where it is a file like others.
+pub(super) fn look_beside(marker: &Path) -> Option<(Vec<u8>, Vec<PathBuf>)> {
+    let wish = marker.file_name()?.to_str()?.strip_prefix(BESIDE)?;
+    let wish = (!wish.is_empty()).then(|| Challenger::from(wish));
+    let pin = marker.with_file_name(PIN_FILE);
+    let bytes = std::fs::read(&pin).unwrap_or_default();
+    // What cannot be told differs from what could: the reload says why.
+    let found = versions_beside(&pin, &bytes, wish.as_ref());
+    let ((_, told), versions) = found.unwrap_or(((PathBuf::new(), b"?".to_vec()), Vec::new()));
+    let files = versions.into_iter();
+    let files = files.flat_map(|one| [one.placed.network, one.placed.manifest]);
+    Some((told, files.collect()))
 }
 
 fn networks(config: &mut Config) -> impl Iterator<Item = &mut OnnxSettings> {
@@ -146,6 +244,17 @@ pub(crate) fn fits(limit: Span) -> Fits {
             "takes {shown:.1} ms for one window, longer than models.max_latency, which is {limit}"
         ))
     })
+}
+
+/// The folder of models with its store, where that is followed.
+pub(super) fn followed(
+    settings: &registry::Settings,
+    options: &AppOptions,
+) -> Result<Option<Shared>, String> {
+    match settings.is_followed() {
+        true => settings.shared(&*options.env, fits(settings.max_latency)),
+        false => Ok(None),
+    }
 }
 
 /// The shortest of some times that `work` takes.

@@ -4,7 +4,7 @@ use super::outcome::{Contributor, Group, Horizon};
 use crate::{
     detect::Verdict,
     expo::{self, Chunk, Kind, RenderedLabels, names},
-    forecast::Trust,
+    forecast::{Breaker, Contest, Link, Trust},
     series::Labels,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -179,6 +179,83 @@ pub(super) fn model_info(
         })
     });
     own("predicted_model_info", samples.collect())
+}
+
+/// `forethought_forecast_series` and `forethought_forecast_fallback_ratio`. `served` has, series by series and horizons
+/// inner, the link in force and whether that is not what was chosen.
+pub(super) fn links(
+    unit: &str,
+    replica: Option<&str>,
+    horizons: &[Horizon],
+    served: &[(Link, bool)],
+) -> Vec<Chunk> {
+    let (mut counts, mut ratios) = (Samples::new(), Samples::new());
+    for (place, horizon) in horizons.iter().enumerate() {
+        let of: Vec<_> = served.iter().skip(place).step_by(horizons.len()).collect();
+        let span = horizon.span.to_string();
+        let pairs = [("horizon", span.as_str()), ("signal", unit)];
+        for link in Link::ALL {
+            let count = of.iter().filter(|(one, _)| *one == link).count();
+            let pairs = pairs.into_iter().chain([("link", link.name())]);
+            counts.push((rendered(pairs, replica), count as f64));
+        }
+        let fallen = of.iter().filter(|(_, fallen)| *fallen).count();
+        // No series: NaN, which is left out.
+        let ratio = fallen as f64 / of.len() as f64;
+        ratios.push((rendered(pairs.into_iter(), replica), ratio));
+    }
+    vec![
+        own("forethought_forecast_series", counts),
+        own("forethought_forecast_fallback_ratio", ratios),
+    ]
+}
+
+/// `forethought_model_breaker_state`, of networks and their states.
+pub(super) fn breaker_states<'a>(
+    unit: &str,
+    replica: Option<&str>,
+    networks: impl Iterator<Item = (&'a str, &'static str)>,
+) -> Chunk {
+    let samples = networks.flat_map(|(model, now)| {
+        Breaker::STATES.map(|state| {
+            let pairs = [("model", model), ("signal", unit), ("state", state)];
+            let labels = rendered(pairs.into_iter(), replica);
+            (labels, f64::from(u8::from(state == now)))
+        })
+    });
+    own("forethought_model_breaker_state", samples.collect())
+}
+
+/// `forethought_model_loss_ratio` and `forethought_model_scored_forecasts`.
+pub(super) fn contests(unit: &str, replica: Option<&str>, contests: &[Contest]) -> Vec<Chunk> {
+    let (mut losses, mut counts) = (Samples::new(), Samples::new());
+    for contest in contests {
+        for at in &contest.horizons {
+            let span = at.span.to_string();
+            let pairs = [
+                ("horizon", &*span),
+                ("model", &contest.model),
+                ("signal", unit),
+            ];
+            let versions = [
+                ("champion", Some(&contest.champion), at.champion),
+                ("challenger", contest.challenger.as_ref(), at.challenger),
+                ("previous", contest.previous.as_ref(), at.previous),
+            ];
+            for (role, version, loss) in versions {
+                if let Some(version) = version {
+                    let own = [("role", role), ("version", version)];
+                    let labels = rendered(pairs.into_iter().chain(own), replica);
+                    losses.push((labels, expo::shortest(loss)));
+                }
+            }
+            counts.push((rendered(pairs.into_iter(), replica), at.scored as f64));
+        }
+    }
+    vec![
+        own("forethought_model_loss_ratio", losses),
+        own("forethought_model_scored_forecasts", counts),
+    ]
 }
 
 /// `predicted_drift_score`.

@@ -4,7 +4,7 @@ use super::reason::Reason;
 use crate::{
     baseline::Band,
     expo::Chunk,
-    forecast::{Contest, Interval, Trust},
+    forecast::{Contest, FailureReason, Interval, Link, Trust},
     series::{Labels, Millis, Span},
 };
 use std::sync::Arc;
@@ -110,6 +110,8 @@ pub struct Outcome {
     pub horizons: Arc<[Horizon]>,
     /// `forecasts[i * horizons.len() + j]`: series `i`, horizon `j`.
     pub forecasts: Vec<Interval>,
+    /// What serves each of `forecasts`; live only.
+    pub links: Vec<Link>,
     /// Per horizon, the median over the series; `None` where no forecast was checked yet.
     pub trust: Vec<Option<Trust>>,
     /// How far what is forecast has drifted from what the forecasts were derived from, 1 at the threshold: the median over the
@@ -140,8 +142,14 @@ pub struct Counts {
     pub refused: usize,
     /// Panics caught, by detector or forecaster.
     pub panics: Vec<(&'static str, u64)>,
+    /// Failures of forecasters since the evaluation before, by reason; those that never failed are told too.
+    pub failures: Vec<(&'static str, FailureReason, u64)>,
     /// Pieces of derivations that were not done between the evaluations, so this one had to do them.
     pub late_pieces: usize,
+    /// Derivations that were to be in force from this grid time on and were not done; those before are.
+    pub late_refits: usize,
+    /// Series whose forecasts were derived so long ago that they are not published.
+    pub outdated: usize,
     /// Bytes of state.
     pub state_bytes: usize,
     /// Verdicts that began, below and above the expected value.

@@ -3,8 +3,10 @@
 
 use super::{
     choice::{Choice, choose},
+    contest::{Bout, Score},
     health::Errors,
     scale::{Mode, Seen},
+    standby::{Source, Standby},
     track::Track,
     wall::Wall,
 };
@@ -13,7 +15,8 @@ use crate::series::{Millis, Past};
 /// Forecasts waiting for their actual value, at most, per horizon.
 const MOST_PENDING: usize = 96;
 
-/// An origin this much older counts half in the choice among members.
+/// An origin this much older counts half in the choice among members, or one horizon where that is longer: forecasts
+/// that overlap say the same.
 const HALF_LIFE: Millis = 3 * DAY;
 const DAY: Millis = 86_400_000;
 
@@ -26,13 +29,80 @@ pub(super) struct Walk<'a> {
     pub(super) wall: &'a Wall,
     /// Origins are the grid times whose number is a multiple of this.
     pub(super) stride: usize,
-    /// Number of members, without the reference.
-    pub(super) members: usize,
+    pub(super) cast: &'a Cast,
     pub(super) horizons: &'a [usize],
     /// Index of each origin in the past, ascending.
     pub(super) origins: Vec<usize>,
-    /// By origin, then member (the reference last), horizons inner.
+    /// By origin, then as in [`Cast`], horizons inner.
     pub(super) points: Vec<f32>,
+}
+
+/// Whose forecasts lie where at an origin: the members, seasonal naive, the rule, the last value, then versions of
+/// networks that stand by or are compared.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cast {
+    /// By member, whether it is a network.
+    pub(super) networks: Vec<bool>,
+    /// By member, the place of the version that was in force before.
+    pub(super) former: Vec<Option<usize>>,
+    /// Rows in all.
+    pub(super) rows: usize,
+}
+
+impl Cast {
+    /// How many members there are.
+    pub(super) fn members(&self) -> usize {
+        self.networks.len()
+    }
+
+    pub(super) fn reference(&self) -> usize {
+        self.members()
+    }
+
+    pub(super) fn rule(&self) -> usize {
+        self.members() + 1
+    }
+
+    pub(super) fn last_value(&self) -> usize {
+        self.members() + 2
+    }
+
+    /// Where the versions begin.
+    pub(super) fn shadows(&self) -> usize {
+        self.members() + 3
+    }
+
+    /// What a naive forecast expects: the season before, or the last value where no season is known.
+    pub(super) fn naive(&self, point: impl Fn(usize) -> f32) -> f32 {
+        let seasonal = point(self.reference());
+        if seasonal.is_finite() {
+            seasonal
+        } else {
+            point(self.last_value())
+        }
+    }
+
+    /// What `source` expects, given `point`, which says what each row does.
+    pub(super) fn expected(
+        &self,
+        source: Source,
+        choice: Option<Choice>,
+        point: impl Fn(usize) -> f32,
+    ) -> f32 {
+        match source {
+            Source::Member(member) => point(member),
+            Source::Reference => point(self.reference()),
+            Source::Rule => point(self.rule()),
+            Source::Previous => choice.map_or(f32::NAN, |choice| {
+                choice.of(|member| point(self.former[member].unwrap_or(member)))
+            }),
+        }
+    }
+
+    /// Whether a choice has a former version to go back to.
+    fn has_former(&self, choice: Choice) -> bool {
+        (0..self.members()).any(|member| choice.has(member) && self.former[member].is_some())
+    }
 }
 
 /// One origin as one horizon sees it.
@@ -44,7 +114,7 @@ struct Origin<'a> {
     bin: usize,
     /// `NaN` where it is missing or not yet known.
     actual: f32,
-    /// By member (the reference last), horizons inner.
+    /// As in [`Cast`], horizons inner.
     points: &'a [f32],
 }
 
@@ -52,15 +122,54 @@ impl Walk<'_> {
     /// The track of the `h`-th horizon as of the end of the past.
     pub(super) fn track(&self, h: usize, interval: f32) -> Track {
         let stride = horizon_stride(self.stride, self.horizons[h]);
-        let mut track = Track::new(stride, self.past.seasons.first().copied());
+        let mut track = Track::new(stride, self.past.seasons.first().copied(), interval);
         let origins = self.origins(h, &track);
         let errors = self.errors(h, &origins);
-        let weights = self.weights(&origins);
-        track.choice = choose(&errors, &weights, interval);
-        match track.choice {
+        let weights = self.weights(&origins, self.horizons[h]);
+        let (choice, ranking) = choose(&errors, &weights, interval).unzip();
+        track.choice = choice;
+        let mut track = match choice {
             Some(choice) => self.calibrated(&track, choice, h, interval, &errors, &origins),
             None => track,
+        };
+        track.standbys = self.standbys(h, choice, &ranking.unwrap_or_default(), &origins);
+        track
+    }
+
+    /// How the versions of a network did at the `h`-th horizon, at the origins of its track.
+    pub(super) fn score(&self, h: usize, track: &Track, bout: &Bout) -> Score {
+        let (count, grid) = (self.horizons.len(), self.past.grid);
+        let mut score = Score::default();
+        for origin in self.origins(h, track) {
+            score.resolve(origin.number, grid, |target| self.actual(target));
+            let point = |row: usize| origin.points[row * count + h];
+            score.file(bout.waiting(origin.target, self.cast.naive(point), point));
         }
+        let end = grid.index(self.past.end);
+        score.resolve(end, grid, |target| self.actual(target));
+        score
+    }
+
+    /// Who stands by for the choice.
+    fn standbys(
+        &self,
+        h: usize,
+        choice: Option<Choice>,
+        ranking: &[usize],
+        origins: &[Origin<'_>],
+    ) -> Box<[Standby]> {
+        let (cast, count) = (self.cast, self.horizons.len());
+        let former = choice.is_some_and(|choice| cast.has_former(choice));
+        let overlap = self.horizons[h] / horizon_stride(self.stride, self.horizons[h]);
+        let standby = |source: Source| {
+            let errors = origins.iter().map(|origin| {
+                let point = |row: usize| origin.points[row * count + h];
+                origin.actual - cast.expected(source, choice, point)
+            });
+            Standby::new(source, errors, overlap)
+        };
+        let sources = Source::behind(choice, ranking, &cast.networks, former);
+        sources.into_iter().filter_map(standby).collect()
     }
 
     /// The way of scaling that would have cost least, with the state it leaves behind.
@@ -122,7 +231,7 @@ impl Walk<'_> {
 
     fn origins(&self, h: usize, track: &Track) -> Vec<Origin<'_>> {
         let (past, steps) = (self.past, self.horizons[h]);
-        let row = (self.members + 1) * self.horizons.len();
+        let row = self.cast.rows * self.horizons.len();
         self.origins
             .iter()
             .zip(self.points.chunks_exact(row))
@@ -141,8 +250,8 @@ impl Walk<'_> {
     }
 
     /// How much each origin counts in the choice: what was best lately counts more.
-    fn weights(&self, origins: &[Origin<'_>]) -> Vec<f32> {
-        let half = HALF_LIFE as f32 / self.past.grid.step() as f32;
+    fn weights(&self, origins: &[Origin<'_>], steps: usize) -> Vec<f32> {
+        let half = (HALF_LIFE as f32 / self.past.grid.step() as f32).max(steps as f32);
         let newest = origins.last().map_or(0, |origin| origin.number);
         let weight = |origin: &Origin<'_>| (-((newest - origin.number) as f32) / half).exp2();
         origins.iter().map(weight).collect()
@@ -151,7 +260,7 @@ impl Walk<'_> {
     /// Residuals by member, then origin.
     fn errors(&self, h: usize, origins: &[Origin<'_>]) -> Vec<Vec<f32>> {
         let count = self.horizons.len();
-        (0..self.members)
+        (0..self.cast.members())
             .map(|member| {
                 origins
                     .iter()
@@ -167,19 +276,23 @@ impl Walk<'_> {
         for origin in origins {
             self.resolve(track, origin.number);
             let expected = choice.of(|member| origin.points[member * count + h]);
-            let reference = origin.points[self.members * count + h];
+            let reference = origin.points[self.cast.reference() * count + h];
             track.forecast(origin.target, origin.bin, expected, reference);
         }
         self.resolve(track, self.past.grid.index(self.past.end));
     }
 
     fn resolve(&self, track: &mut Track, now: i64) {
-        let end = self.past.grid.index(self.past.end);
         while let Some(due) = track.due(now) {
-            // A target that is due lies within the past.
-            let index = self.past.values.len() as i64 - 1 - (end - due.target);
-            track.resolve(&due, self.past.values[index as usize]);
+            track.resolve(&due, self.actual(due.target));
         }
+    }
+
+    /// The value of a grid time within the past, by its number.
+    fn actual(&self, number: i64) -> f32 {
+        let end = self.past.grid.index(self.past.end);
+        let index = self.past.values.len() as i64 - 1 - (end - number);
+        self.past.values[index as usize]
     }
 }
 

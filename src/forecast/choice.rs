@@ -32,11 +32,23 @@ impl Choice {
             Self::Two(one, other, weight) => weight * value(one) + (1.0 - weight) * value(other),
         }
     }
+
+    /// Whether a member is part of it.
+    pub(super) fn has(self, member: usize) -> bool {
+        match self {
+            Self::One(one) => one == member,
+            Self::Two(one, other, _) => one == member || other == member,
+        }
+    }
 }
 
-/// The choice with the least loss. `errors[m][i]` is the residual of member `m` at origin `i`, `NaN`
+/// The choice with the least loss, and the members by theirs. `errors[m][i]` is the residual of member `m` at origin `i`, `NaN`
 /// where it had no forecast or there was no actual value; `weights[i]` is how much that origin counts.
-pub(super) fn choose(errors: &[Vec<f32>], weights: &[f32], interval: f32) -> Option<Choice> {
+pub(super) fn choose(
+    errors: &[Vec<f32>],
+    weights: &[f32],
+    interval: f32,
+) -> Option<(Choice, Vec<usize>)> {
     let losses: Vec<Option<(f64, f64)>> = errors
         .iter()
         .map(|errors| loss(errors.iter().copied(), weights, interval))
@@ -70,7 +82,8 @@ pub(super) fn choose(errors: &[Vec<f32>], weights: &[f32], interval: f32) -> Opt
             }
         }
     }
-    Some(choice.0)
+    let ranking = ranked.into_iter().map(|(member, _)| member);
+    Some((choice.0, ranking.collect()))
 }
 
 /// The weight of a member beside one that loses more; `None` where the other is not worth it.

@@ -13,11 +13,11 @@
 use super::scale::{Mode, Scale, Seen};
 
 /// An interval of fewer residuals would be a guess.
-const LEAST_RESIDUALS: usize = 20;
+pub(super) const LEAST_RESIDUALS: usize = 20;
 /// Newest normalised residuals kept.
 const KEPT_RESIDUALS: usize = 512;
 /// Share of the nominal misses that is aimed at: what the past did not show costs the rest.
-const AIMED_SHARE: f32 = 0.92;
+pub(super) const AIMED_SHARE: f32 = 0.92;
 /// Step of the tracked level, per resolved forecast.
 const LEVEL_STEP: f32 = 0.01;
 /// The tracked level stays below this multiple of the nominal one: a calm week must not narrow the
@@ -29,12 +29,12 @@ const OVERLAP_HALF: f32 = 10.0;
 /// this share of itself: of the middle they say little.
 const LEAST_TAUGHT: f32 = 0.25;
 /// Correction for few residuals: of overlapping forecasts this share shows nothing new.
-const REPEATED: f32 = 0.75;
+pub(super) const REPEATED: f32 = 0.75;
 /// No end is further out than this multiple of the greatest residual seen on its side.
 const BEYOND_SEEN: f32 = 1.25;
 /// Ends are moved out by this share of the scale: many series rest at one value, which must not fall
 /// outside by a rounding error.
-const HAIR: f32 = 1e-3;
+pub(super) const HAIR: f32 = 1e-3;
 
 /// Intervals of one series at one horizon.
 #[derive(Debug, Clone)]

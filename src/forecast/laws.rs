@@ -407,9 +407,15 @@ proptest! {
             let to = (from + length).min(values.len());
             values[from..to].fill(f32::NAN);
         }
-        let mut out = run(&mut fresh(1), 0, &values, 5 * DAY);
+        let mut usual = fresh(1);
+        let mut out = run(&mut usual, 0, &values, 5 * DAY);
+        // What a gap makes unknown is no failure of a member.
+        let failed = |forecasts: &mut Forecasts| forecasts.take_failures().find(|(.., times)| *times > 0);
+        prop_assert_eq!(failed(&mut usual), None);
         for model in others() {
-            out.extend(run(&mut alone(&model, 1), 0, &values, 5 * DAY));
+            let mut other = alone(&model, 1);
+            out.extend(run(&mut other, 0, &values, 5 * DAY));
+            prop_assert_eq!(failed(&mut other), None);
         }
         for interval in out.iter().filter(|interval| interval.expected.is_finite()) {
             prop_assert!((60.0..140.0).contains(&interval.expected), "{interval:?}");

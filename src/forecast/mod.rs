@@ -5,8 +5,10 @@
 //! configured forecasters, chooses among them per series and horizon, and puts intervals around them.
 
 mod arima;
+mod breaker;
 mod calibration;
 mod choice;
+mod column;
 mod conformal;
 mod contest;
 mod drift;
@@ -18,30 +20,39 @@ mod lags;
 mod last_value;
 #[cfg(test)]
 mod laws;
+mod member;
 mod mstl_ets;
+mod occasions;
 mod onnx;
 mod profile;
 mod prophet;
 mod reach;
 #[cfg(test)]
 mod reference;
+pub mod renewal;
+mod rule;
 mod scale;
 mod seasonal_mean;
 mod seasonal_naive;
 mod selection;
 mod settings;
 mod smoothing;
+mod standby;
 mod theta;
 mod track;
 mod trees;
 mod wall;
 
 pub use crate::stats::network::ModelFiles;
-pub use contest::{Contest, ContestHorizon};
+pub use breaker::Breaker;
+pub use contest::{Contest, ContestHorizon, Role, Tally};
+pub use member::{Asked, FailureReason};
+pub use occasions::Occasions;
 pub use selection::Forecasts;
 pub use settings::{Models, Settings};
+pub use standby::Link;
 
-pub use onnx::{Kept, Placed, Settings as OnnxSettings};
+pub use onnx::{Beside, Challenger, Kept, Placed, Settings as OnnxSettings};
 
 use crate::series::{Grid, LocalTime, Millis, Past, Slot};
 use std::path::PathBuf;
@@ -53,9 +64,25 @@ use std::path::PathBuf;
 pub trait Forecaster: Send + std::fmt::Debug {
     /// Its name in configuration and in the `model` label.
     fn kind(&self) -> &'static str;
+    /// What it is called where several of a kind run.
+    fn name(&self) -> String {
+        self.kind().to_owned()
+    }
     /// The version of what was trained elsewhere, such as `checkout/7`; `None` for what is this program's own.
     fn version(&self) -> Option<String> {
         None
+    }
+    /// The newest time of what that was trained on, where it says so.
+    fn trained_until(&self) -> Option<Millis> {
+        None
+    }
+    /// Whether it may answer `NaN` at some horizons though it has learned a series: for want of a value it needs.
+    fn abstains(&self) -> bool {
+        false
+    }
+    /// Whether it asks a network, whose answers follow from the newest values alone.
+    fn is_network(&self) -> bool {
+        false
     }
     /// Makes room for `slots` series in all; new ones know nothing.
     fn grow(&mut self, slots: usize);
@@ -68,7 +95,7 @@ pub trait Forecaster: Send + std::fmt::Debug {
     /// Takes in the values at grid time `at` (`NaN` where missing), without fitting again.
     fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]);
     /// Expected values after the newest time taken in: `out[i * horizons.len() + j]` is that of
-    /// `slots[i]`, `horizons[j]` steps ahead; `NaN` where it abstains.
+    /// `slots[i]`, `horizons[j]` steps ahead; `NaN` where it abstains, infinite where it should know and has no number.
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]);
     /// Bytes of state, all series together.
     fn heap_bytes(&self) -> usize;
@@ -162,13 +189,37 @@ kinds! {
     trees => Trees,
 }
 
+/// Other versions of a forecaster, and what each is there for.
+type Shadows = Vec<(Role, Box<dyn Forecaster>)>;
+
 impl ModelSettings {
     /// The files it needs.
     fn paths(&self) -> Vec<PathBuf> {
         match self {
-            Self::Onnx(settings) => settings.files(),
+            Self::Onnx(settings) => [settings.files(), settings.files_beside()].concat(),
             _ => Vec::new(),
         }
+    }
+
+    /// Its other versions, without any series yet. One that nobody named, and that cannot be used, is left out.
+    fn build_shadows(
+        &self,
+        grid: Grid,
+        horizons: &[usize],
+        files: &ModelFiles,
+    ) -> Result<Shadows, String> {
+        let Self::Onnx(settings) = self else {
+            return Ok(Vec::new());
+        };
+        let built =
+            settings.beside().filter_map(|(role, is_named, other)| {
+                match onnx::Onnx::build(&other, grid, horizons, files) {
+                    Ok(built) => Some(Ok((role, Box::new(built) as Box<dyn Forecaster>))),
+                    Err(problem) if is_named => Some(Err(problem)),
+                    Err(_) => None,
+                }
+            });
+        built.collect()
     }
 
     /// The files that the `index`-th of a list names, with the keys that name them.

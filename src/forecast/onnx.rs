@@ -11,7 +11,11 @@
 //! network says. *Cost*: one run of the network per step, in batches over the series of a shard, and 512 per rebuild; four
 //! bytes per value of the window and of what its features look back on.
 
-use super::{Forecaster, ModelFiles};
+mod challenger;
+
+pub use challenger::Challenger;
+
+use super::{Forecaster, ModelFiles, Role};
 use crate::{
     contract::{Model, Trust, refuse_name},
     features::{Scale, View},
@@ -39,6 +43,8 @@ pub struct Settings {
     pub manifest: Option<PathBuf>,
     /// A model of the registry, instead of a file.
     pub model: Option<String>,
+    /// A version of `model` that forecasts silently beside the one in force.
+    pub challenger: Option<Challenger>,
     // Boxed: the settings of others are a few bytes.
     #[serde(skip)]
     pub(super) around: Box<Around>,
@@ -49,6 +55,8 @@ pub struct Settings {
 pub(super) struct Around {
     /// The version in force of `model`.
     placed: Option<Placed>,
+    /// Other versions of it.
+    beside: Vec<(Beside, Arc<Mutex<Option<Shared>>>)>,
     trust: Trust,
     local: LocalTime,
     /// Not known where nobody said so, as in a comparison.
@@ -66,6 +74,17 @@ pub struct Placed {
     pub manifest: PathBuf,
     /// What the manifest must say it is, such as `checkout/7`.
     pub version: String,
+}
+
+/// A version of a model that runs beside the one in force.
+#[derive(Debug, Clone)]
+pub struct Beside {
+    /// What it is there for.
+    pub role: Role,
+    /// Whether a person named it: then it must be sound.
+    pub is_named: bool,
+    /// Where it lies.
+    pub placed: Placed,
 }
 
 /// How much of a series is kept where a model is to run.
@@ -112,6 +131,17 @@ impl Settings {
     pub fn validate(&self) -> Vec<(String, String)> {
         let mut problems = Vec::new();
         let mut add = |field: &str, text: &str| problems.push((field.to_owned(), text.to_owned()));
+        if self.model.is_none() && self.challenger.is_some() {
+            add(
+                "challenger",
+                "is a version of a model of the registry; name that with model",
+            );
+        }
+        if let Some(Challenger::Version(version)) = &self.challenger
+            && let Some(problem) = refuse_name(version)
+        {
+            add("challenger", &problem);
+        }
         if let Some(model) = &self.model {
             if let Some(problem) = refuse_name(model) {
                 add("model", &problem);
@@ -181,6 +211,29 @@ impl Settings {
         self.around.placed = placed;
         self.around.trust = trust;
         self.around.shared = Arc::default();
+    }
+
+    /// Says which versions run beside the one in force.
+    pub fn place_beside(&mut self, versions: Vec<Beside>) {
+        let versions = versions.into_iter();
+        self.around.beside = versions.map(|one| (one, Arc::default())).collect();
+    }
+
+    /// The files of the versions beside the one in force.
+    pub fn files_beside(&self) -> Vec<PathBuf> {
+        let placed = self.around.beside.iter().map(|(one, _)| &one.placed);
+        let files = placed.flat_map(|placed| [&placed.network, &placed.manifest]);
+        files.cloned().collect()
+    }
+
+    /// The settings of each of those, what it is there for, and whether a person named it.
+    pub(super) fn beside(&self) -> impl Iterator<Item = (Role, bool, Self)> {
+        self.around.beside.iter().map(|(one, shared)| {
+            let mut other = self.clone();
+            other.around.placed = Some(one.placed.clone());
+            other.around.shared = Arc::clone(shared);
+            (one.role, one.is_named, other)
+        })
     }
 
     /// Says what the wall clock and the holidays of the signal are.
@@ -303,6 +356,8 @@ fn check_use(model: &Model, grid: Grid, horizons: &[Span]) -> Result<(), String>
 #[derive(Debug)]
 pub(super) struct Onnx {
     model: Arc<Model>,
+    /// The name of a file without a manifest.
+    file: String,
     grid: Grid,
     local: LocalTime,
     /// By horizon: where in an answer its expected value is; `None` where the model does not have it.
@@ -328,8 +383,11 @@ impl Onnx {
             .map(|&steps| Span::millis(grid.step() * steps as i64));
         let spans: Vec<Span> = spans.collect();
         let model = settings.load(grid, &spans, files)?;
+        let path = settings.path.as_deref().and_then(Path::file_stem);
+        let file = path.map(|stem| stem.to_string_lossy().into_owned());
         Ok(Self {
             grid,
+            file: file.unwrap_or_default(),
             local: settings.around.local.clone(),
             columns: spans.iter().map(|&span| model.column(span)).collect(),
             kept: model.reach(),
@@ -368,8 +426,30 @@ impl Forecaster for Onnx {
         "onnx"
     }
 
+    fn name(&self) -> String {
+        let manifest = self.model.manifest();
+        manifest.map_or_else(|| self.file.clone(), |manifest| manifest.name.clone())
+    }
+
     fn version(&self) -> Option<String> {
         self.model.manifest().map(ToString::to_string)
+    }
+
+    /// Without a range of data, when it was trained.
+    fn trained_until(&self) -> Option<Millis> {
+        let manifest = self.model.manifest()?;
+        let data = manifest.data.as_ref();
+        let until = data.map_or(&manifest.created, |data| &data.to);
+        let until: jiff::Timestamp = until.parse().ok()?;
+        Some(until.as_millisecond())
+    }
+
+    fn abstains(&self) -> bool {
+        true
+    }
+
+    fn is_network(&self) -> bool {
+        true
     }
 
     fn grow(&mut self, slots: usize) {
@@ -427,13 +507,21 @@ impl Forecaster for Onnx {
                 continue;
             };
             let answer = (factor > 0.0).then(|| answers.next().unwrap_or_default());
-            if answer.is_some_and(|answer| answer.is_empty() || !self.model.is_sure(answer)) {
-                continue;
-            }
             for (out, column) in row.iter_mut().zip(&self.columns) {
                 if let Some(column) = column {
-                    *out = shift + factor * answer.map_or(0.0, |answer| answer[*column]);
+                    let value = answer.map_or(Some(&0.0), |answer| answer.get(*column));
+                    let told = shift + factor * value.unwrap_or(&f32::NAN);
+                    *out = if told.is_finite() {
+                        told
+                    } else {
+                        f32::INFINITY
+                    };
                 }
+            }
+            // What is no number is a failure, however sure of it the network is.
+            let failed = row.contains(&f32::INFINITY);
+            if !failed && answer.is_some_and(|answer| !self.model.is_sure(answer)) {
+                row.fill(f32::NAN);
             }
         }
     }

@@ -124,6 +124,10 @@ impl Forecaster for SeasonalNaive {
         "seasonal_naive"
     }
 
+    fn abstains(&self) -> bool {
+        true
+    }
+
     fn grow(&mut self, slots: usize) {
         self.seasons.resize_with(slots, Box::default);
         self.now.resize(slots, Millis::MIN);

@@ -4,22 +4,31 @@
 //! it without looking ahead; what they forecast at aligned origins on the way decides which one (or
 //! a mean of the best two) is used at each horizon, and calibrates its interval. On the way they are
 //! fitted anew some times, the last time to all but the newest eighth of the past. Between rebuilds
-//! members are carried on, and forecasts that come due adapt the interval; the choice stays.
+//! members are carried on, and forecasts that come due adapt the interval; the choice stays. Where it has no
+//! answer, another link of the chain serves; see [`super::standby`].
+
+mod compare;
+mod derive;
+mod serving;
 
 use super::{
-    Forecaster, Interval, ModelFiles, Settings, Trust, calibration::Walk, choice::Choice,
-    health::Health, reach::Reach, seasonal_naive::SeasonalNaive, track::Track, wall::Wall,
+    Asked, FailureReason, Interval, Link, ModelFiles, Role, Settings, Trust,
+    calibration::Cast,
+    choice::Choice,
+    contest::{Bout, Score},
+    health::Health,
+    member::Member,
+    reach::Reach,
+    rule::Rule,
+    seasonal_naive::SeasonalNaive,
+    track::{Served, Track},
+    wall::Wall,
 };
 use crate::{
     series::{Grid, Millis, Past, Slot, swap_rows},
     stats::robust::median_of,
 };
 
-/// Origins aimed at in one calibration.
-const ORIGINS: usize = 512;
-/// How often members are fitted anew on the walk of a calibration: between live rebuilds little passes,
-/// and what they would have forecast with a much shorter past says little about now.
-const STAGES: usize = 4;
 /// Below this many values nothing is forecast.
 const LEAST_PAST: usize = 30;
 
@@ -28,10 +37,19 @@ const LEAST_PAST: usize = 30;
 pub struct Forecasts {
     grid: Grid,
     horizons: Vec<usize>,
+    /// By horizon: values of a past that must be known.
+    least_known: Vec<usize>,
     interval: f32,
-    members: Vec<Box<dyn Forecaster>>,
+    members: Vec<Member>,
     /// What skill is measured against.
-    reference: SeasonalNaive,
+    reference: Member,
+    rule: Rule,
+    shadows: Vec<Shadow>,
+    cast: Cast,
+    /// The networks whose versions are compared.
+    bouts: Vec<Bout>,
+    /// By bout, then slot, horizons inner.
+    scores: Vec<Vec<Score>>,
     wall: Wall,
     /// By slot: newest grid time taken in.
     now: Vec<Millis>,
@@ -41,8 +59,17 @@ pub struct Forecasts {
     /// By slot, horizons inner.
     tracks: Vec<Track>,
     /// By slot, horizons inner: what is published now.
-    current: Vec<Interval>,
+    current: Vec<Served>,
     scratch: Scratch,
+}
+
+/// Another version of the network of a member.
+#[derive(Debug)]
+struct Shadow {
+    /// Which member.
+    of: usize,
+    role: Role,
+    member: Member,
 }
 
 /// Buffers kept between steps.
@@ -52,6 +79,8 @@ struct Scratch {
     values: Vec<f32>,
     /// By member (the reference last), then slot, horizons inner.
     points: Vec<f32>,
+    /// By shadow, then slot, horizons inner; empty where none was asked.
+    others: Vec<f32>,
 }
 
 impl Forecasts {
@@ -68,17 +97,29 @@ impl Forecasts {
                 .collect();
             texts.join("; ")
         })?;
-        let members = settings
-            .members()
+        let (mut members, mut shadows) = (Vec::new(), Vec::new());
+        for (of, model) in settings.members().iter().enumerate() {
+            members.push(Member::new(model.build(grid, &horizons, files)?));
+            for (role, built) in model.build_shadows(grid, &horizons, files)? {
+                let member = Member::new(built);
+                shadows.push(Shadow { of, role, member });
+            }
+        }
+        let least_known = horizons
             .iter()
-            .map(|model| model.build(grid, &horizons, files))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
+            .map(|&steps| settings.least_known(grid, steps));
+        let mut forecasts = Self {
             grid,
+            least_known: least_known.collect(),
             horizons,
             interval: settings.interval as f32,
             members,
-            reference: SeasonalNaive::shortest(grid),
+            reference: Member::new(Box::new(SeasonalNaive::shortest(grid))),
+            rule: Rule::new(grid),
+            shadows,
+            cast: Cast::default(),
+            bouts: Vec::new(),
+            scores: Vec::new(),
             wall: Wall::new(grid),
             now: Vec::new(),
             reaches: Vec::new(),
@@ -86,7 +127,9 @@ impl Forecasts {
             tracks: Vec::new(),
             current: Vec::new(),
             scratch: Scratch::default(),
-        })
+        };
+        forecasts.set_cast();
+        Ok(forecasts)
     }
 
     /// The horizons in steps, shortest first.
@@ -96,55 +139,58 @@ impl Forecasts {
 
     /// Makes room for `slots` series in all; new ones know nothing.
     pub fn grow(&mut self, slots: usize) {
-        for member in &mut self.members {
-            member.grow(slots);
-        }
-        self.reference.grow(slots);
+        self.everyone().for_each(|member| member.grow(slots));
+        self.rule.grow(slots);
         self.now.resize(slots, Millis::MIN);
         self.reaches.resize(slots, Reach::NOTHING);
         self.health.grow(slots);
         self.tracks
             .resize_with(slots * self.horizons.len(), Track::default);
         self.current
-            .resize(slots * self.horizons.len(), Interval::ABSENT);
+            .resize(slots * self.horizons.len(), Served::NOTHING);
+        for scores in &mut self.scores {
+            scores.resize_with(slots * self.horizons.len(), Score::default);
+        }
     }
 
     /// Forgets one series.
     pub fn evict(&mut self, slot: Slot) {
-        for member in &mut self.members {
-            member.evict(slot);
-        }
-        self.reference.evict(slot);
+        self.everyone().for_each(|member| member.evict(slot));
+        self.rule.evict(slot);
         self.now[slot] = Millis::MIN;
         self.reaches[slot] = Reach::NOTHING;
         self.health.evict(slot);
         let range = self.range(slot);
         self.tracks[range.clone()].fill_with(Track::default);
-        self.current[range].fill(Interval::ABSENT);
+        for scores in &mut self.scores {
+            scores[range.clone()].fill_with(Score::default);
+        }
+        self.current[range].fill(Served::NOTHING);
     }
 
     /// Exchanges what is known of two series.
     pub fn swap(&mut self, one: Slot, other: Slot) {
-        for member in &mut self.members {
-            member.swap(one, other);
-        }
-        self.reference.swap(one, other);
+        self.everyone().for_each(|member| member.swap(one, other));
+        self.rule.swap(one, other);
         self.now.swap(one, other);
         self.reaches.swap(one, other);
         self.health.swap(one, other);
         swap_rows(&mut self.tracks, self.horizons.len(), one, other);
         swap_rows(&mut self.current, self.horizons.len(), one, other);
+        for scores in &mut self.scores {
+            swap_rows(scores, self.horizons.len(), one, other);
+        }
     }
 
     /// Derives the state of one series from its past alone, up to and including `past.end`.
     pub fn rebuild(&mut self, slot: Slot, past: &Past<'_>) {
         self.evict(slot);
-        if self.horizons.is_empty() || past.values.len() < LEAST_PAST {
+        let shortest = self.least_known.first();
+        if past.values.len() < LEAST_PAST || shortest.is_none_or(|&least| past.known() < least) {
             return;
         }
         self.wall.set_zone(past.zone);
-        let calibrated = calibration_steps(past.values.len());
-        self.calibrate(slot, past, calibrated);
+        self.calibrate(slot, past);
         self.health.derive(slot, past, &self.wall);
         self.now[slot] = past.end;
         self.publish(&[slot]);
@@ -166,12 +212,12 @@ impl Forecasts {
                 taken.push(value);
                 self.now[slot] = at;
                 self.reaches[slot].see(value);
+                self.rule.see(slot, value);
             }
         }
-        for member in &mut self.members {
+        for member in self.everyone() {
             member.extend(at, &fresh, &taken);
         }
-        self.reference.extend(at, &fresh, &taken);
         let wall = self.wall.index(at);
         self.health.step(wall, &fresh, &taken);
         self.resolve(at, &fresh, &taken);
@@ -187,7 +233,9 @@ impl Forecasts {
             return;
         }
         for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(count)) {
-            row.copy_from_slice(&self.current[self.range(slot)]);
+            for (out, served) in row.iter_mut().zip(&self.current[self.range(slot)]) {
+                *out = served.interval;
+            }
         }
     }
 
@@ -196,24 +244,12 @@ impl Forecasts {
     /// where nothing is published.
     pub fn quantiles(&mut self, slot: Slot, levels: &[f32], out: &mut [f32]) {
         out.fill(f32::NAN);
-        let count = self.horizons.len();
-        if count == 0 || levels.is_empty() {
+        if self.horizons.is_empty() || levels.is_empty() {
             return;
         }
-        self.ask(&[slot]);
-        for (h, row) in out.chunks_exact_mut(levels.len()).enumerate().take(count) {
-            let track = &self.tracks[slot * count + h];
-            let Some(choice) = track.choice else { continue };
-            let points = &self.scratch.points;
-            let expected = choice.of(|m| points[m * count + h]);
-            let steps = self.horizons[h] as i64;
-            let wall = self.wall.index(self.now[slot] + steps * self.grid.step());
-            let mut least = f32::NEG_INFINITY;
-            for (out, &level) in row.iter_mut().zip(levels) {
-                let value = track.quantile(track.bin(wall), expected, level);
-                least = least.max(value);
-                *out = if value.is_nan() { value } else { least };
-            }
+        self.ask_again(slot);
+        for (h, row) in out.chunks_exact_mut(levels.len()).enumerate() {
+            self.quantiles_at(slot, h, levels, row);
         }
     }
 
@@ -240,12 +276,23 @@ impl Forecasts {
         [self.health.inputs(slot), median_of(&mut errors)]
     }
 
-    /// The forecaster in force of a series at the `h`-th horizon.
+    /// The forecaster chosen for a series at the `h`-th horizon.
     pub fn model(&self, slot: Slot, h: usize) -> Option<&'static str> {
         match self.tracks[slot * self.horizons.len() + h].choice? {
             Choice::One(member) => Some(self.members[member].kind()),
             Choice::Two(..) => Some("mean_of_two"),
         }
+    }
+
+    /// The link of the chain that serves a series at the `h`-th horizon now.
+    pub fn link(&self, slot: Slot, h: usize) -> Link {
+        self.current[slot * self.horizons.len() + h].link
+    }
+
+    /// Whether something else serves than what was chosen; a series for which nothing was chosen has not fallen back.
+    pub fn has_fallen_back(&self, slot: Slot, h: usize) -> bool {
+        let choice = self.tracks[slot * self.horizons.len() + h].choice;
+        choice.is_some_and(|choice| self.usual(choice) != self.link(slot, h))
     }
 
     /// The versions of the networks among the members called `model`, such as `checkout/7`.
@@ -255,19 +302,49 @@ impl Forecasts {
         of.filter_map(|member| member.version())
     }
 
+    /// How often members failed since the last call: forecaster, reason, times. Those that never did are told too.
+    pub fn take_failures(&mut self) -> impl Iterator<Item = (&'static str, FailureReason, u64)> {
+        self.everyone().flat_map(|member| {
+            let kind = member.kind();
+            let reasons = FailureReason::ALL.into_iter();
+            let times = reasons.zip(member.take_failures());
+            times.map(move |(reason, times)| (kind, reason, times))
+        })
+    }
+
+    /// The networks among the members: what each is called, and how it did in the newest step.
+    pub fn networks(&self) -> impl Iterator<Item = (String, Asked)> {
+        let networks = self.members.iter().filter(|member| member.is_network());
+        networks.map(|member| (member.name(), member.asked()))
+    }
+
+    /// After all shards of a signal have stepped: by network, in the order of [`Forecasts::networks`], whether it
+    /// answered any series of the signal, and whether it rests at the next step.
+    pub fn settle(&mut self, verdicts: impl Iterator<Item = (bool, bool)>) {
+        let members = self.members.iter_mut();
+        let networks = members.filter(|member| member.is_network());
+        for (member, (answers, rests)) in networks.zip(verdicts) {
+            member.settle(answers, rests);
+        }
+    }
+
     /// Bytes of state, all series together.
     pub fn heap_bytes(&self) -> usize {
-        let members: usize = self.members.iter().map(|member| member.heap_bytes()).sum();
+        let shadows = self.shadows.iter().map(|shadow| &shadow.member);
+        let members = self.members.iter().chain([&self.reference]).chain(shadows);
         let tracks: usize = self.tracks.iter().map(Track::heap_bytes).sum();
-        members
+        let scores = self.scores.iter().flatten();
+        let scores = scores.map(|score| size_of::<Score>() + score.heap_bytes());
+        members.map(Member::heap_bytes).sum::<usize>()
             + tracks
-            + self.reference.heap_bytes()
+            + scores.sum::<usize>()
+            + self.rule.heap_bytes()
             + self.tracks.capacity() * size_of::<Track>()
-            + self.current.capacity() * size_of::<Interval>()
+            + self.current.capacity() * size_of::<Served>()
             + self.now.capacity() * size_of::<Millis>()
             + self.reaches.capacity() * size_of::<Reach>()
             + self.health.heap_bytes()
-            + self.scratch.points.capacity() * size_of::<f32>()
+            + (self.scratch.points.capacity() + self.scratch.others.capacity()) * size_of::<f32>()
     }
 
     fn range(&self, slot: Slot) -> std::ops::Range<usize> {
@@ -275,83 +352,28 @@ impl Forecasts {
         slot * count..(slot + 1) * count
     }
 
-    /// Fits every member and the reference to `past`; who cannot learn from it abstains.
-    fn fit(&mut self, slot: Slot, past: &Past<'_>) {
-        for member in &mut self.members {
-            if !member.fit(slot, past) {
-                member.evict(slot);
+    /// Works out whose forecasts lie where.
+    fn set_cast(&mut self) {
+        let mut former = vec![None; self.members.len()];
+        for (place, shadow) in self.shadows.iter().enumerate() {
+            if shadow.role == Role::Previous {
+                former[shadow.of] = Some(self.members.len() + 3 + place);
             }
         }
-        if !self.reference.fit(slot, past) {
-            self.reference.evict(slot);
-        }
+        self.cast = Cast {
+            networks: self.members.iter().map(Member::is_network).collect(),
+            former,
+            rows: self.members.len() + 3 + self.shadows.len(),
+        };
+        self.bouts = self.bouts();
+        self.scores = vec![Vec::new(); self.bouts.len()];
     }
 
-    /// Members fitted to the past without its newest `calibrated` values, carried through those, asked at every origin.
-    fn calibrate(&mut self, slot: Slot, past: &Past<'_>, calibrated: usize) {
-        let Some(head) = past.before(calibrated) else {
-            return;
-        };
-        self.fit(slot, &head);
-        let stride = calibrated.div_ceil(ORIGINS).max(1);
-        let (mut origins, mut points) = (Vec::new(), Vec::new());
-        for value in head.values {
-            self.reaches[slot].see(*value);
-        }
-        let first = head.values.len();
-        let stage = calibrated.div_ceil(STAGES).max(1);
-        for index in first - 1..past.values.len() {
-            let at = past.time(index);
-            let anew = index > first && (index - first).is_multiple_of(stage);
-            let known = past.before(past.values.len() - index);
-            if let Some(known) = known.filter(|_| anew) {
-                self.fit(slot, &known);
-            }
-            if index >= first {
-                let value = &past.values[index..=index];
-                self.reaches[slot].see(value[0]);
-                for member in &mut self.members {
-                    member.extend(at, &[slot], value);
-                }
-                self.reference.extend(at, &[slot], value);
-            }
-            if self.grid.index(at).rem_euclid(stride as i64) == 0 {
-                origins.push(index);
-                self.ask(&[slot]);
-                points.extend_from_slice(&self.scratch.points);
-            }
-        }
-        let walk = Walk {
-            past,
-            wall: &self.wall,
-            stride,
-            members: self.members.len(),
-            horizons: &self.horizons,
-            origins,
-            points,
-        };
-        for h in 0..self.horizons.len() {
-            self.tracks[slot * self.horizons.len() + h] = walk.track(h, self.interval);
-        }
-    }
-
-    /// Forecasts of every member and the reference into the scratch buffer.
-    fn ask(&mut self, slots: &[Slot]) {
-        let size = slots.len() * self.horizons.len();
-        let points = &mut self.scratch.points;
-        points.resize(size * (self.members.len() + 1), f32::NAN);
-        let (own, reference) = points.split_at_mut(size * self.members.len());
-        for (member, out) in self.members.iter().zip(own.chunks_exact_mut(size.max(1))) {
-            member.predict(slots, &self.horizons, out);
-        }
-        self.reference.predict(slots, &self.horizons, reference);
-        for row in points.chunks_exact_mut(size.max(1)) {
-            for (slot, row) in slots.iter().zip(row.chunks_exact_mut(self.horizons.len())) {
-                for (point, &steps) in row.iter_mut().zip(&self.horizons) {
-                    *point = self.reaches[*slot].limit(*point, steps);
-                }
-            }
-        }
+    /// The members, the reference, and the other versions.
+    fn everyone(&mut self) -> impl Iterator<Item = &mut Member> {
+        let shadows = self.shadows.iter_mut().map(|shadow| &mut shadow.member);
+        let members = self.members.iter_mut().chain([&mut self.reference]);
+        members.chain(shadows)
     }
 
     /// Forecasts that come due at `at` meet their actual value.
@@ -365,42 +387,35 @@ impl Forecasts {
                     track.resolve(&due, actual);
                 }
             }
-        }
-    }
-
-    /// Brings what is published up to date, and files the forecasts of origins.
-    fn publish(&mut self, slots: &[Slot]) {
-        self.ask(slots);
-        let (count, members) = (self.horizons.len(), self.members.len());
-        let size = slots.len() * count;
-        for (i, &slot) in slots.iter().enumerate() {
-            let origin = self.grid.index(self.now[slot]);
-            for h in 0..count {
-                let track = &mut self.tracks[slot * count + h];
-                let Some(choice) = track.choice else { continue };
-                let points = &self.scratch.points;
-                let expected = choice.of(|m| points[m * size + i * count + h]);
-                let steps = self.horizons[h] as i64;
-                let wall = self.wall.index(self.now[slot] + steps * self.grid.step());
-                let bin = track.bin(wall);
-                self.current[slot * count + h] = track.interval(bin, expected);
-                let newest = track
-                    .newest_target()
-                    .is_none_or(|target| target < origin + steps);
-                if origin.rem_euclid(track.stride as i64) == 0 && newest {
-                    let reference = points[members * size + i * count + h];
-                    track.forecast(origin + steps, bin, expected, reference);
-                }
+            let range = slot * count..(slot + 1) * count;
+            for score in self
+                .scores
+                .iter_mut()
+                .flat_map(|all| &mut all[range.clone()])
+            {
+                score.resolve(index, self.grid, |target| {
+                    if target == index { value } else { f32::NAN }
+                });
             }
         }
     }
 }
 
-/// How many of the newest values of a past calibrate.
-fn calibration_steps(past: usize) -> usize {
-    if past >= 128 {
-        past / 2
-    } else {
-        past - (past / 4).max(10)
+#[cfg(test)]
+impl Forecasts {
+    /// A further member.
+    pub(super) fn insert(&mut self, member: Box<dyn super::Forecaster>) {
+        self.members.push(Member::new(member));
+        self.set_cast();
+    }
+
+    /// Another version of the newest member.
+    pub(super) fn insert_shadow(&mut self, role: Role, member: Box<dyn super::Forecaster>) {
+        let (of, member) = (self.members.len() - 1, Member::new(member));
+        self.shadows.push(Shadow { of, role, member });
+        self.set_cast();
     }
 }
+
+#[cfg(test)]
+mod tests;

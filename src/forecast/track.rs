@@ -7,6 +7,7 @@ use super::{
     conformal::Conformal,
     health::Errors,
     scale::{BINS, Mode, Seen},
+    standby::{Link, Source, Standby},
     wall::phase_of,
 };
 use std::collections::VecDeque;
@@ -26,6 +27,25 @@ pub(super) struct Pending {
     /// `NaN` where no interval was given.
     lower: f32,
     upper: f32,
+    /// Whether it is of somebody who stands by: it says nothing about the errors of the choice.
+    is_standby: bool,
+}
+
+/// What is published of one series at one horizon, and by whom it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Served {
+    pub(super) link: Link,
+    pub(super) interval: Interval,
+    /// Its place among those who stand by; `None` where it is the choice in force.
+    by: Option<u8>,
+}
+
+impl Served {
+    pub(super) const NOTHING: Self = Self {
+        link: Link::Absent,
+        interval: Interval::ABSENT,
+        by: None,
+    };
 }
 
 /// State of one series at one horizon.
@@ -44,6 +64,8 @@ pub(super) struct Track {
     pub(super) errors: Errors,
     /// Winkler's: `2 / alpha` per unit outside the interval.
     penalty: f32,
+    /// Who stands by, in the order in which they are asked.
+    pub(super) standbys: Box<[Standby]>,
 }
 
 /// Exponentially weighted sums over resolved forecasts.
@@ -61,9 +83,10 @@ struct Sums {
 
 impl Track {
     /// Nothing known yet.
-    pub(super) fn new(stride: usize, season: Option<usize>) -> Self {
+    pub(super) fn new(stride: usize, season: Option<usize>, interval: f32) -> Self {
         Self {
             stride,
+            penalty: 2.0 / (1.0 - interval),
             season: season.unwrap_or(1),
             ..Self::default()
         }
@@ -76,13 +99,62 @@ impl Track {
 
     /// Sets up the interval from residuals by part of the season.
     pub(super) fn prepare(&mut self, interval: f32, residuals: &[Seen], steps: usize, mode: Mode) {
-        self.penalty = 2.0 / (1.0 - interval);
         let overlap = steps / self.stride;
         self.conformal = Some(Conformal::new(interval, overlap, residuals, mode));
     }
 
-    /// What to publish for `expected` in a part of the season.
-    pub(super) fn interval(&self, bin: usize, expected: f32) -> Interval {
+    /// What to publish: of the choice in force, which expects `chosen`, or of the first of those who stand by that has
+    /// something to say. `usual` is the link of the choice.
+    pub(super) fn serve(
+        &self,
+        usual: Link,
+        bin: usize,
+        chosen: f32,
+        mut other: impl FnMut(Source) -> f32,
+    ) -> Served {
+        let own = self.interval(bin, chosen);
+        if own.expected.is_finite() {
+            return Served {
+                link: usual,
+                interval: own,
+                by: None,
+            };
+        }
+        let mut standbys = self.standbys.iter().enumerate();
+        let answered = standbys.find_map(|(place, standby)| {
+            let expected = other(standby.source);
+            let interval = expected
+                .is_finite()
+                .then(|| standby.interval(expected, 1.0 / self.penalty))?;
+            Some(Served {
+                link: standby.source.link(),
+                interval,
+                by: Some(place as u8),
+            })
+        });
+        answered.unwrap_or(Served::NOTHING)
+    }
+
+    /// The quantile at `level` of what is to come, by whoever was served; `expected` gives what they expect now.
+    pub(super) fn quantile_of(
+        &self,
+        served: &Served,
+        bin: usize,
+        level: f32,
+        chosen: f32,
+        other: impl Fn(Source) -> f32,
+    ) -> f32 {
+        match served
+            .by
+            .and_then(|place| self.standbys.get(usize::from(place)))
+        {
+            Some(standby) => standby.quantile(other(standby.source), level),
+            None => self.quantile(bin, chosen, level),
+        }
+    }
+
+    /// What to publish of the choice for `expected` in a part of the season.
+    fn interval(&self, bin: usize, expected: f32) -> Interval {
         let known = self.conformal.as_ref().filter(|_| expected.is_finite());
         let Some(conformal) = known else {
             return Interval::ABSENT;
@@ -98,7 +170,7 @@ impl Track {
 
     /// The quantile at `level` of what is to come, for `expected` in a part of the season; `NaN` where
     /// it is not known.
-    pub(super) fn quantile(&self, bin: usize, expected: f32, level: f32) -> f32 {
+    fn quantile(&self, bin: usize, expected: f32, level: f32) -> f32 {
         let known = self.conformal.as_ref().filter(|_| expected.is_finite());
         let at = |conformal: &Conformal| {
             let (scale, centre) = conformal.around(bin, expected);
@@ -112,7 +184,34 @@ impl Track {
         self.pending.back().map(|pending| pending.target)
     }
 
-    /// Files the forecast of an origin.
+    /// Files what was published at an origin by somebody who stands by.
+    pub(super) fn forecast_by_standby(
+        &mut self,
+        target: i64,
+        bin: usize,
+        served: &Served,
+        reference: f32,
+    ) {
+        let Interval {
+            expected,
+            lower,
+            upper,
+        } = served.interval;
+        if served.by.is_some() {
+            self.pending.push_back(Pending {
+                target,
+                bin: bin as u32,
+                expected,
+                reference,
+                scale: f32::NAN,
+                lower,
+                upper,
+                is_standby: true,
+            });
+        }
+    }
+
+    /// Files the forecast that the choice in force makes at an origin.
     pub(super) fn forecast(&mut self, target: i64, bin: usize, expected: f32, reference: f32) {
         let Some(conformal) = self.conformal.as_ref().filter(|_| expected.is_finite()) else {
             return;
@@ -129,6 +228,7 @@ impl Track {
             scale,
             lower,
             upper,
+            is_standby: false,
         });
     }
 
@@ -140,9 +240,9 @@ impl Track {
 
     /// A forecast meets its actual value; a missing one teaches nothing.
     pub(super) fn resolve(&mut self, due: &Pending, actual: f32) {
-        let Some(conformal) = self.conformal.as_mut().filter(|_| actual.is_finite()) else {
+        if !actual.is_finite() {
             return;
-        };
+        }
         let missed = due
             .lower
             .is_finite()
@@ -152,8 +252,11 @@ impl Track {
             expected: due.expected,
             residual: actual - due.expected,
         };
-        conformal.observe(&seen, due.scale, missed);
-        self.errors.see(seen.residual);
+        let own = self.conformal.as_mut().filter(|_| !due.is_standby);
+        if let Some(conformal) = own {
+            conformal.observe(&seen, due.scale, missed);
+            self.errors.see(seen.residual);
+        }
         self.sums.add(due, actual, missed, self.penalty);
     }
 
@@ -191,6 +294,7 @@ impl Track {
     pub(super) fn heap_bytes(&self) -> usize {
         self.conformal.as_ref().map_or(0, Conformal::heap_bytes)
             + self.pending.capacity() * size_of::<Pending>()
+            + size_of_val(&*self.standbys)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the engine counts and logs.
 
 use super::unit_labels::{
-    Unit, UnitCause, UnitDirection, UnitKind, caused, directed, kind, of, touch,
+    Unit, UnitCause, UnitDirection, UnitKind, UnitModel, caused, directed, failing, kind, of, touch,
 };
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -30,6 +30,8 @@ pub struct Evaluated {
     pub warming: usize,
     /// Series of the newest answer for which there was no place.
     pub refused: usize,
+    /// Series whose forecasts are too old to be served.
+    pub outdated: usize,
     /// Bytes of state.
     pub state_bytes: usize,
 }
@@ -50,8 +52,11 @@ pub struct EngineEvents {
     warming: Family<Unit, Gauge>,
     dropped: Family<Unit, Gauge>,
     refused: Family<Unit, Gauge>,
+    outdated: Family<Unit, Gauge>,
+    refits_late: Family<Unit, Counter>,
     corrections: Family<Unit, Counter>,
     panics: Family<UnitKind, Counter>,
+    forecasters: Family<UnitModel, Counter>,
     begun: Family<UnitDirection, Counter>,
     backfill: Family<Unit, FloatGauge>,
     state_bytes: Family<Unit, Gauge>,
@@ -65,6 +70,8 @@ pub struct EngineEvents {
 const RESTART_CAUSES: [&str; 3] = ["clock_back", "gap", "panic"];
 /// The cause of a failure that is ours, beside those of a source.
 const PANIC: &str = "panic";
+/// Why a forecaster failed.
+const FORECASTER_REASONS: [&str; 2] = ["not_finite", "panic"];
 /// Which way the clock was set.
 const CLOCK_DIRECTIONS: [&str; 2] = ["backward", "forward"];
 /// Which way a series went.
@@ -98,6 +105,11 @@ impl EngineEvents {
             "signal_corrections",
             "Values that had changed when they were read again",
             &self.corrections,
+        );
+        add(
+            "signal_refits_late",
+            "Times that a series was not derived anew by the grid time from which that is in force",
+            &self.refits_late,
         );
         add(
             "signal_inputs_late",
@@ -154,6 +166,11 @@ impl EngineEvents {
             "Series of the newest answer without a place under max_series, as silent ones still have theirs",
             &self.refused,
         );
+        whole(
+            "signal_series_outdated",
+            "Series without forecasts because theirs were derived longer ago than forecast.max_age",
+            &self.outdated,
+        );
         whole("signal_state_bytes", "Bytes of state", &self.state_bytes);
     }
 
@@ -167,6 +184,11 @@ impl EngineEvents {
             "signal_panics",
             "Panics caught, by the part that panicked; its state was built anew",
             self.panics.clone(),
+        );
+        registry.register(
+            "forecaster_failures",
+            "Times a forecaster was left out for a series because it failed, by reason; the others went on",
+            self.forecasters.clone(),
         );
         registry.register(
             "signal_clock_steps",
@@ -205,6 +227,7 @@ impl EngineEvents {
         }
         touch(&self.dropped, &of(unit));
         touch(&self.refused, &of(unit));
+        touch(&self.outdated, &of(unit));
         touch(&self.series, &of(unit));
         touch(&self.backfill, &of(unit));
     }
@@ -223,6 +246,7 @@ impl EngineEvents {
             &self.warming,
             &self.dropped,
             &self.refused,
+            &self.outdated,
             &self.state_bytes,
         ];
         for gauge in whole {
@@ -231,6 +255,9 @@ impl EngineEvents {
         for noted in self.noted_kinds(unit) {
             self.failures.remove(&caused(unit, &noted));
             self.panics.remove(&kind(unit, &noted));
+            for reason in FORECASTER_REASONS {
+                self.forecasters.remove(&failing(unit, &noted, reason));
+            }
         }
         self.panics.remove(&kind(unit, "unit"));
         for cause in RESTART_CAUSES {
@@ -276,6 +303,7 @@ impl EngineEvents {
             (&self.active, newest.active),
             (&self.warming, newest.warming),
             (&self.refused, newest.refused),
+            (&self.outdated, newest.outdated),
             (&self.state_bytes, newest.state_bytes),
         ];
         for (gauge, count) in gauges {
@@ -314,6 +342,15 @@ impl EngineEvents {
         counter.inc_by(u64::try_from(values).unwrap_or(u64::MAX));
     }
 
+    /// Series were not derived anew in time.
+    pub fn refits_late(&self, unit: &str, series: usize) {
+        if series > 0 {
+            let counter = self.refits_late.get_or_create_owned(&of(unit));
+            counter.inc_by(u64::try_from(series).unwrap_or(u64::MAX));
+            tracing::debug!(signal = unit, series, "not derived anew in time");
+        }
+    }
+
     /// An evaluation failed because of its source.
     pub fn failed(&self, unit: &str, cause: &'static str, error: &dyn fmt::Display) {
         self.note_kind(unit, cause);
@@ -343,6 +380,22 @@ impl EngineEvents {
             times,
             "a part panicked; its state is built anew"
         );
+    }
+
+    /// A forecaster failed for so many series, none included: so it is shown before it ever did.
+    pub fn forecaster_failed(&self, unit: &str, model: &str, reason: &str, times: u64) {
+        self.note_kind(unit, model);
+        let labels = failing(unit, model, reason);
+        self.forecasters.get_or_create_owned(&labels).inc_by(times);
+        if times > 0 {
+            tracing::warn!(
+                signal = unit,
+                model,
+                reason,
+                times,
+                "a forecaster failed; it is left out for these series until they are learned anew"
+            );
+        }
     }
 
     /// Ticks passed unused.
@@ -382,11 +435,12 @@ impl EngineEvents {
         tracing::warn!(signal = unit, input, at, "input came too late");
     }
 
-    fn counters(&self) -> [&Family<Unit, Counter>; 4] {
+    fn counters(&self) -> [&Family<Unit, Counter>; 5] {
         [
             &self.evaluations,
             &self.missed,
             &self.corrections,
+            &self.refits_late,
             &self.late_inputs,
         ]
     }
@@ -430,6 +484,7 @@ mod tests {
         events.evaluated(unit, Evaluated::default());
         events.failed(unit, "status", &"answered 500");
         events.part_panicked(unit, "zscore", 2);
+        events.forecaster_failed(unit, "ets", "panic", 1);
         events.panicked(unit, &"on purpose");
         events.clock_set(unit, -1);
         events.restarted(unit, "gap", &"3d");

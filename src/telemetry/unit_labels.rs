@@ -27,6 +27,13 @@ pub(super) struct UnitDirection {
     direction: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct UnitModel {
+    signal: String,
+    model: String,
+    reason: String,
+}
+
 /// Makes the metric of a label set appear, at zero.
 pub(super) fn touch<S, M>(family: &Family<S, M>, labels: &S)
 where
@@ -60,5 +67,13 @@ pub(super) fn directed(unit: &str, direction: &str) -> UnitDirection {
     UnitDirection {
         signal: unit.to_owned(),
         direction: direction.to_owned(),
+    }
+}
+
+pub(super) fn failing(unit: &str, model: &str, reason: &str) -> UnitModel {
+    UnitModel {
+        signal: unit.to_owned(),
+        model: model.to_owned(),
+        reason: reason.to_owned(),
     }
 }

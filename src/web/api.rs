@@ -1,5 +1,6 @@
 //! The JSON that the page reads.
 
+mod contest;
 mod why;
 
 use super::{
@@ -14,6 +15,7 @@ use crate::{
     },
     series::{Labels, Millis},
 };
+use contest::{ContestOfModel, contests};
 use hyper::StatusCode;
 use serde::{Serialize, Serializer};
 use std::{
@@ -123,6 +125,10 @@ struct SeriesList {
     step_ms: Millis,
     /// The groups with anomalous series, those with the greatest share first.
     groups: Vec<GroupOfSeries>,
+    /// How far it has drifted from what its forecasts were derived from, 1 at the threshold; null where that is not known.
+    drift: Option<f32>,
+    /// How the versions of its trained models compare.
+    contests: Vec<ContestOfModel>,
     series: Vec<Series>,
 }
 
@@ -160,6 +166,8 @@ struct Forecast {
     expected: f32,
     lower: Option<f32>,
     upper: Option<f32>,
+    /// What serves it, as in `forethought_forecast_series`.
+    link: Option<&'static str>,
 }
 
 pub(super) async fn series(server: &Arc<Server>, query: &Query, gzip: bool) -> Reply {
@@ -246,6 +254,8 @@ fn list(unit: &UnitHandle, wanted: Wanted, now: Millis) -> SeriesList {
         signal: Arc::clone(&unit.name),
         step_ms: unit.step.as_millis(),
         groups: fresh.as_deref().map(groups).unwrap_or_default(),
+        drift: fresh.as_deref().and_then(|outcome| outcome.drift),
+        contests: fresh.as_deref().map(contests).unwrap_or_default(),
         series,
     }
 }
@@ -336,17 +346,21 @@ fn point(point: &TrailPoint) -> Point {
 fn forecasts(outcome: &Outcome, index: usize) -> Vec<Forecast> {
     let count = outcome.horizons.len();
     let own = outcome.forecasts.get(index * count..(index + 1) * count);
+    let links = outcome.links.get(index * count..).unwrap_or_default();
+    let links = links.iter().map(|link| Some(link.name()));
     outcome
         .horizons
         .iter()
         .zip(own.unwrap_or_default())
-        .filter(|(_, interval)| interval.expected.is_finite())
-        .map(|(horizon, interval)| Forecast {
+        .zip(links.chain(std::iter::repeat(None)))
+        .filter(|((_, interval), _)| interval.expected.is_finite())
+        .map(|((horizon, interval), link)| Forecast {
             horizon: horizon.span.to_string(),
             at: outcome.at + horizon.span.as_millis(),
             expected: interval.expected,
             lower: known(interval.lower),
             upper: known(interval.upper),
+            link,
         })
         .collect()
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    app::load::Loaded,
     contract::{Manifest, Trust},
     registry::{MODEL_FILE, Registry},
 };
@@ -151,4 +152,78 @@ async fn what_is_not_sound_does_not_start() {
         text.contains("forethought models promote gru VERSION"),
         "{text}"
     );
+}
+
+/// Another version of the model.
+fn add(registry: &Registry, version: &str) {
+    let mut manifest = Manifest::read(&fixture("gru.json")).unwrap();
+    manifest.version = version.to_owned();
+    let bytes = manifest.to_json().unwrap();
+    registry.add(&fixture("gru.onnx"), &bytes).unwrap();
+}
+
+/// The versions beside the one in force, as they were read.
+fn beside(loaded: &Loaded) -> String {
+    let marker = |path: &&std::path::PathBuf| path.to_string_lossy().contains(".beside-");
+    let path = loaded.models.keys().find(marker).unwrap();
+    String::from_utf8_lossy(&loaded.models[path]).into_owned()
+}
+
+#[tokio::test]
+async fn the_former_version_and_the_challenger_run_beside_the_one_in_force_and_are_followed() {
+    let world = World::new().await;
+    let registry = registry(world.folder.path());
+    let wish = |wish: &str| {
+        write(&world, "{directory: models, max_latency: 10s}");
+        let text = std::fs::read_to_string(world.file()).unwrap();
+        let text = text.replace("{model: gru}", &format!("{{model: gru{wish}}}"));
+        std::fs::write(world.file(), text).unwrap();
+    };
+    let read = async || {
+        let loaded = load(&world.options()).await?;
+        let seen = load::peek(&world.options(), &loaded.models, &loaded.calendar_files).await;
+        assert_eq!(seen, Some(loaded.hash), "nothing changed since");
+        Ok::<_, String>(loaded)
+    };
+    wish("");
+    assert_eq!(beside(&read().await.unwrap()), "");
+    registry.promote("gru", "2").unwrap();
+    assert_eq!(beside(&read().await.unwrap()), "previous gru/1\n");
+    wish(", challenger: newest");
+    let loaded = read().await.unwrap();
+    assert_eq!(beside(&loaded), "previous gru/1\nchallenger gru/3\n");
+
+    // A new version is noticed as a new pin is.
+    add(&registry, "10");
+    let seen = load::peek(&world.options(), &loaded.models, &loaded.calendar_files).await;
+    assert!(seen.is_some() && seen != Some(loaded.hash));
+    let newer = read().await.unwrap();
+    assert_eq!(beside(&newer), "previous gru/1\nchallenger gru/10\n");
+    // Somebody went back from it: it does not challenge by itself.
+    registry.promote("gru", "10").unwrap();
+    registry.rollback("gru").unwrap();
+    assert_eq!(beside(&read().await.unwrap()), "previous gru/10\n");
+    wish(", challenger: 3");
+    assert_eq!(
+        beside(&read().await.unwrap()),
+        "previous gru/10\nchallenger gru/3\n"
+    );
+    wish(", challenger: 4");
+    let problem = read().await.unwrap_err();
+    assert!(problem.contains("no version 4"), "{problem}");
+
+    // One that is not sound is no challenger unless it was named; the one in force runs in any case.
+    let swapped = world.folder.path().join("models/gru/3").join(MODEL_FILE);
+    std::fs::write(swapped, "swapped").unwrap();
+    wish(", challenger: 3");
+    let problem = App::build(world.options()).await.unwrap_err().to_string();
+    assert!(problem.contains("SHA-256"), "{problem}");
+    registry.promote("gru", "1").unwrap();
+    std::fs::remove_dir_all(world.folder.path().join("models/gru/10")).unwrap();
+    wish(", challenger: newest");
+    assert_eq!(
+        beside(&read().await.unwrap()),
+        "previous gru/2\nchallenger gru/3\n"
+    );
+    App::build(world.options()).await.unwrap();
 }

@@ -1,8 +1,11 @@
 //! From the columns of the shards to an outcome: sorted series, forecasts, and the families of
 //! `/metrics`.
 
+mod forecasts;
+
 use super::{
     across::{self, Across},
+    networks::Networks,
     plan::Plan,
     shard::{Columns, SLOTS, Shard},
 };
@@ -21,6 +24,7 @@ use crate::{
     series::{Labels, Millis, Slot},
     stats,
 };
+use forecasts::{count_failure, models_in_force};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Where a series lives: shard and slot.
@@ -109,7 +113,7 @@ impl Publisher {
         mode: Mode,
         own: bool,
         shards: &[Shard],
-        across: &Across,
+        (across, networks): (&Across, &Networks),
     ) -> Outcome {
         self.arrange(shards);
         let mut counts = self.counts(shards);
@@ -143,11 +147,21 @@ impl Publisher {
             Mode::Publish => self.groups(&rows),
             Mode::Replay | Mode::Study => Vec::new(),
         };
+        let served = match mode {
+            Mode::Publish => self.served(&rows, &forecasts, shards),
+            Mode::Replay | Mode::Study => Vec::new(),
+        };
+        let contests = match mode {
+            Mode::Publish => self.contests(&rows, shards),
+            Mode::Replay | Mode::Study => Vec::new(),
+        };
         let chunks = match mode {
             Mode::Publish => {
                 let mut chunks = self.chunks(&rows, &groups, &trust, shards);
+                chunks.extend(self.about_chain(&served, &contests, networks));
                 let (name, replica) = (&self.plan.name, self.plan.replica.as_deref());
                 chunks.extend(drift.map(|drift| families::drift(name, replica, drift)));
+                chunks.retain(|chunk| !chunk.is_empty());
                 chunks
             }
             Mode::Replay | Mode::Study => Vec::new(),
@@ -164,9 +178,10 @@ impl Publisher {
             far_off: Vec::new(),
             horizons: Arc::clone(&self.plan.horizons),
             forecasts,
+            links: served.into_iter().map(|(link, _)| link).collect(),
             trust,
             drift,
-            contests: Vec::new(),
+            contests,
             excluded: self.plan.exclusions.why(at),
             chunks,
             counts,
@@ -249,8 +264,13 @@ impl Publisher {
         };
         for shard in shards {
             counts.late_pieces += shard.columns.late_pieces;
+            counts.late_refits += shard.columns.late_refits;
+            counts.outdated += shard.columns.outdated;
             for kind in &shard.columns.panics {
                 count_panic(&mut counts.panics, kind);
+            }
+            for failure in &shard.columns.failures {
+                count_failure(&mut counts.failures, *failure);
             }
             for verdict in shard
                 .columns
@@ -352,7 +372,6 @@ impl Publisher {
         let mut chunks = self.predicted(&shown);
         chunks.extend(self.anomalies(&shown));
         chunks.extend(self.about_signal(rows, groups, trust, shards));
-        chunks.retain(|chunk| !chunk.is_empty());
         chunks
     }
 
@@ -448,28 +467,6 @@ fn positions(columns: &Columns) -> Vec<usize> {
         positions[slot] = position;
     }
     positions
-}
-
-/// The forecasters in force for any series and horizon, sorted, each with its versions where it has some of its own.
-fn models_in_force(
-    rows: &[Row<'_>],
-    shards: &[Shard],
-    horizons: usize,
-) -> Vec<(&'static str, Vec<String>)> {
-    let mut models: Vec<(&'static str, Vec<String>)> = Vec::new();
-    for row in rows {
-        let (shard, slot) = (row.place.0 as usize, row.place.1 as usize);
-        let Some(forecasts) = &shards[shard].forecasts else {
-            continue;
-        };
-        for model in (0..horizons).filter_map(|horizon| forecasts.model(slot, horizon)) {
-            if !models.iter().any(|(known, _)| *known == model) {
-                models.push((model, forecasts.versions(model).collect()));
-            }
-        }
-    }
-    models.sort_unstable();
-    models
 }
 
 /// The median over the series of how far they have drifted.

@@ -3,14 +3,14 @@
 use super::{
     learned::Learned,
     plan::Plan,
-    refit::{Refit, past_values},
+    refit::{Late, Refit, past_values},
     restraint::Leniency,
 };
 use crate::{
     baseline::Band,
     detect::{Batch, Onsets, Verdict, Verdicts},
-    engine::{guard::guarded, outcome::Mode},
-    forecast::{Forecasts, Interval},
+    engine::outcome::Mode,
+    forecast::{FailureReason, Forecasts, Interval},
     series::{Labels, Millis, Slot, Window},
 };
 use std::{
@@ -39,6 +39,8 @@ pub(super) struct Member {
     pub(super) forecast_from: i64,
     /// Whether forecasts were derived at an epoch.
     pub(super) forecasting: bool,
+    /// Grid index of that epoch.
+    pub(super) forecast_epoch: i64,
 }
 
 /// What one step produced, in columns: entry `i` is about the series `slots[i]`.
@@ -58,8 +60,14 @@ pub(super) struct Columns {
     pub(super) intervals: Vec<Interval>,
     /// Panics caught in this step, by component.
     pub(super) panics: Vec<&'static str>,
+    /// Forecasters that failed since the step before, by reason, with how often; also those that never did.
+    pub(super) failures: Vec<(&'static str, FailureReason, u64)>,
     /// Pieces of derivations that should have been done before this step and were done in it.
     pub(super) late_pieces: usize,
+    /// Derivations that were to be installed in this step and were not done.
+    pub(super) late_refits: usize,
+    /// Series whose forecasts are too old to be published.
+    pub(super) outdated: usize,
 }
 
 /// Up to [`SLOTS`] series with all their state.
@@ -82,6 +90,8 @@ pub(super) struct Shard {
     pub(super) newest: i64,
     /// Panics caught between the ticks, by component.
     pub(super) refit_panics: Vec<&'static str>,
+    /// Pieces of late derivations since the newest step began.
+    pub(super) late_pieces: usize,
     /// Samples that the windows are too short for until the grid times before them are evaluated: of
     /// wide series, after an outage of the source.
     ahead: BTreeMap<Millis, Vec<(Slot, f32)>>,
@@ -107,6 +117,7 @@ impl Shard {
             repaired: None,
             newest: i64::MIN,
             refit_panics: Vec::new(),
+            late_pieces: 0,
             ahead: BTreeMap::new(),
             columns: Columns::default(),
             plan,
@@ -131,6 +142,7 @@ impl Shard {
             seasons: Box::default(),
             forecast_from: i64::MIN,
             forecasting: false,
+            forecast_epoch: first,
         });
         Some(slot)
     }
@@ -287,10 +299,11 @@ impl Shard {
     }
 
     /// First half of a step: values, what was expected, and the scores of each series by itself.
-    pub(super) fn sense(&mut self, at: Millis, mode: Mode) {
+    pub(super) fn sense(&mut self, at: Millis, mode: Mode, late: Late) {
         self.take_in_ahead(at);
         self.collect(at);
-        self.refit_due(at);
+        self.refit_due(at, late);
+        self.columns.late_pieces = std::mem::take(&mut self.late_pieces);
         self.look(at);
         self.carry_forecasts(at);
         if self.plan.exclusions.not_judged(at) {
@@ -362,9 +375,10 @@ impl Shard {
         columns.slots.clear();
         columns.values.clear();
         columns.panics.clear();
+        columns.failures.clear();
         columns.panics.append(&mut self.refit_panics);
         self.newest = grid.index(at);
-        columns.late_pieces = 0;
+        (columns.late_refits, columns.outdated) = (0, 0);
         let index = grid.index(at);
         for (slot, member) in self.members.iter_mut().enumerate() {
             let Some(member) = member.as_mut().filter(|member| member.first <= index) else {
@@ -399,25 +413,6 @@ impl Shard {
         member.seasons = seasons.into();
     }
 
-    fn derive_forecasts(&mut self, slot: Slot, end: Millis, index: i64) {
-        let plan = Arc::clone(&self.plan);
-        let (Some(forecasts), Some(member)) = (&mut self.forecasts, &mut self.members[slot]) else {
-            return;
-        };
-        if index < member.forecast_from {
-            return;
-        }
-        let values = past_values(&plan, member, end);
-        let past = plan.past(end, &values, &member.seasons);
-        let done = guarded(|| forecasts.rebuild(slot, &past)).is_some();
-        if !done {
-            self.columns.panics.push("forecast");
-            forecasts.evict(slot);
-        }
-        self.forecasts_broken[slot] = !done;
-        member.forecasting = done;
-    }
-
     /// Baseline and detectors, all series at once; one by one where that panics.
     fn look(&mut self, at: Millis) {
         let plan = Arc::clone(&self.plan);
@@ -440,86 +435,6 @@ impl Shard {
         self.learned.step_each(at, &mut self.columns);
     }
 
-    fn carry_forecasts(&mut self, at: Millis) {
-        if self.forecasts.is_none() {
-            return;
-        }
-        let learns = !self.plan.exclusions.not_learned(at);
-        let (mut slots, mut values) = (Vec::new(), Vec::new());
-        for (&slot, &value) in self.columns.slots.iter().zip(&self.columns.values) {
-            if self.members[slot]
-                .as_ref()
-                .is_some_and(|member| member.forecasting)
-            {
-                slots.push(slot);
-                values.push(if learns { value } else { f32::NAN });
-            }
-        }
-        let Some(forecasts) = &mut self.forecasts else {
-            return;
-        };
-        if guarded(|| forecasts.step(at, &slots, &values)).is_none() {
-            self.columns.panics.push("forecast");
-            self.recover_forecasts(at, &slots, &values);
-        }
-    }
-
-    /// New forecasters, derived series by series; a series that makes them panic is left out until
-    /// its next epoch.
-    fn recover_forecasts(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
-        // The models were loaded when the unit was built: the same bytes load again.
-        let Ok(Some(fresh)) = self.plan.forecasts() else {
-            return;
-        };
-        self.forecasts = Some(fresh);
-        if let Some(forecasts) = &mut self.forecasts {
-            forecasts.grow(self.members.len());
-        }
-        self.forecast_anew();
-        let end = at - self.plan.grid.step();
-        for (&slot, &value) in slots.iter().zip(values) {
-            self.derive_forecasts(slot, end, i64::MAX);
-            let Some(forecasts) = &mut self.forecasts else {
-                return;
-            };
-            if guarded(|| forecasts.step(at, &[slot], &[value])).is_none() {
-                self.forecasts_broken[slot] = true;
-                forecasts.evict(slot);
-                if let Some(member) = &mut self.members[slot] {
-                    member.forecasting = false;
-                }
-            }
-        }
-    }
-
-    fn read_intervals(&mut self) {
-        let Some(forecasts) = &self.forecasts else {
-            return;
-        };
-        let columns = &mut self.columns;
-        let horizons = self.plan.horizons.len();
-        columns
-            .intervals
-            .resize(columns.slots.len() * horizons, Interval::ABSENT);
-        if guarded(|| forecasts.intervals(&columns.slots, &mut columns.intervals)).is_none() {
-            columns.panics.push("forecast");
-            columns.intervals.fill(Interval::ABSENT);
-        }
-        for (position, &slot) in columns.slots.iter().enumerate() {
-            let ready = self.members[slot]
-                .as_ref()
-                .is_some_and(|member| member.forecasting);
-            let own = &mut columns.intervals[position * horizons..(position + 1) * horizons];
-            for interval in own {
-                *interval = if ready && !self.forecasts_broken[slot] {
-                    clipped(&self.plan, *interval)
-                } else {
-                    Interval::ABSENT
-                };
-            }
-        }
-    }
-
     /// Bytes of state, labels and windows included; without the columns of the newest step.
     pub(super) fn state_bytes(&self) -> usize {
         let windows: usize = self
@@ -537,13 +452,5 @@ impl Shard {
             + self.verdicts.heap_bytes()
             + self.onsets.heap_bytes()
             + self.forecasts.as_ref().map_or(0, Forecasts::heap_bytes)
-    }
-}
-
-fn clipped(plan: &Plan, interval: Interval) -> Interval {
-    Interval {
-        expected: plan.clip(interval.expected),
-        lower: plan.clip(interval.lower),
-        upper: plan.clip(interval.upper),
     }
 }

@@ -268,6 +268,21 @@ fn one_network_serves_all_shards() {
 }
 
 #[test]
+fn a_challenger_is_a_version_as_people_write_it() {
+    for (text, expected) in [
+        ("newest", Challenger::Newest),
+        ("8", Challenger::Version("8".into())),
+        ("'1.10'", Challenger::Version("1.10".into())),
+    ] {
+        let text = format!("{{model: checkout, challenger: {text}}}");
+        let settings: Settings = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(settings.challenger, Some(expected));
+    }
+    let ambiguous = serde_yaml::from_str::<Settings>("{model: checkout, challenger: 1.10}");
+    assert!(ambiguous.unwrap_err().to_string().contains("in quotes"));
+}
+
+#[test]
 fn settings_say_what_goes_together() {
     let problems = |text: &str| -> Vec<String> {
         let settings: Settings = serde_yaml::from_str(text).unwrap();
@@ -281,6 +296,13 @@ fn settings_say_what_goes_together() {
         ("{path: x.onnx, window: 9}", &[][..]),
         ("{path: x.onnx, manifest: x.json}", &[]),
         ("{model: checkout}", &[]),
+        ("{model: checkout, challenger: newest}", &[]),
+        ("{model: checkout, challenger: 8}", &[]),
+        ("{model: checkout, challenger: a/b}", &["challenger"]),
+        (
+            "{path: x.onnx, manifest: x.json, challenger: newest}",
+            &["challenger"],
+        ),
         ("{}", &["path", "window"]),
         ("{path: '', window: 1}", &["path", "window"]),
         ("{path: x.onnx, manifest: x.json, window: 9}", &["window"]),

@@ -17,6 +17,7 @@ fn every_path_answers_to_its_methods() {
             ("GET", "/api/v1/status", 200, "\"version\""),
             ("GET", "/api/v1/signals", 200, "\"load\""),
             ("GET", "/api/v1/series?signal=load", 200, "\"points\""),
+            ("GET", "/api/v1/series?signal=load", 200, "\"drift\":1.25"),
             ("GET", "/nothing", 404, "/api/v1/series"),
             ("GET", "/metrics/", 404, "/metrics"),
             ("POST", "/metrics", 405, "GET, HEAD"),
@@ -260,13 +261,13 @@ fn the_page_gets_what_it_draws() {
                 "labels": {"pod": "c"}, "active": true, "severity": "critical", "direction": 1, "score": 2.5,
                 "since": NOW, "reason": null, "evidence": null,
                 "points": [[at, 2.0, 1.0, 0.5, null, 2.5, 1]],
-                "forecasts": [{"horizon": "15m", "at": at + 900_000, "expected": 3.0, "lower": 2.5, "upper": 3.5}],
+                "forecasts": [{"horizon": "15m", "at": at + 900_000, "expected": 3.0, "lower": 2.5, "upper": 3.5, "link": "ensemble"}],
             },
             {
                 "labels": {"pod": "a"}, "active": false, "severity": "none", "direction": 0, "score": 0.5,
                 "since": null, "reason": null, "evidence": null,
                 "points": [[at, 2.0, 1.0, 0.5, null, 0.5, 0]],
-                "forecasts": [{"horizon": "15m", "at": at + 900_000, "expected": 3.0, "lower": 2.5, "upper": 3.5}],
+                "forecasts": [{"horizon": "15m", "at": at + 900_000, "expected": 3.0, "lower": 2.5, "upper": 3.5, "link": "ensemble"}],
             },
         ]);
         assert_eq!(answer["series"], want);

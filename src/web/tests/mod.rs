@@ -11,7 +11,7 @@ use crate::{
         UnitReport, trail::Trail,
     },
     expo::{Chunk, Kind, RenderedLabels, strict},
-    forecast::Interval,
+    forecast::{Interval, Link},
     series::{Labels, Millis, Span},
 };
 use flate2::read::GzDecoder;
@@ -87,6 +87,8 @@ fn outcome(lines: usize) -> Outcome {
             steps: 15,
         }]),
         forecasts: vec![interval, Interval::ABSENT, interval],
+        drift: Some(1.25),
+        links: vec![Link::Ensemble, Link::Absent, Link::Ensemble],
         chunks: vec![
             chunk("anomaly_score", lines),
             chunk("predicted_load", lines),

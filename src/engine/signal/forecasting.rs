@@ -1,0 +1,129 @@
+//! Forecasts of a shard in one step: carried on, and read.
+//!
+//! A forecaster that fails is left out inside [`crate::forecast::Forecasts`]. The guards here are for what is around the
+//! forecasters: the choice among them, intervals.
+
+use super::{plan::Plan, refit::past_values, shard::Shard};
+use crate::{
+    engine::guard::guarded,
+    forecast::Interval,
+    series::{Millis, Slot},
+};
+use std::sync::Arc;
+
+impl Shard {
+    /// Carries the forecasts on, all series at once.
+    pub(super) fn carry_forecasts(&mut self, at: Millis) {
+        if self.forecasts.is_none() {
+            return;
+        }
+        let learns = !self.plan.exclusions.not_learned(at);
+        let (mut slots, mut values) = (Vec::new(), Vec::new());
+        for (&slot, &value) in self.columns.slots.iter().zip(&self.columns.values) {
+            if self.members[slot]
+                .as_ref()
+                .is_some_and(|member| member.forecasting)
+            {
+                slots.push(slot);
+                values.push(if learns { value } else { f32::NAN });
+            }
+        }
+        let Some(forecasts) = &mut self.forecasts else {
+            return;
+        };
+        if guarded(|| forecasts.step(at, &slots, &values)).is_none() {
+            self.columns.panics.push("forecast");
+            self.recover_forecasts(at, &slots, &values);
+        }
+        if let Some(forecasts) = &mut self.forecasts {
+            self.columns.failures.extend(forecasts.take_failures());
+        }
+    }
+
+    /// New forecasters, derived series by series; a series that makes them panic is left out until
+    /// its next epoch.
+    fn recover_forecasts(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
+        // The models were loaded when the unit was built: the same bytes load again.
+        let Ok(Some(fresh)) = self.plan.forecasts() else {
+            return;
+        };
+        self.forecasts = Some(fresh);
+        if let Some(forecasts) = &mut self.forecasts {
+            forecasts.grow(self.members.len());
+        }
+        self.forecast_anew();
+        let end = at - self.plan.grid.step();
+        for (&slot, &value) in slots.iter().zip(values) {
+            self.derive_forecasts(slot, end, i64::MAX);
+            let Some(forecasts) = &mut self.forecasts else {
+                return;
+            };
+            if guarded(|| forecasts.step(at, &[slot], &[value])).is_none() {
+                self.forecasts_broken[slot] = true;
+                forecasts.evict(slot);
+                if let Some(member) = &mut self.members[slot] {
+                    member.forecasting = false;
+                }
+            }
+        }
+    }
+
+    /// What readers get of them.
+    pub(super) fn read_intervals(&mut self) {
+        let Some(forecasts) = &self.forecasts else {
+            return;
+        };
+        let columns = &mut self.columns;
+        let horizons = self.plan.horizons.len();
+        columns
+            .intervals
+            .resize(columns.slots.len() * horizons, Interval::ABSENT);
+        if guarded(|| forecasts.intervals(&columns.slots, &mut columns.intervals)).is_none() {
+            columns.panics.push("forecast");
+            columns.intervals.fill(Interval::ABSENT);
+        }
+        let oldest = self.newest - self.plan.forecast_age;
+        for (position, &slot) in columns.slots.iter().enumerate() {
+            let member = self.members[slot].as_ref();
+            let member = member.filter(|member| member.forecasting);
+            let ready = member.is_some_and(|member| member.forecast_epoch >= oldest);
+            columns.outdated += usize::from(member.is_some() && !ready);
+            let own = &mut columns.intervals[position * horizons..(position + 1) * horizons];
+            for interval in own {
+                *interval = if ready && !self.forecasts_broken[slot] {
+                    clipped(&self.plan, *interval)
+                } else {
+                    Interval::ABSENT
+                };
+            }
+        }
+    }
+
+    fn derive_forecasts(&mut self, slot: Slot, end: Millis, index: i64) {
+        let plan = Arc::clone(&self.plan);
+        let (Some(forecasts), Some(member)) = (&mut self.forecasts, &mut self.members[slot]) else {
+            return;
+        };
+        if index < member.forecast_from {
+            return;
+        }
+        let values = past_values(&plan, member, end);
+        let past = plan.past(end, &values, &member.seasons);
+        let done = guarded(|| forecasts.rebuild(slot, &past)).is_some();
+        if !done {
+            self.columns.panics.push("forecast");
+            forecasts.evict(slot);
+        }
+        self.forecasts_broken[slot] = !done;
+        member.forecasting = done;
+        member.forecast_epoch = self.plan.grid.index(end) + 1;
+    }
+}
+
+fn clipped(plan: &Plan, interval: Interval) -> Interval {
+    Interval {
+        expected: plan.clip(interval.expected),
+        lower: plan.clip(interval.lower),
+        upper: plan.clip(interval.upper),
+    }
+}
