@@ -21,6 +21,7 @@ mod live;
 mod page;
 mod push;
 mod replicas;
+mod retrain;
 mod servers;
 mod sources;
 mod support;
