@@ -38,6 +38,7 @@ pub(super) fn plan(
     let unit_options = UnitOptions {
         replica: options.replica.clone(),
         calendars: calendars.clone(),
+        late_work: Some(UnitOptions::LATE_WORK),
     };
     let mut signals = Vec::new();
     for settings in &config.signals {
