@@ -22,6 +22,7 @@ mod models;
 mod page;
 mod push;
 mod replicas;
+mod retrain;
 mod servers;
 mod sources;
 #[cfg(feature = "object-store")]
