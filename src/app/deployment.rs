@@ -133,8 +133,9 @@ impl Deployment {
     }
 
     async fn built(&self) -> Result<Built, String> {
-        let loaded = load::load_followed(&self.options).await?;
-        let slow = models::too_slow(&loaded).await;
+        let mut loaded = load::load_followed(&self.options).await?;
+        let mut slow = models::leave_out_hanging(&mut loaded).await;
+        slow.extend(models::too_slow(&loaded).await);
         if !slow.is_empty() {
             return Err(slow.join("\n"));
         }

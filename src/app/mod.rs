@@ -33,7 +33,7 @@ pub(crate) mod training;
 mod wiring;
 
 pub(crate) use load::{Loaded, load};
-pub(crate) use models::{fits, latency, too_slow};
+pub(crate) use models::{fits, latency, leave_out_hanging, too_slow};
 pub use options::{AppError, AppOptions, ConfigSource, Environment};
 pub use retrain::TrainingRole;
 

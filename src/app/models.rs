@@ -164,6 +164,33 @@ pub(super) fn in_force(loaded: &Loaded) -> BTreeSet<(String, String)> {
     manifests.collect()
 }
 
+/// Leaves out the versions beside those in force that never answer: one that a person went back from must not be in the
+/// way. Of those that somebody named a sentence each.
+pub(crate) async fn leave_out_hanging(loaded: &mut Loaded) -> Vec<String> {
+    let (files, mut found) = (loaded.models.clone(), Vec::new());
+    for signal in &mut loaded.config.signals {
+        let (mut forecast, Some(grid)) = (signal.forecast(), signal.grid()) else {
+            continue;
+        };
+        let horizons = forecast.horizons().to_vec();
+        let own = signal.forecast.models.networks();
+        for (network, own) in forecast.models.networks().zip(own) {
+            let mut kept = Vec::new();
+            for (is_named, other) in network.others() {
+                let (horizons, files) = (horizons.clone(), files.clone());
+                let answered = in_time(move || drop(other.load(grid, &horizons, &files))).await;
+                kept.push(answered.is_ok());
+                if let (true, Err(problem)) = (is_named, answered) {
+                    let signal = &signal.name;
+                    found.push(format!("signal {signal:?}: a challenger {problem}"));
+                }
+            }
+            own.retain_beside(&kept);
+        }
+    }
+    found
+}
+
 /// Every network that takes longer for one window than is allowed, or does not answer at all, a sentence each. It is asked
 /// before anything is built from one: a network that hangs would take whoever builds with it.
 pub(crate) async fn too_slow(loaded: &Loaded) -> Vec<String> {

@@ -50,10 +50,11 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         .build()?;
     let mut options = AppOptions::new(ConfigSource::File(arguments.file.clone()));
     options.memory_limit = arguments.memory_limit;
-    let loaded = runtime
+    let mut loaded = runtime
         .block_on(app::load(&options))
         .map_err(Failure::Usage)?;
-    let slow = runtime.block_on(app::too_slow(&loaded));
+    let mut slow = runtime.block_on(app::leave_out_hanging(&mut loaded));
+    slow.extend(runtime.block_on(app::too_slow(&loaded)));
     let sources = build(&loaded, slow).map_err(|wrong| Failure::Usage(wrong.join("\n")))?;
     let config = &loaded.config;
     write!(out, "{}", occurrences(&loaded, Clock::System.now()))?;

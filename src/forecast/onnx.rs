@@ -226,6 +226,22 @@ impl Settings {
         files.cloned().collect()
     }
 
+    /// The settings of each of those, and whether a person named it: to see whether it answers at all.
+    pub fn others(&self) -> Vec<(bool, Self)> {
+        let beside = self.beside();
+        beside
+            .map(|(_, is_named, other)| (is_named, other))
+            .collect()
+    }
+
+    /// Leaves out those of the versions beside the one in force of which `kept` says so, by their place.
+    pub fn retain_beside(&mut self, kept: &[bool]) {
+        let mut kept = kept.iter();
+        self.around
+            .beside
+            .retain(|_| kept.next().copied().unwrap_or(true));
+    }
+
     /// The settings of each of those, what it is there for, and whether a person named it.
     pub(super) fn beside(&self) -> impl Iterator<Item = (Role, bool, Self)> {
         self.around.beside.iter().map(|(one, shared)| {
