@@ -3,10 +3,12 @@
 
 use super::{
     calendars::CalendarFiles,
+    follow::{Follower, PreparedFollower},
     load::{self, Loaded},
     models,
     options::{AppError, AppOptions, ConfigSource},
     pushers::{PreparedPushers, Pushers},
+    retrain::{PreparedModels, Retrainer},
     wiring::{self, Sources},
 };
 use crate::{
@@ -20,6 +22,15 @@ use crate::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What runs because of a configuration, before there is one.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) fleet: Fleet,
+    pub(super) pushers: Pushers,
+    pub(super) retrainer: Retrainer,
+    pub(super) follower: Follower,
+}
+
 /// The configuration in force and what runs because of it.
 #[derive(Debug)]
 pub(super) struct Deployment {
@@ -27,6 +38,8 @@ pub(super) struct Deployment {
     telemetry: Telemetry,
     fleet: Fleet,
     pushers: Pushers,
+    follower: Follower,
+    retrainer: Retrainer,
     sources: Sources,
     models: ModelFiles,
     calendar_files: CalendarFiles,
@@ -42,6 +55,8 @@ pub(super) struct Built {
     sources: Sources,
     prepared: Prepared,
     pushers: PreparedPushers,
+    follower: PreparedFollower,
+    trained: PreparedModels,
 }
 
 // === impl Deployment ===
@@ -50,8 +65,7 @@ impl Deployment {
     /// Reads, checks and builds the first configuration. Starts nothing.
     pub(super) async fn build(
         options: &AppOptions,
-        fleet: Fleet,
-        pushers: Pushers,
+        parts: Parts,
         telemetry: Telemetry,
     ) -> Result<(Self, Built), AppError> {
         let file = match &options.config {
@@ -65,8 +79,10 @@ impl Deployment {
         let mut deployment = Self {
             options: options.clone(),
             telemetry,
-            fleet,
-            pushers,
+            fleet: parts.fleet,
+            pushers: parts.pushers,
+            retrainer: parts.retrainer,
+            follower: parts.follower,
             sources: Sources::new(),
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
@@ -117,18 +133,20 @@ impl Deployment {
     }
 
     async fn built(&self) -> Result<Built, String> {
-        let loaded = load::load(&self.options).await?;
-        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
-        let prepared = self.fleet.prepare(plan)?;
-        let slow = models::too_slow(&loaded);
+        let loaded = load::load_followed(&self.options).await?;
+        let slow = models::too_slow(&loaded).await;
         if !slow.is_empty() {
             return Err(slow.join("\n"));
         }
+        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
+        let prepared = self.fleet.prepare(plan)?;
         Ok(Built {
             prepared,
             pushers: self
                 .pushers
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
+            follower: self.follower.prepare(&loaded.config, &self.options)?,
+            trained: Retrainer::prepare(&loaded, &sources, &self.options)?,
             loaded,
             sources,
         })
@@ -141,6 +159,8 @@ impl Deployment {
             sources,
             prepared,
             pushers,
+            follower,
+            trained,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
         for (name, (_, source)) in &sources {
@@ -152,6 +172,14 @@ impl Deployment {
         self.fleet.commit(prepared).await;
         self.pushers
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
+        self.follower
+            .commit(follower, &self.options, &self.telemetry);
+        self.retrainer.commit(
+            trained,
+            &self.fleet.catalogue(),
+            &self.telemetry,
+            &self.options.clock,
+        );
         for (name, (_, source)) in &sources {
             // A former source of the same name may have had a last word.
             events.show_breaker(name, source.breaker());

@@ -9,19 +9,23 @@
 //! | `options.rs` | what a process is made of |
 //! | `load.rs` | the configuration and the model files, read whole |
 //! | `models.rs` | trained models: which version is in force |
+//! | `follow.rs` | the store whose pin is followed |
 //! | `calendars.rs` | the calendars, and the iCal files among those |
 //! | `wiring.rs` | from a configuration to sources and units |
 //! | `pushers.rs` | the Alertmanagers in force |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
+//! | `retrain.rs` | trained models kept up to date |
 //! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
 
 mod calendars;
 mod deployment;
+mod follow;
 mod load;
 mod models;
 mod options;
 mod pushers;
+mod retrain;
 pub mod signals;
 #[cfg(test)]
 mod tests;
@@ -29,8 +33,9 @@ pub(crate) mod training;
 mod wiring;
 
 pub(crate) use load::{Loaded, load};
-pub(crate) use models::{time, too_slow};
+pub(crate) use models::{fits, latency, too_slow};
 pub use options::{AppError, AppOptions, ConfigSource, Environment};
+pub use retrain::TrainingRole;
 
 use crate::{
     engine::{
@@ -40,8 +45,10 @@ use crate::{
     telemetry::Telemetry,
     web::{self, Lifecycle},
 };
-use deployment::{Built, Deployment};
+use deployment::{Built, Deployment, Parts};
+use follow::Follower;
 use pushers::Pushers;
+use retrain::Retrainer;
 use std::{
     net::SocketAddr,
     sync::{
@@ -99,8 +106,14 @@ impl App {
             stop: stop.clone(),
         };
         let pushers = Pushers::new(tracker.clone(), stop.clone());
-        let (deployment, first) =
-            Deployment::build(&options, Fleet::new(parts), pushers, telemetry.clone()).await?;
+        let retrainer = Retrainer::new(tracker.clone(), stop.clone());
+        let parts = Parts {
+            fleet: Fleet::new(parts),
+            pushers,
+            retrainer,
+            follower: Follower::new(tracker.clone(), stop.clone()),
+        };
+        let (deployment, first) = Deployment::build(&options, parts, telemetry.clone()).await?;
         let mut listeners = Vec::new();
         for &address in &options.listen {
             let bound = TcpListener::bind(address).await;

@@ -1,12 +1,14 @@
 //! The process in process: over a synthetic Prometheus, on free ports, reloaded in every way.
 
 mod models;
+mod training;
 
 use super::{
     App, AppError, AppOptions, ConfigSource,
-    deployment::{Built, Deployment},
+    deployment::{Built, Deployment, Parts},
     load,
     pushers::Pushers,
+    retrain::{Retrainer, TrainingRole},
 };
 use crate::{
     demo::{Generated, generated, server},
@@ -232,7 +234,15 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
         stop: CancellationToken::new(),
     };
     let pushers = Pushers::new(parts.tracker.clone(), parts.stop.clone());
-    let built = Deployment::build(options, Fleet::new(parts), pushers, telemetry.clone()).await;
+    let retrainer = Retrainer::new(parts.tracker.clone(), parts.stop.clone());
+    let follower = crate::app::Follower::new(parts.tracker.clone(), parts.stop.clone());
+    let parts = Parts {
+        fleet: Fleet::new(parts),
+        pushers,
+        retrainer,
+        follower,
+    };
+    let built = Deployment::build(options, parts, telemetry.clone()).await;
     let (deployment, first) = built.unwrap();
     (deployment, first, telemetry)
 }

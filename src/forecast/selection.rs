@@ -37,6 +37,8 @@ const LEAST_PAST: usize = 30;
 pub struct Forecasts {
     grid: Grid,
     horizons: Vec<usize>,
+    /// By horizon: values of a past that must be known.
+    least_known: Vec<usize>,
     interval: f32,
     members: Vec<Member>,
     /// What skill is measured against.
@@ -103,8 +105,12 @@ impl Forecasts {
                 shadows.push(Shadow { of, role, member });
             }
         }
+        let least_known = horizons
+            .iter()
+            .map(|&steps| settings.least_known(grid, steps));
         let mut forecasts = Self {
             grid,
+            least_known: least_known.collect(),
             horizons,
             interval: settings.interval as f32,
             members,
@@ -179,7 +185,8 @@ impl Forecasts {
     /// Derives the state of one series from its past alone, up to and including `past.end`.
     pub fn rebuild(&mut self, slot: Slot, past: &Past<'_>) {
         self.evict(slot);
-        if self.horizons.is_empty() || past.values.len() < LEAST_PAST {
+        let shortest = self.least_known.first();
+        if past.values.len() < LEAST_PAST || shortest.is_none_or(|&least| past.known() < least) {
             return;
         }
         self.wall.set_zone(past.zone);

@@ -82,10 +82,12 @@ impl Shard {
             columns.panics.push("forecast");
             columns.intervals.fill(Interval::ABSENT);
         }
+        let oldest = self.newest - self.plan.forecast_age;
         for (position, &slot) in columns.slots.iter().enumerate() {
-            let ready = self.members[slot]
-                .as_ref()
-                .is_some_and(|member| member.forecasting);
+            let member = self.members[slot].as_ref();
+            let member = member.filter(|member| member.forecasting);
+            let ready = member.is_some_and(|member| member.forecast_epoch >= oldest);
+            columns.outdated += usize::from(member.is_some() && !ready);
             let own = &mut columns.intervals[position * horizons..(position + 1) * horizons];
             for interval in own {
                 *interval = if ready && !self.forecasts_broken[slot] {
@@ -114,6 +116,7 @@ impl Shard {
         }
         self.forecasts_broken[slot] = !done;
         member.forecasting = done;
+        member.forecast_epoch = self.plan.grid.index(end) + 1;
     }
 }
 

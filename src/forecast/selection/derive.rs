@@ -58,7 +58,10 @@ impl Forecasts {
             origins,
             points,
         };
-        for h in 0..self.horizons.len() {
+        // Horizons are ascending, and so is what each needs.
+        let known = past.known();
+        let enough = self.least_known.iter().take_while(|&&least| known >= least);
+        for h in 0..enough.count() {
             let track = walk.track(h, self.interval);
             for (bout, scores) in self.bouts.iter().zip(&mut self.scores) {
                 scores[slot * self.horizons.len() + h] = walk.score(h, &track, bout);
