@@ -225,7 +225,8 @@ impl SignalSettings {
         }
         let nothing = self.size_class() == SizeClass::Wide || self.forecast().horizons().is_empty();
         if nothing && self.forecast.train.is_some() {
-            let text = "nothing of this signal is forecast, so there is nothing to train; leave it out";
+            let text =
+                "nothing of this signal is forecast, so there is nothing to train; leave it out";
             add(found, "forecast.train", text);
         }
     }
