@@ -1,6 +1,6 @@
 //! What is forecast of a signal, as written in configuration.
 
-use super::{KINDS, ModelSettings};
+use super::{KINDS, ModelSettings, lanes::window_problems};
 use crate::series::{Grid, Span};
 use serde::{
     Deserialize, Deserializer,
@@ -30,6 +30,8 @@ pub struct Settings {
     pub interval: f64,
     /// Which forecasters.
     pub models: Models,
+    /// Windows from now on, of which the greatest value is forecast, as scaling asks for it.
+    pub windows: Vec<Span>,
 }
 
 /// Which forecasters: the word `auto`, or a list of them.
@@ -49,6 +51,7 @@ impl Default for Settings {
             horizons: None,
             interval: 0.9,
             models: Models::Auto,
+            windows: Vec::new(),
         }
     }
 }
@@ -67,6 +70,7 @@ impl Settings {
             problems.push(("horizons".to_owned(), text));
         }
         self.validate_order(&mut problems);
+        problems.extend(window_problems(&self.windows, None));
         if let Models::Given(models) = &self.models {
             validate_models(models, &mut problems);
         }
@@ -101,6 +105,9 @@ impl Settings {
                 Ok(count) => steps.push(count),
                 Err(text) => problems.push((format!("horizons[{index}]"), text)),
             }
+        }
+        if problems.is_empty() {
+            problems = window_problems(&self.windows, Some(grid));
         }
         if problems.is_empty() {
             Ok(steps)
