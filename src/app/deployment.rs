@@ -7,6 +7,7 @@ use super::{
     models,
     options::{AppError, AppOptions, ConfigSource},
     pushers::{PreparedPushers, Pushers},
+    retrain::{PreparedModels, Retrainer},
     wiring::{self, Sources},
 };
 use crate::{
@@ -20,6 +21,14 @@ use crate::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What runs because of a configuration, before there is one.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) fleet: Fleet,
+    pub(super) pushers: Pushers,
+    pub(super) retrainer: Retrainer,
+}
+
 /// The configuration in force and what runs because of it.
 #[derive(Debug)]
 pub(super) struct Deployment {
@@ -27,6 +36,7 @@ pub(super) struct Deployment {
     telemetry: Telemetry,
     fleet: Fleet,
     pushers: Pushers,
+    retrainer: Retrainer,
     sources: Sources,
     models: ModelFiles,
     calendar_files: CalendarFiles,
@@ -42,6 +52,7 @@ pub(super) struct Built {
     sources: Sources,
     prepared: Prepared,
     pushers: PreparedPushers,
+    trained: PreparedModels,
 }
 
 // === impl Deployment ===
@@ -50,8 +61,7 @@ impl Deployment {
     /// Reads, checks and builds the first configuration. Starts nothing.
     pub(super) async fn build(
         options: &AppOptions,
-        fleet: Fleet,
-        pushers: Pushers,
+        parts: Parts,
         telemetry: Telemetry,
     ) -> Result<(Self, Built), AppError> {
         let file = match &options.config {
@@ -65,8 +75,9 @@ impl Deployment {
         let mut deployment = Self {
             options: options.clone(),
             telemetry,
-            fleet,
-            pushers,
+            fleet: parts.fleet,
+            pushers: parts.pushers,
+            retrainer: parts.retrainer,
             sources: Sources::new(),
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
@@ -129,6 +140,7 @@ impl Deployment {
             pushers: self
                 .pushers
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
+            trained: Retrainer::prepare(&loaded, &sources, &self.options)?,
             loaded,
             sources,
         })
@@ -141,6 +153,7 @@ impl Deployment {
             sources,
             prepared,
             pushers,
+            trained,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
         for (name, (_, source)) in &sources {
@@ -152,6 +165,12 @@ impl Deployment {
         self.fleet.commit(prepared).await;
         self.pushers
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
+        self.retrainer.commit(
+            trained,
+            &self.fleet.catalogue(),
+            &self.telemetry,
+            &self.options.clock,
+        );
         for (name, (_, source)) in &sources {
             // A former source of the same name may have had a last word.
             events.show_breaker(name, source.breaker());

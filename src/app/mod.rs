@@ -14,6 +14,7 @@
 //! | `pushers.rs` | the Alertmanagers in force |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
+//! | `retrain.rs` | trained models kept up to date |
 //! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
 
 mod calendars;
@@ -22,6 +23,7 @@ mod load;
 mod models;
 mod options;
 mod pushers;
+mod retrain;
 pub mod signals;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ mod wiring;
 pub(crate) use load::{Loaded, load};
 pub(crate) use models::{time, too_slow};
 pub use options::{AppError, AppOptions, ConfigSource, Environment};
+pub use retrain::TrainingRole;
 
 use crate::{
     engine::{
@@ -40,8 +43,9 @@ use crate::{
     telemetry::Telemetry,
     web::{self, Lifecycle},
 };
-use deployment::{Built, Deployment};
+use deployment::{Built, Deployment, Parts};
 use pushers::Pushers;
+use retrain::Retrainer;
 use std::{
     net::SocketAddr,
     sync::{
@@ -99,8 +103,13 @@ impl App {
             stop: stop.clone(),
         };
         let pushers = Pushers::new(tracker.clone(), stop.clone());
-        let (deployment, first) =
-            Deployment::build(&options, Fleet::new(parts), pushers, telemetry.clone()).await?;
+        let retrainer = Retrainer::new(tracker.clone(), stop.clone());
+        let parts = Parts {
+            fleet: Fleet::new(parts),
+            pushers,
+            retrainer,
+        };
+        let (deployment, first) = Deployment::build(&options, parts, telemetry.clone()).await?;
         let mut listeners = Vec::new();
         for &address in &options.listen {
             let bound = TcpListener::bind(address).await;

@@ -1,5 +1,6 @@
 //! What a process is made of.
 
+use super::TrainingRole;
 use crate::{config::Config, engine::Clock, source::Source, web};
 use std::{
     fmt, io,
@@ -58,6 +59,8 @@ pub struct AppOptions {
     /// Sources inside this process, beside those of the configuration. A signal uses one by its name,
     /// or the first where the configuration has no sources at all.
     pub sources: Vec<Arc<dyn Source>>,
+    /// Whether this process trains models, and with what; where not, it only shows what is due.
+    pub train: Option<TrainingRole>,
     /// Looks up `${NAME}` of the configuration file.
     pub env: Environment,
 }
@@ -100,6 +103,7 @@ impl AppOptions {
             grace: GRACE,
             threads: None,
             sources: Vec::new(),
+            train: None,
             env: Arc::new(environment),
         }
     }

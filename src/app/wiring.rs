@@ -38,6 +38,7 @@ pub(super) fn plan(
     let unit_options = UnitOptions {
         replica: options.replica.clone(),
         calendars: calendars.clone(),
+        late_work: Some(UnitOptions::LATE_WORK),
     };
     let mut signals = Vec::new();
     for settings in &config.signals {
@@ -100,7 +101,7 @@ fn sources(config: &Config, running: &Sources, telemetry: &Telemetry) -> Result<
 }
 
 /// The source of a signal: of the configuration, or inside the process.
-fn source_of(
+pub(super) fn source_of(
     signal: &SignalSettings,
     config: &Config,
     sources: &Sources,

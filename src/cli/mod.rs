@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 mod flags;
 mod models;
+mod rules;
 mod run;
 mod samples;
 mod table;
@@ -49,6 +50,8 @@ Examples:
     forethought run --config.file=forethought.yml
   Train a forecaster on the last 30 days of a signal:
     forethought train --config.file=forethought.yml --signal=http_requests_per_second
+  Keep the long past of the signals, for horizons of weeks and months:
+    forethought rules --config.file=forethought.yml > capacity.rules.yml
   See how it would have done over the last week:
     forethought backtest --config.file=forethought.yml --from=7d
 
@@ -84,6 +87,8 @@ enum Command {
     Models(models::Arguments),
     /// Train a forecaster on the past of a signal; put it in force if it wins on days it has not seen
     Train(Box<train::Arguments>),
+    /// Write recording rules that keep the long past of signals, for horizons of weeks and months
+    Rules(rules::Arguments),
     /// Measure evaluation on this machine: time and memory by number of series; or accuracy on labelled data
     Bench(bench::Arguments),
 }
@@ -126,6 +131,7 @@ pub fn dispatch(
         Command::Demo(arguments) => demo::run(&arguments, out),
         Command::Models(arguments) => models::run(&arguments, out),
         Command::Train(arguments) => train::run(&arguments, out),
+        Command::Rules(arguments) => rules::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
     }
 }

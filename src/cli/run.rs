@@ -2,7 +2,7 @@
 
 use super::{Failure, flags};
 use crate::{
-    app::{AppOptions, ConfigSource, signals},
+    app::{AppOptions, ConfigSource, TrainingRole, signals},
     config::{Config, Problems},
     expo::names::refuse_signal_name,
     series::Span,
@@ -62,6 +62,13 @@ pub(super) struct Arguments {
     /// Refuse configurations whose series may take more memory than this, such as 2GiB [default: none]
     #[arg(long = "storage.memory-limit", value_name = "BYTES", value_parser = flags::bytes)]
     memory_limit: Option<usize>,
+    /// Train the models of `forecast.train` when they are due, and put in force what is better; of several replicas only
+    /// one should
+    #[arg(long, conflicts_with = "prometheus_url")]
+    train: bool,
+    /// With --train: an Ed25519 private key (PKCS#8, DER) to sign manifests with
+    #[arg(long = "models.signing-key", value_name = "FILE", requires = "train")]
+    signing_key: Option<PathBuf>,
     #[command(flatten)]
     web: WebFlags,
 }
@@ -106,6 +113,9 @@ fn options(arguments: Arguments) -> Result<AppOptions, Failure> {
     options.listen = arguments.web.listen;
     options.lifecycle = arguments.web.lifecycle;
     options.replica = arguments.replica;
+    options.train = arguments.train.then_some(TrainingRole {
+        signing_key: arguments.signing_key,
+    });
     options.memory_limit = arguments.memory_limit;
     options.poll_interval = arguments.poll_interval.to_std();
     Ok(options)
@@ -212,6 +222,13 @@ mod tests {
         assert_eq!(defaults.web.telemetry_path, "/metrics");
         let usual = AppOptions::new(ConfigSource::File("x.yml".into()));
         assert_eq!(defaults.poll_interval, usual.poll_interval);
+        assert_eq!(
+            defaults.train, None,
+            "only a process that is told to trains"
+        );
+        let trains = parse(&["--config.file=x.yml", "--train", "--models.signing-key=k"]).unwrap();
+        let key = trains.train.and_then(|role| role.signing_key);
+        assert_eq!(key, Some(PathBuf::from("k")));
     }
 
     #[test]
@@ -246,6 +263,8 @@ mod tests {
                 "--prometheus.url: ",
             ),
             (vec!["--config.file=x", "--query=up"], "--query"),
+            (vec![url, "--query=up", "--train"], "cannot be used with"),
+            (vec!["--config.file=x", "--models.signing-key=k"], "--train"),
             (
                 vec!["--config.file=x", "--storage.memory-limit=big"],
                 "2GiB",

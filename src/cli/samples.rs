@@ -93,7 +93,7 @@ impl FileFlags {
     fn signal(&self, name: &str) -> SignalSettings {
         let mut signal = SignalSettings::new(name, name);
         signal.step = self.step;
-        signal.history = self.history;
+        signal.history = self.history.into();
         signal.forecast.horizons = self.horizons.clone();
         signal
     }

@@ -111,7 +111,8 @@ struct ModelFlags {
     /// Features, value first; docs/models.md lists them [default: wall clock, last hour, the same time of earlier days]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     features: Option<Vec<String>>,
-    /// Times all windows are gone through, at most: it stops when it gets no better [default: 40]
+    /// Times all windows are gone through at most, or five trees of each quantile are grown: it stops when it gets no better
+    /// [default: 40, of trees 80]
     #[arg(long, value_name = "COUNT")]
     epochs: Option<usize>,
     /// The same seed and samples give the same model [default: 1]
@@ -233,7 +234,7 @@ impl ModelFlags {
         let mut settings = Settings::new(Vec::new(), history.horizons.clone());
         settings.network = self.network;
         settings.window = self.window.unwrap_or(settings.window);
-        settings.epochs = self.epochs.unwrap_or(settings.epochs);
+        settings.epochs = self.epochs.unwrap_or(self.network.epochs());
         settings.seed = self.seed.unwrap_or(settings.seed);
         let features = self.features.clone();
         settings.features = features.unwrap_or_else(|| history.features(settings.window));

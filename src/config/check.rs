@@ -180,6 +180,9 @@ fn check_calendars_of(names: &Names, signal: &SignalSettings, at: &Path, report:
     for (index, name) in signal.holidays.iter().enumerate() {
         check(name, at.key("holidays").index(index));
     }
+    for (index, name) in signal.forecast.events.iter().enumerate() {
+        check(name, at.key("forecast").key("events").index(index));
+    }
 }
 
 /// Signals and panels share the label `signal`, so no two of them may have the same name.

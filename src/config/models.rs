@@ -52,6 +52,9 @@ fn wanted(signal: &SignalSettings, file: &ConfigFile) -> Vec<(String, &'static s
             found.push((key("path"), UNSIGNED));
         }
     }
+    if signal.forecast.train.is_some() && file.models.directory.is_none() {
+        found.push(("forecast.train".to_owned(), NO_REGISTRY));
+    }
     for (index, detector) in signal.detectors.iter().flatten().enumerate() {
         if signed && detect::Settings::path(detector).is_some() {
             let key = format!("detectors[{index}].{}.path", detector.kind());

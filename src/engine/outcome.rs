@@ -150,6 +150,10 @@ pub struct Counts {
     pub failures: Vec<(&'static str, FailureReason, u64)>,
     /// Pieces of derivations that were not done between the evaluations, so this one had to do them.
     pub late_pieces: usize,
+    /// Derivations that were to be in force from this grid time on and were not done; those before are.
+    pub late_refits: usize,
+    /// Series whose forecasts were derived so long ago that they are not published.
+    pub outdated: usize,
     /// Bytes of state.
     pub state_bytes: usize,
     /// Verdicts that began, below and above the expected value.

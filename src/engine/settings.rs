@@ -3,9 +3,11 @@
 mod exclude;
 mod files;
 mod fit;
+mod history;
 mod validate;
 
 pub use exclude::{Calendars, ExcludeSettings, NamedCalendar, Purpose, calendar_of};
+pub use history::History;
 pub use validate::is_label_name;
 
 use super::signal::{DEEP_SERIES, Epochs};
@@ -33,9 +35,9 @@ pub struct SignalSettings {
     /// Grid step.
     #[serde(default = "SignalSettings::default_step")]
     pub step: Span,
-    /// How much past is read and kept.
+    /// How much past is read and kept, and of how much of it forecasts begin.
     #[serde(default)]
-    pub history: Option<Span>,
+    pub history: History,
     /// A grid time is read this long after it, so that late samples are in.
     #[serde(default = "SignalSettings::default_offset")]
     pub offset: Span,
@@ -51,7 +53,8 @@ pub struct SignalSettings {
     /// Zone whose wall clock the seasons follow.
     #[serde(default)]
     pub timezone: Option<String>,
-    /// Names of the calendars whose times are holidays: `seasonal` expects of them what it does of Sundays.
+    /// Names of the calendars whose times are holidays: `seasonal` expects of them what it does of Sundays, forecasters
+    /// what they were before.
     #[serde(default)]
     pub holidays: Vec<String>,
     /// Times that are left out of training or scoring.
@@ -122,7 +125,7 @@ impl SignalSettings {
             source: None,
             query: query.into(),
             step: Self::default_step(),
-            history: None,
+            history: History::default(),
             offset: Self::default_offset(),
             max_age: None,
             max_series: Self::default_max_series(),
@@ -167,7 +170,7 @@ impl SignalSettings {
     pub fn calendars(&self) -> impl Iterator<Item = &String> {
         let excluded = self.exclude.iter();
         let excluded = excluded.filter_map(|one| one.calendar.as_ref());
-        excluded.chain(&self.holidays)
+        excluded.chain(&self.holidays).chain(&self.forecast.events)
     }
 
     /// The grid; `None` where the step is not positive, which `validate` refuses.

@@ -16,7 +16,8 @@ use crate::series::{Millis, Past};
 /// Forecasts waiting for their actual value, at most, per horizon.
 const MOST_PENDING: usize = 96;
 
-/// An origin this much older counts half in the choice among members.
+/// An origin this much older counts half in the choice among members, or one horizon where that is longer: forecasts
+/// that overlap say the same.
 const HALF_LIFE: Millis = 3 * DAY;
 const DAY: Millis = 86_400_000;
 
@@ -127,7 +128,7 @@ impl Walk<'_> {
         let mut track = Track::new(stride, self.past.seasons.first().copied(), interval);
         let origins = self.origins(h, &track);
         let errors = self.errors(h, &origins);
-        let weights = self.weights(&origins);
+        let weights = self.weights(&origins, self.horizons[h]);
         let (choice, ranking) = choose(&errors, &weights, interval).unzip();
         track.choice = choice;
         let mut track = match choice {
@@ -255,8 +256,8 @@ impl Walk<'_> {
     }
 
     /// How much each origin counts in the choice: what was best lately counts more.
-    fn weights(&self, origins: &[Origin<'_>]) -> Vec<f32> {
-        let half = HALF_LIFE as f32 / self.past.grid.step() as f32;
+    fn weights(&self, origins: &[Origin<'_>], steps: usize) -> Vec<f32> {
+        let half = (HALF_LIFE as f32 / self.past.grid.step() as f32).max(steps as f32);
         let newest = origins.last().map_or(0, |origin| origin.number);
         let weight = |origin: &Origin<'_>| (-((newest - origin.number) as f32) / half).exp2();
         origins.iter().map(weight).collect()

@@ -6,6 +6,7 @@
 
 use super::{
     Forecaster, ModelFiles,
+    column::{PerSeries, per_series},
     smoothing::{Smoothing, State, fit},
 };
 use crate::series::{Grid, Millis, Past, Slot};
@@ -30,7 +31,7 @@ impl Settings {
 /// Parameters and state of each series; `None` where it abstains.
 #[derive(Debug)]
 pub(super) struct Ets {
-    models: Vec<Option<(Smoothing, State)>>,
+    models: PerSeries<(Smoothing, State)>,
 }
 
 impl Ets {
@@ -45,7 +46,9 @@ impl Ets {
         _horizons: &[usize],
         _files: &ModelFiles,
     ) -> Result<Self, String> {
-        Ok(Self { models: Vec::new() })
+        Ok(Self {
+            models: PerSeries::new(),
+        })
     }
 }
 
@@ -54,46 +57,32 @@ impl Forecaster for Ets {
         "ets"
     }
 
-    fn grow(&mut self, slots: usize) {
-        self.models.resize(slots, None);
-    }
-
-    fn evict(&mut self, slot: Slot) {
-        self.models[slot] = None;
-    }
-
-    fn swap(&mut self, one: Slot, other: Slot) {
-        self.models.swap(one, other);
-    }
+    per_series!(models);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
         let recent = past.tail(STRETCH).values;
         let known = recent.iter().filter(|value| value.is_finite()).count();
-        self.models[slot] = if known >= LEAST { fit(recent) } else { None };
-        self.models[slot].is_some()
+        let model = if known >= LEAST { fit(recent) } else { None };
+        self.models.put(slot, model)
     }
 
     fn extend(&mut self, _at: Millis, slots: &[Slot], values: &[f32]) {
-        for (&slot, &value) in slots.iter().zip(values) {
-            if let Some((smoothing, state)) = &mut self.models[slot] {
+        self.models
+            .extend(slots, values, |(smoothing, state), value| {
                 state.step(smoothing, f64::from(value));
-            }
-        }
+            });
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
-        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
-            let Some((smoothing, state)) = &self.models[slot] else {
-                row.fill(f32::NAN);
-                continue;
-            };
-            for (out, &steps) in row.iter_mut().zip(horizons) {
-                *out = state.ahead(smoothing, steps) as f32;
-            }
-        }
+        self.models
+            .predict(slots, horizons.len(), out, |_, (smoothing, state), row| {
+                for (out, &steps) in row.iter_mut().zip(horizons) {
+                    *out = state.ahead(smoothing, steps) as f32;
+                }
+            });
     }
 
     fn heap_bytes(&self) -> usize {
-        self.models.capacity() * size_of::<Option<(Smoothing, State)>>()
+        self.models.heap_bytes(|_| 0)
     }
 }

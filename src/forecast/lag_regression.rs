@@ -7,11 +7,14 @@
 //! small ridge draws it to. Where more horizons are asked for than [`MOST_FITTED`], regressions are fitted
 //! at some of them and their coefficients read between. Cost: fitting about 0.5 us per value and horizon,
 //! a step 0.2 us plus 0.3 us per horizon; memory four bytes per block (at most 288 to a season) of the
-//! seasons looked back at, and 90 bytes per horizon.
+//! seasons looked back at, and 90 bytes per horizon. Holidays and events of the signal's calendars are taken out before
+//! and put on again after.
 
 use super::{
-    Forecaster, ModelFiles,
+    Forecaster, ModelFiles, Occasions,
+    column::{PerSeries, per_series},
     lags::{Lags, MOST_COLUMNS},
+    occasions::Effects,
     wall::Wall,
 };
 use crate::{
@@ -31,7 +34,11 @@ const MOST_FITTED: usize = 16;
 /// Nothing to set.
 #[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {}
+pub struct Settings {
+    /// Set by the signal.
+    #[serde(skip)]
+    pub(super) occasions: Occasions,
+}
 
 impl Settings {
     /// Every problem, as (field, what is wrong and what is allowed).
@@ -46,7 +53,9 @@ pub(super) struct LagRegression {
     wall: Wall,
     /// Horizons with a regression of their own, ascending.
     fitted: Vec<usize>,
-    models: Vec<Option<Model>>,
+    grid: Grid,
+    effects: Effects,
+    models: PerSeries<Model>,
 }
 
 #[derive(Debug)]
@@ -64,7 +73,7 @@ impl LagRegression {
         reason = "every forecaster is built the same way"
     )]
     pub(super) fn build(
-        _settings: &Settings,
+        settings: &Settings,
         grid: Grid,
         horizons: &[usize],
         _files: &ModelFiles,
@@ -72,7 +81,9 @@ impl LagRegression {
         Ok(Self {
             wall: Wall::new(grid),
             fitted: fitted(horizons),
-            models: Vec::new(),
+            grid,
+            effects: Effects::new(&settings.occasions, grid, horizons),
+            models: PerSeries::new(),
         })
     }
 
@@ -123,31 +134,24 @@ impl Forecaster for LagRegression {
         "lag_regression"
     }
 
-    fn grow(&mut self, slots: usize) {
-        self.models.resize_with(slots, || None);
-    }
-
-    fn evict(&mut self, slot: Slot) {
-        self.models[slot] = None;
-    }
-
-    fn swap(&mut self, one: Slot, other: Slot) {
-        self.models.swap(one, other);
-    }
+    per_series!(models, effects);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
-        self.models[slot] = self.learn(past);
-        self.models[slot].is_some()
+        let values = self.effects.learn(slot, past);
+        let model = self.learn(&Past {
+            values: &values,
+            ..*past
+        });
+        self.models.put(slot, model)
     }
 
     fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         let index = self.wall.walk(at);
-        for (&slot, &value) in slots.iter().zip(values) {
-            if let Some(model) = &mut self.models[slot] {
-                model.lags.see(index, value);
-                model.now = at;
-            }
-        }
+        let values = self.effects.without(at, slots, values);
+        self.models.extend(slots, &values, |model, value| {
+            model.lags.see(index, value);
+            model.now = at;
+        });
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
@@ -157,33 +161,30 @@ impl Forecaster for LagRegression {
             .map(|&steps| place(&self.fitted, steps))
             .collect();
         let mut targets = self.wall.targets(horizons);
-        for (&slot, out) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
-            let Some(model) = &self.models[slot] else {
-                out.fill(f32::NAN);
-                continue;
-            };
-            let walls = targets.after(model.now);
-            let columns = model.lags.columns();
-            for (j, out) in out.iter_mut().enumerate() {
-                model.lags.row(walls[j], horizons[j], &mut row[..columns]);
-                let change = |fitted: usize| -> f32 {
-                    let coefficients = &model.coefficients[fitted * columns..][..columns];
-                    coefficients.iter().zip(&row).map(|(a, b)| a * b).sum()
-                };
-                let (below, share) = between[j];
-                let mut ahead = change(below);
-                if share > 0.0 {
-                    ahead += share * (change(below + 1) - ahead);
+        self.models
+            .predict(slots, horizons.len(), out, |slot, model, out| {
+                let walls = targets.after(model.now);
+                let columns = model.lags.columns();
+                for (j, out) in out.iter_mut().enumerate() {
+                    model.lags.row(walls[j], horizons[j], &mut row[..columns]);
+                    let change = |fitted: usize| -> f32 {
+                        let coefficients = &model.coefficients[fitted * columns..][..columns];
+                        coefficients.iter().zip(&row).map(|(a, b)| a * b).sum()
+                    };
+                    let (below, share) = between[j];
+                    let mut ahead = change(below);
+                    if share > 0.0 {
+                        ahead += share * (change(below + 1) - ahead);
+                    }
+                    let at = model.now + horizons[j] as i64 * self.grid.step();
+                    *out = self.effects.with(slot, at, model.lags.level() + ahead);
                 }
-                *out = model.lags.level() + ahead;
-            }
-        }
+            });
     }
 
     fn heap_bytes(&self) -> usize {
-        let models = self.models.iter().flatten();
         let held = |model: &Model| model.lags.heap_bytes() + size_of_val(&*model.coefficients);
-        models.map(held).sum::<usize>() + self.models.capacity() * size_of::<Option<Model>>()
+        self.effects.heap_bytes() + self.models.heap_bytes(held)
     }
 }
 

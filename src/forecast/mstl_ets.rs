@@ -7,6 +7,7 @@
 
 use super::{
     Forecaster, ModelFiles,
+    column::{PerSeries, per_series},
     ets::STRETCH,
     profile::{Profile, decompose},
     smoothing::{Smoothing, State, fit},
@@ -30,7 +31,7 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct MstlEts {
     wall: Wall,
-    models: Vec<Option<Model>>,
+    models: PerSeries<Model>,
 }
 
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl MstlEts {
     ) -> Result<Self, String> {
         Ok(Self {
             wall: Wall::new(grid),
-            models: Vec::new(),
+            models: PerSeries::new(),
         })
     }
 
@@ -81,57 +82,36 @@ impl Forecaster for MstlEts {
         "mstl_ets"
     }
 
-    fn grow(&mut self, slots: usize) {
-        self.models.resize_with(slots, || None);
-    }
-
-    fn evict(&mut self, slot: Slot) {
-        self.models[slot] = None;
-    }
-
-    fn swap(&mut self, one: Slot, other: Slot) {
-        self.models.swap(one, other);
-    }
+    per_series!(models);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
-        self.models[slot] = self.learn(past);
-        self.models[slot].is_some()
+        let model = self.learn(past);
+        self.models.put(slot, model)
     }
 
     fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         let index = self.wall.walk(at);
-        for (&slot, &value) in slots.iter().zip(values) {
-            if let Some(model) = &mut self.models[slot] {
-                let rest = value - model.profile.at(index);
-                let error = model.state.step(&model.smoothing, f64::from(rest));
-                model.profile.learn(index, error as f32);
-                model.now = at;
-            }
-        }
+        self.models.extend(slots, values, |model, value| {
+            let rest = value - model.profile.at(index);
+            let error = model.state.step(&model.smoothing, f64::from(rest));
+            model.profile.learn(index, error as f32);
+            model.now = at;
+        });
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
         let mut targets = self.wall.targets(horizons);
-        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
-            let Some(model) = &self.models[slot] else {
-                row.fill(f32::NAN);
-                continue;
-            };
-            let walls = targets.after(model.now);
-            for ((out, &steps), &index) in row.iter_mut().zip(horizons).zip(walls) {
-                let rest = model.state.ahead(&model.smoothing, steps) as f32;
-                *out = model.profile.at(index) + rest;
-            }
-        }
+        self.models
+            .predict(slots, horizons.len(), out, |_, model, row| {
+                let walls = targets.after(model.now);
+                for ((out, &steps), &index) in row.iter_mut().zip(horizons).zip(walls) {
+                    let rest = model.state.ahead(&model.smoothing, steps) as f32;
+                    *out = model.profile.at(index) + rest;
+                }
+            });
     }
 
     fn heap_bytes(&self) -> usize {
-        let profiles: usize = self
-            .models
-            .iter()
-            .flatten()
-            .map(|model| model.profile.heap_bytes())
-            .sum();
-        profiles + self.models.capacity() * size_of::<Option<Model>>()
+        self.models.heap_bytes(|model| model.profile.heap_bytes())
     }
 }

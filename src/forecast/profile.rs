@@ -1,12 +1,14 @@
 //! The seasonal profile of a series, by MSTL on a coarse grid.
 
 use super::wall::{Wall, phase_of};
-use crate::series::Past;
+use crate::series::{Millis, Past};
 use augurs::{
     Fit,
     mstl::{MSTLModel, NaiveTrend},
 };
 
+const DAY: Millis = 86_400_000;
+const HOURS: usize = 24;
 /// Coarse steps in the shortest season, at most.
 const MOST_PER_SEASON: usize = 288;
 /// Coarse steps of a past, at most: MSTL takes about 3 ms for 2,000 of them.
@@ -92,13 +94,18 @@ pub(super) fn decompose(past: &Past<'_>, wall: &mut Wall) -> Option<Profile> {
         })
 }
 
-/// Native steps per coarse step, `most` of which hold the whole past: a divisor of the shortest season, so that
-/// cycles stay whole.
+/// Native steps per coarse step, `most` of which hold the whole past unless a day would have fewer than 24 of them: a
+/// divisor of the shortest season, so that cycles stay whole.
 pub(super) fn coarseness(past: &Past<'_>, most: usize) -> Option<usize> {
     let shortest = *past.seasons.first()?;
+    // However long the past is, hours of a day stay apart.
+    let finest = match shortest as Millis * past.grid.step() >= DAY {
+        true => (shortest / HOURS).max(1),
+        false => usize::MAX,
+    };
     let least = shortest
         .div_ceil(MOST_PER_SEASON)
-        .max(past.values.len().div_ceil(most));
+        .max(past.values.len().div_ceil(most).min(finest));
     (least..=shortest / LEAST_PER_SEASON).find(|step| shortest % step == 0)
 }
 
@@ -243,6 +250,16 @@ mod tests {
             profile(&[1.0; 30], &[24], HOUR).is_none(),
             "one cycle and a quarter shows no season"
         );
+    }
+
+    #[test]
+    fn hours_of_a_day_stay_apart_however_long_the_past_is() {
+        let hours: Vec<f32> = (0..700 * 24)
+            .map(|hour| if hour % 24 == 9 { 8.0 } else { 1.0 })
+            .collect();
+        let profile = profile(&hours, &[24, 168], HOUR).unwrap();
+        let peak = profile.at(9) - profile.at(8).max(profile.at(10));
+        assert!((profile.coarse, profile.values.len()) == (1, 168) && peak > 6.0);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Forecasts {
     lanes: Lanes,
     /// Steps ahead of all that is forecast: the horizons, then the windows. What follows says horizon of both.
     steps: Vec<usize>,
+    /// By horizon, then window: values of a past that must be known.
+    least_known: Vec<usize>,
     interval: f32,
     members: Vec<Member>,
     /// What skill is measured against.
@@ -115,8 +117,11 @@ impl Forecasts {
                 shadows.push(Shadow { of, role, member });
             }
         }
+        let least_known = lanes.steps().into_iter();
+        let least_known = least_known.map(|steps| settings.least_known(grid, steps));
         let mut forecasts = Self {
             grid,
+            least_known: least_known.collect(),
             horizons,
             steps: lanes.steps(),
             interval: settings.interval as f32,
@@ -201,7 +206,8 @@ impl Forecasts {
     /// Derives the state of one series from its past alone, up to and including `past.end`.
     pub fn rebuild(&mut self, slot: Slot, past: &Past<'_>) {
         self.evict(slot);
-        if self.steps.is_empty() || past.values.len() < LEAST_PAST {
+        let shortest = self.least_known.iter().min();
+        if past.values.len() < LEAST_PAST || shortest.is_none_or(|&least| past.known() < least) {
             return;
         }
         self.wall.set_zone(past.zone);

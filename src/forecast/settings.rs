@@ -1,6 +1,6 @@
 //! What is forecast of a signal, as written in configuration.
 
-use super::{KINDS, ModelSettings, lanes::window_problems};
+use super::{KINDS, ModelSettings, Occasions, lanes::window_problems, renewal};
 use crate::series::{Grid, Span};
 use serde::{
     Deserialize, Deserializer,
@@ -15,6 +15,9 @@ use std::{
 const LONGEST_STEPS: usize = 10_080;
 /// More horizons than this are a mistake: each costs memory, time and three published series.
 const MOST_HORIZONS: usize = 16;
+
+/// Forecasts are calibrated on the newer half of a past: with less than two horizons of it none would come due there.
+const PASTS_PER_HORIZON: usize = 2;
 
 /// What a person on call, a scaler and a planner look at.
 const USUAL_HORIZONS: [Span; 3] = [Span::minutes(15), Span::minutes(60), Span::days(1)];
@@ -32,6 +35,18 @@ pub struct Settings {
     pub models: Models,
     /// Windows from now on, of which the greatest value is forecast, as scaling asks for it.
     pub windows: Vec<Span>,
+    /// When a trained model of this signal is trained anew; never by the process where left out.
+    pub train: Option<renewal::Settings>,
+    /// A forecast is served for so long after the epoch it was derived at; left out: for three epochs.
+    pub max_age: Option<Span>,
+    /// A series is forecast when so much of its past is known, whatever the horizon: the signal's `history.min`.
+    #[serde(skip)]
+    pub least_past: Option<Span>,
+    /// Names of the calendars whose times move a series, in the past and in the future.
+    pub events: Vec<String>,
+    /// Those calendars, and the holidays of the signal.
+    #[serde(skip)]
+    pub occasions: Occasions,
 }
 
 /// Which forecasters: the word `auto`, or a list of them.
@@ -52,6 +67,11 @@ impl Default for Settings {
             interval: 0.9,
             models: Models::Auto,
             windows: Vec::new(),
+            train: None,
+            max_age: None,
+            least_past: None,
+            events: Vec::new(),
+            occasions: Occasions::default(),
         }
     }
 }
@@ -73,6 +93,9 @@ impl Settings {
         problems.extend(window_problems(&self.windows, None));
         if let Models::Given(models) = &self.models {
             validate_models(models, &mut problems);
+        }
+        for (field, text) in self.train.iter().flat_map(renewal::Settings::validate) {
+            problems.push((format!("train.{field}"), text));
         }
         problems
     }
@@ -116,6 +139,15 @@ impl Settings {
         }
     }
 
+    /// Values that must be known before something is forecast `steps` ahead: `history.min`, and twice the horizon, once
+    /// to learn from and once to be judged on. What is missing does not count.
+    pub(super) fn least_known(&self, grid: Grid, steps: usize) -> usize {
+        let least = self
+            .least_past
+            .map_or(0, |span| grid.steps_up(span.as_millis()));
+        least.max(PASTS_PER_HORIZON * steps)
+    }
+
     /// Makes relative model files relative to `directory`, that of the configuration file.
     pub fn set_directory(&mut self, directory: &Path) {
         let Models::Given(models) = &mut self.models else {
@@ -148,10 +180,20 @@ impl Settings {
 
     /// The forecasters that will run.
     pub(super) fn members(&self) -> Vec<ModelSettings> {
-        match &self.models {
+        let mut models = match &self.models {
             Models::Auto => super::auto(),
             Models::Given(models) => models.clone(),
+        };
+        for model in &mut models {
+            let own = match model {
+                ModelSettings::Harmonic(settings) => &mut settings.occasions,
+                ModelSettings::LagRegression(settings) => &mut settings.occasions,
+                ModelSettings::Prophet(settings) => &mut settings.occasions,
+                _ => continue,
+            };
+            own.clone_from(&self.occasions);
         }
+        models
     }
 
     fn validate_order(&self, problems: &mut Vec<(String, String)>) {

@@ -19,6 +19,7 @@
 
 use super::{
     Forecaster, ModelFiles,
+    column::{PerSeries, per_series},
     ets::STRETCH,
     profile::{Profile, decompose},
     smoothing::{Form, State, optimise},
@@ -65,7 +66,7 @@ impl Settings {
 pub(super) struct Theta {
     wall: Wall,
     theta: f64,
-    models: Vec<Option<Model>>,
+    models: PerSeries<Model>,
 }
 
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl Theta {
         Ok(Self {
             wall: Wall::new(grid),
             theta: settings.theta,
-            models: Vec::new(),
+            models: PerSeries::new(),
         })
     }
 
@@ -248,51 +249,34 @@ impl Forecaster for Theta {
         "theta"
     }
 
-    fn grow(&mut self, slots: usize) {
-        self.models.resize_with(slots, || None);
-    }
-
-    fn evict(&mut self, slot: Slot) {
-        self.models[slot] = None;
-    }
-
-    fn swap(&mut self, one: Slot, other: Slot) {
-        self.models.swap(one, other);
-    }
+    per_series!(models);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
-        self.models[slot] = self.learn(past);
-        self.models[slot].is_some()
+        let model = self.learn(past);
+        self.models.put(slot, model)
     }
 
     fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         let index = self.wall.walk(at);
-        for (&slot, &value) in slots.iter().zip(values) {
-            if let Some(model) = &mut self.models[slot] {
-                model.line.step(model.season.without(index, value));
-                model.now = at;
-            }
-        }
+        self.models.extend(slots, values, |model, value| {
+            model.line.step(model.season.without(index, value));
+            model.now = at;
+        });
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
         let mut targets = self.wall.targets(horizons);
-        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
-            let Some(model) = &self.models[slot] else {
-                row.fill(f32::NAN);
-                continue;
-            };
-            let walls = targets.after(model.now);
-            for ((out, &steps), &index) in row.iter_mut().zip(horizons).zip(walls) {
-                *out = model.season.with(index, model.line.ahead(steps) as f32);
-            }
-        }
+        self.models
+            .predict(slots, horizons.len(), out, |_, model, row| {
+                let walls = targets.after(model.now);
+                for ((out, &steps), &index) in row.iter_mut().zip(horizons).zip(walls) {
+                    *out = model.season.with(index, model.line.ahead(steps) as f32);
+                }
+            });
     }
 
     fn heap_bytes(&self) -> usize {
-        let models = self.models.iter().flatten();
-        let seasons: usize = models.map(|model| model.season.heap_bytes()).sum();
-        seasons + self.models.capacity() * size_of::<Option<Model>>()
+        self.models.heap_bytes(|model| model.season.heap_bytes())
     }
 }
 
@@ -405,11 +389,11 @@ mod tests {
         values[from + 5..from + 20].fill(f32::NAN);
         let mut carried = theta();
         assert!(fit(&mut carried, &values[..from], &[DAY]));
-        let before = carried.models[0].as_ref().unwrap().line;
+        let before = carried.models.of(0).line;
         for (hour, &value) in values.iter().enumerate().skip(from) {
             carried.extend(hour as i64 * HOUR, &[0], &[value]);
         }
-        let model = carried.models[0].as_ref().unwrap();
+        let model = carried.models.of(0);
         let adjusted: Vec<f32> = (0..values.len())
             .map(|hour| model.season.without(hour as i64, values[hour]))
             .collect();
@@ -433,7 +417,7 @@ mod tests {
         for (values, factor) in [(factors, true), (parts, false)] {
             let mut theta = theta();
             assert!(fit(&mut theta, &values, &[DAY]));
-            let model = theta.models[0].as_ref().unwrap();
+            let model = theta.models.of(0);
             assert_eq!(matches!(model.season, Season::Factor(_)), factor);
             assert_eq!(matches!(model.season, Season::Added(_)), !factor);
             let now = values.len() - 1;

@@ -53,6 +53,11 @@ impl<'a> Past<'a> {
         self.end - (self.values.len() - 1 - index) as i64 * self.grid.step()
     }
 
+    /// How many values are not missing.
+    pub fn known(&self) -> usize {
+        self.values.iter().filter(|value| value.is_finite()).count()
+    }
+
     /// The same past without its newest `steps` values; `None` where nothing would be left.
     pub fn before(&self, steps: usize) -> Option<Past<'a>> {
         let keep = self

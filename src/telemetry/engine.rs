@@ -30,6 +30,8 @@ pub struct Evaluated {
     pub warming: usize,
     /// Series of the newest answer for which there was no place.
     pub refused: usize,
+    /// Series whose forecasts are too old to be served.
+    pub outdated: usize,
     /// Bytes of state.
     pub state_bytes: usize,
 }
@@ -50,6 +52,8 @@ pub struct EngineEvents {
     warming: Family<Unit, Gauge>,
     dropped: Family<Unit, Gauge>,
     refused: Family<Unit, Gauge>,
+    outdated: Family<Unit, Gauge>,
+    refits_late: Family<Unit, Counter>,
     corrections: Family<Unit, Counter>,
     panics: Family<UnitKind, Counter>,
     forecasters: Family<UnitModel, Counter>,
@@ -101,6 +105,11 @@ impl EngineEvents {
             "signal_corrections",
             "Values that had changed when they were read again",
             &self.corrections,
+        );
+        add(
+            "signal_refits_late",
+            "Times that a series was not derived anew by the grid time from which that is in force",
+            &self.refits_late,
         );
         add(
             "signal_inputs_late",
@@ -156,6 +165,11 @@ impl EngineEvents {
             "signal_series_refused",
             "Series of the newest answer without a place under max_series, as silent ones still have theirs",
             &self.refused,
+        );
+        whole(
+            "signal_series_outdated",
+            "Series without forecasts because theirs were derived longer ago than forecast.max_age",
+            &self.outdated,
         );
         whole("signal_state_bytes", "Bytes of state", &self.state_bytes);
     }
@@ -213,6 +227,7 @@ impl EngineEvents {
         }
         touch(&self.dropped, &of(unit));
         touch(&self.refused, &of(unit));
+        touch(&self.outdated, &of(unit));
         touch(&self.series, &of(unit));
         touch(&self.backfill, &of(unit));
     }
@@ -231,6 +246,7 @@ impl EngineEvents {
             &self.warming,
             &self.dropped,
             &self.refused,
+            &self.outdated,
             &self.state_bytes,
         ];
         for gauge in whole {
@@ -287,6 +303,7 @@ impl EngineEvents {
             (&self.active, newest.active),
             (&self.warming, newest.warming),
             (&self.refused, newest.refused),
+            (&self.outdated, newest.outdated),
             (&self.state_bytes, newest.state_bytes),
         ];
         for (gauge, count) in gauges {
@@ -323,6 +340,15 @@ impl EngineEvents {
     pub fn corrected(&self, unit: &str, values: usize) {
         let counter = self.corrections.get_or_create_owned(&of(unit));
         counter.inc_by(u64::try_from(values).unwrap_or(u64::MAX));
+    }
+
+    /// Series were not derived anew in time.
+    pub fn refits_late(&self, unit: &str, series: usize) {
+        if series > 0 {
+            let counter = self.refits_late.get_or_create_owned(&of(unit));
+            counter.inc_by(u64::try_from(series).unwrap_or(u64::MAX));
+            tracing::debug!(signal = unit, series, "not derived anew in time");
+        }
     }
 
     /// An evaluation failed because of its source.
@@ -409,11 +435,12 @@ impl EngineEvents {
         tracing::warn!(signal = unit, input, at, "input came too late");
     }
 
-    fn counters(&self) -> [&Family<Unit, Counter>; 4] {
+    fn counters(&self) -> [&Family<Unit, Counter>; 5] {
         [
             &self.evaluations,
             &self.missed,
             &self.corrections,
+            &self.refits_late,
             &self.late_inputs,
         ]
     }

@@ -8,6 +8,7 @@ pub mod log;
 mod process;
 mod sink;
 mod source;
+mod training;
 mod unit_labels;
 mod web;
 
@@ -15,6 +16,7 @@ pub use app::{AppEvents, REVISION, VERSION};
 pub use engine::{EngineEvents, Evaluated};
 pub use sink::SinkEvents;
 pub use source::SourceEvents;
+pub use training::{PromotedBy, TrainingEvents, TrainingResult};
 pub use web::WebEvents;
 
 use process::Process;
@@ -32,6 +34,8 @@ pub struct Telemetry {
     pub sink: Arc<SinkEvents>,
     /// What the sources count.
     pub source: Arc<SourceEvents>,
+    /// What is counted of trainings.
+    pub training: Arc<TrainingEvents>,
     /// What the server counts.
     pub web: Arc<WebEvents>,
     registry: Arc<Registry>,
@@ -46,6 +50,7 @@ impl Default for Telemetry {
         let engine = Arc::new(EngineEvents::register(&mut registry));
         let sink = Arc::new(SinkEvents::register(&mut registry));
         let source = Arc::new(SourceEvents::register(&mut registry));
+        let training = Arc::new(TrainingEvents::register(&mut registry));
         let web = Arc::new(WebEvents::register(&mut registry));
         let mut process = Registry::default();
         process.register_collector(Box::new(Process));
@@ -54,6 +59,7 @@ impl Default for Telemetry {
             engine,
             sink,
             source,
+            training,
             web,
             registry: Arc::new(registry),
             process: Arc::new(process),

@@ -6,9 +6,8 @@
 
 use super::{LEVELS, head::median};
 
-/// Cuts from the root of a tree to a leaf, cuts of a tree, leaves of a tree.
-pub(super) const DEPTH: usize = 5;
-pub(super) const CUTS: usize = (1 << DEPTH) - 1;
+/// Cuts of a tree, and its leaves.
+pub(super) const DEPTH: usize = 6;
 pub(super) const LEAVES: usize = 1 << DEPTH;
 /// Values of the window that are terms: so many steps before the newest one.
 const BACK: [usize; 9] = [1, 2, 3, 5, 8, 13, 21, 34, 55];
@@ -40,14 +39,15 @@ pub(super) struct Terms {
     pub(super) newest: usize,
 }
 
-/// A tree whose leaves are all as deep: the children of cut `i` are `2 i + 1` and, above it, `2 i + 2`.
+/// An oblivious tree (Prokhorenkova et al., "CatBoost", 2018): every row is asked the same, and the answers, the first as the
+/// highest bit, are the number of its leaf. That makes a few plain operations on tensors of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tree {
-    pub(super) cuts: [Cut; CUTS],
+    pub(super) cuts: [Cut; DEPTH],
     pub(super) leaves: [f32; LEAVES],
 }
 
-/// What is above `at` goes to the second child. The term after those of the window is the horizon.
+/// Whether a term is above `at`. The term after those of the window is the horizon.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Cut {
     pub(super) term: usize,
@@ -102,13 +102,10 @@ impl Terms {
 impl Tree {
     /// The leaf of a row of terms at a horizon.
     pub(super) fn leaf(&self, terms: &[f32], ahead: f32) -> usize {
-        let mut place = 0;
-        while place < CUTS {
-            let cut = self.cuts[place];
+        self.cuts.iter().fold(0, |leaf, cut| {
             let term = terms.get(cut.term).copied().unwrap_or(ahead);
-            place = 2 * place + 1 + usize::from(term > cut.at);
-        }
-        place - CUTS
+            2 * leaf + usize::from(term > cut.at)
+        })
     }
 
     pub(super) fn at(&self, terms: &[f32], ahead: f32) -> f32 {
@@ -168,14 +165,15 @@ mod tests {
     #[test]
     fn a_tree_cuts_by_terms_and_by_the_horizon() {
         let mut tree = Tree {
-            cuts: [Cut::NONE; CUTS],
+            cuts: [Cut::NONE; DEPTH],
             leaves: std::array::from_fn(|leaf| leaf as f32),
         };
         tree.cuts[0] = Cut { term: 1, at: 0.5 };
         tree.cuts[2] = Cut { term: 2, at: 3.0 };
-        assert_eq!(tree.at(&[9.0, 0.5], 4.0), 0.0);
-        assert_eq!(tree.at(&[9.0, 0.6], 3.0), 16.0);
-        assert_eq!(tree.at(&[9.0, 0.6], 4.0), 24.0);
+        assert_eq!(tree.at(&[9.0, 0.5], 3.0), 0.0);
+        assert_eq!(tree.at(&[9.0, 0.5], 4.0), 8.0);
+        assert_eq!(tree.at(&[9.0, 0.6], 3.0), 32.0);
+        assert_eq!(tree.at(&[9.0, 0.6], 4.0), 40.0);
         assert_eq!(in_order([3.0, 2.0, 1.0]), [2.0, 2.0, 2.0]);
         assert_eq!(in_order([1.0, 2.0, 4.0]), [1.0, 2.0, 4.0]);
     }

@@ -2,12 +2,12 @@
 //!
 //! Friedman, "Greedy function approximation: a gradient boosting machine" (2001): cuts follow the sign of the errors, weighed
 //! as the level asks, and a leaf is the quantile of what is left in it. Each tree sees a part of the rows, drawn by the seed
-//! (Friedman, "Stochastic gradient boosting", 2002). Cuts are found on histograms, and only the smaller of two children is
-//! counted (Ke et al., "LightGBM", 2017), as in the forecaster `trees`, whose terms are fixed in number and whose loss is another.
+//! (Friedman, "Stochastic gradient boosting", 2002). Cuts are found on histograms (Ke et al., "LightGBM", 2017), one for all
+//! nodes of a level at a time. The forecaster `trees` has trees of another shape, by another loss, for a single series.
 
 use super::{
     Epoch, LEVELS, Settings,
-    forest::{CUTS, Cut, DEPTH, Forest, LEAVES, Terms, Tree, in_order},
+    forest::{Cut, DEPTH, Forest, LEAVES, Terms, Tree, in_order},
     learn::{PATIENCE, VALIDATED, evenly},
     samples::{Origin, Samples},
 };
@@ -23,9 +23,9 @@ const PER_EPOCH: usize = 5;
 /// The share of what is left that each tree takes.
 const RATE: f32 = 0.1;
 const BINS: usize = 64;
-/// Rows on either side of a cut: a tenth of them shall still be some.
+/// Rows on either side of a cut, for it to count as a gain: a tenth of them shall still be some.
 const LEAST_ROWS: u32 = 60;
-/// Rows of no error that each side has beside its own.
+/// Rows of no error that each side of a cut, and each leaf, has beside its own.
 const PULL: f64 = 20.0;
 /// Windows that are cut out at a time.
 const PIECE: usize = 1_024;
@@ -63,7 +63,7 @@ pub(super) fn grow(
         for _ in 0..PER_EPOCH {
             let chosen = chosen(training.rows.len(), &mut rng);
             for (level, trees) in forest.trees.iter_mut().enumerate() {
-                let tree = Growth::grow(&training, &bins, level, chosen.clone());
+                let tree = Growth::grow(&training, &bins, level, &chosen);
                 training.follow(level, &tree);
                 validation.follow(level, &tree);
                 trees.push(tree);
@@ -296,134 +296,121 @@ fn edges(mut values: Vec<f32>) -> Vec<f32> {
 
 /// Sum of slopes, sum of weights, rows.
 type Cell = (f64, f64, u32);
-/// By term and bin.
-type Histogram = Vec<[Cell; BINS]>;
 
 /// One tree that grows.
 struct Growth<'a> {
     table: &'a Table,
     bins: &'a Bins,
     level: usize,
-    /// By row of the table, of those that are looked at: its slope and its weight.
-    slopes: Vec<(f32, f32)>,
-    tree: Tree,
+    /// The rows that are looked at: each with its slope and its weight, and the node it is in.
+    rows: Vec<(u32, f32, f32)>,
+    nodes: Vec<u8>,
 }
 
 impl<'a> Growth<'a> {
-    fn grow(table: &'a Table, bins: &'a Bins, level: usize, mut rows: Vec<u32>) -> Tree {
-        let slope = |row: &Row| {
+    fn grow(table: &'a Table, bins: &'a Bins, level: usize, rows: &[u32]) -> Tree {
+        let slope = |&place: &u32| {
+            let row = &table.rows[place as usize];
             let above = row.target > row.learnt[level];
             let slope = LEVELS[level] as f32 - f32::from(!above);
-            (row.weight * slope, row.weight)
+            (place, row.weight * slope, row.weight)
         };
         let mut growth = Self {
             table,
             bins,
             level,
-            slopes: table.rows.iter().map(slope).collect(),
-            tree: Tree {
-                cuts: [Cut::NONE; CUTS],
-                leaves: [0.0; LEAVES],
-            },
+            rows: rows.iter().map(slope).collect(),
+            nodes: vec![0; rows.len()],
         };
-        let whole = growth.count(&rows);
-        growth.part(0, &mut rows, Some(whole));
-        growth.tree
+        let mut cuts = [Cut::NONE; DEPTH];
+        for (depth, cut) in cuts.iter_mut().enumerate() {
+            *cut = growth.cut(1 << depth);
+        }
+        Tree {
+            cuts,
+            leaves: growth.leaves(),
+        }
     }
 
-    fn count(&self, rows: &[u32]) -> Histogram {
-        let of_term = |bins: &Vec<u8>| {
-            let mut cells = [(0.0, 0.0, 0); BINS];
-            for &row in rows {
-                let (slope, weight) = self.slopes[row as usize];
-                let cell = &mut cells[usize::from(bins[row as usize])];
-                *cell = (
-                    cell.0 + f64::from(slope),
-                    cell.1 + f64::from(weight),
-                    cell.2 + 1,
-                );
-            }
-            cells
+    /// Cuts all nodes of a level, so many, by the same term where that gains most.
+    fn cut(&mut self, nodes: usize) -> Cut {
+        let best_of = |(term, bins): (usize, &Vec<u8>)| {
+            let (gain, bin) = best_bin(&self.count(bins, nodes))?;
+            Some((gain, term, bin))
         };
-        self.bins.bins.par_iter().map(of_term).collect()
-    }
-
-    /// Cuts the node at `place`, whose rows these are, or gives all leaves under it the same value.
-    fn part(&mut self, place: usize, rows: &mut [u32], histogram: Option<Histogram>) {
-        let cut = histogram.as_ref().and_then(|histogram| best_cut(histogram));
-        let (Some((term, bin)), Some(mut histogram)) = (cut, histogram) else {
-            self.close(place, rows);
-            return;
-        };
-        self.tree.cuts[place] = Cut {
-            term,
-            at: self.bins.edges[term][bin],
+        let found: Vec<_> = self.bins.bins.par_iter().enumerate().map(best_of).collect();
+        let greatest = found
+            .into_iter()
+            .flatten()
+            .reduce(|one, other| if other.0 > one.0 { other } else { one });
+        let Some((_, term, bin)) = greatest else {
+            self.nodes.iter_mut().for_each(|node| *node *= 2);
+            return Cut::NONE;
         };
         let bins = &self.bins.bins[term];
-        // Both sides in the order they have: sums are made in one order whatever was cut before.
-        let (mut below, mut above): (Vec<u32>, Vec<u32>) = rows
-            .iter()
-            .partition(|&&row| usize::from(bins[row as usize]) <= bin);
-        let [lesser, greater] = [2 * place + 1, 2 * place + 2];
-        if lesser >= CUTS {
-            self.part(lesser, &mut below, None);
-            self.part(greater, &mut above, None);
-            return;
+        for (node, (row, ..)) in self.nodes.iter_mut().zip(&self.rows) {
+            *node = 2 * *node + u8::from(usize::from(bins[*row as usize]) > bin);
         }
-        let below_is_smaller = below.len() < above.len();
-        let counted = self.count(if below_is_smaller { &below } else { &above });
-        for (cells, counted) in histogram.iter_mut().zip(&counted) {
-            for (cell, counted) in cells.iter_mut().zip(counted) {
-                *cell = (cell.0 - counted.0, cell.1 - counted.1, cell.2 - counted.2);
-            }
+        Cut {
+            term,
+            at: self.bins.edges[term][bin],
         }
-        let (one, other) = match below_is_smaller {
-            true => (counted, histogram),
-            false => (histogram, counted),
-        };
-        self.part(lesser, &mut below, Some(one));
-        self.part(greater, &mut above, Some(other));
     }
 
-    fn close(&mut self, place: usize, rows: &[u32]) {
-        let left = rows.iter().map(|&row| {
-            let row = &self.table.rows[row as usize];
-            (row.target - row.learnt[self.level], row.weight)
-        });
-        let value = RATE * quantile(&mut left.collect::<Vec<_>>(), LEVELS[self.level]);
-        // Left all the way down, and right all the way down.
-        let (mut first, mut last) = (place, place);
-        while first < CUTS {
-            (first, last) = (2 * first + 1, 2 * last + 2);
+    /// By node and bin of one term.
+    fn count(&self, bins: &[u8], nodes: usize) -> Vec<[Cell; BINS]> {
+        let mut cells = vec![[(0.0, 0.0, 0); BINS]; nodes];
+        for (&(row, slope, weight), &node) in self.rows.iter().zip(&self.nodes) {
+            let cell = &mut cells[usize::from(node)][usize::from(bins[row as usize])];
+            cell.0 += f64::from(slope);
+            cell.1 += f64::from(weight);
+            cell.2 += 1;
         }
-        self.tree.leaves[first - CUTS..=last - CUTS].fill(value);
+        cells
+    }
+
+    /// The quantile of what is left in each leaf, as much of it as a tree takes.
+    fn leaves(&self) -> [f32; LEAVES] {
+        let mut left: Vec<Vec<(f32, f32)>> = vec![Vec::new(); LEAVES];
+        for (&(row, _, weight), &node) in self.rows.iter().zip(&self.nodes) {
+            let row = &self.table.rows[row as usize];
+            left[usize::from(node)].push((row.target - row.learnt[self.level], weight));
+        }
+        let value = |left: &mut Vec<(f32, f32)>| {
+            let count = left.len() as f32;
+            RATE * count / (count + PULL as f32) * quantile(left, LEVELS[self.level])
+        };
+        let values: Vec<f32> = left.par_iter_mut().map(value).collect();
+        std::array::from_fn(|leaf| values[leaf])
     }
 }
 
-/// The term and the bin after which to cut, for the greatest gain; `None` where nothing is gained.
-fn best_cut(histogram: &[[Cell; BINS]]) -> Option<(usize, usize)> {
+/// What is gained at most by a cut of all nodes by one term, and the bin after which it is; `None` where nothing is.
+fn best_bin(nodes: &[[Cell; BINS]]) -> Option<(f64, usize)> {
     let add = |one: Cell, other: &Cell| (one.0 + other.0, one.1 + other.1, one.2 + other.2);
-    let all = histogram.first()?.iter().fold((0.0, 0.0, 0), add);
     let worth = |(sum, weight, _): Cell| sum * sum / (weight + PULL);
-    let mut best = (worth(all) * (1.0 + 1e-9) + f64::MIN_POSITIVE, None);
-    for (term, cells) in histogram.iter().enumerate() {
+    let mut gains = [0.0; BINS - 1];
+    for cells in nodes {
+        let all = cells.iter().fold((0.0, 0.0, 0), add);
         let mut below = (0.0, 0.0, 0);
-        for (bin, cell) in cells[..BINS - 1].iter().enumerate() {
+        for (gain, cell) in gains.iter_mut().zip(cells) {
             below = add(below, cell);
             let above = (all.0 - below.0, all.1 - below.1, all.2 - below.2);
             if above.2 < LEAST_ROWS {
                 break;
             }
-            let gain = worth(below) + worth(above);
-            if below.2 >= LEAST_ROWS && cell.2 > 0 && gain > best.0 {
-                best = (gain, Some((term, bin)));
+            if below.2 >= LEAST_ROWS {
+                *gain += worth(below) + worth(above) - worth(all);
             }
         }
     }
-    best.1
+    let gains = gains.into_iter().enumerate();
+    let (bin, gain) = gains.reduce(|one, other| if other.1 > one.1 { other } else { one })?;
+    // Less is what sums are rounded by.
+    (gain > 1e-9).then_some((gain, bin))
 }
 
-const _: () = assert!(DEPTH < 8 && BINS <= 256);
+const _: () = assert!(DEPTH <= 8 && BINS <= 256);
 
 #[cfg(test)]
 mod tests {
@@ -460,8 +447,9 @@ mod tests {
         let mut table = table(4_000);
         let bins = Bins::of(&table);
         let before = table.loss(&[1.0, 1.0]);
+        let all: Vec<u32> = (0..4_000).collect();
         for _ in 0..60 {
-            let tree = Growth::grow(&table, &bins, 1, (0..4_000).collect());
+            let tree = Growth::grow(&table, &bins, 1, &all);
             table.follow(1, &tree);
         }
         let wrong = table
@@ -478,9 +466,10 @@ mod tests {
         let mut rng = Rng::with_seed(5);
         table.rows.iter_mut().for_each(|row| row.target = rng.f32());
         let bins = Bins::of(&table);
+        let all: Vec<u32> = (0..2_000).collect();
         for _ in 0..80 {
             for level in 0..LEVELS.len() {
-                let tree = Growth::grow(&table, &bins, level, (0..2_000).collect());
+                let tree = Growth::grow(&table, &bins, level, &all);
                 table.follow(level, &tree);
             }
         }
@@ -498,7 +487,8 @@ mod tests {
     fn nothing_is_cut_where_nothing_is_gained() {
         let mut table = table(500);
         table.rows.iter_mut().for_each(|row| row.target = 0.0);
-        let tree = Growth::grow(&table, &Bins::of(&table), 1, (0..500).collect());
+        let all: Vec<u32> = (0..500).collect();
+        let tree = Growth::grow(&table, &Bins::of(&table), 1, &all);
         assert!(tree.leaves.iter().all(|&leaf| leaf == 0.0));
         assert_eq!(
             quantile(&mut [(3.0, 1.0), (1.0, 1.0), (2.0, 8.0)], 0.5),

@@ -10,6 +10,8 @@ const WINDOW: usize = 60;
 /// Rows of a window at most: the first layer grows with them.
 const LONGEST_WINDOW: usize = 1_440;
 const EPOCHS: usize = 40;
+/// Trees are small and many: on some series they still get better where networks have long stopped.
+const EPOCHS_OF_TREES: usize = 80;
 const DAY: Span = Span::days(1);
 const WEEK: Span = Span::days(7);
 /// A feature looks back this share of the past at most: origins before that have nothing to look at.
@@ -30,6 +32,14 @@ pub enum Kind {
 impl Kind {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Mlp, Self::Lstm, Self::Trees];
+
+    /// Epochs at most, where nobody says.
+    pub fn epochs(self) -> usize {
+        match self {
+            Self::Mlp | Self::Lstm => EPOCHS,
+            Self::Trees => EPOCHS_OF_TREES,
+        }
+    }
 
     /// As it is written.
     pub fn as_str(self) -> &'static str {

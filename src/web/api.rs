@@ -125,6 +125,8 @@ struct SeriesList {
     step_ms: Millis,
     /// The groups with anomalous series, those with the greatest share first.
     groups: Vec<GroupOfSeries>,
+    /// How far it has drifted from what its forecasts were derived from, 1 at the threshold; null where that is not known.
+    drift: Option<f32>,
     /// How the versions of its trained models compare.
     contests: Vec<ContestOfModel>,
     series: Vec<Series>,
@@ -252,6 +254,7 @@ fn list(unit: &UnitHandle, wanted: Wanted, now: Millis) -> SeriesList {
         signal: Arc::clone(&unit.name),
         step_ms: unit.step.as_millis(),
         groups: fresh.as_deref().map(groups).unwrap_or_default(),
+        drift: fresh.as_deref().and_then(|outcome| outcome.drift),
         contests: fresh.as_deref().map(contests).unwrap_or_default(),
         series,
     }

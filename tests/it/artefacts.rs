@@ -4,6 +4,7 @@
 use crate::support::{
     files,
     guard::{output, run},
+    program::command,
     read, root,
 };
 use forethought::sink::alertmanager::{GROUP_ALERT, SERIES_ALERT};
@@ -78,6 +79,42 @@ fn a_wrong_expectation_fails_the_unit_tests() {
     std::fs::write(&path, wrong).unwrap();
     let said = run("promtool", &["test", "rules", path.to_str().unwrap()], None);
     assert!(said.unwrap_err().contains("AnomalyActive"));
+}
+
+/// What `forethought rules` writes for the example of the reference, on a counter that grows faster for ten minutes.
+#[test]
+fn the_rules_of_the_command_keep_means_and_maxima_of_an_hour() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let configuration = folder.path().join("forethought.yml");
+    let signals = "signals: [{name: rps, query: 'sum by (app) (rate(requests_total[2m]))'}, {name: coarse, query: up, step: 1h}]\n";
+    let sources = "sources: [{name: main, prometheus: {url: 'http://127.0.0.1:1'}}]\n";
+    std::fs::write(&configuration, format!("{sources}{signals}")).unwrap();
+    let flag = format!("--config.file={}", configuration.display());
+    let (code, rules, said) = command(&["rules", &flag]);
+    assert_eq!(code, 0, "{said}");
+    assert!(!rules.contains("coarse"), "{rules}");
+    let file = folder.path().join("capacity.yml");
+    std::fs::write(&file, rules).unwrap();
+    let check = [
+        "check",
+        "rules",
+        "--lint=all",
+        "--lint-fatal",
+        file.to_str().unwrap(),
+    ];
+    run("promtool", &check, None).unwrap();
+    let test = "rule_files: [capacity.yml]\nevaluation_interval: 2m\ntests:\n  - interval: 1m\n    input_series:\n\
+                \x20     - {series: 'requests_total{app=\"shop\", pod=\"a\"}', values: '0+60x60 4200+600x10 10260+60x60'}\n\
+                \x20   promql_expr_test:\n\
+                \x20     - {expr: 'round(signal:rps:max1h)', eval_time: 100m, exp_samples: [{labels: '{app=\"shop\"}', value: 10}]}\n\
+                \x20     - {expr: 'round(signal:rps:avg1h, 0.5)', eval_time: 100m, exp_samples: [{labels: '{app=\"shop\"}', value: 2.5}]}\n";
+    let path = folder.path().join("capacity_test.yml");
+    std::fs::write(&path, test).unwrap();
+    let said = run("promtool", &["test", "rules", path.to_str().unwrap()], None);
+    said.unwrap();
+    let (code, _, said) = command(&["rules", &flag, "--signal=nothing"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("there are rps, coarse"), "{said}");
 }
 
 #[test]

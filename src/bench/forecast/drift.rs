@@ -278,6 +278,11 @@ mod tests {
     const SERIES: [&str; 4] = ["google2019", "nasa_http", "server_res", "wc98_pre"];
 
     #[test]
+    #[expect(
+        clippy::print_stdout,
+        clippy::print_stderr,
+        reason = "the table of docs/forecasting.md, and a test that did not run must say so"
+    )]
     fn ordinary_series_hardly_drift_and_what_changed_is_found() {
         let given_folder = std::env::var_os("FORETHOUGHT_DATA").map(PathBuf::from);
         let here = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");

@@ -130,6 +130,7 @@ impl Desk {
             active: counts.active,
             warming: counts.warming,
             refused: counts.refused,
+            outdated: counts.outdated,
             state_bytes: counts.state_bytes,
         };
         self.events.evaluated(&self.name, evaluated);
@@ -155,6 +156,7 @@ impl Desk {
         self.say_anomalies(outcome);
         self.events.counted(&self.name);
         self.events.corrected(&self.name, counts.corrections);
+        self.events.refits_late(&self.name, counts.late_refits);
         self.events.verdicts(&self.name, counts.begun);
         self.part_panics(counts);
     }

@@ -28,7 +28,7 @@ impl SignalSettings {
             Span::millis(grid.step().saturating_mul(steps as i64))
         };
         let usual = || self.grid().map_or(USUAL_HISTORY, fitted);
-        self.history.unwrap_or_else(usual)
+        self.history.length.unwrap_or_else(usual)
     }
 
     /// `max_age`, or its default: five steps and the offset, at least five minutes.
@@ -58,7 +58,9 @@ impl SignalSettings {
         let Some(grid) = self.grid() else {
             return self.forecast.clone();
         };
-        self.forecast.fitted(grid, longest_horizon(self.history()))
+        let mut forecast = self.forecast.fitted(grid, longest_horizon(self.history()));
+        forecast.least_past = self.history.min;
+        forecast
     }
 }
 

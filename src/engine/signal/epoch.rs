@@ -24,6 +24,9 @@ const MOST_TIME: usize = 4;
 /// Age in steps of the first epoch of a young series; each further one is at twice the age. All are up to
 /// a quarter of that later, by a hash of the labels: many series may be born in the same step.
 const FIRST_AGE: i64 = 16;
+/// Forecasts are served until so many epochs have passed since the one they were derived at: two that were missed
+/// are an overload that will pass, and a forecast of further ago was calibrated on another past.
+const FORECAST_EPOCHS: usize = 3;
 
 /// The spans that follow from a signal's history, in steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,11 @@ impl Epochs {
             memory: history - 3 * refit - SETTLE - lag,
             forget: (history / 3).max(1),
         }
+    }
+
+    /// Steps after its epoch that a forecast is served unless the configuration says otherwise.
+    pub fn forecast_age(&self) -> usize {
+        FORECAST_EPOCHS * self.refit
     }
 
     /// The shortest history, in steps, of which a series is derived from `memory` steps.
@@ -108,6 +116,11 @@ impl Epochs {
     /// The epoch whose derivation is in force at `index`; `None` where there is none yet.
     pub fn in_force(&self, index: i64, offset: i64, first: i64) -> Option<i64> {
         self.last(index - self.lag as i64, offset, first)
+    }
+
+    /// The newest epoch whose past is final at `index`; `None` where there is none yet.
+    pub fn newest_final(&self, index: i64, offset: i64, first: i64) -> Option<i64> {
+        self.last(index - REREAD as i64, offset, first)
     }
 
     fn epoch_before(&self, index: i64, steps: usize, offset: i64, first: i64) -> Option<i64> {

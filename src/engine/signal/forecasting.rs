@@ -77,6 +77,14 @@ impl Shard {
             return;
         };
         let columns = &mut self.columns;
+        let oldest = self.newest - self.plan.forecast_age;
+        let is_young = |slot: Slot| {
+            let member = self.members[slot].as_ref();
+            let member = member.filter(|member| member.forecasting);
+            member.map(|member| member.forecast_epoch >= oldest)
+        };
+        let outdated = |slot: &&Slot| is_young(**slot) == Some(false);
+        columns.outdated += columns.slots.iter().filter(outdated).count();
         for (read, out, width) in [
             (
                 Forecasts::intervals as Read,
@@ -95,9 +103,7 @@ impl Shard {
                 out.fill(Interval::ABSENT);
             }
             for (position, &slot) in columns.slots.iter().enumerate() {
-                let ready = self.members[slot]
-                    .as_ref()
-                    .is_some_and(|member| member.forecasting);
+                let ready = is_young(slot) == Some(true);
                 for interval in &mut out[position * width..(position + 1) * width] {
                     *interval = if ready && !self.forecasts_broken[slot] {
                         clipped(&self.plan, *interval)
@@ -126,6 +132,7 @@ impl Shard {
         }
         self.forecasts_broken[slot] = !done;
         member.forecasting = done;
+        member.forecast_epoch = self.plan.grid.index(end) + 1;
     }
 }
 

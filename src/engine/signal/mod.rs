@@ -33,6 +33,7 @@ use networks::Networks;
 use plan::Plan;
 use publish::{Place, Publisher};
 use rayon::prelude::*;
+use refit::Late;
 use shard::Shard;
 use std::{collections::HashMap, sync::Arc};
 
@@ -160,9 +161,10 @@ impl SignalUnit {
 
     /// Evaluates grid time `at`, which must be the one after the newest evaluated.
     pub fn advance(&mut self, at: Millis, mode: Mode) -> Outcome {
+        let late = self.catch_up(at);
         self.shards
             .par_iter_mut()
-            .for_each(|shard| shard.sense(at, mode));
+            .for_each(|shard| shard.sense(at, mode, late));
         self.networks
             .settle(self.plan.grid.index(at), self.plan.grid, &mut self.shards);
         let mut panics = Vec::new();
@@ -186,10 +188,11 @@ impl SignalUnit {
 
     /// Does a piece of what is to be in force at a later grid time, some milliseconds on every thread, so that the
     /// next [`advance`](Self::advance) has no more to do than any other. `false` where nothing is left. Whoever
-    /// does not call it gets the same outcomes: `advance` does what is missing.
+    /// does not call it gets the same outcomes, as `advance` does what is missing; with
+    /// [`UnitOptions::late_work`] it does so much of it, and what is left is in force later.
     pub fn refit(&mut self) -> bool {
         let unfinished = self.shards.iter_mut().filter(|shard| shard.is_unfinished());
-        let mut some: Vec<&mut Shard> = unfinished.take(rayon::current_num_threads()).collect();
+        let mut some = most_urgent(unfinished.collect());
         some.par_iter_mut().for_each(|shard| shard.refit_a_piece());
         if !some.is_empty() {
             return true;
@@ -199,6 +202,30 @@ impl SignalUnit {
             .par_iter_mut()
             .map(|shard| shard.learned.prepare());
         prepared.reduce(|| false, |one, other| one | other)
+    }
+
+    /// Does what may be done at grid time `at` of what should be installed by then, and says what is to become of
+    /// the rest.
+    fn catch_up(&mut self, at: Millis) -> Late {
+        let live = at > self.started && self.started != Millis::MIN;
+        let Some(most) = self.plan.late_work.filter(|_| live) else {
+            return Late::Finish;
+        };
+        let index = self.plan.grid.index(at);
+        let mut done = 0;
+        while done < most {
+            let late = self.shards.iter_mut();
+            let late = late.filter(|shard| shard.oldest_due() <= index).collect();
+            let pieces = most_urgent(late)
+                .into_par_iter()
+                .map(|shard| shard.refit_a_late_piece(index));
+            let cost: usize = pieces.sum();
+            if cost == 0 {
+                break;
+            }
+            done += cost;
+        }
+        Late::Leave
     }
 
     /// Bytes of state, labels and windows included.
@@ -277,6 +304,13 @@ impl SignalUnit {
             }
         }
     }
+}
+
+/// Of these shards as many as there are threads, those first whose work should have been done first.
+fn most_urgent(mut shards: Vec<&mut Shard>) -> Vec<&mut Shard> {
+    shards.sort_by_cached_key(|shard| shard.oldest_due());
+    shards.truncate(rayon::current_num_threads());
+    shards
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{
         settings::{Calendars, Emit, Seasonality, SignalSettings, SizeClass, calendar_of},
     },
     expo,
-    forecast::{Forecasts, Kept, ModelFiles},
+    forecast::{Forecasts, Kept, ModelFiles, Occasions},
     series::{Grid, Labels, LocalTime, Millis, Past, Span, Zone},
     stats,
 };
@@ -32,6 +32,14 @@ pub struct UnitOptions {
     pub replica: Option<String>,
     /// The calendars that signals name.
     pub calendars: Calendars,
+    /// How much a step after the start does of what should have been done before it, in walks of some thousand steps;
+    /// `None`: all of it, as looking back does, so that its numbers are always the same.
+    pub late_work: Option<usize>,
+}
+
+impl UnitOptions {
+    /// About a quarter of a second, where the default models are derived from three weeks of minutes.
+    pub const LATE_WORK: usize = 64;
 }
 
 /// What follows from a signal's settings.
@@ -43,6 +51,10 @@ pub(super) struct Plan {
     pub(super) deep: bool,
     pub(super) emit: Emit,
     pub(super) max_series: usize,
+    /// See [`UnitOptions::late_work`].
+    pub(super) late_work: Option<usize>,
+    /// Steps after the epoch of a forecast that it is served.
+    pub(super) forecast_age: i64,
     pub(super) horizons: Arc<[Horizon]>,
     /// Of which the greatest value is forecast.
     pub(super) windows: Arc<[Horizon]>,
@@ -106,21 +118,31 @@ impl Plan {
             .timezone
             .as_deref()
             .map_or(Ok(Zone::default()), Zone::named)?;
-        let holidays = settings.holidays.iter();
-        let holidays = holidays.map(|name| calendar_of(&options.calendars, name));
-        let local = LocalTime::new(zone.clone(), holidays.collect::<Result<_, String>>()?);
+        let named = |names: &[String]| -> Result<Vec<_>, String> {
+            let named = names.iter();
+            named
+                .map(|name| calendar_of(&options.calendars, name))
+                .collect()
+        };
+        let holidays = named(&settings.holidays)?;
+        let events = named(&settings.forecast.events)?;
+        let local = LocalTime::new(zone.clone(), holidays.clone());
         forecast.models.set_local(&local);
+        forecast.occasions = Occasions::new(holidays.into_iter().chain(events));
         let epochs = Epochs::new(settings.history().as_millis(), grid);
         forecast.models.set_kept(Kept {
             values: epochs.memory,
             history_for: Epochs::history_for,
         });
         let kinds: Vec<&str> = detectors.iter().map(detect::Settings::kind).collect();
+        let max_age = forecast.max_age.map(|age| grid.steps(age.as_millis()));
         let plan = Self {
             combine: settings.combine.for_members(&kinds),
             name: settings.name.as_str().into(),
             grid,
             epochs,
+            late_work: options.late_work,
+            forecast_age: max_age.unwrap_or(epochs.forecast_age()) as i64,
             deep,
             emit: settings.emit,
             max_series: settings.max_series,

@@ -269,6 +269,8 @@ impl Publisher {
         };
         for shard in shards {
             counts.late_pieces += shard.columns.late_pieces;
+            counts.late_refits += shard.columns.late_refits;
+            counts.outdated += shard.columns.outdated;
             for kind in &shard.columns.panics {
                 count_panic(&mut counts.panics, kind);
             }

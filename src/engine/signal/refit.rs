@@ -1,6 +1,12 @@
 //! Deriving a series at its epoch: piece by piece between the ticks, in a spare slot beside the state that is
 //! in force, and installed at a fixed later grid time (see `epoch`).
 //!
+//! What is not done by then is [`Late`]: looking back and while a start is replayed the step does all of it, so that
+//! the numbers are the same everywhere. Live a step does so many units of it and no more, the oldest first; the series
+//! goes on with what was derived last, and the new state is installed by the step that finds it done. A series has one
+//! derivation at its epochs at a time: a later epoch takes the place of one that nobody has begun with, and otherwise
+//! follows when that is installed.
+//!
 //! A series of which a sample was corrected after it was learned from is *repaired*: derived again at the epoch
 //! in force, and installed when that is done. It is then what a process that has just started says. A derivation
 //! costs as much as some 10,000 steps, so a shard repairs one series a step at most; where samples are late all
@@ -21,9 +27,17 @@ use std::{borrow::Cow, sync::Arc};
 /// Steps of the past walked in one piece: a few milliseconds with the default detectors.
 const PIECE: usize = 4_096;
 
-/// Derivations of a shard at the same time: each holds a slot of every column. More are late, which only happens
-/// where hundreds of series were born in the same few steps, and pasts are short.
-const MOST_AT_ONCE: usize = 32;
+/// Calibrating the forecasters costs as much as so many walks over the same past.
+const FORECAST_COST: usize = 8;
+
+/// What a step does about derivations that should be installed and are not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Late {
+    /// All that is missing: late is better than different.
+    Finish,
+    /// Nothing: they are installed by a later step.
+    Leave,
+}
 
 /// The derivation of one series at one of its epochs, as far as it is done.
 #[derive(Debug)]
@@ -31,8 +45,8 @@ pub(super) struct Refit {
     slot: Slot,
     /// Grid index; the past ends before it.
     epoch: i64,
-    /// Whether it is a repair: that has no time at which it must be done.
-    repair: bool,
+    /// Grid index at which it is to be installed; `None` of a repair, which has no such time.
+    due: Option<i64>,
     /// Where the new state grows.
     spare: Slot,
     next: Piece,
@@ -65,12 +79,19 @@ impl Refit {
     fn is_unfinished(&self) -> bool {
         self.next != Piece::Nothing
     }
+
+    fn is_repair(&self) -> bool {
+        self.due.is_none()
+    }
+
+    fn is_due(&self, index: i64) -> bool {
+        self.due.is_some_and(|due| due <= index)
+    }
 }
 
 impl Shard {
-    /// Begins what may begin at grid time `at`, and installs what is due. What nobody has done by then is done
-    /// now: late is better than different.
-    pub(super) fn refit_due(&mut self, at: Millis) {
+    /// Begins what may begin at grid time `at`, and installs what is due; `late` says what if that is not done.
+    pub(super) fn refit_due(&mut self, at: Millis, late: Late) {
         if !self.plan.deep {
             return;
         }
@@ -83,17 +104,40 @@ impl Shard {
                 continue;
             };
             let (offset, first) = (i64::from(member.offset), member.first);
-            if let Some(epoch) = plan.epochs.installs(index, offset, first) {
-                let refit = self.take_refit(slot, epoch);
-                self.drop_repairs(slot);
-                self.install(refit, index);
+            let installs = plan.epochs.installs(index, offset, first);
+            match (installs, late) {
+                (Some(epoch), Late::Finish) => {
+                    let refit = self.take_refit(slot, epoch);
+                    self.drop_repairs(slot);
+                    self.install(refit, index);
+                }
+                (Some(epoch), Late::Leave) => self.note_late(slot, epoch),
+                (None, _) => {}
             }
-            let begins = plan.epochs.begins(index, offset, first);
-            if let Some(epoch) = begins.filter(|_| self.refits.len() < MOST_AT_ONCE) {
-                let refit = self.begin(slot, epoch, false);
-                self.refits.push_back(refit);
+            if let Some(epoch) = plan.epochs.begins(index, offset, first) {
+                self.wants_refit(slot, epoch);
             }
         }
+        if late == Late::Leave {
+            self.install_done(index);
+        }
+    }
+
+    /// Grid index at which the oldest derivation that is not done is to be installed; repairs come last.
+    pub(super) fn oldest_due(&self) -> i64 {
+        let unfinished = self.refits.iter().filter(|refit| refit.is_unfinished());
+        let due = unfinished.filter_map(|refit| refit.due);
+        due.min().unwrap_or(i64::MAX)
+    }
+
+    /// Does a piece of the oldest derivation that should be installed at grid index `index` or before; its cost.
+    pub(super) fn refit_a_late_piece(&mut self, index: i64) -> usize {
+        let late = |refit: &Refit| refit.is_due(index) && refit.is_unfinished();
+        let Some(place) = self.refits.iter().position(late) else {
+            return 0;
+        };
+        self.late_pieces += 1;
+        self.go_on_at(place)
     }
 
     /// Whether there is something to do between the ticks.
@@ -108,11 +152,17 @@ impl Shard {
         let Some(place) = place.or_else(|| self.begin_a_repair()) else {
             return;
         };
+        self.go_on_at(place);
+    }
+
+    fn go_on_at(&mut self, place: usize) -> usize {
         // A panic outside of the guards must not leave the derivation in the list half done.
-        if let Some(mut refit) = self.refits.remove(place) {
-            self.go_on(&mut refit);
-            self.refits.insert(place, refit);
-        }
+        let Some(mut refit) = self.refits.remove(place) else {
+            return 0;
+        };
+        let cost = self.go_on(&mut refit);
+        self.refits.insert(place, refit);
+        cost
     }
 
     /// Notes that a value of a series was corrected after it was learned from.
@@ -130,7 +180,7 @@ impl Shard {
 
     fn drop_repairs(&mut self, slot: Slot) {
         self.repairs.retain(|&other| other != slot);
-        self.drop_where(|refit| refit.repair && refit.slot == slot);
+        self.drop_where(|refit| refit.is_repair() && refit.slot == slot);
     }
 
     fn drop_where(&mut self, gone: impl Fn(&Refit) -> bool) {
@@ -154,18 +204,67 @@ impl Shard {
         // Where an epoch is about to be installed, that repairs it too.
         let epoch = self.plan.epochs.in_force(self.newest + 1, offset, first);
         let epoch = epoch.filter(|_| self.refits.iter().all(|refit| refit.slot != slot))?;
-        let refit = self.begin(slot, epoch, true);
+        let refit = self.begin(slot, epoch, None);
         self.refits.push_back(refit);
         self.repaired = Some(self.newest);
         Some(self.refits.len() - 1)
     }
 
     fn install_repairs(&mut self, index: i64) {
-        let done = |refit: &Refit| refit.repair && !refit.is_unfinished();
+        let done = |refit: &Refit| refit.is_repair() && !refit.is_unfinished();
         while let Some(place) = self.refits.iter().position(done) {
             if let Some(refit) = self.refits.remove(place) {
                 self.install(refit, index);
             }
+        }
+    }
+
+    /// Installs what is done and due. What was late may have had to be done anew meanwhile: that begins.
+    fn install_done(&mut self, index: i64) {
+        let done = |refit: &Refit| refit.is_due(index) && !refit.is_unfinished();
+        while let Some(place) = self.refits.iter().position(done) {
+            let Some(refit) = self.refits.remove(place) else {
+                return;
+            };
+            let (slot, epoch) = (refit.slot, refit.epoch);
+            self.drop_repairs(slot);
+            self.install(refit, index);
+            let Some(member) = &self.members[slot] else {
+                continue;
+            };
+            let (offset, first) = (i64::from(member.offset), member.first);
+            let newest = self.plan.epochs.newest_final(index, offset, first);
+            if let Some(newest) = newest.filter(|&newest| newest > epoch) {
+                self.wants_refit(slot, newest);
+            }
+        }
+    }
+
+    /// Counts a derivation that is to be installed now where it is not done.
+    fn note_late(&mut self, slot: Slot, epoch: i64) {
+        let own = |refit: &&Refit| refit.slot == slot && !refit.is_repair();
+        match self.refits.iter().find(own) {
+            Some(refit) if refit.epoch == epoch && !refit.is_unfinished() => return,
+            Some(_) => {}
+            // Lost to a panic.
+            None => self.wants_refit(slot, epoch),
+        }
+        self.columns.late_refits += 1;
+    }
+
+    /// Begins a derivation of a series, or has the one that nobody began with be of this epoch.
+    fn wants_refit(&mut self, slot: Slot, epoch: i64) {
+        let due = epoch + self.plan.epochs.lag as i64;
+        let mut refits = self.refits.iter_mut();
+        match refits.find(|refit| refit.slot == slot && !refit.is_repair()) {
+            None => {
+                let refit = self.begin(slot, epoch, Some(due));
+                self.refits.push_back(refit);
+            }
+            Some(refit) if refit.next == Piece::Fit && refit.epoch < epoch => {
+                (refit.epoch, refit.since, refit.due) = (epoch, epoch, Some(due));
+            }
+            Some(_) => {}
         }
     }
 
@@ -175,17 +274,18 @@ impl Shard {
     }
 
     fn take_refit(&mut self, slot: Slot, epoch: i64) -> Refit {
-        let same = |refit: &Refit| (refit.slot, refit.epoch, refit.repair) == (slot, epoch, false);
+        let due = Some(epoch + self.plan.epochs.lag as i64);
+        let same = |refit: &Refit| (refit.slot, refit.epoch, refit.due) == (slot, epoch, due);
         let begun = self.refits.iter().position(same);
         let begun = begun.and_then(|place| self.refits.remove(place));
-        begun.unwrap_or_else(|| self.begin(slot, epoch, false))
+        begun.unwrap_or_else(|| self.begin(slot, epoch, due))
     }
 
-    fn begin(&mut self, slot: Slot, epoch: i64, repair: bool) -> Refit {
+    fn begin(&mut self, slot: Slot, epoch: i64, due: Option<i64>) -> Refit {
         Refit {
             slot,
             epoch,
-            repair,
+            due,
             spare: self.free_slot().unwrap_or_else(|| self.extend_by_one()),
             next: Piece::Fit,
             since: epoch,
@@ -194,13 +294,20 @@ impl Shard {
         }
     }
 
-    fn go_on(&mut self, refit: &mut Refit) {
+    /// Does the next piece; its cost in walks of [`PIECE`] steps.
+    fn go_on(&mut self, refit: &mut Refit) -> usize {
         let plan = Arc::clone(&self.plan);
         let Some(member) = &self.members[refit.slot] else {
-            return;
+            return 0;
         };
         let end = (refit.epoch - 1) * plan.grid.step();
         let values = past_values(&plan, member, end);
+        let whole = 1 + values.len() / PIECE;
+        let cost = match refit.next {
+            Piece::Fit => whole,
+            Piece::Forecast => FORECAST_COST * whole,
+            Piece::Walk(_) | Piece::Follow | Piece::Nothing => 1,
+        };
         match refit.next {
             Piece::Fit => {
                 refit.seasons = plan.seasons(&values);
@@ -245,24 +352,27 @@ impl Shard {
                 let to = (refit.since + PIECE as i64).min(last + 1);
                 if refit.since < to {
                     self.follow(refit, to);
-                } else {
+                }
+                // What comes from now on is followed when it is installed: with a piece a step it would never end.
+                if to > last {
                     refit.next = Piece::Nothing;
                 }
             }
             Piece::Nothing => {}
         }
+        cost
     }
 
     /// What was derived takes the place of what was in force, as it is at the beginning of grid slot `index`.
     fn install(&mut self, mut refit: Refit, index: i64) {
         while refit.is_unfinished() {
             self.go_on(&mut refit);
-            self.columns.late_pieces += 1;
+            self.late_pieces += 1;
         }
         self.follow(&mut refit, index);
         let (slot, spare) = (refit.slot, refit.spare);
         self.learned.swap(slot, spare);
-        if !refit.repair {
+        if !refit.is_repair() {
             // Verdicts are of scores that were said, and derived anew at epochs only, here as everywhere.
             self.verdicts.rederive(slot);
         }
@@ -270,6 +380,7 @@ impl Shard {
             member.seasons = std::mem::take(&mut refit.seasons).into();
             if let (Some(outcome), Some(forecasts)) = (refit.forecasts, &mut self.forecasts) {
                 member.forecasting = outcome == Outcome::Derived;
+                member.forecast_epoch = refit.epoch;
                 self.forecasts_broken[slot] = outcome == Outcome::Panicked;
                 forecasts.swap(slot, spare);
             }

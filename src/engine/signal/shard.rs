@@ -3,7 +3,7 @@
 use super::{
     learned::Learned,
     plan::Plan,
-    refit::{Refit, past_values},
+    refit::{Late, Refit, past_values},
     restraint::Leniency,
 };
 use crate::{
@@ -39,6 +39,8 @@ pub(super) struct Member {
     pub(super) forecast_from: i64,
     /// Whether forecasts were derived at an epoch.
     pub(super) forecasting: bool,
+    /// Grid index of that epoch.
+    pub(super) forecast_epoch: i64,
 }
 
 /// What one step produced, in columns: entry `i` is about the series `slots[i]`.
@@ -64,6 +66,10 @@ pub(super) struct Columns {
     pub(super) failures: Vec<(&'static str, FailureReason, u64)>,
     /// Pieces of derivations that should have been done before this step and were done in it.
     pub(super) late_pieces: usize,
+    /// Derivations that were to be installed in this step and were not done.
+    pub(super) late_refits: usize,
+    /// Series whose forecasts are too old to be published.
+    pub(super) outdated: usize,
 }
 
 /// Up to [`SLOTS`] series with all their state.
@@ -86,6 +92,8 @@ pub(super) struct Shard {
     pub(super) newest: i64,
     /// Panics caught between the ticks, by component.
     pub(super) refit_panics: Vec<&'static str>,
+    /// Pieces of late derivations since the newest step began.
+    pub(super) late_pieces: usize,
     /// Samples that the windows are too short for until the grid times before them are evaluated: of
     /// wide series, after an outage of the source.
     ahead: BTreeMap<Millis, Vec<(Slot, f32)>>,
@@ -111,6 +119,7 @@ impl Shard {
             repaired: None,
             newest: i64::MIN,
             refit_panics: Vec::new(),
+            late_pieces: 0,
             ahead: BTreeMap::new(),
             columns: Columns::default(),
             plan,
@@ -135,6 +144,7 @@ impl Shard {
             seasons: Box::default(),
             forecast_from: i64::MIN,
             forecasting: false,
+            forecast_epoch: first,
         });
         Some(slot)
     }
@@ -291,10 +301,11 @@ impl Shard {
     }
 
     /// First half of a step: values, what was expected, and the scores of each series by itself.
-    pub(super) fn sense(&mut self, at: Millis, mode: Mode) {
+    pub(super) fn sense(&mut self, at: Millis, mode: Mode, late: Late) {
         self.take_in_ahead(at);
         self.collect(at);
-        self.refit_due(at);
+        self.refit_due(at, late);
+        self.columns.late_pieces = std::mem::take(&mut self.late_pieces);
         self.look(at);
         self.carry_forecasts(at);
         if self.plan.exclusions.not_judged(at) {
@@ -370,7 +381,7 @@ impl Shard {
         columns.failures.clear();
         columns.panics.append(&mut self.refit_panics);
         self.newest = grid.index(at);
-        columns.late_pieces = 0;
+        (columns.late_refits, columns.outdated) = (0, 0);
         let index = grid.index(at);
         for (slot, member) in self.members.iter_mut().enumerate() {
             let Some(member) = member.as_mut().filter(|member| member.first <= index) else {

@@ -2,6 +2,8 @@ use super::*;
 use crate::{engine::settings::Class, source::SeriesSamples};
 use proptest::prelude::*;
 
+mod capacity;
+mod drift;
 mod networks;
 mod refit;
 mod wide;

@@ -10,7 +10,13 @@
 mod order;
 mod process;
 
-use super::{Forecaster, ModelFiles, harmonic::course, profile::Profile, wall::Wall};
+use super::{
+    Forecaster, ModelFiles,
+    column::{PerSeries, per_series},
+    harmonic::course,
+    profile::Profile,
+    wall::Wall,
+};
 use crate::series::{Grid, Millis, Past, Slot};
 use order::{choose, is_still, wanders};
 use process::{Ahead, MOST_AR, MOST_MA, Order, Process, State};
@@ -57,7 +63,7 @@ pub(super) struct Arima {
     wall: Wall,
     horizons: Vec<usize>,
     given: Option<Order>,
-    models: Vec<Option<Model>>,
+    models: PerSeries<Model>,
 }
 
 #[derive(Debug)]
@@ -93,7 +99,7 @@ impl Arima {
             wall: Wall::new(grid),
             horizons: horizons.to_vec(),
             given: settings.given(),
-            models: Vec::new(),
+            models: PerSeries::new(),
         })
     }
 
@@ -155,49 +161,35 @@ impl Forecaster for Arima {
         "arima"
     }
 
-    fn grow(&mut self, slots: usize) {
-        self.models.resize_with(slots, || None);
-    }
-
-    fn evict(&mut self, slot: Slot) {
-        self.models[slot] = None;
-    }
-
-    fn swap(&mut self, one: Slot, other: Slot) {
-        self.models.swap(one, other);
-    }
+    per_series!(models);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
-        self.models[slot] = self.learn(past);
-        self.models[slot].is_some()
+        let model = self.learn(past);
+        self.models.put(slot, model)
     }
 
     fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         let wall = self.wall.walk(at);
-        for (&slot, &value) in slots.iter().zip(values) {
-            if let Some(model) = &mut self.models[slot] {
-                let rest = f64::from(value) - model.course(wall);
-                model.state.step(&model.process, rest);
-                model.now = at;
-            }
-        }
+        self.models.extend(slots, values, |model, value| {
+            let rest = f64::from(value) - model.course(wall);
+            model.state.step(&model.process, rest);
+            model.now = at;
+        });
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
         let mut targets = self.wall.targets(horizons);
-        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
-            let Some(model) = &self.models[slot] else {
-                row.fill(f32::NAN);
-                continue;
-            };
-            let walls = targets.after(model.now);
-            let other = (horizons != self.horizons).then(|| Ahead::new(&model.process, horizons));
-            let ahead = other.as_ref().unwrap_or(&model.ahead);
-            let rests = ahead.of(&model.process, &model.state);
-            for ((out, rest), &wall) in row.iter_mut().zip(rests).zip(walls) {
-                *out = (rest + model.course(wall)) as f32;
-            }
-        }
+        self.models
+            .predict(slots, horizons.len(), out, |_, model, row| {
+                let walls = targets.after(model.now);
+                let other =
+                    (horizons != self.horizons).then(|| Ahead::new(&model.process, horizons));
+                let ahead = other.as_ref().unwrap_or(&model.ahead);
+                let rests = ahead.of(&model.process, &model.state);
+                for ((out, rest), &wall) in row.iter_mut().zip(rests).zip(walls) {
+                    *out = (rest + model.course(wall)) as f32;
+                }
+            });
     }
 
     fn heap_bytes(&self) -> usize {
@@ -205,8 +197,7 @@ impl Forecaster for Arima {
             let profile = model.profile.as_ref().map_or(0, Profile::heap_bytes);
             profile + model.ahead.heap_bytes()
         };
-        let models: usize = self.models.iter().flatten().map(held).sum();
-        models + self.models.capacity() * size_of::<Option<Model>>()
+        self.models.heap_bytes(held)
     }
 }
 
@@ -352,11 +343,11 @@ mod tests {
         values[from + 5..from + 9].fill(f32::NAN);
         let mut carried = arima(&Settings::default());
         assert!(learn(&mut carried, &values[..from], &[DAY]));
-        let before = carried.models[0].as_ref().unwrap().state;
+        let before = carried.models.of(0).state;
         for (hour, &value) in values.iter().enumerate().skip(from) {
             carried.extend(hour as i64 * HOUR, &[0], &[value]);
         }
-        let model = carried.models[0].as_ref().unwrap();
+        let model = carried.models.of(0);
         let rests: Vec<f64> = (0..values.len())
             .map(|hour| f64::from(values[hour]) - model.course(hour as i64))
             .collect();

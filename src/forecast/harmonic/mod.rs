@@ -6,8 +6,7 @@
 //! is iterated, but forecast directly for each horizon from newest values, means, and the rest of a day and a week ago
 //! ([`direct`]): the same error is better told apart far ahead, and no forecast explodes.
 //!
-//! A holiday is taken as the day of the week that it is: a [`Past`] has no calendars. Where it gets them, the places
-//! given to the course are those of a Sunday.
+//! Holidays and events of the signal's calendars are taken out before and put on again after ([`Effects`]).
 //!
 //! Cost: O(1) per step; eight bytes per coarse step (ten minutes, or a 96th of a day) of the longest season.
 
@@ -19,7 +18,13 @@ pub(super) use course::course;
 pub(super) use direct::{Echoes, SEASONS};
 pub(super) use echo::Echo;
 
-use super::{Forecaster, ModelFiles, profile::Profile, wall::Wall};
+use super::{
+    Forecaster, ModelFiles, Occasions,
+    column::{PerSeries, per_series},
+    occasions::Effects,
+    profile::Profile,
+    wall::Wall,
+};
 use crate::series::{Grid, Millis, Past, Slot};
 use direct::{Direct, State};
 
@@ -29,7 +34,11 @@ const LEAST: usize = 24;
 /// Nothing to set.
 #[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {}
+pub struct Settings {
+    /// Set by the signal.
+    #[serde(skip)]
+    pub(super) occasions: Occasions,
+}
 
 impl Settings {
     /// Every problem, as (field, what is wrong and what is allowed).
@@ -44,7 +53,8 @@ pub(super) struct Harmonic {
     wall: Wall,
     grid: Grid,
     longest: usize,
-    models: Vec<Option<Model>>,
+    effects: Effects,
+    models: PerSeries<Model>,
 }
 
 #[derive(Debug)]
@@ -74,7 +84,7 @@ impl Harmonic {
         reason = "every forecaster is built the same way"
     )]
     pub(super) fn build(
-        _settings: &Settings,
+        settings: &Settings,
         grid: Grid,
         horizons: &[usize],
         _files: &ModelFiles,
@@ -83,7 +93,8 @@ impl Harmonic {
             wall: Wall::new(grid),
             grid,
             longest: horizons.iter().copied().max().unwrap_or(1),
-            models: Vec::new(),
+            effects: Effects::new(&settings.occasions, grid, horizons),
+            models: PerSeries::new(),
         })
     }
 
@@ -116,63 +127,53 @@ impl Forecaster for Harmonic {
         "harmonic"
     }
 
-    fn grow(&mut self, slots: usize) {
-        self.models.resize_with(slots, || None);
-    }
-
-    fn evict(&mut self, slot: Slot) {
-        self.models[slot] = None;
-    }
-
-    fn swap(&mut self, one: Slot, other: Slot) {
-        self.models.swap(one, other);
-    }
+    per_series!(models, effects);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
-        self.models[slot] = self.learn(past);
-        self.models[slot].is_some()
+        let values = self.effects.learn(slot, past);
+        let model = self.learn(&Past {
+            values: &values,
+            ..*past
+        });
+        self.models.put(slot, model)
     }
 
     fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         let (wall, index) = (self.wall.walk(at), self.grid.index(at));
-        for (&slot, &value) in slots.iter().zip(values) {
-            if let Some(model) = &mut self.models[slot] {
-                let rest = model.rest(wall, value);
-                model.state.step(&model.direct, index, rest);
-                model.now = at;
-            }
-        }
+        let values = self.effects.without(at, slots, values);
+        self.models.extend(slots, &values, |model, value| {
+            let rest = model.rest(wall, value);
+            model.state.step(&model.direct, index, rest);
+            model.now = at;
+        });
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
         let mut targets = self.wall.targets(horizons);
-        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
-            let Some(model) = &self.models[slot] else {
-                row.fill(f32::NAN);
-                continue;
-            };
-            let walls = targets.after(model.now);
-            let now = self.grid.index(model.now);
-            for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
-                let rest = model.direct.expect(&model.state, now + steps as i64);
-                let course = model
-                    .profile
-                    .as_ref()
-                    .map_or(0.0, |profile| profile.at(wall));
-                *out = (rest + f64::from(course)) as f32;
-            }
-        }
+        self.models
+            .predict(slots, horizons.len(), out, |slot, model, row| {
+                let walls = targets.after(model.now);
+                let now = self.grid.index(model.now);
+                for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
+                    let rest = model.direct.expect(&model.state, now + steps as i64);
+                    let course = model
+                        .profile
+                        .as_ref()
+                        .map_or(0.0, |profile| profile.at(wall));
+                    let at = model.now + steps as i64 * self.grid.step();
+                    *out = self
+                        .effects
+                        .with(slot, at, (rest + f64::from(course)) as f32);
+                }
+            });
     }
 
     fn heap_bytes(&self) -> usize {
-        let models = self.models.iter().flatten();
-        let inner: usize = models
-            .map(|model| {
-                let profile = model.profile.as_ref().map_or(0, Profile::heap_bytes);
-                profile + model.direct.heap_bytes() + model.state.heap_bytes()
-            })
-            .sum();
-        inner + self.models.capacity() * size_of::<Option<Model>>()
+        let held = |model: &Model| {
+            let profile = model.profile.as_ref().map_or(0, Profile::heap_bytes);
+            profile + model.direct.heap_bytes() + model.state.heap_bytes()
+        };
+        self.effects.heap_bytes() + self.models.heap_bytes(held)
     }
 }
 
@@ -244,7 +245,7 @@ mod tests {
         for (hour, &value) in values.iter().enumerate().skip(from) {
             carried.extend(hour as i64 * HOUR, &[0], &[value]);
         }
-        let model = carried.models[0].as_ref().unwrap();
+        let model = carried.models.of(0);
         let rest = |(hour, &value)| model.rest(hour as i64, value);
         let rests: Vec<f64> = values.iter().enumerate().map(rest).collect();
         let whole = model.direct.state_after(0, &rests);

@@ -2,7 +2,10 @@
 
 use super::posterior::Sums;
 use crate::{
-    forecast::wall::{Wall, phase_of},
+    forecast::{
+        occasions::Dates,
+        wall::{Wall, phase_of},
+    },
     series::{Millis, Past},
 };
 use std::f64::consts::TAU;
@@ -90,10 +93,12 @@ pub(super) struct Row {
     pub(super) share: f64,
     pub(super) count: f64,
     pub(super) value: f64,
+    /// Of each calendar, the share of its steps that are in an occasion.
+    pub(super) shares: Box<[f64]>,
 }
 
 impl History {
-    pub(super) fn of(past: &Past<'_>, wall: &mut Wall) -> Option<Self> {
+    pub(super) fn of(past: &Past<'_>, wall: &mut Wall, dates: &Dates) -> Option<Self> {
         let known = past.values.iter().filter(|value| value.is_finite()).count();
         let first = past.values.iter().position(|value| value.is_finite())?;
         let last = past.values.iter().rposition(|value| value.is_finite())?;
@@ -114,13 +119,25 @@ impl History {
         for (number, values) in past.values[first..=last].chunks(coarse).enumerate() {
             let from = number * coarse;
             let index = wall.walk(past.time(first + from));
-            history.push(from as f64, index, values);
+            let shares = |calendar: usize| {
+                let known = values
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, value)| value.is_finite());
+                let all =
+                    known.map(|(place, _)| dates.share(calendar, past.time(first + from + place)));
+                let (sum, count) =
+                    all.fold((0.0, 0.0), |(sum, count), one| (sum + one, count + 1.0));
+                if count > 0.0 { sum / count } else { 0.0 }
+            };
+            let shares = (0..dates.count()).map(shares).collect();
+            history.push(from as f64, index, values, shares);
         }
         Some(history)
     }
 
     /// Adds the row of `values`, the first of which is `from` steps after the first of all.
-    fn push(&mut self, from: f64, index: i64, values: &[f32]) {
+    fn push(&mut self, from: f64, index: i64, values: &[f32], shares: Box<[f64]>) {
         let (mut count, mut sum, mut square) = (0.0, 0.0, 0.0);
         for &value in values.iter().filter(|value| value.is_finite()) {
             let value = f64::from(value) / self.unit;
@@ -137,6 +154,7 @@ impl History {
                 share: middle,
                 count,
                 value: sum / count,
+                shares,
             });
         }
     }
@@ -151,7 +169,7 @@ impl History {
             .collect()
     }
 
-    /// The trend at the end, and the weights of the waves; both in the unit.
+    /// The trend at the end, and the weights of the waves and of the calendars; all in the unit.
     pub(super) fn fit(&self, waves: &Waves, scale: f64) -> Option<(Trend, Vec<f64>)> {
         let bends = self.changepoints();
         let sums = Sums::of(self, &bends, waves);

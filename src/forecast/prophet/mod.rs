@@ -9,13 +9,18 @@
 //! closed form.
 //!
 //! It reads the calendar only: newest values change nothing until it learns anew. That makes it weak for the next hour
-//! and hard to mislead about tomorrow. What goes on for longer than half of what was seen stays where it is. Holidays it has none: a [`Past`] has no calendars; each would be one more
-//! term. Cost: a few hundred bytes; nothing per step; 2 ms to learn.
+//! and hard to mislead about tomorrow. What goes on for longer than half of what was seen stays where it is. Of the holidays and
+//! events of the signal each calendar is one more term, with the deviation of the waves as Prophet has it. Cost: a few hundred bytes; nothing per step; 2 ms to learn.
 
 mod history;
 mod posterior;
 
-use super::{Forecaster, ModelFiles, wall::Wall};
+use super::{
+    Forecaster, ModelFiles, Occasions,
+    column::{PerSeries, per_series},
+    occasions::Dates,
+    wall::Wall,
+};
 use crate::{
     series::{Grid, Millis, Past, Slot},
     stats::linear::dot,
@@ -33,12 +38,16 @@ const SCALES: (f64, f64) = (1e-3, 10.0);
 pub struct Settings {
     /// Typical change of the slope at a bend: in units of the largest value per length of the past. 0.001 to 10.
     pub changepoint_prior_scale: f64,
+    /// Set by the signal.
+    #[serde(skip)]
+    pub(super) occasions: Occasions,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             changepoint_prior_scale: CHANGEPOINT_SCALE,
+            occasions: Occasions::default(),
         }
     }
 }
@@ -61,7 +70,9 @@ pub(super) struct Prophet {
     wall: Wall,
     grid: Grid,
     scale: f64,
-    models: Vec<Option<Model>>,
+    dates: Dates,
+    longest: Millis,
+    models: PerSeries<Model>,
 }
 
 #[derive(Debug)]
@@ -86,21 +97,24 @@ impl Prophet {
     pub(super) fn build(
         settings: &Settings,
         grid: Grid,
-        _horizons: &[usize],
+        horizons: &[usize],
         _files: &ModelFiles,
     ) -> Result<Self, String> {
         Ok(Self {
             wall: Wall::new(grid),
             grid,
             scale: settings.changepoint_prior_scale,
-            models: Vec::new(),
+            dates: Dates::new(&settings.occasions, grid),
+            longest: horizons.iter().copied().max().unwrap_or(1) as i64 * grid.step(),
+            models: PerSeries::new(),
         })
     }
 
     fn learn(&mut self, past: &Past<'_>) -> Option<Model> {
         self.wall.set_zone(past.zone);
         let waves = Waves::of(past);
-        let history = History::of(past, &mut self.wall)?;
+        self.dates.cover(past.time(0), past.end + self.longest);
+        let history = History::of(past, &mut self.wall, &self.dates)?;
         let (trend, weights) = history.fit(&waves, self.scale)?;
         let unit = history.unit;
         Some(Model {
@@ -117,10 +131,14 @@ impl Prophet {
 
 impl Model {
     /// Expected value at `at`, where the wall clock is at step `index`.
-    fn at(&self, at: Millis, index: i64, step: Millis, terms: &mut Vec<f64>) -> f64 {
+    fn at(&self, at: Millis, index: i64, step: Millis, dates: &Dates, terms: &mut Vec<f64>) -> f64 {
         let steps = ((at - self.end) / step).min(self.reach);
         terms.resize(self.weights.len(), 0.0);
-        self.waves.put(index, 0.0, terms);
+        let (waves, shares) = terms.split_at_mut(self.waves.terms());
+        self.waves.put(index, 0.0, waves);
+        for (calendar, share) in shares.iter_mut().enumerate() {
+            *share = dates.share(calendar, at);
+        }
         self.level + self.slope * steps as f64 + dot(terms, &self.weights)
     }
 }
@@ -130,58 +148,43 @@ impl Forecaster for Prophet {
         "prophet"
     }
 
-    fn grow(&mut self, slots: usize) {
-        self.models.resize_with(slots, || None);
-    }
-
-    fn evict(&mut self, slot: Slot) {
-        self.models[slot] = None;
-    }
-
-    fn swap(&mut self, one: Slot, other: Slot) {
-        self.models.swap(one, other);
-    }
+    per_series!(models);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
-        self.models[slot] = self.learn(past);
-        self.models[slot].is_some()
+        let model = self.learn(past);
+        self.models.put(slot, model)
     }
 
-    fn extend(&mut self, at: Millis, slots: &[Slot], _values: &[f32]) {
-        for &slot in slots {
-            if let Some(model) = &mut self.models[slot] {
-                model.now = at;
-            }
-        }
+    fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
+        self.dates.cover(at, at + self.longest);
+        self.models.extend(slots, values, |model, _| model.now = at);
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
         let mut targets = self.wall.targets(horizons);
         let mut terms = Vec::new();
-        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
-            let Some(model) = &self.models[slot] else {
-                row.fill(f32::NAN);
-                continue;
-            };
-            let walls = targets.after(model.now);
-            for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
-                let at = model.now + steps as i64 * self.grid.step();
-                *out = model.at(at, wall, self.grid.step(), &mut terms) as f32;
-            }
-        }
+        self.models
+            .predict(slots, horizons.len(), out, |_, model, row| {
+                let walls = targets.after(model.now);
+                for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
+                    let at = model.now + steps as i64 * self.grid.step();
+                    let step = self.grid.step();
+                    *out = model.at(at, wall, step, &self.dates, &mut terms) as f32;
+                }
+            });
     }
 
     fn heap_bytes(&self) -> usize {
-        let models = self.models.iter().flatten();
-        let inner = models.map(|model| size_of_val(&*model.weights) + model.waves.heap_bytes());
-        inner.sum::<usize>() + self.models.capacity() * size_of::<Option<Model>>()
+        let held = |model: &Model| size_of_val(&*model.weights) + model.waves.heap_bytes();
+        self.models.heap_bytes(held)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::Zone;
+    use crate::series::{Calendar, Zone, calendar::Interval};
+    use std::sync::Arc;
 
     /// As Prophet itself has it.
     #[derive(serde::Deserialize)]
@@ -190,15 +193,37 @@ mod tests {
         values: Vec<Option<f32>>,
         ahead: Vec<f32>,
         noise: f32,
+        /// Of each kind, the days.
+        holidays: Vec<Vec<i64>>,
+    }
+
+    /// A calendar of each kind. Prophet's hour of a day begins with it, a step ends at its grid time.
+    fn occasions(kinds: &[Vec<i64>]) -> Occasions {
+        let calendar = |days: &Vec<i64>| {
+            let hours = |from: i64| Interval {
+                from: (from - 1) * HOUR,
+                to: (from + DAY as i64 - 1) * HOUR,
+            };
+            let spans = days.iter().map(|day| hours(day * DAY as i64));
+            Arc::new(Calendar::from_intervals(spans.collect()))
+        };
+        Occasions::new(kinds.iter().map(calendar))
     }
 
     const HOUR: Millis = 3_600_000;
     const DAY: usize = 24;
 
     fn prophet() -> Prophet {
+        prophet_with(Occasions::default())
+    }
+
+    fn prophet_with(occasions: Occasions) -> Prophet {
         let grid = Grid::new(HOUR).unwrap();
-        let settings = Settings::default();
-        let mut prophet = Prophet::build(&settings, grid, &[], &ModelFiles::new()).unwrap();
+        let settings = Settings {
+            occasions,
+            ..Settings::default()
+        };
+        let mut prophet = Prophet::build(&settings, grid, &[48], &ModelFiles::new()).unwrap();
         prophet.grow(2);
         prophet
     }
@@ -227,11 +252,11 @@ mod tests {
     fn agrees_with_prophet() {
         let text = include_str!("../../../tests/fixtures/forecast/prophet.json");
         let cases: Vec<Case> = serde_json::from_str(text).unwrap();
-        assert_eq!(cases.len(), 3);
+        assert_eq!(cases.len(), 4);
         for case in cases {
             let values = case.values.iter().map(|value| value.unwrap_or(f32::NAN));
             let values: Vec<f32> = values.collect();
-            let mut prophet = prophet();
+            let mut prophet = prophet_with(occasions(&case.holidays));
             assert!(learn(&mut prophet, &values));
             let horizons: Vec<usize> = (1..=case.ahead.len()).collect();
             let got = ahead(&prophet, &horizons);
@@ -304,6 +329,7 @@ mod tests {
         for changepoint_prior_scale in [0.0, 11.0, f64::NAN] {
             let settings = Settings {
                 changepoint_prior_scale,
+                ..Settings::default()
             };
             assert_eq!(settings.validate()[0].0, "changepoint_prior_scale");
         }

@@ -5,6 +5,7 @@ use crate::stats::linear::{Cholesky, add_scaled, add_square, dot};
 
 /// Prophet's defaults.
 const TREND_DEVIATION: f64 = 5.0;
+/// Of holidays too.
 const WAVE_DEVIATION: f64 = 10.0;
 const NOISE_DEVIATION: f64 = 0.5;
 /// Rounds of majorisation, at most, and the change of the weights that ends them.
@@ -13,7 +14,7 @@ const SETTLED: f64 = 1e-6;
 /// A bend this small is none.
 const NOTHING: f64 = 1e-7;
 
-/// Products of the terms (level, slope, bends, waves) with each other and with the values.
+/// Products of the terms (level, slope, bends, waves, calendars) with each other and with the values.
 pub(super) struct Sums {
     width: usize,
     gram: Vec<f64>,
@@ -25,7 +26,8 @@ pub(super) struct Sums {
 impl Sums {
     pub(super) fn of(history: &History, bends: &[f64], waves: &Waves) -> Self {
         let trend = 2 + bends.len();
-        let width = trend + waves.terms();
+        let seasonal = trend + waves.terms();
+        let width = seasonal + history.rows.first().map_or(0, |row| row.shares.len());
         let mut sums = Self {
             width,
             gram: vec![0.0; width * width],
@@ -39,7 +41,8 @@ impl Sums {
             for (term, place) in terms[2..].iter_mut().zip(bends) {
                 *term = (row.time - place).max(0.0);
             }
-            waves.put(row.index, row.share, &mut terms[trend..]);
+            waves.put(row.index, row.share, &mut terms[trend..seasonal]);
+            terms[seasonal..].copy_from_slice(&row.shares);
             add_square(&mut sums.gram, &terms, row.count);
             add_scaled(&mut sums.right, &terms, row.count * row.value);
             sums.square += row.count * row.value * row.value;

@@ -60,7 +60,8 @@ impl Forecasts {
             origins,
             points,
         };
-        for h in 0..self.steps.len() {
+        let known = past.known();
+        for h in (0..self.steps.len()).filter(|&h| known >= self.least_known[h]) {
             let track = walk.track(h, self.interval);
             for (bout, scores) in self.bouts.iter().zip(&mut self.scores) {
                 scores[slot * self.steps.len() + h] = walk.score(h, &track, bout);

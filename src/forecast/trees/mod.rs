@@ -9,7 +9,13 @@
 mod boost;
 mod known;
 
-use super::{Forecaster, ModelFiles, harmonic::course, profile::Profile, wall::Wall};
+use super::{
+    Forecaster, ModelFiles,
+    column::{PerSeries, per_series},
+    harmonic::course,
+    profile::Profile,
+    wall::Wall,
+};
 use crate::{
     series::{Grid, Millis, Past, Slot},
     stats::robust::median_of,
@@ -44,7 +50,7 @@ pub(super) struct Trees {
     wall: Wall,
     grid: Grid,
     longest: usize,
-    models: Vec<Option<Model>>,
+    models: PerSeries<Model>,
 }
 
 #[derive(Debug)]
@@ -77,7 +83,7 @@ impl Trees {
             wall: Wall::new(grid),
             grid,
             longest: horizons.iter().copied().max().unwrap_or(1),
-            models: Vec::new(),
+            models: PerSeries::new(),
         })
     }
 
@@ -232,59 +238,42 @@ impl Forecaster for Trees {
         "trees"
     }
 
-    fn grow(&mut self, slots: usize) {
-        self.models.resize_with(slots, || None);
-    }
-
-    fn evict(&mut self, slot: Slot) {
-        self.models[slot] = None;
-    }
-
-    fn swap(&mut self, one: Slot, other: Slot) {
-        self.models.swap(one, other);
-    }
+    per_series!(models);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {
-        self.models[slot] = self.learn(past);
-        self.models[slot].is_some()
+        let model = self.learn(past);
+        self.models.put(slot, model)
     }
 
     fn extend(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         let (wall, index) = (self.wall.walk(at), self.grid.index(at));
-        for (&slot, &value) in slots.iter().zip(values) {
-            if let Some(model) = &mut self.models[slot] {
-                let course = model
-                    .profile
-                    .as_ref()
-                    .map_or(0.0, |profile| profile.at(wall));
-                model.known.step(&model.memory, index, value - course);
-                model.now = at;
-            }
-        }
+        self.models.extend(slots, values, |model, value| {
+            let course = model
+                .profile
+                .as_ref()
+                .map_or(0.0, |profile| profile.at(wall));
+            model.known.step(&model.memory, index, value - course);
+            model.now = at;
+        });
     }
 
     fn predict(&self, slots: &[Slot], horizons: &[usize], out: &mut [f32]) {
         let mut targets = self.wall.targets(horizons);
-        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(horizons.len())) {
-            let Some(model) = &self.models[slot] else {
-                row.fill(f32::NAN);
-                continue;
-            };
-            let walls = targets.after(model.now);
-            let now = self.grid.index(model.now);
-            for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
-                *out = model.at(now + steps as i64, wall, self.grid.step());
-            }
-        }
+        self.models
+            .predict(slots, horizons.len(), out, |_, model, row| {
+                let walls = targets.after(model.now);
+                let now = self.grid.index(model.now);
+                for ((out, &steps), &wall) in row.iter_mut().zip(horizons).zip(walls) {
+                    *out = model.at(now + steps as i64, wall, self.grid.step());
+                }
+            });
     }
 
     fn heap_bytes(&self) -> usize {
-        let models = self.models.iter().flatten();
-        let inner = models.map(|model| {
+        self.models.heap_bytes(|model| {
             let profile = model.profile.as_ref().map_or(0, Profile::heap_bytes);
             profile + model.boost.heap_bytes() + model.known.heap_bytes() + model.sizes.0.len() * 4
-        });
-        inner.sum::<usize>() + self.models.capacity() * size_of::<Option<Model>>()
+        })
     }
 }
 
@@ -367,7 +356,7 @@ mod tests {
         for (hour, &value) in values.iter().enumerate().skip(from) {
             carried.extend(hour as i64 * HOUR, &[0], &[value]);
         }
-        let model = carried.models[0].as_ref().unwrap();
+        let model = carried.models.of(0);
         let mut whole = Known::new(&model.memory);
         for (hour, value) in (0..).zip(&values) {
             let course = model.profile.as_ref().unwrap().at(hour);

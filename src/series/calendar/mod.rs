@@ -63,8 +63,13 @@ struct Daily {
 impl Calendar {
     /// A calendar of one span.
     pub fn fixed(interval: Interval) -> Self {
+        Self::from_intervals(vec![interval])
+    }
+
+    /// A calendar of these spans.
+    pub fn from_intervals(intervals: Vec<Interval>) -> Self {
         Self {
-            fixed: merged(vec![interval]),
+            fixed: merged(intervals),
             rules: Vec::new(),
         }
     }

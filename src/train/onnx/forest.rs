@@ -1,16 +1,15 @@
 //! A forest as plain operations on tensors: runtimes without operators for trees run it as well.
 //!
-//! All trees go one cut down at the same time, as in the "perfect tree traversal" of Nakandala et al., "A tensor compiler
-//! for unified machine learning prediction serving" (2020): the terms and the thresholds of all cuts are two tables, and the
-//! place in them of a tree becomes `2 place + 1`, or one more where the term is above the threshold. Every tree is there once
-//! for each horizon, in which the cuts by the horizon have been decided.
+//! All cuts of all trees are asked at the same time; the answers to those of a tree are the bits of the number of its leaf. Every
+//! tree is there once for each horizon, in which the cuts by the horizon have been decided.
 
 use super::{Graph, INPUT, finish};
 use crate::train::{
     LEVELS, OUTPUT,
-    forest::{CUTS, Cut, DEPTH, Forest, LEAVES, Tree},
+    forest::{Cut, DEPTH, Forest, LEAVES, Tree},
     head::median,
 };
+use tract_onnx::pb::tensor_proto::DataType;
 
 /// The bytes of the file.
 pub(in crate::train) fn write(forest: &Forest, rows: usize, width: usize) -> Vec<u8> {
@@ -25,7 +24,7 @@ pub(in crate::train) fn write(forest: &Forest, rows: usize, width: usize) -> Vec
     graph.integers("each", &[2]);
     graph.node("Reshape", &[INPUT, "flat"], "numbers");
     terms(&mut graph, forest);
-    descend(&mut graph, forest);
+    leaves(&mut graph, forest);
     graph.node("Reshape", &["leaves", "by_tree"], "grouped");
     graph.node_with(
         "ReduceSum",
@@ -69,56 +68,37 @@ fn terms(graph: &mut Graph, forest: &Forest) {
     graph.node("Sub", &["picked", "shift"], "terms");
 }
 
-/// All trees from their roots to their leaves, by horizon, level and tree.
-fn descend(graph: &mut Graph, forest: &Forest) {
-    let (mut columns, mut thresholds, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
+/// The leaves that are reached, by horizon, level and tree.
+fn leaves(graph: &mut Graph, forest: &Forest) {
+    let (mut columns, mut thresholds, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for &ahead in &forest.ahead {
         for tree in forest.trees.iter().flatten() {
             for cut in decided(tree, ahead, forest.terms.count()) {
                 columns.push(cut.term as i64);
                 thresholds.push(cut.at);
             }
-            leaves.extend(tree.leaves);
+            values.extend(tree.leaves);
         }
     }
-    let trees = leaves.len() / LEAVES;
-    let by_tree = |of: &dyn Fn(i64) -> i64| -> Vec<i64> { (0..trees as i64).map(of).collect() };
-    let cuts = CUTS as i64;
-    let roots: Vec<usize> = (0..trees).map(|tree| tree * CUTS).collect();
+    let trees = values.len() / LEAVES;
+    let firsts: Vec<i64> = (0..trees).map(|tree| (tree * LEAVES) as i64).collect();
+    let bits: Vec<f32> = (0..DEPTH).rev().map(|bit| (1 << bit) as f32).collect();
     graph.integers("cut_terms", &columns);
-    graph.floats("cut_thresholds", &[thresholds.len()], &thresholds);
-    graph.floats("leaf_values", &[leaves.len()], &leaves);
-    graph.integers(
-        "root_terms",
-        &roots.iter().map(|&root| columns[root]).collect::<Vec<_>>(),
-    );
-    let at_roots: Vec<f32> = roots.iter().map(|&root| thresholds[root]).collect();
-    graph.floats("root_thresholds", &[1, trees], &at_roots);
-    // Of a place counted from the root of its tree, and of that root: 2 (root + p) + (1 - root) = root + (2 p + 1).
-    graph.integers("first", &by_tree(&|tree| tree * cuts + 1));
-    graph.integers("next", &by_tree(&|tree| 1 - tree * cuts));
-    graph.integers("leaf", &by_tree(&|tree| tree - cuts));
-    graph.integers("two", &[2]);
-    graph.node_with("Gather", &["terms", "root_terms"], "term0", &[("axis", 1)]);
-    graph.node("Greater", &["term0", "root_thresholds"], "above0");
-    graph.cast("above0", "step0");
-    graph.node("Add", &["step0", "first"], "place1");
-    for depth in 1..DEPTH {
-        let named = |what: &str| format!("{what}{depth}");
-        let [place, which, term, threshold] = ["place", "which", "term", "threshold"].map(named);
-        let [above, step, twice, sum] = ["above", "step", "twice", "sum"].map(named);
-        graph.node("Gather", &["cut_terms", &place], &which);
-        graph.node("Gather", &["cut_thresholds", &place], &threshold);
-        graph.node_with("GatherElements", &["terms", &which], &term, &[("axis", 1)]);
-        graph.node("Greater", &[&term, &threshold], &above);
-        graph.cast(&above, &step);
-        graph.node("Mul", &[&place, "two"], &twice);
-        graph.node("Add", &[&twice, &step], &sum);
-        graph.node("Add", &[&sum, "next"], &format!("place{}", depth + 1));
-    }
-    // The place of a leaf counts from the cuts of its tree on, of which there is one less than leaves.
-    graph.node("Add", &[&format!("place{DEPTH}"), "leaf"], "leaf_places");
-    graph.node("Gather", &["leaf_values", "leaf_places"], "leaves");
+    graph.floats("cut_thresholds", &[1, thresholds.len()], &thresholds);
+    graph.integers("by_cut", &[-1, DEPTH as i64]);
+    graph.floats("bits", &[DEPTH, 1], &bits);
+    graph.integers("trees", &[-1, trees as i64]);
+    graph.integers("first_leaves", &firsts);
+    graph.floats("leaf_values", &[values.len()], &values);
+    graph.node_with("Gather", &["terms", "cut_terms"], "asked", &[("axis", 1)]);
+    graph.node("Greater", &["asked", "cut_thresholds"], "above");
+    graph.cast("above", "answers", DataType::Float);
+    graph.node("Reshape", &["answers", "by_cut"], "of_tree");
+    graph.node("MatMul", &["of_tree", "bits"], "numbers_of_leaves");
+    graph.node("Reshape", &["numbers_of_leaves", "trees"], "own_leaves");
+    graph.cast("own_leaves", "whole_leaves", DataType::Int64);
+    graph.node("Add", &["whole_leaves", "first_leaves"], "places");
+    graph.node("Gather", &["leaf_values", "places"], "leaves");
 }
 
 /// The cuts of a tree at one horizon.

@@ -84,14 +84,9 @@ impl Graph {
         });
     }
 
-    /// Truth to 1 and 0.
-    fn cast(&mut self, input: &str, output: &str) {
-        self.node_with(
-            "Cast",
-            &[input],
-            output,
-            &[("to", i64::from(DataType::Int64 as i32))],
-        );
+    /// Truth to 1 and 0, or whole numbers to integers.
+    fn cast(&mut self, input: &str, output: &str, kind: DataType) {
+        self.node_with("Cast", &[input], output, &[("to", i64::from(kind as i32))]);
     }
 
     fn transpose(&mut self, input: &str, output: &str, axes: &[i64]) {

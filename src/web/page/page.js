@@ -208,6 +208,7 @@ class Section {
     const words = [signal.kind === "panel" ? "panel, " + plural(signal.series, "series") : plural(signal.series, "series"), `every ${span(signal.step_ms)}`];
     if (this.common) words.push(this.common);
     if (signal.phase && signal.phase !== "running") words.push(signal.phase);
+    if (this.drift > 1) words.push(`no longer what its forecasts were derived from (drift ${this.drift.toFixed(1)})`);
     const text = words.join(" · ");
     const alarm = signal.active > 0 ? `${signal.active} anomalous` : "";
     if (this.meta.dataset.key !== text + alarm) {
@@ -239,6 +240,7 @@ class Section {
     }
     this.arrange();
     this.showGroups(answer.groups);
+    this.drift = answer.drift;
     this.update(this.signal);
   }
 

@@ -17,6 +17,7 @@ fn every_path_answers_to_its_methods() {
             ("GET", "/api/v1/status", 200, "\"version\""),
             ("GET", "/api/v1/signals", 200, "\"load\""),
             ("GET", "/api/v1/series?signal=load", 200, "\"points\""),
+            ("GET", "/api/v1/series?signal=load", 200, "\"drift\":1.25"),
             ("GET", "/nothing", 404, "/api/v1/series"),
             ("GET", "/metrics/", 404, "/metrics"),
             ("POST", "/metrics", 405, "GET, HEAD"),

@@ -87,6 +87,7 @@ fn outcome(lines: usize) -> Outcome {
             steps: 15,
         }]),
         forecasts: vec![interval, Interval::ABSENT, interval],
+        drift: Some(1.25),
         links: vec![Link::Ensemble, Link::Absent, Link::Ensemble],
         chunks: vec![
             chunk("anomaly_score", lines),

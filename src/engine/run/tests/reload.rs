@@ -39,7 +39,7 @@ async fn unchanged_goes_on_changed_starts_again_removed_disappears() {
     let (mut world, logs) = running().await;
     let untouched = world.unit("kept");
     let mut changed = world.signal("changed", &logs.changed);
-    changed.settings.history = Some(Span::minutes(60));
+    changed.settings.history = Some(Span::minutes(60)).into();
     let added = world.signal("added", &Arc::default());
     // The source of the changed one hangs: what it said before is still what readers get.
     world.source.be(Manner::Hang);

@@ -122,3 +122,118 @@ fn what_was_learned_from_a_value_that_was_corrected_is_derived_again() {
     let later = epochs.refit + epochs.lag;
     assert_eq!(right_bands[later..], left_bands[later..]);
 }
+
+/// A unit that has just started at `start` and does so much late work in a step.
+fn live(start: i64, late_work: usize) -> SignalUnit {
+    let options = UnitOptions {
+        late_work: Some(late_work),
+        ..UnitOptions::default()
+    };
+    let mut unit = SignalUnit::new(&settings(), &options, &ModelFiles::default()).unwrap();
+    unit.ingest(&matrix(unit.history_start(start * STEP) / STEP, start));
+    for index in unit.restart(start * STEP) / STEP + 1..=start {
+        unit.advance(index * STEP, Mode::Replay);
+    }
+    unit
+}
+
+fn next(unit: &mut SignalUnit, index: i64) -> Outcome {
+    unit.ingest(&matrix(index, index));
+    unit.advance(index * STEP, Mode::Study)
+}
+
+fn forecasts(outcome: &Outcome) -> usize {
+    let known = outcome.forecasts.iter();
+    known.filter(|one| one.expected.is_finite()).count()
+}
+
+/// Where nobody works between the steps and steps may not catch up, what was derived last is in force, forecasts until
+/// they are too old; and everything is as ever soon after the work is done.
+#[test]
+fn what_is_late_leaves_the_last_derivation_in_force_until_it_is_too_old() {
+    let start = 2_700;
+    let epochs = Epochs::new(7 * 86_400_000, Grid::new(STEP).unwrap());
+    let (refit, age) = (epochs.refit as i64, epochs.forecast_age() as i64);
+    let (gone, end) = (start + age + epochs.lag as i64, start + age + 150);
+    let mut unit = live(start, 0);
+    let mut late = 0;
+    for index in start + 1..=gone {
+        let outcome = next(&mut unit, index);
+        assert_eq!(outcome.counts.late_pieces, 0, "{index}");
+        late += outcome.counts.late_refits;
+        if index <= start + age - refit && outcome.series.len() == 5 {
+            assert_eq!((forecasts(&outcome), outcome.counts.outdated), (10, 0));
+        }
+        if index == gone {
+            assert_eq!((forecasts(&outcome), outcome.counts.outdated), (0, 5));
+            // Forecasts only: what is anomalous is judged as before.
+            assert!(outcome.series.iter().all(|one| one.score.is_finite()));
+        }
+    }
+    assert!((10..=25).contains(&late), "{late}");
+    let recovered = (gone + 1..=end).map(|index| {
+        while unit.refit() {}
+        next(&mut unit, index)
+    });
+    let recovered: Vec<Outcome> = recovered.collect();
+    assert_eq!(recovered[0].counts.late_refits, 0);
+    assert_eq!(
+        (forecasts(&recovered[1]), recovered[1].counts.outdated),
+        (10, 0)
+    );
+    let never_late = run(start, end, 20);
+    let recovered = &recovered[recovered.len() - 20..];
+    assert_eq!(bands(recovered), bands(&never_late));
+    let text = |all: &[Outcome]| -> Vec<String> {
+        let forecasts = all.iter().map(|one| format!("{:?}", one.forecasts));
+        forecasts.collect()
+    };
+    assert_eq!(text(recovered), text(&never_late));
+}
+
+#[test]
+fn a_step_does_no_more_late_work_than_it_may() {
+    let start = 2_700;
+    let mut unit = live(start, 1);
+    let (mut pieces, mut late, mut longest, mut waits) = (0, 0, 0, 0);
+    for index in start + 1..=start + 400 {
+        let counts = next(&mut unit, index).counts;
+        assert!(counts.late_pieces <= 1, "{index}: {counts:?}");
+        assert_eq!(counts.outdated, 0, "{index}");
+        pieces += counts.late_pieces;
+        late += counts.late_refits;
+        waits = if counts.late_pieces > 0 { waits + 1 } else { 0 };
+        longest = longest.max(waits);
+    }
+    // Fit, one walk, forecasts, and the values since: each in a step of its own.
+    assert!(late >= 15 && pieces > 4 * (late - 1), "{pieces} {late}");
+    assert!(longest >= 4, "{longest}");
+    // A quarter of a second is more than all of that.
+    let mut unit = live(start, UnitOptions::LATE_WORK);
+    for (index, other) in (start + 1..=start + 400).zip(run(start, start + 400, 400)) {
+        let one = next(&mut unit, index);
+        assert_eq!(one.counts.late_refits, 0);
+        assert_same(&one, &other);
+    }
+}
+
+/// More series than a shard had places for derivations once: each has its own.
+#[test]
+fn a_hundred_series_born_together_are_derived_between_the_steps() {
+    let (start, born) = (2_700, 2_710);
+    let mut unit = live(start, 0);
+    for index in start + 1..=born + 60 {
+        let mut news = matrix(index, index);
+        let young = (100..200).filter(|_| index >= born);
+        news.series.extend(young.map(|series| SeriesSamples {
+            labels: labels(series),
+            samples: vec![(index * STEP, 100.0 + noise(series, index))],
+        }));
+        unit.ingest(&news);
+        let outcome = unit.advance(index * STEP, Mode::Study);
+        let counts = &outcome.counts;
+        assert_eq!((counts.late_refits, counts.late_pieces), (0, 0), "{index}");
+        while unit.refit() {}
+    }
+    assert_eq!(unit.series(), 105);
+}
