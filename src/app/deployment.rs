@@ -3,6 +3,7 @@
 
 use super::{
     calendars::CalendarFiles,
+    follow::{Follower, PreparedFollower},
     load::{self, Loaded},
     models,
     options::{AppError, AppOptions, ConfigSource},
@@ -27,6 +28,7 @@ pub(super) struct Parts {
     pub(super) fleet: Fleet,
     pub(super) pushers: Pushers,
     pub(super) retrainer: Retrainer,
+    pub(super) follower: Follower,
 }
 
 /// The configuration in force and what runs because of it.
@@ -36,6 +38,7 @@ pub(super) struct Deployment {
     telemetry: Telemetry,
     fleet: Fleet,
     pushers: Pushers,
+    follower: Follower,
     retrainer: Retrainer,
     sources: Sources,
     models: ModelFiles,
@@ -52,6 +55,7 @@ pub(super) struct Built {
     sources: Sources,
     prepared: Prepared,
     pushers: PreparedPushers,
+    follower: PreparedFollower,
     trained: PreparedModels,
 }
 
@@ -78,6 +82,7 @@ impl Deployment {
             fleet: parts.fleet,
             pushers: parts.pushers,
             retrainer: parts.retrainer,
+            follower: parts.follower,
             sources: Sources::new(),
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
@@ -128,18 +133,19 @@ impl Deployment {
     }
 
     async fn built(&self) -> Result<Built, String> {
-        let loaded = load::load(&self.options).await?;
-        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
-        let prepared = self.fleet.prepare(plan)?;
-        let slow = models::too_slow(&loaded);
+        let loaded = load::load_followed(&self.options).await?;
+        let slow = models::too_slow(&loaded).await;
         if !slow.is_empty() {
             return Err(slow.join("\n"));
         }
+        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
+        let prepared = self.fleet.prepare(plan)?;
         Ok(Built {
             prepared,
             pushers: self
                 .pushers
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
+            follower: self.follower.prepare(&loaded.config, &self.options)?,
             trained: Retrainer::prepare(&loaded, &sources, &self.options)?,
             loaded,
             sources,
@@ -153,6 +159,7 @@ impl Deployment {
             sources,
             prepared,
             pushers,
+            follower,
             trained,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
@@ -165,6 +172,8 @@ impl Deployment {
         self.fleet.commit(prepared).await;
         self.pushers
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
+        self.follower
+            .commit(follower, &self.options, &self.telemetry);
         self.retrainer.commit(
             trained,
             &self.fleet.catalogue(),

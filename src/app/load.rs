@@ -2,7 +2,7 @@
 
 use super::{
     calendars::{self, CalendarFiles},
-    models,
+    follow, models,
     options::{AppOptions, ConfigSource},
 };
 use crate::{
@@ -31,7 +31,23 @@ pub(crate) struct Loaded {
 
 /// Reads, checks, and reads what it names.
 pub(crate) async fn load(options: &AppOptions) -> Result<Loaded, String> {
-    let (mut config, text_hash) = match &options.config {
+    let (config, hash) = read(options).await?;
+    load_named(config, hash).await
+}
+
+/// As [`load`], for a process that runs: where it follows a store and has no version of a model yet, that is fetched.
+pub(super) async fn load_followed(options: &AppOptions) -> Result<Loaded, String> {
+    let (config, hash) = read(options).await?;
+    let problems = follow::fetch_first(&config, options).await;
+    let loaded = load_named(config, hash).await;
+    loaded.map_err(|problem| {
+        let all: Vec<String> = std::iter::once(problem).chain(problems).collect();
+        all.join("\n")
+    })
+}
+
+async fn read(options: &AppOptions) -> Result<(Config, u64), String> {
+    let (config, text_hash) = match &options.config {
         ConfigSource::Literal(config) => {
             let config = (**config).clone();
             let hash = xxh3_64(format!("{config:?}").as_bytes());
@@ -45,6 +61,10 @@ pub(crate) async fn load(options: &AppOptions) -> Result<Loaded, String> {
     if let Some(limit) = options.memory_limit {
         Memory::of(&config).check(limit)?;
     }
+    Ok((config, text_hash))
+}
+
+async fn load_named(mut config: Config, text_hash: u64) -> Result<Loaded, String> {
     let pins = models::place(&mut config)?;
     let mut models = read_models(&config).await?;
     models.extend(pins);

@@ -9,6 +9,7 @@
 //! | `options.rs` | what a process is made of |
 //! | `load.rs` | the configuration and the model files, read whole |
 //! | `models.rs` | trained models: which version is in force |
+//! | `follow.rs` | the store whose pin is followed |
 //! | `calendars.rs` | the calendars, and the iCal files among those |
 //! | `wiring.rs` | from a configuration to sources and units |
 //! | `pushers.rs` | the Alertmanagers in force |
@@ -19,6 +20,7 @@
 
 mod calendars;
 mod deployment;
+mod follow;
 mod load;
 mod models;
 mod options;
@@ -31,7 +33,7 @@ pub(crate) mod training;
 mod wiring;
 
 pub(crate) use load::{Loaded, load};
-pub(crate) use models::{time, too_slow};
+pub(crate) use models::{fits, latency, too_slow};
 pub use options::{AppError, AppOptions, ConfigSource, Environment};
 pub use retrain::TrainingRole;
 
@@ -44,6 +46,7 @@ use crate::{
     web::{self, Lifecycle},
 };
 use deployment::{Built, Deployment, Parts};
+use follow::Follower;
 use pushers::Pushers;
 use retrain::Retrainer;
 use std::{
@@ -108,6 +111,7 @@ impl App {
             fleet: Fleet::new(parts),
             pushers,
             retrainer,
+            follower: Follower::new(tracker.clone(), stop.clone()),
         };
         let (deployment, first) = Deployment::build(&options, parts, telemetry.clone()).await?;
         let mut listeners = Vec::new();

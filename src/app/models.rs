@@ -1,16 +1,20 @@
 //! Trained models: which version of each is in force, and whether they are fast enough.
 
-use super::load::Loaded;
+use super::{load::Loaded, options::AppOptions};
 use crate::{
     config::Config,
-    contract::Manifest,
+    contract::{Manifest, Model},
     forecast::{Beside, Challenger, ModelFiles, OnnxSettings, Placed, Role},
-    registry::{MANIFEST_FILE, MODEL_FILE, PIN_FILE, Pin, Registry},
+    registry::{
+        self, ANSWERS_WITHIN, Fits, MANIFEST_FILE, MODEL_FILE, PIN_FILE, Pin, Registry, Shared,
+        within,
+    },
     series::Span,
 };
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -140,6 +144,14 @@ fn networks(config: &mut Config) -> impl Iterator<Item = &mut OnnxSettings> {
     signals.flat_map(|signal| signal.forecast.models.networks())
 }
 
+/// The models of the registry that signals name.
+pub(super) fn names(config: &Config) -> BTreeSet<String> {
+    let mut config = config.clone();
+    networks(&mut config)
+        .filter_map(|network| network.model.clone())
+        .collect()
+}
+
 /// Name and version of every model with a manifest that signals name.
 pub(super) fn in_force(loaded: &Loaded) -> BTreeSet<(String, String)> {
     let mut config = loaded.config.clone();
@@ -152,9 +164,9 @@ pub(super) fn in_force(loaded: &Loaded) -> BTreeSet<(String, String)> {
     manifests.collect()
 }
 
-/// Every network that takes longer for one window than is allowed, a sentence each. Those of units that are built anew
-/// were loaded for that, and are not loaded again.
-pub(crate) fn too_slow(loaded: &Loaded) -> Vec<String> {
+/// Every network that takes longer for one window than is allowed, or does not answer at all, a sentence each. It is asked
+/// before anything is built from one: a network that hangs would take whoever builds with it.
+pub(crate) async fn too_slow(loaded: &Loaded) -> Vec<String> {
     let limit = loaded.config.models.max_latency;
     let mut found = Vec::new();
     for signal in &loaded.config.signals {
@@ -163,26 +175,86 @@ pub(crate) fn too_slow(loaded: &Loaded) -> Vec<String> {
         };
         let horizons = forecast.horizons().to_vec();
         for network in forecast.models.networks() {
-            // What cannot be loaded is told by its unit, which is built anew where the file or the trust changed.
-            let Ok(model) = network.load(grid, &horizons, &loaded.models) else {
+            let path = network
+                .files()
+                .first()
+                .map(|path| path.display().to_string());
+            let (asked, horizons, files) =
+                (network.clone(), horizons.clone(), loaded.models.clone());
+            let took = in_time(move || {
+                // What cannot be loaded is told by its unit.
+                let model = asked.load(grid, &horizons, &files).ok()?;
+                Some(time(|| model.probe()))
+            });
+            let problem = match took.await {
+                Err(problem) => problem,
+                Ok(Some(took)) if took > limit.to_std() => format!(
+                    "takes {} for one window, longer than models.max_latency, which is {limit}",
+                    Span::millis(took.as_millis() as i64),
+                ),
+                Ok(_) => continue,
+            };
+            let (signal, path) = (&signal.name, path.unwrap_or_default());
+            found.push(format!("signal {signal:?}: {path}: {problem}"));
+        }
+        for detector in signal.detectors.iter().flatten() {
+            let Some(path) = detector.path().map(Path::to_owned) else {
                 continue;
             };
-            let took = time(|| model.probe());
-            if took > limit.to_std() {
-                let name = network
-                    .files()
-                    .first()
-                    .map(|path| path.display().to_string());
-                found.push(format!(
-                    "signal {:?}: {} takes {} for one window, longer than models.max_latency, which is {limit}",
-                    signal.name,
-                    name.unwrap_or_default(),
-                    Span::millis(took.as_millis() as i64),
-                ));
+            let (mut asked, files) = (detector.clone(), loaded.models.clone());
+            // What is wrong with it is told by its unit.
+            let answered = in_time(move || drop(asked.load(&files))).await;
+            if let Err(problem) = answered {
+                let (signal, path) = (&signal.name, path.display());
+                found.push(format!("signal {signal:?}: {path}: {problem}"));
             }
         }
     }
     found
+}
+
+/// What `work` with a model gives, if it does so in time.
+async fn in_time<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let waiting = tokio::task::spawn_blocking(|| within(ANSWERS_WITHIN, work));
+    waiting.await.map_err(|error| error.to_string())?
+}
+
+/// How long a model takes for one window, if it answers in time.
+///
+/// # Errors
+/// It does not.
+pub(crate) fn latency(model: Model) -> Result<(Model, Duration), String> {
+    within(ANSWERS_WITHIN, move || {
+        let took = time(|| model.probe());
+        (model, took)
+    })
+}
+
+/// Whether a model answers one window within `limit`: what is asked of those that come from elsewhere.
+pub(crate) fn fits(limit: Span) -> Fits {
+    Arc::new(move |model| {
+        let (_, took) = latency(model)?;
+        if took <= limit.to_std() {
+            return Ok(());
+        }
+        let shown = took.as_secs_f64() * 1_000.0;
+        Err(format!(
+            "takes {shown:.1} ms for one window, longer than models.max_latency, which is {limit}"
+        ))
+    })
+}
+
+/// The folder of models with its store, where that is followed.
+pub(super) fn followed(
+    settings: &registry::Settings,
+    options: &AppOptions,
+) -> Result<Option<Shared>, String> {
+    match settings.is_followed() {
+        true => settings.shared(&*options.env, fits(settings.max_latency)),
+        false => Ok(None),
+    }
 }
 
 /// The shortest of some times that `work` takes.

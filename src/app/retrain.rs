@@ -48,6 +48,8 @@ struct Subject {
     calendars: Calendars,
     calendar_revision: u64,
     models: registry::Settings,
+    /// Where what is in force is shared with other machines.
+    shared: Option<registry::Shared>,
 }
 
 /// Trained models kept up to date.
@@ -166,6 +168,7 @@ fn subject(
         calendar_revision: super::calendars::revision(signal, &loaded.calendars),
         signal: own,
         models: loaded.config.models.clone(),
+        shared: super::models::followed(&loaded.config.models, options)?,
     })
 }
 
@@ -346,12 +349,17 @@ impl Keeper {
             return;
         };
         watched.better = None;
-        let (model, models) = (
+        let (model, models, shared) = (
             watched.subject.model.clone(),
             watched.subject.models.clone(),
+            watched.subject.shared.clone(),
         );
         let (name, version, before) = (model.clone(), challenger.clone(), champion.clone());
         let done = spawn_blocking(move || {
+            if let Some(shared) = shared {
+                let promoted = shared.promote_after(&name, &version, Some(&before));
+                return promoted.map(drop);
+            }
             let registry = models.registry().ok_or("models.directory is not set")?;
             registry
                 .promote_after(&name, &version, Some(&before))
@@ -473,6 +481,7 @@ fn store(subject: &Subject, key: Option<Vec<u8>>, now: Millis) -> Store {
     let created = jiff::Timestamp::from_millisecond(now.div_euclid(1_000) * 1_000);
     Store {
         registry: subject.models.registry(),
+        shared: subject.shared.clone(),
         is_dry: false,
         name: subject.model.clone(),
         key,

@@ -53,7 +53,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let loaded = runtime
         .block_on(app::load(&options))
         .map_err(Failure::Usage)?;
-    let sources = build(&loaded).map_err(|wrong| Failure::Usage(wrong.join("\n")))?;
+    let slow = runtime.block_on(app::too_slow(&loaded));
+    let sources = build(&loaded, slow).map_err(|wrong| Failure::Usage(wrong.join("\n")))?;
     let config = &loaded.config;
     write!(out, "{}", occurrences(&loaded, Clock::System.now()))?;
     if arguments.against_source {
@@ -100,8 +101,8 @@ fn occurrences(loaded: &Loaded, now: Millis) -> String {
 type Sources<'c> = BTreeMap<&'c str, PrometheusSource>;
 
 /// The sources. What files hold (certificates, keys, models) is only understood when it is used: so
-/// everything is built once, and all that is wrong is told.
-fn build(loaded: &Loaded) -> Result<Sources<'_>, Vec<String>> {
+/// everything is built once, and all that is wrong is told. Where a model is too `slow`, signals are not built: it may hang.
+fn build(loaded: &Loaded, slow: Vec<String>) -> Result<Sources<'_>, Vec<String>> {
     let (mut sources, mut wrong) = (Sources::new(), Vec::new());
     let events = Telemetry::default().source;
     for source in &loaded.config.sources {
@@ -126,13 +127,14 @@ fn build(loaded: &Loaded) -> Result<Sources<'_>, Vec<String>> {
         calendars: loaded.calendars.clone(),
         ..UnitOptions::default()
     };
-    for signal in &loaded.config.signals {
+    let signals = loaded.config.signals.iter();
+    for signal in signals.filter(|_| slow.is_empty()) {
         let built = SignalUnit::new(signal, &unit_options, &loaded.models);
         if let Err(problem) = built {
             wrong.push(format!("signal {}: {problem}", signal.name));
         }
     }
-    wrong.extend(app::too_slow(loaded));
+    wrong.extend(slow);
     if wrong.is_empty() {
         Ok(sources)
     } else {

@@ -1,11 +1,13 @@
 //! `forethought models`.
 
+mod store;
+
 use super::{Failure, table};
 use crate::{
     app::{self, AppOptions, ConfigSource},
     config,
     contract::{Manifest, Signature},
-    registry::{Pin, Registry, Settings},
+    registry::{Pin, Registry, Settings, Shared},
 };
 use clap::{ArgGroup, Subcommand};
 use std::{
@@ -22,9 +24,14 @@ Examples:
     forethought models promote checkout 8 --config.file=forethought.yml
   It was worse than the one before:
     forethought models rollback checkout --config.file=forethought.yml
+  Keep a copy in the store, and get it back on a new machine with what was in force:
+    forethought models backup --config.file=forethought.yml
+    forethought models restore --pin --config.file=forethought.yml
 
 A model is a folder, a version a folder in it: models/checkout/8/{model.onnx,manifest.json}. Which
 is in force is said by models/checkout/champion.json, replaced whole after the version was checked.
+With models.store in the configuration, backup and restore copy versions to and from S3-compatible
+storage; with follow: true there, promote and rollback hold for all who follow it.
 Running processes follow it within --config.poll-interval. docs/models.md describes the manifest.
 Exit codes: 0 all well, 1 a version is not sound or cannot be put in force, 2 usage or
 configuration.";
@@ -44,6 +51,9 @@ enum Command {
         /// Only this model
         #[arg(value_name = "NAME")]
         name: Option<String>,
+        /// Those of the store, models.store
+        #[arg(long)]
+        store: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -52,7 +62,7 @@ enum Command {
         /// The model
         #[arg(value_name = "NAME")]
         name: String,
-        /// The version [default: the one in force]
+        /// The version [default: the one in force, or the newest where none is]
         #[arg(value_name = "VERSION")]
         version: Option<String>,
         #[command(flatten)]
@@ -88,6 +98,34 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Send what the store lacks: versions after a check, their manifest last, then which is in force; deletes nothing
+    Backup {
+        /// Only these models
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// What is in force here shall be in force there, whatever is now
+        #[arg(long)]
+        pin: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Fetch versions that are not here, each checked before it is in its place; what is in force stays
+    Restore {
+        /// Only these models
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Only this version of the one model that is named
+        #[arg(long, value_name = "VERSION")]
+        version: Option<String>,
+        /// Put that version in force
+        #[arg(long, requires = "version")]
+        promote: bool,
+        /// What is in force there shall be in force here
+        #[arg(long, conflicts_with = "promote")]
+        pin: bool,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// Where the models are.
@@ -105,7 +143,12 @@ struct Place {
 /// Does what is asked.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     match &arguments.command {
-        Command::List { name, place } => list(&place.open()?.1, name.as_deref(), out),
+        Command::List {
+            name,
+            store: true,
+            place,
+        } => store::list(&place.shared()?, name.as_deref(), out),
+        Command::List { name, place, .. } => list(&place.open()?.1, name.as_deref(), out),
         Command::Show {
             name,
             version,
@@ -117,12 +160,20 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
             place,
         } => {
             let registry = place.open()?.1;
-            let pin = registry.promote(name, version).map_err(Failure::Failed)?;
+            let pin = match place.followed()? {
+                Some(shared) => shared.promote(name, version),
+                None => registry.promote(name, version),
+            };
+            let pin = pin.map_err(Failure::Failed)?;
             told(&registry, name, &pin, out)
         }
         Command::Rollback { name, place } => {
             let registry = place.open()?.1;
-            let pin = registry.rollback(name).map_err(Failure::Failed)?;
+            let pin = match place.followed()? {
+                Some(shared) => shared.rollback(name),
+                None => registry.rollback(name),
+            };
+            let pin = pin.map_err(Failure::Failed)?;
             told(&registry, name, &pin, out)
         }
         Command::Verify {
@@ -134,23 +185,71 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
             let chosen = chosen(&registry, name.as_deref(), version.as_deref())?;
             verify(&settings, &registry, &chosen, out)
         }
+        Command::Backup { names, pin, place } => store::backup(&place.shared()?, names, *pin, out),
+        Command::Restore {
+            names,
+            version,
+            promote,
+            pin,
+            place,
+        } => {
+            let wanted = store::Wanted {
+                names,
+                version: version.as_deref(),
+                promote: *promote,
+                pin: *pin,
+                is_followed: place.settings()?.is_followed(),
+            };
+            store::restore(&place.shared()?, &wanted, out)
+        }
     }
 }
 
 impl Place {
-    fn open(&self) -> Result<(Settings, Registry), Failure> {
-        let settings = match (&self.config_file, &self.directory) {
-            (Some(file), _) => configured(file).map_err(Failure::Usage)?,
-            (None, directory) => Settings {
+    fn settings(&self) -> Result<Settings, Failure> {
+        match (&self.config_file, &self.directory) {
+            (Some(file), _) => configured(file).map_err(Failure::Usage),
+            (None, directory) => Ok(Settings {
                 directory: directory.clone(),
                 ..Settings::default()
-            },
-        };
+            }),
+        }
+    }
+
+    fn open(&self) -> Result<(Settings, Registry), Failure> {
+        let settings = self.settings()?;
         let registry = settings.registry().ok_or_else(|| {
             Failure::Usage("models.directory is not set; it says where the models are".to_owned())
         })?;
         Ok((settings, registry))
     }
+
+    /// The folder with its store.
+    fn shared(&self) -> Result<Shared, Failure> {
+        let (settings, _) = self.open()?;
+        let shared = opened(&settings).map_err(Failure::Usage)?;
+        shared.ok_or_else(|| {
+            let text = "models.store is not set in the configuration of --config.file; it says where the store is";
+            Failure::Usage(text.to_owned())
+        })
+    }
+
+    /// The folder with its store, where all follow that.
+    fn followed(&self) -> Result<Option<Shared>, Failure> {
+        match self.settings()?.is_followed() {
+            true => self.shared().map(Some),
+            false => Ok(None),
+        }
+    }
+}
+
+/// The folder with its store, where there is one.
+pub(super) fn opened(settings: &Settings) -> Result<Option<Shared>, String> {
+    settings.shared(&*environment(), app::fits(settings.max_latency))
+}
+
+fn environment() -> app::Environment {
+    AppOptions::new(ConfigSource::File(PathBuf::new())).env
 }
 
 /// The section `models` of a configuration. The files that signals name are not looked at: one of them may be the very
@@ -159,8 +258,7 @@ fn configured(file: &Path) -> Result<Settings, String> {
     let text = std::fs::read_to_string(file);
     let text =
         text.map_err(|error| format!("cannot read the configuration {}: {error}", file.display()))?;
-    let env = AppOptions::new(ConfigSource::File(file.to_owned())).env;
-    let config = config::parse(&text, &*env).map_err(|problems| {
+    let config = config::parse(&text, &*environment()).map_err(|problems| {
         let lines = problems.render(&file.display().to_string());
         lines.trim_end().to_owned()
     })?;
@@ -267,16 +365,26 @@ fn scores(manifest: &Manifest) -> String {
     shown.join(" ")
 }
 
+/// The version in force, or the newest where none is, and what to say of that.
+fn shown_version(registry: &Registry, name: &str) -> Result<(String, String), String> {
+    let newest = match registry.pin(name)? {
+        Some(pin) => return Ok((pin.version, "in force".to_owned())),
+        None => registry.versions(name)?.pop(),
+    };
+    let newest = newest.ok_or_else(|| format!("model {name} has no version"))?;
+    let note = "the newest; none is in force".to_owned();
+    Ok((newest, note))
+}
+
 fn show(
     registry: &Registry,
     name: &str,
     version: Option<&str>,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let in_force = || registry.in_force(name).map(|found| found.version);
-    let version = match version {
-        Some(version) => version.to_owned(),
-        None => in_force().map_err(Failure::Failed)?,
+    let (version, note) = match version {
+        Some(version) => (version.to_owned(), String::new()),
+        None => shown_version(registry, name).map_err(Failure::Failed)?,
     };
     let manifest = registry.manifest(name, &version).map_err(Failure::Failed)?;
     let heads = manifest.outputs.heads.iter().map(|head| {
@@ -301,6 +409,7 @@ fn show(
     let rows = [
         ("model", manifest.name.clone()),
         ("version", manifest.version.clone()),
+        ("state", note),
         ("parent", manifest.parent.clone().unwrap_or_default()),
         ("created", manifest.created.clone()),
         ("step", manifest.step.to_string()),
@@ -369,7 +478,13 @@ fn verify(
                 continue;
             }
         };
-        let took = app::time(|| model.probe());
+        let (model, took) = match app::latency(model) {
+            Ok(timed) => timed,
+            Err(problem) => {
+                wrong.push(format!("{name}/{version}: {problem}"));
+                continue;
+            }
+        };
         let shown = took.as_secs_f64() * 1_000.0;
         if took > settings.max_latency.to_std() {
             let limit = settings.max_latency;

@@ -16,6 +16,7 @@ use crate::{
         signals,
         training::{self, Done, History, Job, Store},
     },
+    contract::{Trust, seal},
     engine::Clock,
     registry,
     train::{Kind, Rule, Settings},
@@ -282,11 +283,20 @@ impl PlaceFlags {
                 "--models.signing-key: is needed, as models.require_signature is on".to_owned(),
             ));
         }
+        if let Some(key) = &key {
+            let named = |problem| Failure::Usage(format!("--models.signing-key: {problem}"));
+            fits(key, &settings.trust()).map_err(named)?;
+        }
         if let Some(directory) = settings.directory.as_ref().filter(|_| !self.dry_run) {
             writable(directory).map_err(Failure::Usage)?;
         }
+        let shared = match settings.is_followed() && !self.dry_run {
+            true => super::models::opened(&settings).map_err(Failure::Usage)?,
+            false => None,
+        };
         Ok(Store {
             registry: settings.registry(),
+            shared,
             is_dry: self.dry_run,
             name: name.clone(),
             key,
@@ -303,6 +313,18 @@ fn read_key(path: &Path) -> Result<Vec<u8>, String> {
             path.display()
         )
     })
+}
+
+/// Training may take long: that nobody would take what it signs is found out before.
+fn fits(key: &[u8], trust: &Trust) -> Result<(), String> {
+    let public = seal::public_key(key)?;
+    match trust.keys.is_empty() || trust.keys.contains(&public) {
+        true => Ok(()),
+        false => Err(format!(
+            "its public key, {}, is not among models.trusted_keys",
+            public.text()
+        )),
+    }
 }
 
 /// Training may take long: that nothing can be stored is found out before.

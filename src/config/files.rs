@@ -31,6 +31,10 @@ pub(super) fn check(file: &ConfigFile, unreadable: FileCheck<'_>, report: Report
             look(at.join(&Path::parse(&key)), &name);
         }
     }
+    for (key, name) in file.models.store.iter().flat_map(|store| store.files()) {
+        let at = Path::default().key("models").key("store");
+        look(at.join(&Path::parse(key)), name);
+    }
     for (index, calendar) in file.calendars.iter().enumerate() {
         let at = Path::default().key("calendars").index(index);
         if let Some(name) = calendar.file() {

@@ -8,7 +8,7 @@ use super::manifest::Manifest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::{
     digest,
-    signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey},
+    signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
 };
 use serde::{Deserialize, Deserializer, de};
 
@@ -148,12 +148,27 @@ pub fn check_hash(model: &[u8], manifest: &Manifest) -> Result<(), String> {
 /// # Errors
 /// A key that is none, or a manifest that cannot be written.
 pub fn sign(manifest: &Manifest, key: &[u8]) -> Result<Vec<u8>, String> {
-    let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key)
-        .map_err(|error| format!("not an Ed25519 private key in PKCS#8: {error}"))?;
+    let key = key_pair(key)?;
     let with = |signature: String| Manifest {
         signature: Some(signature),
         ..manifest.clone()
     };
     let message = with(String::new()).to_json()?;
     with(STANDARD.encode(key.sign(&message))).to_json()
+}
+
+/// The public key of a private one, see [`sign`].
+///
+/// # Errors
+/// A key that is none.
+pub fn public_key(key: &[u8]) -> Result<PublicKey, String> {
+    let pair = key_pair(key)?;
+    let bytes = pair.public_key().as_ref().try_into();
+    let bytes = bytes.map_err(|_| "not an Ed25519 private key: its public key is no 32 bytes")?;
+    Ok(PublicKey(bytes))
+}
+
+fn key_pair(key: &[u8]) -> Result<Ed25519KeyPair, String> {
+    Ed25519KeyPair::from_pkcs8_maybe_unchecked(key)
+        .map_err(|error| format!("not an Ed25519 private key in PKCS#8: {error}"))
 }

@@ -14,21 +14,30 @@
 //! A registry is shared by all replicas that see the folder. Whoever trains calls [`Registry::add`] and
 //! [`Registry::promote`]; a running process follows the pin.
 
+mod deadline;
 mod disk;
+#[cfg(test)]
+mod faulty;
+mod files;
 mod order;
 mod pin;
 mod settings;
+mod shared;
+pub mod store;
 
+pub(crate) use deadline::{ANSWERS_WITHIN, within};
 pub use disk::{Disk, RealDisk};
 pub use pin::Pin;
 pub use settings::Settings;
+pub use shared::{Fetched, Fits, Shared};
 
 use crate::contract::{Manifest, Model, Trust, refuse_name};
+use files::{entries, folders, lock, read, read_if_there};
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 /// The network of a version.
@@ -37,7 +46,6 @@ pub const MODEL_FILE: &str = "model.onnx";
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// Which version is in force.
 pub const PIN_FILE: &str = "champion.json";
-const LOCK_FILE: &str = ".lock";
 /// In front of what is not finished yet, and of what is about to go.
 const NEW: &str = ".new-";
 const OLD: &str = ".old-";
@@ -48,6 +56,8 @@ pub struct Registry {
     directory: PathBuf,
     trust: Trust,
     retention: usize,
+    /// How long a model may take to be loaded and to answer.
+    patience: Duration,
     disk: Arc<dyn Disk>,
 }
 
@@ -82,6 +92,7 @@ impl Registry {
             directory: directory.into(),
             trust,
             retention,
+            patience: ANSWERS_WITHIN,
             disk,
         }
     }
@@ -158,17 +169,20 @@ impl Registry {
     /// # Errors
     /// A folder that cannot be read.
     pub fn next_version(&self, name: &str) -> Result<String, String> {
+        Ok(self.next_number(name)?.to_string())
+    }
+
+    fn next_number(&self, name: &str) -> Result<u64, String> {
         let folder = self.folder(name)?;
         let taken = if folder.exists() {
             folders(&folder)?
         } else {
             Vec::new()
         };
-        let greatest = taken
-            .iter()
-            .filter_map(|version| version.parse::<u64>().ok())
-            .max();
-        Ok((greatest.unwrap_or(0) + 1).to_string())
+        let numbers = taken.iter().filter_map(|version| version.parse().ok());
+        let greatest: u64 = numbers.max().unwrap_or(0);
+        let next = greatest.checked_add(1);
+        next.ok_or_else(|| format!("there is no number after version {greatest} of {name}"))
     }
 
     /// Writes a new version: the ONNX file and the bytes of its manifest, which has name, version and hash (and the
@@ -177,12 +191,55 @@ impl Registry {
     /// # Errors
     /// It does not keep its contract, is there already, or cannot be written.
     pub fn add(&self, model: &[u8], manifest: &[u8]) -> Result<Manifest, String> {
-        let checked = Model::load(model, manifest, &self.trust)?;
-        let manifest_of = checked.manifest().ok_or("has no manifest")?.clone();
-        let (name, version) = (&manifest_of.name, &manifest_of.version);
+        let checked = self.load(model, manifest)?;
+        let folder = self.folder(&checked.name)?;
+        self.make(&folder)?;
+        let lock = lock(&folder)?;
+        let added = self.add_checked(&folder, model, manifest, checked);
+        drop(lock);
+        added
+    }
+
+    /// As [`Registry::add`], as the version with the next free number from `least` on: `manifest` makes the bytes of its manifest
+    /// once that is known. Of two who add at once each gets a number of its own.
+    ///
+    /// # Errors
+    /// As there, and those of `manifest`.
+    pub fn add_next(
+        &self,
+        name: &str,
+        least: u64,
+        model: &[u8],
+        manifest: impl FnOnce(&str) -> Result<Vec<u8>, String>,
+    ) -> Result<Manifest, String> {
         let folder = self.folder(name)?;
         self.make(&folder)?;
         let lock = lock(&folder)?;
+        let version = self.next_number(name)?.max(least).to_string();
+        let bytes = manifest(&version)?;
+        let checked = self.load(model, &bytes)?;
+        if (checked.name.as_str(), &checked.version) != (name, &version) {
+            return Err(format!(
+                "its manifest is that of {checked}, not of {name}/{version}"
+            ));
+        }
+        let added = self.add_checked(&folder, model, &bytes, checked);
+        drop(lock);
+        added
+    }
+
+    /// Whoever calls holds the lock of `folder`.
+    fn add_checked(
+        &self,
+        folder: &Path,
+        model: &[u8],
+        manifest: &[u8],
+        checked: Manifest,
+    ) -> Result<Manifest, String> {
+        let version = &checked.version;
+        if let Some(problem) = refuse_version(version) {
+            return Err(format!("the version of a model: {problem}"));
+        }
         let place = folder.join(version);
         if place.exists() {
             return Err(format!(
@@ -191,14 +248,27 @@ impl Registry {
             ));
         }
         let fresh = folder.join(format!("{NEW}{version}"));
-        let written = self.write_version(&fresh, model, manifest, &place, &folder);
+        let written = self.write_version(&fresh, model, manifest, &place, folder);
         if written.is_err() {
             // What is left of it is of no name that anybody reads.
             drop(self.disk.remove_dir(&fresh));
         }
-        drop(lock);
         written.map_err(|error| format!("cannot write {}: {error}", place.display()))?;
-        Ok(manifest_of)
+        Ok(checked)
+    }
+
+    /// The manifest of a model that keeps it.
+    fn load(&self, model: &[u8], manifest: &[u8]) -> Result<Manifest, String> {
+        let loaded = self.loaded(model.to_vec(), manifest.to_vec())?;
+        Ok(loaded.manifest().ok_or("has no manifest")?.clone())
+    }
+
+    /// A model, checked against its manifest, if it answers in time.
+    fn loaded(&self, model: Vec<u8>, manifest: Vec<u8>) -> Result<Model, String> {
+        let trust = self.trust.clone();
+        within(self.patience, move || {
+            Model::load(&model, &manifest, &trust)
+        })?
     }
 
     fn write_version(
@@ -227,7 +297,9 @@ impl Registry {
     pub fn verify(&self, name: &str, version: &str) -> Result<Model, String> {
         let [model, manifest] = self.files(name, version)?;
         let named = |problem: String| format!("{}: {problem}", model.display());
-        let loaded = Model::load(&read(&model)?, &read(&manifest)?, &self.trust).map_err(named)?;
+        let loaded = self
+            .loaded(read(&model)?, read(&manifest)?)
+            .map_err(named)?;
         let own = loaded
             .manifest()
             .map(ToString::to_string)
@@ -296,6 +368,31 @@ impl Registry {
         self.write_pin(&folder, &pin)?;
         drop(lock);
         Ok(pin)
+    }
+
+    /// Puts in force what a pin says that somebody else wrote, after [`Registry::verify`]: its version, and what it calls
+    /// the previous one.
+    ///
+    /// # Errors
+    /// As [`Registry::promote`].
+    pub fn take_pin(&self, name: &str, pin: &Pin) -> Result<(), String> {
+        let folder = self.existing(name)?;
+        let lock = lock(&folder)?;
+        self.verify(name, &pin.version)?;
+        if self.pin(name)?.as_ref() != Some(pin) {
+            self.write_pin(&folder, pin)?;
+        }
+        drop(lock);
+        Ok(())
+    }
+
+    /// The bytes of a version, model first; they are not looked at.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(crate) fn bytes(&self, name: &str, version: &str) -> Result<[Vec<u8>; 2], String> {
+        let [model, manifest] = self.files(name, version)?;
+        Ok([read(&model)?, read(&manifest)?])
     }
 
     /// Puts the version in force that was before this one; doing it twice leads back.
@@ -411,7 +508,7 @@ impl Registry {
     }
 
     fn files(&self, name: &str, version: &str) -> Result<[PathBuf; 2], String> {
-        if let Some(problem) = refuse_name(version) {
+        if let Some(problem) = refuse_version(version) {
             return Err(format!("the version of a model: {problem}"));
         }
         let folder = self.folder(name)?.join(version);
@@ -419,49 +516,17 @@ impl Registry {
     }
 }
 
-/// The lock of a model; given back when it is dropped, or when the process ends.
-fn lock(folder: &Path) -> Result<File, String> {
-    let path = folder.join(LOCK_FILE);
-    let named = |error: io::Error| format!("cannot lock {}: {error}", path.display());
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(named)?;
-    file.lock().map_err(named)?;
-    Ok(file)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-}
-
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+/// What is wrong with the name of a version, if it cannot be one: beside what no name may be, the files of the
+/// registry have names of their own.
+pub fn refuse_version(version: &str) -> Option<String> {
+    let taken = [PIN_FILE, MODEL_FILE, MANIFEST_FILE];
+    // Some file systems know no difference between small and capital letters.
+    if taken.iter().any(|name| version.eq_ignore_ascii_case(name)) {
+        return Some(format!(
+            "{version:?} is not allowed: it is the name of a file of the registry"
+        ));
     }
-}
-
-fn entries(folder: &Path) -> Result<Vec<String>, String> {
-    let named = |error: io::Error| format!("cannot read {}: {error}", folder.display());
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(named)? {
-        let name = entry.map_err(named)?.file_name();
-        // What is not text was not written by us.
-        found.extend(name.into_string().ok());
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-/// The folders inside one that have the name of a model or of a version, sorted.
-fn folders(folder: &Path) -> Result<Vec<String>, String> {
-    let mut found = entries(folder)?;
-    found.retain(|name| refuse_name(name).is_none() && folder.join(name).is_dir());
-    Ok(found)
+    refuse_name(version)
 }
 
 #[cfg(test)]

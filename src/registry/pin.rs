@@ -1,6 +1,6 @@
 //! The pin: which version of a model is in force.
 
-use crate::contract::refuse_name;
+use super::refuse_version;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -37,7 +37,10 @@ impl Pin {
         };
         let pin: Self = serde_json::from_slice(bytes).map_err(|error| named(error.to_string()))?;
         let versions = std::iter::once(&pin.version).chain(&pin.previous);
-        if let Some(problem) = versions.filter_map(|version| refuse_name(version)).next() {
+        if let Some(problem) = versions
+            .filter_map(|version| refuse_version(version))
+            .next()
+        {
             return Err(named(problem));
         }
         if pin.format != FORMAT {

@@ -1,6 +1,6 @@
 //! Where models are, and which are taken, as written in configuration.
 
-use super::Registry;
+use super::{Fits, Registry, Shared, store};
 use crate::{
     contract::{PublicKey, Trust},
     series::Span,
@@ -27,6 +27,8 @@ pub struct Settings {
     pub trusted_keys: Vec<String>,
     /// A model that takes longer for one window is refused.
     pub max_latency: Span,
+    /// Where they are kept beside this machine.
+    pub store: Option<store::Settings>,
 }
 
 impl Default for Settings {
@@ -37,6 +39,7 @@ impl Default for Settings {
             require_signature: false,
             trusted_keys: Vec::new(),
             max_latency: LATENCY,
+            store: None,
         }
     }
 }
@@ -69,6 +72,15 @@ impl Settings {
         if self.max_latency.as_millis() <= 0 {
             add("max_latency", "must be longer than 0s".to_owned());
         }
+        if let Some(store) = &self.store {
+            if self.directory.is_none() {
+                add(
+                    "store",
+                    "needs a folder of this machine too; set directory".to_owned(),
+                );
+            }
+            store.validate(&mut problems);
+        }
         problems
     }
 
@@ -76,6 +88,9 @@ impl Settings {
     pub fn set_directory(&mut self, directory: &Path) {
         if let Some(own) = &mut self.directory {
             *own = directory.join(&*own);
+        }
+        if let Some(store) = &mut self.store {
+            store.set_directory(directory);
         }
     }
 
@@ -92,5 +107,25 @@ impl Settings {
     pub fn registry(&self) -> Option<Registry> {
         let directory = self.directory.clone()?;
         Some(Registry::new(directory, self.trust(), self.retention))
+    }
+
+    /// The folder with its store, where both are named. `env` looks up variables; models that do not `fits` are not fetched.
+    ///
+    /// # Errors
+    /// See [`store::Settings::open`].
+    pub fn shared(
+        &self,
+        env: &dyn Fn(&str) -> Option<String>,
+        fits: Fits,
+    ) -> Result<Option<Shared>, String> {
+        let (Some(store), Some(registry)) = (&self.store, self.registry()) else {
+            return Ok(None);
+        };
+        Ok(Some(Shared::new(registry, store.open(env)?, fits)))
+    }
+
+    /// Whether the pin of the store is the one that all follow.
+    pub fn is_followed(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.follow)
     }
 }

@@ -1,13 +1,19 @@
 //! That what is in force changes only when somebody says so: with a disk that fails, or a process that ends, at every step.
 
+mod hostile;
+
 use super::*;
+use super::{
+    faulty::{Faulty, HOW},
+    files::LOCK_FILE,
+};
 use crate::contract::{PublicKey, seal};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::{
     rand::SystemRandom,
     signature::{Ed25519KeyPair, KeyPair},
 };
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 
 fn fixture(path: &str) -> Vec<u8> {
@@ -16,11 +22,11 @@ fn fixture(path: &str) -> Vec<u8> {
 }
 
 /// A network that is loaded in a moment, as these tests load it often.
-fn network() -> Vec<u8> {
+pub(super) fn network() -> Vec<u8> {
     fixture("forecast/tiny.onnx")
 }
 
-fn manifest(version: &str) -> Manifest {
+pub(super) fn manifest(version: &str) -> Manifest {
     let mut manifest = Manifest::read(&fixture("onnx/gru.json")).unwrap();
     manifest.name = "load".into();
     manifest.version = version.to_owned();
@@ -32,13 +38,13 @@ fn manifest(version: &str) -> Manifest {
     manifest
 }
 
-fn add(registry: &Registry, version: &str) -> Result<Manifest, String> {
+pub(super) fn add(registry: &Registry, version: &str) -> Result<Manifest, String> {
     let bytes = manifest(version).to_json().unwrap();
     registry.add(&network(), &bytes)
 }
 
 /// A registry with these versions, of which the first is in force.
-fn with(versions: &[&str]) -> (TempDir, Registry) {
+pub(super) fn with(versions: &[&str]) -> (TempDir, Registry) {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::new(folder.path().join("models"), Trust::default(), 2);
     for version in versions {
@@ -50,7 +56,7 @@ fn with(versions: &[&str]) -> (TempDir, Registry) {
     (folder, registry)
 }
 
-fn in_force(registry: &Registry) -> String {
+pub(super) fn in_force(registry: &Registry) -> String {
     registry.in_force("load").unwrap().version
 }
 
@@ -287,81 +293,6 @@ fn only_models_of_trusted_people_come_in() {
 
 // === the disk fails ===
 
-/// A disk that does so many steps as it should.
-#[derive(Debug)]
-struct Faulty {
-    good: usize,
-    done: AtomicUsize,
-    then: Then,
-}
-
-/// What happens at the step after the good ones.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Then {
-    /// It fails, and the next ones work again.
-    Fails,
-    /// The disk is full: half of a file is written. The next steps work: they need no room.
-    Full,
-    /// The process ends before it.
-    Ends,
-    /// The process ends in the middle of it: half of a file is written.
-    EndsWithin,
-}
-
-const HOW: [Then; 4] = [Then::Fails, Then::Full, Then::Ends, Then::EndsWithin];
-
-impl Faulty {
-    fn step(
-        &self,
-        work: impl FnOnce() -> io::Result<()>,
-        half: impl FnOnce() -> io::Result<()>,
-    ) -> io::Result<()> {
-        let step = self.done.fetch_add(1, Ordering::SeqCst);
-        let full = || io::Error::from(io::ErrorKind::StorageFull);
-        match (step.cmp(&self.good), self.then) {
-            (std::cmp::Ordering::Less, _) => work(),
-            (std::cmp::Ordering::Equal, Then::Full | Then::EndsWithin) => {
-                half()?;
-                Err(full())
-            }
-            (std::cmp::Ordering::Equal, _) => Err(full()),
-            (_, Then::Fails | Then::Full) => work(),
-            (_, Then::Ends | Then::EndsWithin) => {
-                Err(io::Error::other("there is no process any more"))
-            }
-        }
-    }
-}
-
-impl Disk for Faulty {
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.step(|| RealDisk.create_dir(path), || Ok(()))
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.step(
-            || RealDisk.write(path, bytes),
-            || RealDisk.write(path, &bytes[..bytes.len() / 2]),
-        )
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step(|| RealDisk.rename(from, to), || Ok(()))
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.step(|| RealDisk.sync_dir(path), || Ok(()))
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        let one_file = || match fs::read_dir(path)?.next() {
-            Some(entry) => fs::remove_file(entry?.path()),
-            None => Ok(()),
-        };
-        self.step(|| RealDisk.remove_dir(path), one_file)
-    }
-}
-
 /// Every failure of `work`, and what must hold after it; how many there were.
 fn every_failure(
     versions: &[&str],
@@ -372,11 +303,7 @@ fn every_failure(
     for then in HOW {
         for good in 0.. {
             let (_folder, sound) = with(versions);
-            let disk = Arc::new(Faulty {
-                good,
-                done: AtomicUsize::new(0),
-                then,
-            });
+            let disk = Arc::new(Faulty::new(good, then));
             let registry = Registry::on(
                 Arc::clone(&disk) as _,
                 &sound.directory,
@@ -396,7 +323,7 @@ fn every_failure(
 }
 
 /// All that have the name of a version are one.
-fn all_verify(registry: &Registry) -> Vec<String> {
+pub(super) fn all_verify(registry: &Registry) -> Vec<String> {
     let versions = registry.versions("load").unwrap();
     for version in &versions {
         registry.verify("load", version).unwrap();

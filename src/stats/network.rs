@@ -26,11 +26,14 @@ use tract_onnx::{
 pub type ModelFiles = BTreeMap<PathBuf, Arc<[u8]>>;
 
 /// What runs for every series is small; a larger file is a mistake.
-const MOST_BYTES: usize = 64 << 20;
+pub const MOST_BYTES: usize = 64 << 20;
 /// More operations than this are no network that runs for every series; the largest of the tests has 300.
 const MOST_NODES: usize = 20_000;
 /// Rows answered in one run: larger batches were not faster.
 const BATCHES: [usize; 2] = [16, 64];
+/// Operators whose work no shape bounds: what runs at every step must end. `Scan` is not among them, as it goes once through
+/// a tensor that is there.
+const UNBOUNDED: &[&str] = &["Loop"];
 /// How far the two plans may differ on the same row.
 const TOLERANCE: f32 = 1e-3;
 
@@ -329,6 +332,15 @@ fn check_operators(model: &ModelProto, known: impl Fn(&str) -> bool) -> Result<(
         let count = nodes.len();
         return Err(format!("has {count} operations; at most {MOST_NODES}"));
     }
+    if let Some(node) = nodes
+        .iter()
+        .find(|node| UNBOUNDED.contains(&node.op_type.as_str()))
+    {
+        let kind = &node.op_type;
+        return Err(format!(
+            "uses {kind}, which may never end; export it with a fixed number of steps"
+        ));
+    }
     if let Some(ignored) = nodes.iter().find_map(|node| recurrent::ignored(node)) {
         return Err(format!(
             "uses {ignored}, which cannot be run; export it without"
@@ -478,6 +490,7 @@ mod tests {
     use super::*;
     use statrs::function::gamma::ln_gamma;
     use std::time::{Duration, Instant};
+    use tract_onnx::pb::{AttributeProto, NodeProto};
 
     const AUTOENCODER: &[u8] = include_bytes!("../detect/autoencoder/default.onnx");
 
@@ -506,6 +519,32 @@ mod tests {
         network.run(&probe(64), &mut Vec::new());
         let after = arithmetic();
         assert!(after < before * 3 / 2, "{before:?}, then {after:?}");
+    }
+
+    #[test]
+    fn what_may_never_end_is_refused_by_name() {
+        use prost::Message;
+        let mut model = ModelProto::decode(AUTOENCODER).unwrap();
+        let body = NodeProto {
+            op_type: "Loop".to_owned(),
+            ..NodeProto::default()
+        };
+        // Inside a branch, where it is no less endless.
+        let branch = AttributeProto {
+            name: "then_branch".to_owned(),
+            g: Some(GraphProto {
+                node: vec![body],
+                ..GraphProto::default()
+            }),
+            ..AttributeProto::default()
+        };
+        let node = &mut model.graph.as_mut().unwrap().node[0];
+        node.attribute.push(branch);
+        let problem = NetworkFile::read(&model.encode_to_vec()).unwrap_err();
+        assert!(
+            problem.contains("uses Loop, which may never end"),
+            "{problem}"
+        );
     }
 
     #[test]

@@ -31,6 +31,11 @@ struct Trained {
     version: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Place {
+    store: String,
+}
+
 /// What the process as a whole counts and logs.
 #[derive(Debug, Default)]
 pub struct AppEvents {
@@ -40,6 +45,8 @@ pub struct AppEvents {
     reload_failures: Counter,
     ready: Gauge,
     models: Family<Trained, Gauge>,
+    store_up: Family<Place, Gauge>,
+    store_failures: Family<Place, Counter>,
 }
 
 impl AppEvents {
@@ -87,6 +94,16 @@ impl AppEvents {
             "Always 1; the version in force of each trained model with a manifest; replicas must agree",
             events.models.clone(),
         );
+        registry.register(
+            "model_store_up",
+            "Whether the newest look at the store of models that is followed worked, and what it has in force was taken",
+            events.store_up.clone(),
+        );
+        registry.register(
+            "model_store_failures",
+            "Looks at a model in the store that is followed that failed, or found one that was not taken",
+            events.store_failures.clone(),
+        );
         events
     }
 
@@ -101,6 +118,38 @@ impl AppEvents {
             self.models.get_or_create_owned(&labels).set(1);
             tracing::info!(model, version, "model in force");
         }
+    }
+
+    /// The store of models at `store` was looked at.
+    pub fn store_looked(&self, store: &str, worked: bool) {
+        let place = place(store);
+        // Zero from the beginning on, so that the first failure is a rise.
+        drop(self.store_failures.get_or_create(&place));
+        let up = self.store_up.get_or_create_owned(&place);
+        if up.set(i64::from(worked)) == 0 && worked {
+            tracing::info!(store, "following the store of models");
+        }
+    }
+
+    /// A version was put in force here because the store says so.
+    pub fn store_followed(&self, store: &str, model: &str, version: &str) {
+        tracing::info!(store, model, version, "took over from the store of models");
+    }
+
+    /// A model could not be followed; what is in force stays. The same problem is said once.
+    pub fn store_failed(&self, store: &str, model: &str, error: &dyn fmt::Display, is_new: bool) {
+        self.store_failures.get_or_create_owned(&place(store)).inc();
+        if is_new {
+            tracing::warn!(store, model, %error, "cannot follow the store of models, what is in force stays");
+        } else {
+            tracing::debug!(store, model, %error, "cannot follow the store of models");
+        }
+    }
+
+    /// No store is followed any more.
+    pub fn store_left(&self) {
+        self.store_up.clear();
+        self.store_failures.clear();
     }
 
     /// A configuration is in force since `at`, seconds since the epoch.
@@ -142,6 +191,12 @@ impl AppEvents {
     /// A server listens.
     pub fn listening(&self, address: &dyn fmt::Display) {
         tracing::info!(%address, "listening");
+    }
+}
+
+fn place(store: &str) -> Place {
+    Place {
+        store: store.to_owned(),
     }
 }
 

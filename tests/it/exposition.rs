@@ -1,25 +1,12 @@
 //! What is exposed, in the eyes of others: promtool, Python's prometheus_client, prometheus-parse.
 
-use crate::support::{guard::output, http, live::live, read, root};
+use crate::support::{guard::output, http, live::live, read, root, servers::python};
 use prometheus_parse::{Scrape, Value};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
-
-/// The Python that `tests/install` prepares.
-fn python() -> String {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    target
-        .join("python/bin/python")
-        .to_string_lossy()
-        .into_owned()
-}
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Runs a Python program on a text; what it printed.
 fn judge(program: &str, text: &str) -> String {
-    let output = output(&python(), &["-c", program], Some(text));
+    let output = output(&python("python"), &["-c", program], Some(text));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),

@@ -18,11 +18,15 @@ mod dashboards;
 mod exposition;
 mod faults;
 mod live;
+mod models;
 mod page;
 mod push;
 mod replicas;
+mod retrain;
 mod servers;
 mod sources;
+#[cfg(feature = "object-store")]
+mod store;
 mod support;
 mod tidy;
 mod train;

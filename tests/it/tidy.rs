@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("web", &["telemetry", "engine", "source"]),
     ("telemetry", &["source"]), // the words of its failures, which are label values
     ("config", &["engine", "registry", "sink", "source", "web"]),
-    ("registry", &[]),
+    ("registry", &["source"]), // `source` for its HTTP client and secrets
 ];
 
 /// What the core must not touch: IO, clocks, threads, logging, and randomness without a seed.

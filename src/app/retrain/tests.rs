@@ -117,6 +117,7 @@ impl World {
                 max_latency: Span::minutes(1),
                 ..registry::Settings::default()
             },
+            shared: None,
         };
         self.telemetry
             .training

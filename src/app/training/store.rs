@@ -3,7 +3,7 @@
 use super::Done;
 use crate::{
     contract::{Manifest, Model, seal},
-    registry::Registry,
+    registry::{Registry, Shared},
     series::{Grid, Span},
     train::Trained,
 };
@@ -14,6 +14,8 @@ use std::path::Path;
 pub(crate) struct Store {
     /// `None` only where nothing is stored.
     pub(crate) registry: Option<Registry>,
+    /// Where what is in force is shared with other machines.
+    pub(crate) shared: Option<Shared>,
     pub(crate) is_dry: bool,
     /// Of the model.
     pub(crate) name: String,
@@ -96,6 +98,9 @@ impl Store {
         let Some(registry) = &self.registry else {
             return Ok(None);
         };
+        if let Some(shared) = &self.shared {
+            shared.follow(&self.name)?;
+        }
         let pin = registry.pin(&self.name)?;
         Ok(pin.map(|pin| InForce {
             name: format!("{}/{}", self.name, pin.version),
@@ -132,14 +137,20 @@ impl Store {
         let (Some(registry), false) = (&self.registry, self.is_dry) else {
             return Ok(kept);
         };
-        // Somebody else may have trained the same model meanwhile.
-        kept.manifest.version = registry.next_version(&self.name)?;
-        let bytes = match &self.key {
-            Some(key) => seal::sign(&kept.manifest, key),
-            None => kept.manifest.to_json(),
+        let shared = self.shared.as_ref();
+        let least = shared.map(|shared| shared.next_number(&self.name));
+        // Somebody else may train the same model: which number is free is asked when it is taken.
+        let manifest = |version: &str| {
+            let mut manifest = done.manifest.clone();
+            version.clone_into(&mut manifest.version);
+            match &self.key {
+                Some(key) => seal::sign(&manifest, key),
+                None => manifest.to_json(),
+            }
         };
-        registry.add(&done.trained.onnx, &bytes?)?;
-        kept.fate = promoted(registry, &kept.manifest, &done.objections)?;
+        let (least, model) = (least.unwrap_or(Ok(1))?, &done.trained.onnx);
+        kept.manifest = registry.add_next(&self.name, least, model, manifest)?;
+        kept.fate = promoted(registry, shared, &kept.manifest, &done.objections)?;
         kept.removed = registry.prune(&self.name)?;
         Ok(kept)
     }
@@ -148,6 +159,7 @@ impl Store {
 /// Puts a stored version in force, if it is to be.
 fn promoted(
     registry: &Registry,
+    shared: Option<&Shared>,
     manifest: &Manifest,
     objections: &[String],
 ) -> Result<Fate, String> {
@@ -160,7 +172,10 @@ fn promoted(
     if !objections.is_empty() {
         return Ok(Fate::Refused);
     }
-    let pin = registry.promote_after(name, &manifest.version, parent)?;
+    let pin = match shared {
+        Some(shared) => shared.promote_after(name, &manifest.version, parent)?,
+        None => registry.promote_after(name, &manifest.version, parent)?,
+    };
     Ok(Fate::InForce {
         before: pin.previous,
     })

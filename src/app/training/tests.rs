@@ -97,6 +97,7 @@ fn stopped_at_any_step_of_storing_the_former_version_is_in_force() {
     let trained = small();
     let store = |registry: Registry| Store {
         registry: Some(registry),
+        shared: None,
         is_dry: false,
         name: "load".to_owned(),
         key: None,
@@ -148,6 +149,7 @@ fn another_version_put_in_force_meanwhile_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store {
         registry: Some(Registry::new(folder.path(), Trust::default(), 5)),
+        shared: None,
         is_dry: false,
         name: "load".to_owned(),
         key: None,

@@ -57,12 +57,11 @@ fn from_a_list_to_what_is_in_force_and_back() {
         lines[3],
         "gru    3               2026-11-22T09:00:00Z  2       no      mase=1"
     );
-    let (_, failure) = call(&["show", "gru", &config]);
+    let (out, failure) = call(&["show", "gru", &config]);
+    assert!(failure.is_none(), "{failure:?}");
     assert!(
-        failure
-            .unwrap()
-            .to_string()
-            .contains("no version is in force")
+        out.contains("version  3\n") && out.contains("the newest; none is in force"),
+        "{out}"
     );
     let (_, failure) = call(&["rollback", "gru", &config]);
     assert_eq!(failure.unwrap().exit_code(), 1);
@@ -85,6 +84,7 @@ fn from_a_list_to_what_is_in_force_and_back() {
     assert!(failure.is_none());
     for part in [
         "version  2",
+        "state    in force",
         "60 rows of value, day_sin_1",
         "quantiles [0.1, 0.5, 0.9]",
         "15m, 1h, 24h",
@@ -160,6 +160,8 @@ fn where_models_are_must_be_said_once() {
         "promote",
         "rollback",
         "verify",
+        "backup",
+        "restore",
         "Examples:",
         "champion.json",
         "Exit codes",
@@ -191,4 +193,22 @@ fn a_model_that_is_too_slow_is_not_sound() {
             .contains("longer than models.max_latency"),
         "{failure}"
     );
+}
+
+#[test]
+fn a_store_is_asked_for_where_there_is_none() {
+    let (_folder, config, directory) = world();
+    for arguments in [&["backup"][..], &["restore"], &["list", "--store"]] {
+        for place in [&config, &directory] {
+            let all: Vec<&str> = arguments.iter().copied().chain([place.as_str()]).collect();
+            let failure = call(&all).1.unwrap();
+            assert_eq!(failure.exit_code(), 2);
+            assert!(
+                failure.to_string().contains("models.store is not set"),
+                "{failure}"
+            );
+        }
+    }
+    let failure = call(&["restore", "--promote", &config]).1.unwrap();
+    assert_eq!(failure.exit_code(), 2);
 }

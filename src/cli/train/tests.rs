@@ -165,6 +165,14 @@ fn what_is_wrong_is_said_before_anything_is_trained() {
             &["--models.signing-key=/nowhere"],
             "--models.signing-key: cannot read",
         ),
+        (
+            &[concat!(
+                "--models.signing-key=",
+                env!("CARGO_MANIFEST_DIR"),
+                "/Cargo.toml"
+            )],
+            "--models.signing-key: not an Ed25519 private key",
+        ),
     ] {
         let (out, failure) = with(&arguments, more);
         let failure = failure.unwrap();
@@ -186,4 +194,23 @@ fn what_is_wrong_is_said_before_anything_is_trained() {
     let failure = failure.unwrap();
     assert_eq!(failure.exit_code(), 1);
     assert!(failure.to_string().contains("too short: 35d"), "{failure}");
+}
+
+#[test]
+fn a_key_that_nobody_trusts_is_found_out_before_training() {
+    let key = || ring::signature::Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new());
+    let (ours, theirs) = (key().unwrap(), key().unwrap());
+    let trust = Trust {
+        required: true,
+        keys: vec![seal::public_key(ours.as_ref()).unwrap()],
+    };
+    assert!(fits(ours.as_ref(), &trust).is_ok());
+    let nobody = Trust::default();
+    assert!(fits(theirs.as_ref(), &nobody).is_ok(), "nobody is named");
+    let problem = fits(theirs.as_ref(), &trust).unwrap_err();
+    let public = seal::public_key(theirs.as_ref()).unwrap().text();
+    assert_eq!(
+        problem,
+        format!("its public key, {public}, is not among models.trusted_keys")
+    );
 }

@@ -6,7 +6,7 @@ use super::{
     failure::{A_PAGE, Again, Failure, is_page, short},
     retry::retry_after,
     seconds,
-    settings::Settings,
+    settings::{Settings, TlsSettings},
     tls::{TlsFiles, client_config},
 };
 use crate::{engine::clock::Clock, series::Span, source::Cause};
@@ -41,7 +41,8 @@ use std::{
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
-type HttpClient = Client<Patient<HttpsConnector<HttpConnector>>, Full<Bytes>>;
+/// A client for `http` and `https` that connects within a deadline.
+pub(crate) type HttpClient = Client<Patient<HttpsConnector<HttpConnector>>, Full<Bytes>>;
 
 /// Kept open between ticks of a minute, closed before most servers do (Prometheus: 5 minutes).
 const IDLE_CONNECTION: Duration = Duration::from_secs(120);
@@ -286,26 +287,49 @@ fn coding(headers: &HeaderMap) -> Result<Coding, Failure> {
 // === connecting ===
 
 fn http_client(settings: &Settings, files: &TlsFiles) -> Result<HttpClient, String> {
+    client_to(
+        &settings.tls_config,
+        files,
+        settings.connect_timeout,
+        settings.enable_http2,
+    )
+}
+
+/// A client for servers that are no sources. Reads the files that `tls` names.
+///
+/// # Errors
+/// A file that cannot be used, with its key.
+#[cfg(feature = "object-store")]
+pub(crate) fn plain_client(tls: &TlsSettings, connect_timeout: Span) -> Result<HttpClient, String> {
+    client_to(tls, &TlsFiles::read(tls)?, connect_timeout, false)
+}
+
+fn client_to(
+    tls_config: &TlsSettings,
+    files: &TlsFiles,
+    connect_timeout: Span,
+    enable_http2: bool,
+) -> Result<HttpClient, String> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
-    let tls = client_config(&settings.tls_config, files)?;
+    let tls = client_config(tls_config, files)?;
     let mut builder = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http();
-    if let Some(name) = &settings.tls_config.server_name {
+    if let Some(name) = &tls_config.server_name {
         let name = ServerName::try_from(name.clone());
         let name = name.map_err(|error| format!("tls_config.server_name: {error}"))?;
         builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
     }
-    let connector = if settings.enable_http2 {
+    let connector = if enable_http2 {
         builder.enable_all_versions().wrap_connector(http)
     } else {
         builder.enable_http1().wrap_connector(http)
     };
     let patient = Patient {
         inner: connector,
-        limit: settings.connect_timeout,
+        limit: connect_timeout,
     };
     let mut client = Client::builder(TokioExecutor::new());
     client.pool_timer(TokioTimer::new());
@@ -316,7 +340,7 @@ fn http_client(settings: &Settings, files: &TlsFiles) -> Result<HttpClient, Stri
 /// A connector with one deadline for name look-up, connection and TLS handshake together; the ones
 /// below it know none for the handshake.
 #[derive(Clone)]
-struct Patient<C> {
+pub(crate) struct Patient<C> {
     inner: C,
     limit: Span,
 }

@@ -1,7 +1,9 @@
 //! The real servers: Prometheus with history behind it, Alertmanager, VictoriaMetrics. One of each serves
 //! the whole run, on loopback; their data goes with them.
 
-use super::{eventually, files, guard::Guarded, guard::free_port, guard::run, http, now, read};
+use super::{
+    eventually, files, guard::Guarded, guard::free_port, guard::run, http, now, read, root,
+};
 use serde_json::Value;
 use std::{
     fmt::Write,
@@ -385,4 +387,69 @@ fn import(address: &str) {
             other => Err(format!("{other:?}")),
         }
     });
+}
+
+/// The key that the tests sign with; the server takes any.
+pub(crate) const ACCESS_KEY: &str = "AKIATESTSOFFORETHOUGHT";
+/// Its secret part, which must not be seen anywhere.
+pub(crate) const SECRET_KEY: &str = "c2VjcmV0LW9mLXRoZS10ZXN0cw";
+
+/// A running S3 API server (moto), with a bucket `models`.
+pub(crate) struct ObjectStore {
+    /// `host:port`.
+    pub(crate) address: String,
+    _server: Guarded,
+}
+
+/// The S3 API server, shared by the run: each test has a prefix of its own.
+pub(crate) fn object_store() -> &'static ObjectStore {
+    static SHARED: OnceLock<ObjectStore> = OnceLock::new();
+    SHARED.get_or_init(ObjectStore::start)
+}
+
+impl ObjectStore {
+    /// One of one's own.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// One of one's own, with these variables in its environment.
+    pub(crate) fn start_with(variables: &[&str]) -> Self {
+        let port = free_port();
+        let address = format!("127.0.0.1:{port}");
+        let server = Guarded::start("env", |_| {
+            let own = [
+                python("moto_server"),
+                "-H".to_owned(),
+                "127.0.0.1".to_owned(),
+            ];
+            let variables = variables.iter().map(|&variable| variable.to_owned());
+            let own = own.into_iter().chain(["-p".to_owned(), port.to_string()]);
+            variables.chain(own).collect()
+        });
+        eventually("moto has a bucket", 60, || {
+            let reply = http::request("PUT", &address, "/models", &[], b"")?;
+            match reply.status {
+                200 => Ok(()),
+                status => Err(format!("{status} {}", reply.text())),
+            }
+        });
+        Self {
+            address,
+            _server: server,
+        }
+    }
+
+    /// As it is written in a configuration.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// A program of the Python that `tests/install` made.
+pub(crate) fn python(program: &str) -> String {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let path = target.join("python/bin").join(program);
+    path.display().to_string()
 }
