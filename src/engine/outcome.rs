@@ -110,6 +110,10 @@ pub struct Outcome {
     pub horizons: Arc<[Horizon]>,
     /// `forecasts[i * horizons.len() + j]`: series `i`, horizon `j`.
     pub forecasts: Vec<Interval>,
+    /// The windows of which the greatest value is forecast, shortest first.
+    pub windows: Arc<[Horizon]>,
+    /// `maxima[i * windows.len() + j]`: series `i`, window `j`.
+    pub maxima: Vec<Interval>,
     /// What serves each of `forecasts`; live only.
     pub links: Vec<Link>,
     /// Per horizon, the median over the series; `None` where no forecast was checked yet.

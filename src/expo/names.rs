@@ -146,7 +146,7 @@ const RESERVED_FAMILIES: &[&str] = &[
 ];
 
 /// Before a signal's name these make the name of another of its families, or of a workload's.
-const RESERVED_PREFIXES: &[&str] = &["lower_", "upper_", "workload_"];
+const RESERVED_PREFIXES: &[&str] = &["lower_", "upper_", "window_max_", "workload_"];
 
 /// Suffixes with a meaning in the formats; promtool refuses them on a gauge.
 const RESERVED_SUFFIXES: &[&str] = &["_bucket", "_count", "_info", "_sum", "_total"];
@@ -186,6 +186,21 @@ pub fn forecast_families(signal: &str) -> [ForecastFamily; 3] {
         name: format!("predicted_{part}{signal}"),
         help: format!(
             "{what} of the signal {signal} at now plus the horizon (0s: now), computed once per step."
+        ),
+    };
+    [
+        family("", "Expected value"),
+        family("lower_", "Lower end of the prediction interval"),
+        family("upper_", "Upper end of the prediction interval"),
+    ]
+}
+
+/// The same of the greatest value between now and now plus the horizon: `predicted_window_max_<signal>` and its bounds.
+pub fn maximum_families(signal: &str) -> [ForecastFamily; 3] {
+    let family = |part: &str, what: &str| ForecastFamily {
+        name: format!("predicted_{part}window_max_{signal}"),
+        help: format!(
+            "{what} of the greatest value of the signal {signal} between now and now plus the horizon, computed once per step."
         ),
     };
     [
@@ -308,6 +323,7 @@ mod tests {
             ("lower_x", "must not start with \"lower_\""),
             ("upper_bound", "must not start with \"upper_\""),
             ("workload_x", "must not start with \"workload_\""),
+            ("window_max_x", "must not start with \"window_max_\""),
             ("http_requests_total", "must not end in \"_total\""),
             ("x_count", "\"_count\""),
             ("x_sum", "\"_sum\""),
@@ -348,7 +364,8 @@ mod tests {
         ];
         let mut names: Vec<String> = signals
             .iter()
-            .flat_map(|signal| forecast_families(signal).map(|family| family.name))
+            .flat_map(|signal| [forecast_families(signal), maximum_families(signal)])
+            .flat_map(|families| families.map(|family| family.name))
             .chain(OWN_FAMILIES.iter().map(|family| family.name.to_string()))
             .chain(RESERVED_FAMILIES.iter().map(|name| name.to_string()))
             .collect();

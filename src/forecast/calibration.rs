@@ -5,6 +5,7 @@ use super::{
     choice::{Choice, choose},
     contest::{Bout, Score},
     health::Errors,
+    lanes::Lanes,
     scale::{Mode, Seen},
     standby::{Source, Standby},
     track::Track,
@@ -30,7 +31,9 @@ pub(super) struct Walk<'a> {
     /// Origins are the grid times whose number is a multiple of this.
     pub(super) stride: usize,
     pub(super) cast: &'a Cast,
+    /// Steps ahead of each, windows among them.
     pub(super) horizons: &'a [usize],
+    pub(super) lanes: &'a Lanes,
     /// Index of each origin in the past, ascending.
     pub(super) origins: Vec<usize>,
     /// By origin, then as in [`Cast`], horizons inner.
@@ -141,12 +144,12 @@ impl Walk<'_> {
         let (count, grid) = (self.horizons.len(), self.past.grid);
         let mut score = Score::default();
         for origin in self.origins(h, track) {
-            score.resolve(origin.number, grid, |target| self.actual(target));
+            score.resolve(origin.number, grid, |target| self.actual(h, target));
             let point = |row: usize| origin.points[row * count + h];
             score.file(bout.waiting(origin.target, self.cast.naive(point), point));
         }
         let end = grid.index(self.past.end);
-        score.resolve(end, grid, |target| self.actual(target));
+        score.resolve(end, grid, |target| self.actual(h, target));
         score
     }
 
@@ -230,7 +233,7 @@ impl Walk<'_> {
     }
 
     fn origins(&self, h: usize, track: &Track) -> Vec<Origin<'_>> {
-        let (past, steps) = (self.past, self.horizons[h]);
+        let (past, steps, lane) = (self.past, self.horizons[h], self.lanes.get(h));
         let row = self.cast.rows * self.horizons.len();
         self.origins
             .iter()
@@ -241,7 +244,10 @@ impl Walk<'_> {
                     number: past.grid.index(past.time(index)),
                     target: past.grid.index(target),
                     bin: track.bin(self.wall.index(target)),
-                    actual: past.values.get(index + steps).copied().unwrap_or(f32::NAN),
+                    actual: match past.values.get(..=index + steps) {
+                        Some(values) => lane.actual(values),
+                        None => f32::NAN,
+                    },
                     points,
                 }
             })
@@ -274,25 +280,27 @@ impl Walk<'_> {
     fn replay(&self, track: &mut Track, choice: Choice, h: usize, origins: &[Origin<'_>]) {
         let count = self.horizons.len();
         for origin in origins {
-            self.resolve(track, origin.number);
+            self.resolve(track, h, origin.number);
             let expected = choice.of(|member| origin.points[member * count + h]);
             let reference = origin.points[self.cast.reference() * count + h];
             track.forecast(origin.target, origin.bin, expected, reference);
         }
-        self.resolve(track, self.past.grid.index(self.past.end));
+        self.resolve(track, h, self.past.grid.index(self.past.end));
     }
 
-    fn resolve(&self, track: &mut Track, now: i64) {
+    fn resolve(&self, track: &mut Track, h: usize, now: i64) {
         while let Some(due) = track.due(now) {
-            track.resolve(&due, self.actual(due.target));
+            track.resolve(&due, self.actual(h, due.target));
         }
     }
 
-    /// The value of a grid time within the past, by its number.
-    fn actual(&self, number: i64) -> f32 {
+    /// What came of the `h`-th thing that is forecast for a grid time within the past, by its number.
+    fn actual(&self, h: usize, number: i64) -> f32 {
         let end = self.past.grid.index(self.past.end);
         let index = self.past.values.len() as i64 - 1 - (end - number);
-        self.past.values[index as usize]
+        self.lanes
+            .get(h)
+            .actual(&self.past.values[..=index as usize])
     }
 }
 

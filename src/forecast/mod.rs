@@ -17,6 +17,7 @@ mod harmonic;
 mod health;
 mod lag_regression;
 mod lags;
+mod lanes;
 mod last_value;
 #[cfg(test)]
 mod laws;
@@ -199,6 +200,14 @@ impl ModelSettings {
             Self::Onnx(settings) => [settings.files(), settings.files_beside()].concat(),
             _ => Vec::new(),
         }
+    }
+
+    /// The same, told which horizons are those of the configuration, whatever else it is asked for.
+    fn answering(mut self, horizons: &[usize]) -> Self {
+        if let Self::Onnx(settings) = &mut self {
+            settings.answer(horizons);
+        }
+        self
     }
 
     /// Its other versions, without any series yet. One that nobody named, and that cannot be used, is left out.

@@ -55,6 +55,8 @@ pub struct Settings {
 pub(super) struct Around {
     /// The version in force of `model`.
     placed: Option<Placed>,
+    /// The horizons of the configuration in steps, where it is asked for others too.
+    answered: Option<Vec<usize>>,
     /// Other versions of it.
     beside: Vec<(Beside, Arc<Mutex<Option<Shared>>>)>,
     trust: Trust,
@@ -211,6 +213,11 @@ impl Settings {
         self.around.placed = placed;
         self.around.trust = trust;
         self.around.shared = Arc::default();
+    }
+
+    /// Says which horizons are those of the configuration: a plain file answers them in their order.
+    pub(super) fn answer(&mut self, horizons: &[usize]) {
+        self.around.answered = Some(horizons.to_vec());
     }
 
     /// Says which versions run beside the one in force.
@@ -394,11 +401,13 @@ impl Onnx {
         horizons: &[usize],
         files: &ModelFiles,
     ) -> Result<Self, String> {
-        let spans = horizons
-            .iter()
-            .map(|&steps| Span::millis(grid.step() * steps as i64));
-        let spans: Vec<Span> = spans.collect();
-        let model = settings.load(grid, &spans, files)?;
+        let spans = |steps: &[usize]| -> Vec<Span> {
+            let spans = steps.iter().map(|&steps| grid.step() * steps as i64);
+            spans.map(Span::millis).collect()
+        };
+        let answered = settings.around.answered.as_deref().unwrap_or(horizons);
+        let model = settings.load(grid, &spans(answered), files)?;
+        let spans = spans(horizons);
         let path = settings.path.as_deref().and_then(Path::file_stem);
         let file = path.map(|stem| stem.to_string_lossy().into_owned());
         Ok(Self {

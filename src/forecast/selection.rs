@@ -17,6 +17,7 @@ use super::{
     choice::Choice,
     contest::{Bout, Score},
     health::Health,
+    lanes::{Lanes, Newest},
     member::Member,
     reach::Reach,
     rule::Rule,
@@ -37,13 +38,17 @@ const LEAST_PAST: usize = 30;
 pub struct Forecasts {
     grid: Grid,
     horizons: Vec<usize>,
-    /// By horizon: values of a past that must be known.
+    lanes: Lanes,
+    /// Steps ahead of all that is forecast: the horizons, then the windows. What follows says horizon of both.
+    steps: Vec<usize>,
+    /// By horizon, then window: values of a past that must be known.
     least_known: Vec<usize>,
     interval: f32,
     members: Vec<Member>,
     /// What skill is measured against.
     reference: Member,
     rule: Rule,
+    newest: Newest,
     shadows: Vec<Shadow>,
     cast: Cast,
     /// The networks whose versions are compared.
@@ -81,6 +86,8 @@ struct Scratch {
     points: Vec<f32>,
     /// By shadow, then slot, horizons inner; empty where none was asked.
     others: Vec<f32>,
+    /// By slot, what one member was asked for inner.
+    asked: Vec<f32>,
 }
 
 impl Forecasts {
@@ -97,25 +104,32 @@ impl Forecasts {
                 .collect();
             texts.join("; ")
         })?;
+        let windows = settings.windows.iter();
+        let windows: Vec<usize> = windows.map(|span| grid.steps(span.as_millis())).collect();
+        let lanes = Lanes::new(&horizons, &windows);
+        let asked = &lanes.asked;
         let (mut members, mut shadows) = (Vec::new(), Vec::new());
-        for (of, model) in settings.members().iter().enumerate() {
-            members.push(Member::new(model.build(grid, &horizons, files)?));
-            for (role, built) in model.build_shadows(grid, &horizons, files)? {
+        for (of, model) in settings.members().into_iter().enumerate() {
+            let model = model.answering(&horizons);
+            members.push(Member::new(model.build(grid, asked, files)?));
+            for (role, built) in model.build_shadows(grid, asked, files)? {
                 let member = Member::new(built);
                 shadows.push(Shadow { of, role, member });
             }
         }
-        let least_known = horizons
-            .iter()
-            .map(|&steps| settings.least_known(grid, steps));
+        let least_known = lanes.steps().into_iter();
+        let least_known = least_known.map(|steps| settings.least_known(grid, steps));
         let mut forecasts = Self {
             grid,
             least_known: least_known.collect(),
             horizons,
+            steps: lanes.steps(),
             interval: settings.interval as f32,
             members,
             reference: Member::new(Box::new(SeasonalNaive::shortest(grid))),
             rule: Rule::new(grid),
+            newest: Newest::new(&lanes),
+            lanes,
             shadows,
             cast: Cast::default(),
             bouts: Vec::new(),
@@ -137,19 +151,25 @@ impl Forecasts {
         &self.horizons
     }
 
+    /// The windows in steps, shortest first.
+    pub fn windows(&self) -> &[usize] {
+        &self.steps[self.horizons.len()..]
+    }
+
     /// Makes room for `slots` series in all; new ones know nothing.
     pub fn grow(&mut self, slots: usize) {
         self.everyone().for_each(|member| member.grow(slots));
         self.rule.grow(slots);
+        self.newest.grow(slots);
         self.now.resize(slots, Millis::MIN);
         self.reaches.resize(slots, Reach::NOTHING);
         self.health.grow(slots);
         self.tracks
-            .resize_with(slots * self.horizons.len(), Track::default);
+            .resize_with(slots * self.steps.len(), Track::default);
         self.current
-            .resize(slots * self.horizons.len(), Served::NOTHING);
+            .resize(slots * self.steps.len(), Served::NOTHING);
         for scores in &mut self.scores {
-            scores.resize_with(slots * self.horizons.len(), Score::default);
+            scores.resize_with(slots * self.steps.len(), Score::default);
         }
     }
 
@@ -172,20 +192,21 @@ impl Forecasts {
     pub fn swap(&mut self, one: Slot, other: Slot) {
         self.everyone().for_each(|member| member.swap(one, other));
         self.rule.swap(one, other);
+        self.newest.swap(one, other);
         self.now.swap(one, other);
         self.reaches.swap(one, other);
         self.health.swap(one, other);
-        swap_rows(&mut self.tracks, self.horizons.len(), one, other);
-        swap_rows(&mut self.current, self.horizons.len(), one, other);
+        swap_rows(&mut self.tracks, self.steps.len(), one, other);
+        swap_rows(&mut self.current, self.steps.len(), one, other);
         for scores in &mut self.scores {
-            swap_rows(scores, self.horizons.len(), one, other);
+            swap_rows(scores, self.steps.len(), one, other);
         }
     }
 
     /// Derives the state of one series from its past alone, up to and including `past.end`.
     pub fn rebuild(&mut self, slot: Slot, past: &Past<'_>) {
         self.evict(slot);
-        let shortest = self.least_known.first();
+        let shortest = self.least_known.iter().min();
         if past.values.len() < LEAST_PAST || shortest.is_none_or(|&least| past.known() < least) {
             return;
         }
@@ -199,7 +220,7 @@ impl Forecasts {
     /// Takes in the values at grid time `at` (`NaN` where missing). Series whose past already holds
     /// `at` (a rebuild at this very time) stay as they are.
     pub fn step(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
-        if self.horizons.is_empty() {
+        if self.steps.is_empty() {
             return;
         }
         let mut fresh = std::mem::take(&mut self.scratch.slots);
@@ -213,6 +234,7 @@ impl Forecasts {
                 self.now[slot] = at;
                 self.reaches[slot].see(value);
                 self.rule.see(slot, value);
+                self.newest.see(slot, value);
             }
         }
         for member in self.everyone() {
@@ -228,34 +250,52 @@ impl Forecasts {
 
     /// What is published now: `out[i * horizons + j]` is that of `slots[i]` at the `j`-th horizon.
     pub fn intervals(&self, slots: &[Slot], out: &mut [Interval]) {
-        let count = self.horizons.len();
-        if count == 0 {
-            return;
-        }
-        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(count)) {
-            for (out, served) in row.iter_mut().zip(&self.current[self.range(slot)]) {
-                *out = served.interval;
-            }
-        }
+        self.published(slots, 0, self.horizons.len(), out);
+    }
+
+    /// As [`Forecasts::intervals`], of the greatest value within each of the windows.
+    pub fn maxima(&self, slots: &[Slot], out: &mut [Interval]) {
+        self.published(slots, self.horizons.len(), self.windows().len(), out);
     }
 
     /// Quantiles of the future of one series: `out[h * levels.len() + l]` is the value that is not
     /// exceeded at the `h`-th horizon with probability `levels[l]` (0 to 1), never falling with it; `NaN`
     /// where nothing is published.
     pub fn quantiles(&mut self, slot: Slot, levels: &[f32], out: &mut [f32]) {
+        self.quantiles_from(0, slot, levels, out);
+    }
+
+    /// As [`Forecasts::quantiles`], of the greatest value within each of the windows.
+    pub fn quantiles_of_maxima(&mut self, slot: Slot, levels: &[f32], out: &mut [f32]) {
+        self.quantiles_from(self.horizons.len(), slot, levels, out);
+    }
+
+    fn published(&self, slots: &[Slot], from: usize, count: usize, out: &mut [Interval]) {
+        if count == 0 {
+            return;
+        }
+        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(count)) {
+            let own = &self.current[self.range(slot)][from..];
+            for (out, served) in row.iter_mut().zip(own) {
+                *out = served.interval;
+            }
+        }
+    }
+
+    fn quantiles_from(&mut self, from: usize, slot: Slot, levels: &[f32], out: &mut [f32]) {
         out.fill(f32::NAN);
-        if self.horizons.is_empty() || levels.is_empty() {
+        if from == self.steps.len() || levels.is_empty() {
             return;
         }
         self.ask_again(slot);
         for (h, row) in out.chunks_exact_mut(levels.len()).enumerate() {
-            self.quantiles_at(slot, h, levels, row);
+            self.quantiles_at(slot, from + h, levels, row);
         }
     }
 
     /// How far the forecasts of a series at the `h`-th horizon can be trusted; `None` before any came due.
     pub fn trust(&self, slot: Slot, h: usize) -> Option<Trust> {
-        self.tracks[slot * self.horizons.len() + h].trust()
+        self.tracks[slot * self.steps.len() + h].trust()
     }
 
     /// How far a series has drifted from what its forecasts were derived from, 1 at the threshold: the greater of what its
@@ -268,7 +308,7 @@ impl Forecasts {
     /// The two parts of [`Forecasts::drift`]: what its newest day says, and what its errors say,
     /// the median over its horizons.
     pub fn drifts(&self, slot: Slot) -> [f32; 2] {
-        let tracks = self.tracks[self.range(slot)].iter();
+        let tracks = self.tracks[self.range(slot)][..self.horizons.len()].iter();
         let mut errors: Vec<f32> = tracks
             .map(Track::drift)
             .filter(|score| score.is_finite())
@@ -278,7 +318,7 @@ impl Forecasts {
 
     /// The forecaster chosen for a series at the `h`-th horizon.
     pub fn model(&self, slot: Slot, h: usize) -> Option<&'static str> {
-        match self.tracks[slot * self.horizons.len() + h].choice? {
+        match self.tracks[slot * self.steps.len() + h].choice? {
             Choice::One(member) => Some(self.members[member].kind()),
             Choice::Two(..) => Some("mean_of_two"),
         }
@@ -286,12 +326,12 @@ impl Forecasts {
 
     /// The link of the chain that serves a series at the `h`-th horizon now.
     pub fn link(&self, slot: Slot, h: usize) -> Link {
-        self.current[slot * self.horizons.len() + h].link
+        self.current[slot * self.steps.len() + h].link
     }
 
     /// Whether something else serves than what was chosen; a series for which nothing was chosen has not fallen back.
     pub fn has_fallen_back(&self, slot: Slot, h: usize) -> bool {
-        let choice = self.tracks[slot * self.horizons.len() + h].choice;
+        let choice = self.tracks[slot * self.steps.len() + h].choice;
         choice.is_some_and(|choice| self.usual(choice) != self.link(slot, h))
     }
 
@@ -339,6 +379,7 @@ impl Forecasts {
             + tracks
             + scores.sum::<usize>()
             + self.rule.heap_bytes()
+            + self.newest.heap_bytes()
             + self.tracks.capacity() * size_of::<Track>()
             + self.current.capacity() * size_of::<Served>()
             + self.now.capacity() * size_of::<Millis>()
@@ -348,7 +389,7 @@ impl Forecasts {
     }
 
     fn range(&self, slot: Slot) -> std::ops::Range<usize> {
-        let count = self.horizons.len();
+        let count = self.steps.len();
         slot * count..(slot + 1) * count
     }
 
@@ -379,11 +420,17 @@ impl Forecasts {
     /// Forecasts that come due at `at` meet their actual value.
     fn resolve(&mut self, at: Millis, slots: &[Slot], values: &[f32]) {
         let index = self.grid.index(at);
-        let count = self.horizons.len();
+        let count = self.steps.len();
         for (&slot, &value) in slots.iter().zip(values) {
-            for track in &mut self.tracks[slot * count..(slot + 1) * count] {
+            let newest = self.newest.of(slot);
+            let tracks = &mut self.tracks[slot * count..(slot + 1) * count];
+            for (h, track) in tracks.iter_mut().enumerate() {
                 while let Some(due) = track.due(index) {
-                    let actual = if due.target == index { value } else { f32::NAN };
+                    let actual = match (due.target == index, h < self.horizons.len()) {
+                        (false, _) => f32::NAN,
+                        (true, true) => value,
+                        (true, false) => self.lanes.get(h).actual(newest),
+                    };
                     track.resolve(&due, actual);
                 }
             }

@@ -1,6 +1,6 @@
 //! What is forecast of a signal, as written in configuration.
 
-use super::{KINDS, ModelSettings, Occasions, renewal};
+use super::{KINDS, ModelSettings, Occasions, lanes::window_problems, renewal};
 use crate::series::{Grid, Span};
 use serde::{
     Deserialize, Deserializer,
@@ -33,6 +33,8 @@ pub struct Settings {
     pub interval: f64,
     /// Which forecasters.
     pub models: Models,
+    /// Windows from now on, of which the greatest value is forecast, as scaling asks for it.
+    pub windows: Vec<Span>,
     /// When a trained model of this signal is trained anew; never by the process where left out.
     pub train: Option<renewal::Settings>,
     /// A forecast is served for so long after the epoch it was derived at; left out: for three epochs.
@@ -64,6 +66,7 @@ impl Default for Settings {
             horizons: None,
             interval: 0.9,
             models: Models::Auto,
+            windows: Vec::new(),
             train: None,
             max_age: None,
             least_past: None,
@@ -87,6 +90,7 @@ impl Settings {
             problems.push(("horizons".to_owned(), text));
         }
         self.validate_order(&mut problems);
+        problems.extend(window_problems(&self.windows, None));
         if let Models::Given(models) = &self.models {
             validate_models(models, &mut problems);
         }
@@ -124,6 +128,9 @@ impl Settings {
                 Ok(count) => steps.push(count),
                 Err(text) => problems.push((format!("horizons[{index}]"), text)),
             }
+        }
+        if problems.is_empty() {
+            problems = window_problems(&self.windows, Some(grid));
         }
         if problems.is_empty() {
             Ok(steps)

@@ -79,9 +79,20 @@ pub fn contenders(only: &[String]) -> Result<Vec<Contender>, String> {
 impl Contender {
     /// Forecasts that know nothing yet, at every horizon up to `longest` steps or at `horizons` alone.
     pub fn forecasts(&self, grid: Grid, horizons: &[usize]) -> Result<Forecasts, String> {
+        self.forecasts_with(grid, horizons, &[])
+    }
+
+    /// The same, of the greatest value within `windows` steps too.
+    pub fn forecasts_with(
+        &self,
+        grid: Grid,
+        horizons: &[usize],
+        windows: &[usize],
+    ) -> Result<Forecasts, String> {
         let span = |steps: &usize| Span::millis(*steps as i64 * grid.step());
         let settings = Settings {
             horizons: Some(horizons.iter().map(span).collect()),
+            windows: windows.iter().map(span).collect(),
             models: self.models.clone(),
             ..Settings::default()
         };

@@ -61,8 +61,45 @@ impl Live {
     }
 }
 
+/// Levels at which quantiles of the greatest value within a window are judged.
+pub const ONE_SIDED: [f32; 4] = [0.5, 0.8, 0.9, 0.95];
+
+/// What came of the quantiles of the greatest value within one window.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Maxima {
+    /// Origins judged.
+    pub origins: usize,
+    /// Greatest values at or below the quantile at each of [`ONE_SIDED`].
+    pub held: [usize; ONE_SIDED.len()],
+}
+
+/// What came of one series.
+#[derive(Debug, Default, Clone)]
+pub struct Walked {
+    /// By horizon.
+    pub lives: Vec<Live>,
+    /// By window.
+    pub maxima: Vec<Maxima>,
+}
+
+impl Maxima {
+    fn judge(&mut self, actual: f32, quantiles: &[f32]) {
+        if actual.is_finite() && quantiles.iter().all(|value| value.is_finite()) {
+            self.origins += 1;
+            for (held, &quantile) in self.held.iter_mut().zip(quantiles) {
+                *held += usize::from(actual <= quantile);
+            }
+        }
+    }
+
+    /// Share of greatest values at or below each quantile.
+    pub fn shares(&self) -> [f64; ONE_SIDED.len()] {
+        self.held.map(|held| held as f64 / self.origins as f64)
+    }
+}
+
 /// Walks one series of values `step` apart, the first at `start`, with forecasts at `horizons` steps; the last
-/// two thirds are judged.
+/// two thirds are judged. So are the greatest values within `windows` steps.
 ///
 /// # Errors
 /// A member that cannot be built.
@@ -72,8 +109,11 @@ pub fn walk(
     start: Millis,
     grid: Grid,
     horizons: &[usize],
-) -> Result<Vec<Live>, String> {
-    let mut forecasts = contender.forecasts(grid, horizons)?;
+    windows: &[usize],
+) -> Result<Walked, String> {
+    let mut forecasts = contender.forecasts_with(grid, horizons, windows)?;
+    let mut maxima = vec![Maxima::default(); windows.len()];
+    let mut of_maxima = vec![f32::NAN; windows.len() * ONE_SIDED.len()];
     let mut lives = vec![Live::default(); horizons.len()];
     let mut published = vec![Interval::ABSENT; horizons.len()];
     let mut quantiles = vec![f32::NAN; horizons.len() * LEVELS.len()];
@@ -97,6 +137,15 @@ pub fn walk(
         }
         forecasts.intervals(&[0], &mut published);
         forecasts.quantiles(0, &LEVELS, &mut quantiles);
+        forecasts.quantiles_of_maxima(0, &ONE_SIDED, &mut of_maxima);
+        let rows = of_maxima.chunks_exact(ONE_SIDED.len());
+        for ((own, &steps), row) in maxima.iter_mut().zip(windows).zip(rows) {
+            let came = values.get(index + 1..=index + steps).unwrap_or_default();
+            // One that misses a value may have been greater.
+            let known = came.iter().all(|value| value.is_finite());
+            let came = came.iter().copied().fold(f32::NAN, f32::max);
+            own.judge(if known { came } else { f32::NAN }, row);
+        }
         for (h, &steps) in horizons.iter().enumerate() {
             let Some(&actual) = values.get(index + steps) else {
                 continue;
@@ -113,7 +162,7 @@ pub fn walk(
             *live.models.entry(model).or_default() += 1;
         }
     }
-    Ok(lives)
+    Ok(Walked { lives, maxima })
 }
 
 impl Live {

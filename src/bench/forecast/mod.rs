@@ -20,12 +20,12 @@ use super::cpu::cpu_seconds;
 use crate::series::{Grid, Millis};
 use contender::{Contender, contenders, rebuild};
 use data::{Hourly, STEP, Series};
-use live::Live;
+use live::Walked;
 use rayon::prelude::*;
 use report::{HourlyRow, Row};
 use score::{LEVELS, Tally};
 use std::{collections::BTreeMap, path::PathBuf};
-use windows::{HORIZONS, LONGEST, Plan, Window};
+use windows::{HORIZONS, LONGEST, Plan, WINDOWS, Window};
 
 /// Values of a day of the windows.
 const DAY: usize = 288;
@@ -190,15 +190,16 @@ fn measure_live(
     series: &[Series],
     plan: &Plan,
     grid: Grid,
-) -> Result<BTreeMap<String, Vec<Live>>, String> {
+) -> Result<BTreeMap<String, Walked>, String> {
     let horizons = HORIZONS.map(|(_, steps)| steps);
     let places: Vec<(&usize, &String)> = plan.names.iter().collect();
     places
         .into_par_iter()
         .map(|(&place, name)| {
             let one = &series[place];
-            let lives = live::walk(contender, &one.values, one.start, grid, &horizons)?;
-            Ok((name.clone(), lives))
+            let (values, windows) = (&one.values, WINDOWS.map(|(_, steps)| steps));
+            let walked = live::walk(contender, values, one.start, grid, &horizons, &windows)?;
+            Ok((name.clone(), walked))
         })
         .collect()
 }

@@ -1,9 +1,9 @@
 //! The figures as tables.
 
 use super::{
-    live::Live,
+    live::{ONE_SIDED, Walked},
     score::{INTERVALS, Tally, geometric},
-    windows::{HORIZONS, Plan, Published},
+    windows::{HORIZONS, Plan, Published, WINDOWS},
 };
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ pub struct Report {
     /// One for each contender.
     pub rows: Vec<Row>,
     /// By contender, then series: the figures of each horizon in live use.
-    pub live: Vec<(String, BTreeMap<String, Vec<Live>>)>,
+    pub live: Vec<(String, BTreeMap<String, Walked>)>,
     /// Hourly series of M4.
     pub hourly_series: usize,
     /// One for each contender.
@@ -176,15 +176,15 @@ fn figure(value: f64, width: usize, digits: usize) -> String {
     format!("{value:>width$.digits$}")
 }
 
-fn write_live(f: &mut impl Write, name: &str, series: &BTreeMap<String, Vec<Live>>) -> fmt::Result {
+fn write_live(f: &mut impl Write, name: &str, series: &BTreeMap<String, Walked>) -> fmt::Result {
     writeln!(
         f,
         "\nLive, {name}{:<12}    origins  in 50%  in 80%  in 90%  in 95%  score/naive  error/naive  widest/range",
         ""
     )?;
     for (place, (label, _)) in HORIZONS.iter().enumerate() {
-        for (name, lives) in series {
-            let live = &lives[place];
+        for (name, walked) in series {
+            let live = &walked.lives[place];
             write!(f, "{name:<26} {label} {:>7}", live.origins)?;
             for covered in live.coverage() {
                 write!(f, " {}", figure(covered, 7, 3))?;
@@ -200,10 +200,40 @@ fn write_live(f: &mut impl Write, name: &str, series: &BTreeMap<String, Vec<Live
         }
     }
     write!(f, "{:<38}", "mean")?;
-    let all = || series.values().flatten().filter(|live| live.origins > 0);
+    let all = || series.values().flat_map(|walked| &walked.lives);
+    let all = || all().filter(|live| live.origins > 0);
     for place in 0..INTERVALS.len() {
         let sum: f64 = all().map(|live| live.coverage()[place]).sum();
         write!(f, " {}", figure(sum / all().count() as f64, 7, 3))?;
+    }
+    writeln!(f)?;
+    write_maxima(f, name, series)
+}
+
+/// Shares of greatest values at or below their quantiles.
+fn write_maxima(f: &mut impl Write, name: &str, series: &BTreeMap<String, Walked>) -> fmt::Result {
+    write!(f, "\nGreatest value within, {name:<14} origins")?;
+    for level in ONE_SIDED {
+        write!(f, "  to {:>2.0}%", level * 100.0)?;
+    }
+    writeln!(f)?;
+    let mut sums = [0.0; ONE_SIDED.len()];
+    let mut count = 0.0;
+    for (place, (label, _)) in WINDOWS.iter().enumerate() {
+        for (name, walked) in series {
+            let own = &walked.maxima[place];
+            write!(f, "{name:<26} {label} {:>7}", own.origins)?;
+            for (sum, share) in sums.iter_mut().zip(own.shares()) {
+                write!(f, " {}", figure(share, 7, 3))?;
+                *sum += share;
+            }
+            count += 1.0;
+            writeln!(f)?;
+        }
+    }
+    write!(f, "{:<38}", "mean")?;
+    for sum in sums {
+        write!(f, " {}", figure(sum / count, 7, 3))?;
     }
     writeln!(f)
 }

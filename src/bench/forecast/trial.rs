@@ -4,7 +4,7 @@
 use super::{
     ForecastOptions,
     contender::contenders,
-    live::{Live, walk},
+    live::{Live, Maxima, ONE_SIDED, Walked, walk},
     run,
     score::INTERVALS,
     windows::HORIZONS,
@@ -183,9 +183,18 @@ fn intervals_cover_what_they_promise_on_every_trace() {
         let grid = Grid::new(trace.step).unwrap();
         let steps = |span: &Span| grid.steps(span.as_millis());
         let horizons: Vec<usize> = trace.horizons.iter().map(steps).collect();
-        walk(&default, &series.values, series.start, grid, &horizons).unwrap()
+        let windows = &horizons[..horizons.len().min(2)];
+        walk(
+            &default,
+            &series.values,
+            series.start,
+            grid,
+            &horizons,
+            windows,
+        )
+        .unwrap()
     };
-    let judged: Vec<(&str, Vec<Live>)> = work
+    let judged: Vec<(&str, Walked)> = work
         .par_iter()
         .map(|(trace, series)| (trace.name, judge(trace, series)))
         .collect();
@@ -197,7 +206,7 @@ fn intervals_cover_what_they_promise_on_every_trace() {
         let mut whole = Vec::new();
         for (h, span) in trace.horizons.iter().enumerate() {
             let own = judged.iter().filter(|(name, _)| *name == trace.name);
-            let lives: Vec<&Live> = own.map(|(_, lives)| &lives[h]).collect();
+            let lives: Vec<&Live> = own.map(|(_, walked)| &walked.lives[h]).collect();
             let summary = Summary::of(&lives);
             let line = format!("{:<10} {:>7} {summary}", trace.name, span.to_string());
             println!("{line}");
@@ -210,7 +219,28 @@ fn intervals_cover_what_they_promise_on_every_trace() {
         all.extend(whole);
     }
     failures.extend(off("all", &all, 0.02));
+    failures.extend(off_maxima(&judged));
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// The quantiles of greatest values within windows that hold too many or too few of them, over all traces.
+#[expect(clippy::print_stdout, reason = "part of the table")]
+fn off_maxima(judged: &[(&str, Walked)]) -> Vec<String> {
+    let all = judged.iter().flat_map(|(_, walked)| &walked.maxima);
+    let all: Vec<[f64; 4]> = all.map(Maxima::shares).collect();
+    let mean = |place: usize| all.iter().map(|own| own[place]).sum::<f64>() / all.len() as f64;
+    let means: Vec<(f32, f64)> = (0..ONE_SIDED.len())
+        .map(|place| (ONE_SIDED[place], mean(place)))
+        .collect();
+    println!(
+        "greatest within windows, mean of {}: {means:.3?}",
+        all.len()
+    );
+    means
+        .into_iter()
+        .filter(|(level, mean)| (mean - f64::from(*level)).abs() > 0.02)
+        .map(|(level, mean)| format!("greatest values: {mean:.3} to {level}"))
+        .collect()
 }
 
 /// The intervals whose mean coverage is further than `most` from what they promise.

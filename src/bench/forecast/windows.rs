@@ -10,6 +10,8 @@ use std::{collections::BTreeMap, path::Path};
 
 /// Names of horizons in the reference and the steps each has.
 pub const HORIZONS: [(&str, usize); 3] = [("15m", 3), ("60m", 12), ("24h", 288)];
+/// Windows of which the greatest value is judged: name and steps of five minutes.
+pub const WINDOWS: [(&str, usize); 2] = [("15m", 3), ("60m", 12)];
 /// Steps of the longest.
 pub const LONGEST: usize = 288;
 /// History without a reference: two weeks, or this share of a shorter series.

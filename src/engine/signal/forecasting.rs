@@ -6,10 +6,13 @@
 use super::{plan::Plan, refit::past_values, shard::Shard};
 use crate::{
     engine::guard::guarded,
-    forecast::Interval,
+    forecast::{Forecasts, Interval},
     series::{Millis, Slot},
 };
 use std::sync::Arc;
+
+/// What is read of forecasts: intervals of these series.
+type Read = fn(&Forecasts, &[Slot], &mut [Interval]);
 
 impl Shard {
     /// Carries the forecasts on, all series at once.
@@ -74,27 +77,40 @@ impl Shard {
             return;
         };
         let columns = &mut self.columns;
-        let horizons = self.plan.horizons.len();
-        columns
-            .intervals
-            .resize(columns.slots.len() * horizons, Interval::ABSENT);
-        if guarded(|| forecasts.intervals(&columns.slots, &mut columns.intervals)).is_none() {
-            columns.panics.push("forecast");
-            columns.intervals.fill(Interval::ABSENT);
-        }
         let oldest = self.newest - self.plan.forecast_age;
-        for (position, &slot) in columns.slots.iter().enumerate() {
+        let is_young = |slot: Slot| {
             let member = self.members[slot].as_ref();
             let member = member.filter(|member| member.forecasting);
-            let ready = member.is_some_and(|member| member.forecast_epoch >= oldest);
-            columns.outdated += usize::from(member.is_some() && !ready);
-            let own = &mut columns.intervals[position * horizons..(position + 1) * horizons];
-            for interval in own {
-                *interval = if ready && !self.forecasts_broken[slot] {
-                    clipped(&self.plan, *interval)
-                } else {
-                    Interval::ABSENT
-                };
+            member.map(|member| member.forecast_epoch >= oldest)
+        };
+        let outdated = |slot: &&Slot| is_young(**slot) == Some(false);
+        columns.outdated += columns.slots.iter().filter(outdated).count();
+        for (read, out, width) in [
+            (
+                Forecasts::intervals as Read,
+                &mut columns.intervals,
+                self.plan.horizons.len(),
+            ),
+            (
+                Forecasts::maxima as Read,
+                &mut columns.maxima,
+                self.plan.windows.len(),
+            ),
+        ] {
+            out.resize(columns.slots.len() * width, Interval::ABSENT);
+            if guarded(|| read(forecasts, &columns.slots, out)).is_none() {
+                columns.panics.push("forecast");
+                out.fill(Interval::ABSENT);
+            }
+            for (position, &slot) in columns.slots.iter().enumerate() {
+                let ready = is_young(slot) == Some(true);
+                for interval in &mut out[position * width..(position + 1) * width] {
+                    *interval = if ready && !self.forecasts_broken[slot] {
+                        clipped(&self.plan, *interval)
+                    } else {
+                        Interval::ABSENT
+                    };
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     },
     expo,
     forecast::{Forecasts, Kept, ModelFiles, Occasions},
-    series::{Grid, Labels, LocalTime, Millis, Past, Zone},
+    series::{Grid, Labels, LocalTime, Millis, Past, Span, Zone},
     stats,
 };
 use std::{borrow::Cow, sync::Arc};
@@ -56,6 +56,8 @@ pub(super) struct Plan {
     /// Steps after the epoch of a forecast that it is served.
     pub(super) forecast_age: i64,
     pub(super) horizons: Arc<[Horizon]>,
+    /// Of which the greatest value is forecast.
+    pub(super) windows: Arc<[Horizon]>,
     pub(super) detectors: Vec<detect::Settings>,
     combine: detect::Combine,
     pub(super) detector_scores: bool,
@@ -97,14 +99,17 @@ impl Plan {
             ),
         };
         let mut forecast = settings.forecast();
-        let horizons = forecast
-            .horizons()
-            .iter()
-            .map(|&span| Horizon {
-                span,
-                steps: grid.steps(span.as_millis()),
-            })
-            .collect();
+        let horizon = |&span: &Span| Horizon {
+            span,
+            steps: grid.steps(span.as_millis()),
+        };
+        let horizons = forecast.horizons().iter().map(horizon).collect();
+        let windows: Arc<[Horizon]> = forecast.windows.iter().map(horizon).collect();
+        let windows = if deep && !forecast.horizons().is_empty() {
+            windows
+        } else {
+            Arc::new([])
+        };
         let mut detectors = settings.detectors();
         for detector in &mut detectors {
             detector.load(models)?;
@@ -142,6 +147,7 @@ impl Plan {
             emit: settings.emit,
             max_series: settings.max_series,
             horizons: if deep { horizons } else { Arc::new([]) },
+            windows,
             detectors,
             detector_scores: settings.detector_scores,
             sustained_scores: settings.sustained_scores,

@@ -16,10 +16,7 @@ use crate::{
         reason::{Around, Reason},
         settings::Emit,
     },
-    expo::{
-        self, Chunk, Kind, RenderedLabels,
-        names::{self, ForecastFamily},
-    },
+    expo::{Chunk, RenderedLabels},
     forecast::{Interval, Trust},
     series::{Labels, Millis, Slot},
     stats,
@@ -52,6 +49,8 @@ struct Sets {
     scored: Arc<RenderedLabels>,
     /// With `horizon`: `0s` first, then the configured ones.
     predicted: Vec<Arc<RenderedLabels>>,
+    /// The same of windows.
+    maxima: Vec<Arc<RenderedLabels>>,
     /// With `signal` and `detector`; empty unless asked for.
     detectors: Vec<Arc<RenderedLabels>>,
 }
@@ -135,6 +134,10 @@ impl Publisher {
                 rows.iter().flat_map(|row| self.intervals(row)).collect()
             }
         };
+        let maxima = match mode {
+            Mode::Replay => Vec::new(),
+            Mode::Study | Mode::Publish => rows.iter().flat_map(|row| self.maxima(row)).collect(),
+        };
         let trust = match mode {
             Mode::Publish => self.trust(&rows, shards),
             Mode::Replay | Mode::Study => Vec::new(),
@@ -178,6 +181,8 @@ impl Publisher {
             far_off: Vec::new(),
             horizons: Arc::clone(&self.plan.horizons),
             forecasts,
+            windows: Arc::clone(&self.plan.windows),
+            maxima,
             links: served.into_iter().map(|(link, _)| link).collect(),
             trust,
             drift,
@@ -308,15 +313,6 @@ impl Publisher {
         self.order.iter().filter_map(row).collect()
     }
 
-    fn intervals(&self, row: &Row<'_>) -> Vec<Interval> {
-        let horizons = self.plan.horizons.len();
-        let from = row.position * horizons;
-        match row.columns.intervals.get(from..from + horizons) {
-            Some(intervals) => intervals.to_vec(),
-            None => vec![Interval::ABSENT; horizons],
-        }
-    }
-
     /// Per horizon the median over the series.
     fn trust(&self, rows: &[Row<'_>], shards: &[Shard]) -> Vec<Option<Trust>> {
         let all = |horizon: usize| -> Vec<Trust> {
@@ -373,33 +369,6 @@ impl Publisher {
         chunks.extend(self.anomalies(&shown));
         chunks.extend(self.about_signal(rows, groups, trust, shards));
         chunks
-    }
-
-    fn predicted(&self, rows: &[(&Row<'_>, &Sets)]) -> Vec<Chunk> {
-        type Field = fn(Interval) -> f32;
-        let fields: [Field; 3] = [
-            |interval| interval.expected,
-            |interval| interval.lower,
-            |interval| interval.upper,
-        ];
-        let intervals: Vec<Vec<Interval>> = rows
-            .iter()
-            .map(|(row, _)| {
-                let now = row.baseline(&self.plan);
-                std::iter::once(now).chain(self.intervals(row)).collect()
-            })
-            .collect();
-        let chunk = |(family, field): (ForecastFamily, Field)| {
-            let samples = rows
-                .iter()
-                .zip(&intervals)
-                .flat_map(|((_, sets), own)| sets.predicted.iter().zip(own))
-                .map(|(labels, &interval)| (Arc::clone(labels), expo::shortest(field(interval))));
-            let (name, help) = (family.name.into(), family.help.into());
-            Chunk::new(name, help, Kind::Gauge, samples.collect())
-        };
-        let families = names::forecast_families(&self.plan.name);
-        families.into_iter().zip(fields).map(chunk).collect()
     }
 
     fn anomalies(&self, rows: &[(&Row<'_>, &Sets)]) -> Vec<Chunk> {
@@ -531,6 +500,9 @@ impl Sets {
             predicted: horizons
                 .map(|horizon| render(&[("horizon", &horizon)]))
                 .collect(),
+            maxima: (plan.windows.iter())
+                .map(|window| render(&[("horizon", &window.span.to_string())]))
+                .collect(),
             detectors: kinds
                 .iter()
                 .map(|kind| render(&[("signal", &plan.name), ("detector", kind)]))
@@ -539,7 +511,8 @@ impl Sets {
     }
 
     fn heap_bytes(&self) -> usize {
-        let rendered = self.predicted.iter().chain(&self.detectors);
+        let rendered = self.predicted.iter().chain(&self.maxima);
+        let rendered = rendered.chain(&self.detectors);
         size_of::<Self>()
             + self.scored.heap_bytes()
             + rendered.map(|labels| labels.heap_bytes()).sum::<usize>()

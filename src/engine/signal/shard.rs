@@ -58,6 +58,8 @@ pub(super) struct Columns {
     pub(super) verdicts: Vec<Verdict>,
     /// Horizons inner; empty unless the mode asks for forecasts.
     pub(super) intervals: Vec<Interval>,
+    /// The same of the greatest values within windows, windows inner.
+    pub(super) maxima: Vec<Interval>,
     /// Panics caught in this step, by component.
     pub(super) panics: Vec<&'static str>,
     /// Forecasters that failed since the step before, by reason, with how often; also those that never did.
@@ -312,6 +314,7 @@ impl Shard {
             }
         }
         self.columns.intervals.clear();
+        self.columns.maxima.clear();
         if mode != Mode::Replay {
             self.read_intervals();
         }

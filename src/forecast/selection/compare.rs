@@ -46,10 +46,10 @@ impl Forecasts {
         let mut positions: Vec<usize> = origins.iter().map(|&(i, _)| i).collect();
         positions.dedup();
         self.ask_others(slots, &positions, |_| true);
-        let count = self.horizons.len();
+        let count = self.steps.len();
         for &(i, h) in origins {
             let slot = slots[i];
-            let target = self.grid.index(self.now[slot]) + self.horizons[h] as i64;
+            let target = self.grid.index(self.now[slot]) + self.steps[h] as i64;
             for b in 0..self.bouts.len() {
                 let told = self.told(i, slot, h, slots.len());
                 let point = |row: usize| told.point(row);
@@ -61,12 +61,13 @@ impl Forecasts {
 
     /// Takes a series into the tallies of all networks, which begin empty.
     pub fn tally(&self, slot: Slot, tallies: &mut Vec<Tally>) {
-        let count = self.horizons.len();
+        let count = self.steps.len();
         for (place, (bout, scores)) in self.bouts.iter().zip(&self.scores).enumerate() {
             if place == tallies.len() {
-                tallies.push(Tally::new(bout, count));
+                tallies.push(Tally::new(bout, self.horizons.len()));
             }
-            for (h, score) in scores[slot * count..(slot + 1) * count].iter().enumerate() {
+            let own = &scores[slot * count..][..self.horizons.len()];
+            for (h, score) in own.iter().enumerate() {
                 tallies[place].add(h, score);
             }
         }

@@ -22,6 +22,7 @@ impl Forecasts {
         };
         self.fit(slot, &head);
         self.rule.learn(slot, head.values);
+        self.newest.learn(slot, past.values);
         let stride = calibrated.div_ceil(ORIGINS).max(1);
         let (mut origins, mut points) = (Vec::new(), Vec::new());
         for value in head.values {
@@ -54,19 +55,18 @@ impl Forecasts {
             wall: &self.wall,
             stride,
             cast: &self.cast,
-            horizons: &self.horizons,
+            horizons: &self.steps,
+            lanes: &self.lanes,
             origins,
             points,
         };
-        // Horizons are ascending, and so is what each needs.
         let known = past.known();
-        let enough = self.least_known.iter().take_while(|&&least| known >= least);
-        for h in 0..enough.count() {
+        for h in (0..self.steps.len()).filter(|&h| known >= self.least_known[h]) {
             let track = walk.track(h, self.interval);
             for (bout, scores) in self.bouts.iter().zip(&mut self.scores) {
-                scores[slot * self.horizons.len() + h] = walk.score(h, &track, bout);
+                scores[slot * self.steps.len() + h] = walk.score(h, &track, bout);
             }
-            self.tracks[slot * self.horizons.len() + h] = track;
+            self.tracks[slot * self.steps.len() + h] = track;
         }
     }
 
@@ -79,17 +79,22 @@ impl Forecasts {
     fn ask_all(&mut self, slot: Slot, points: &mut Vec<f32>) {
         self.ask(&[slot], When::Walk);
         points.extend_from_slice(&self.scratch.points);
-        let (from, count) = (points.len(), self.horizons.len());
-        points.resize(from + (2 + self.shadows.len()) * count, f32::NAN);
-        let (ours, shadows) = points[from..].split_at_mut(2 * count);
-        let (rule, last_value) = ours.split_at_mut(count);
-        self.rule.ahead(slot, &self.horizons, rule);
-        last_value.fill(self.rule.newest(slot));
-        let rows = shadows.chunks_exact_mut(count);
-        for (shadow, row) in self.shadows.iter_mut().zip(rows) {
-            shadow.member.predict(&[slot], &self.horizons, row);
+        let (asked, count) = (&self.lanes.asked, self.steps.len());
+        let mut told = vec![f32::NAN; asked.len()];
+        let mut append = |told: &mut [f32]| {
+            limited(&[slot], &self.reaches, asked, told);
+            let from = points.len();
+            points.resize(from + count, f32::NAN);
+            self.lanes.collapse(told, &mut points[from..]);
+        };
+        self.rule.ahead(slot, asked, &mut told);
+        append(&mut told);
+        told.fill(self.rule.newest(slot));
+        append(&mut told);
+        for shadow in &mut self.shadows {
+            shadow.member.predict(&[slot], asked, &mut told);
+            append(&mut told);
         }
-        limited(&[slot], &self.reaches, &self.horizons, &mut points[from..]);
     }
 }
 

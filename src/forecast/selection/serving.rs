@@ -1,8 +1,8 @@
 //! Serving: members are asked, the choice in force says what is published, and where it has no answer the next link.
 
 use super::{
-    super::{calibration::Cast, reach::Reach, rule::Rule, standby::Source},
-    Choice, Forecasts, Link, Role,
+    super::{calibration::Cast, lanes::Lane, reach::Reach, rule::Rule, standby::Source},
+    Choice, Forecasts, Link, Member, Role, Scratch,
 };
 use crate::series::Slot;
 
@@ -25,24 +25,34 @@ pub(super) struct Told<'a> {
     rule: &'a Rule,
     reach: &'a Reach,
     slot: Slot,
+    /// Steps ahead that members are asked for, and what of them this is.
+    asked: &'a [usize],
+    lane: &'a Lane,
     steps: usize,
 }
 
 impl Told<'_> {
     /// The expected value of a row of the cast, as it may be published.
     pub(super) fn point(&self, row: usize) -> f32 {
-        let (cast, mut told) = (self.cast, [f32::NAN]);
-        if row < cast.rule() {
+        let cast = self.cast;
+        let told = if row < cast.rule() {
             return self.points[row * self.row + self.place];
         } else if row == cast.rule() {
-            self.rule.ahead(self.slot, &[self.steps], &mut told);
+            self.lane.of(|column| self.growth(self.asked[column]))
         } else if row == cast.last_value() {
-            told = [self.rule.newest(self.slot)];
+            self.rule.newest(self.slot)
         } else {
             let place = (row - cast.shadows()) * self.row + self.place;
-            told = [self.others.get(place).copied().unwrap_or(f32::NAN)];
-        }
-        self.reach.limit(told[0], self.steps)
+            self.others.get(place).copied().unwrap_or(f32::NAN)
+        };
+        self.reach.limit(told, self.steps)
+    }
+
+    /// What the rule expects so many steps ahead, as it may be published.
+    fn growth(&self, steps: usize) -> f32 {
+        let mut told = [f32::NAN];
+        self.rule.ahead(self.slot, &[steps], &mut told);
+        self.reach.limit(told[0], steps)
     }
 
     fn chosen(&self, choice: Option<Choice>) -> f32 {
@@ -59,12 +69,12 @@ impl Forecasts {
     pub(super) fn publish(&mut self, slots: &[Slot]) {
         self.ask(slots, When::Live);
         self.ask_former(slots);
-        let count = self.horizons.len();
+        let count = self.steps.len();
         let mut origins = Vec::new();
         for (i, &slot) in slots.iter().enumerate() {
             let origin = self.grid.index(self.now[slot]);
             for h in 0..count {
-                let steps = self.horizons[h] as i64;
+                let steps = self.steps[h] as i64;
                 let wall = self.wall.index(self.now[slot] + steps * self.grid.step());
                 let track = &self.tracks[slot * count + h];
                 if track.stride == 0 {
@@ -102,12 +112,12 @@ impl Forecasts {
 
     /// Quantiles at one horizon, from whoever serves it.
     pub(super) fn quantiles_at(&self, slot: Slot, h: usize, levels: &[f32], out: &mut [f32]) {
-        let place = slot * self.horizons.len() + h;
+        let place = slot * self.steps.len() + h;
         let (track, served) = (&self.tracks[place], &self.current[place]);
         if served.link == Link::Absent {
             return;
         }
-        let steps = self.horizons[h] as i64;
+        let steps = self.steps[h] as i64;
         let wall = self.wall.index(self.now[slot] + steps * self.grid.step());
         let (bin, choice) = (track.bin(wall), track.choice);
         let told = self.told(0, slot, h, 1);
@@ -132,21 +142,25 @@ impl Forecasts {
 
     /// Forecasts of every member and the reference into the scratch buffer.
     pub(super) fn ask(&mut self, slots: &[Slot], when: When) {
-        let size = slots.len() * self.horizons.len();
-        let points = &mut self.scratch.points;
+        let size = slots.len() * self.steps.len();
+        let Scratch { points, asked, .. } = &mut self.scratch;
         points.resize(size * (self.members.len() + 1), f32::NAN);
-        let (own, reference) = points.split_at_mut(size * self.members.len());
-        let each = self
-            .members
-            .iter_mut()
-            .zip(own.chunks_exact_mut(size.max(1)));
-        for (member, out) in each.chain([(&mut self.reference, reference)]) {
-            match when {
-                When::Live => member.predict_live(slots, &self.horizons, out),
-                When::Walk => member.predict(slots, &self.horizons, out),
+        asked.resize(slots.len() * self.lanes.asked.len(), f32::NAN);
+        let ask = |member: &mut Member, out: &mut [f32]| match when {
+            When::Live => member.predict_live(slots, &self.lanes.asked, out),
+            When::Walk => member.predict(slots, &self.lanes.asked, out),
+        };
+        let everyone = self.members.iter_mut().chain([&mut self.reference]);
+        for (member, out) in everyone.zip(points.chunks_exact_mut(size.max(1))) {
+            if self.lanes.is_plain() {
+                ask(member, out);
+                limited(slots, &self.reaches, &self.lanes.asked, out);
+            } else {
+                ask(member, asked);
+                limited(slots, &self.reaches, &self.lanes.asked, asked);
+                self.lanes.collapse(asked, out);
             }
         }
-        limited(slots, &self.reaches, &self.horizons, points);
     }
 
     /// The former versions of networks, of the series whose choice has no answer at some horizon, into the scratch buffer.
@@ -167,20 +181,25 @@ impl Forecasts {
         positions: &[usize],
         whom: impl Fn(Role) -> bool,
     ) {
-        let count = self.horizons.len();
+        let count = self.steps.len();
         let size = slots.len() * count;
         self.scratch.others.clear();
         if positions.is_empty() {
             return;
         }
         let asked: Vec<Slot> = positions.iter().map(|&i| slots[i]).collect();
+        let mut answers = vec![f32::NAN; asked.len() * self.lanes.asked.len()];
         let mut told = vec![f32::NAN; asked.len() * count];
         let whole = self.shadows.len() * size;
         self.scratch.others.resize(whole, f32::NAN);
         let rows = self.scratch.others.chunks_exact_mut(size);
         for (shadow, row) in self.shadows.iter_mut().zip(rows) {
             if whom(shadow.role) {
-                shadow.member.predict(&asked, &self.horizons, &mut told);
+                shadow
+                    .member
+                    .predict(&asked, &self.lanes.asked, &mut answers);
+                limited(&asked, &self.reaches, &self.lanes.asked, &mut answers);
+                self.lanes.collapse(&answers, &mut told);
                 for (&i, told) in positions.iter().zip(told.chunks_exact(count)) {
                     row[i * count..(i + 1) * count].copy_from_slice(told);
                 }
@@ -190,8 +209,8 @@ impl Forecasts {
 
     /// Whether the choice for the `i`-th of `slots` series has no answer at some horizon, and a former version might.
     fn needs_former(&self, i: usize, slot: Slot, slots: usize) -> bool {
-        (0..self.horizons.len()).any(|h| {
-            let track = &self.tracks[slot * self.horizons.len() + h];
+        (0..self.steps.len()).any(|h| {
+            let track = &self.tracks[slot * self.steps.len() + h];
             let waits = |source: &Source| *source == Source::Previous;
             let stands_by = track.standbys.iter().any(|standby| waits(&standby.source));
             stands_by
@@ -204,7 +223,7 @@ impl Forecasts {
 
     /// What is in the scratch buffers about the `i`-th of `slots` series.
     pub(super) fn told(&self, i: usize, slot: Slot, h: usize, slots: usize) -> Told<'_> {
-        let count = self.horizons.len();
+        let count = self.steps.len();
         Told {
             cast: &self.cast,
             points: &self.scratch.points,
@@ -214,7 +233,9 @@ impl Forecasts {
             rule: &self.rule,
             reach: &self.reaches[slot],
             slot,
-            steps: self.horizons[h],
+            asked: &self.lanes.asked,
+            lane: self.lanes.get(h),
+            steps: self.steps[h],
         }
     }
 }

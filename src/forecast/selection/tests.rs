@@ -363,3 +363,108 @@ fn a_comparison_follows_from_the_window_and_goes_where_its_series_goes() {
     young.evict(0);
     assert!(contest(&young).horizons.is_empty(), "{before}");
 }
+
+/// AR(1) around a level, rho 0.6.
+fn wandering(seed: u64, count: usize) -> Vec<f32> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut level = 0.0_f32;
+    let step = |_| {
+        let noise = (0..6).map(|_| random.f32()).sum::<f32>() - 3.0;
+        level = 0.6 * level + noise;
+        100.0 + level
+    };
+    (0..count).map(step).collect()
+}
+
+#[test]
+fn quantiles_of_the_maximum_hold_what_the_maximum_of_quantiles_does_not() {
+    const LEVELS: [f32; 2] = [0.8, 0.95];
+    let (steps, count) = (12_usize, 24 * DAY);
+    let values = wandering(9, count);
+    let settings = Settings {
+        horizons: Some(
+            (1..=steps as i64)
+                .map(|step| Span::minutes(5 * step))
+                .collect(),
+        ),
+        windows: vec![Span::minutes(60)],
+        models: Models::Given(vec![
+            ModelSettings::LastValue(crate::forecast::last_value::Settings::default()),
+            mean(),
+        ]),
+        ..Settings::default()
+    };
+    let mut forecasts = Forecasts::build(&settings, grid(), &ModelFiles::new()).unwrap();
+    forecasts.grow(1);
+    assert_eq!(forecasts.windows(), [steps]);
+    let zone = Zone::default();
+    forecasts.rebuild(0, &past(&values, 14 * DAY, &[], &zone));
+    let (mut held, mut naive, mut judged) = ([0; 2], [0; 2], 0);
+    for index in 14 * DAY + 1..count - steps {
+        forecasts.step(index as i64 * STEP, &[0], &values[index..=index]);
+        let mut of_maximum = [f32::NAN; LEVELS.len()];
+        forecasts.quantiles_of_maxima(0, &LEVELS, &mut of_maximum);
+        let mut single = vec![f32::NAN; steps * LEVELS.len()];
+        forecasts.quantiles(0, &LEVELS, &mut single);
+        let came = values[index + 1..=index + steps].iter();
+        let came = came.copied().fold(f32::NAN, f32::max);
+        judged += 1;
+        for place in 0..LEVELS.len() {
+            let single = single.iter().skip(place).step_by(LEVELS.len());
+            let greatest = single.copied().fold(f32::NAN, f32::max);
+            held[place] += usize::from(came <= of_maximum[place]);
+            naive[place] += usize::from(came <= greatest);
+        }
+    }
+    let share = |count: usize| count as f32 / judged as f32;
+    for (place, level) in LEVELS.into_iter().enumerate() {
+        let (held, naive) = (share(held[place]), share(naive[place]));
+        assert!((held - level).abs() < 0.03, "{level}: {held}");
+        assert!(naive < level - 0.05, "{level}: {naive}");
+    }
+}
+
+#[test]
+fn windows_change_nothing_else_and_follow_from_the_window() {
+    let values = series(11, 9);
+    let zone = Zone::default();
+    let with = |windows: Vec<Span>| {
+        let settings = Settings {
+            horizons: Some(vec![Span::minutes(20), Span::minutes(60)]),
+            windows,
+            models: Models::Given(vec![mean()]),
+            ..Settings::default()
+        };
+        let mut forecasts = Forecasts::build(&settings, grid(), &ModelFiles::new()).unwrap();
+        forecasts.grow(2);
+        forecasts
+    };
+    let end = |forecasts: &mut Forecasts, slot: Slot| {
+        forecasts.rebuild(slot, &past(&values, 8 * DAY, &[DAY], &zone));
+        for (index, &value) in values.iter().enumerate().skip(8 * DAY + 1) {
+            forecasts.step(index as i64 * STEP, &[slot], &[value]);
+        }
+        let (mut at, mut within) = ([Interval::ABSENT; 2], [Interval::ABSENT; 2]);
+        forecasts.intervals(&[slot], &mut at);
+        forecasts.maxima(&[slot], &mut within);
+        (at, within)
+    };
+    let windows = vec![Span::minutes(60), Span::minutes(120)];
+    let (at, within) = end(&mut with(windows.clone()), 0);
+    let (plain, none) = end(&mut with(Vec::new()), 0);
+    assert_eq!(
+        at, plain,
+        "what is forecast at horizons is as without windows"
+    );
+    assert!(none.iter().all(|one| one.expected.is_nan()));
+    assert!(
+        within[0].expected >= at[1].expected - 1.0,
+        "{within:?} {at:?}"
+    );
+    assert!(within[0].upper > within[0].expected && within[1].upper.is_finite());
+    let mut other = with(windows);
+    other.rebuild(1, &past(&values, 5 * DAY, &[DAY], &zone));
+    other.swap(0, 1);
+    other.evict(0);
+    assert_eq!(end(&mut other, 1).1, within);
+}

@@ -2,18 +2,59 @@
 
 use super::{
     super::{networks::Networks, shard::Shard},
-    Publisher, Row,
+    Publisher, Row, Sets,
 };
 use crate::{
     engine::families,
-    expo::Chunk,
+    expo::{
+        self, Chunk, Kind, RenderedLabels,
+        names::{self, ForecastFamily},
+    },
     forecast::{Contest, FailureReason, Interval, Link},
 };
+use std::sync::Arc;
 
 /// A forecaster, why it failed, and how often.
 pub(super) type Failures = (&'static str, FailureReason, u64);
 
+/// The labels a series is published with at each horizon, and what.
+type Published<'a> = (&'a [Arc<RenderedLabels>], Vec<Interval>);
+
 impl Publisher {
+    /// The forecasts of a series that were read in this step.
+    pub(super) fn intervals(&self, row: &Row<'_>) -> Vec<Interval> {
+        let width = self.plan.horizons.len();
+        read(&row.columns.intervals, row.position, width)
+    }
+
+    /// The greatest values within windows.
+    pub(super) fn maxima(&self, row: &Row<'_>) -> Vec<Interval> {
+        let width = self.plan.windows.len();
+        read(&row.columns.maxima, row.position, width)
+    }
+
+    /// The families named after the signal.
+    pub(super) fn predicted(&self, rows: &[(&Row<'_>, &Sets)]) -> Vec<Chunk> {
+        let at_horizons = rows.iter().map(|(row, sets)| {
+            let now = row.baseline(&self.plan);
+            let intervals = std::iter::once(now).chain(self.intervals(row));
+            (sets.predicted.as_slice(), intervals.collect())
+        });
+        let in_windows = rows
+            .iter()
+            .map(|(row, sets)| (sets.maxima.as_slice(), self.maxima(row)));
+        let name = &self.plan.name;
+        let mut chunks = chunks(
+            names::forecast_families(name),
+            &at_horizons.collect::<Vec<_>>(),
+        );
+        if !self.plan.windows.is_empty() {
+            let in_windows: Vec<_> = in_windows.collect();
+            chunks.extend(self::chunks(names::maximum_families(name), &in_windows));
+        }
+        chunks
+    }
+
     /// For each of `forecasts` what serves it, and whether that is not what was chosen.
     pub(super) fn served(
         &self,
@@ -66,6 +107,34 @@ impl Publisher {
         chunks.extend(families::contests(name, replica, contests));
         chunks
     }
+}
+
+/// The row of a series in a column of intervals.
+fn read(column: &[Interval], position: usize, width: usize) -> Vec<Interval> {
+    match column.get(position * width..(position + 1) * width) {
+        Some(intervals) => intervals.to_vec(),
+        None => vec![Interval::ABSENT; width],
+    }
+}
+
+/// Expected values, lower and upper ends.
+fn chunks(families: [ForecastFamily; 3], published: &[Published<'_>]) -> Vec<Chunk> {
+    type Field = fn(&Interval) -> f32;
+    let fields: [Field; 3] = [
+        |interval| interval.expected,
+        |interval| interval.lower,
+        |interval| interval.upper,
+    ];
+    let chunk = |(family, field): (ForecastFamily, Field)| {
+        let of = published
+            .iter()
+            .flat_map(|(labels, own)| labels.iter().zip(own));
+        let samples =
+            of.map(|(labels, interval)| (Arc::clone(labels), expo::shortest(field(interval))));
+        let (name, help) = (family.name.into(), family.help.into());
+        Chunk::new(name, help, Kind::Gauge, samples.collect())
+    };
+    families.into_iter().zip(fields).map(chunk).collect()
 }
 
 /// Adds to the count of failures of this forecaster.
