@@ -5,7 +5,7 @@
 use super::{models, options::AppOptions};
 use crate::{
     config::Config,
-    registry::{self, Pin, Shared},
+    registry::{self, Followed, NotFollowed, RefusedPin, Shared},
     telemetry::{AppEvents, Telemetry},
 };
 use std::{
@@ -95,6 +95,7 @@ impl Follower {
             names: terms.names.clone(),
             events: Arc::clone(&telemetry.app),
             said: BTreeMap::new(),
+            refused: BTreeMap::new(),
         };
         self.running = Some((terms, stop));
         drop(self.tracker.spawn(async move {
@@ -163,6 +164,8 @@ struct Task {
     events: Arc<AppEvents>,
     /// What went wrong last with each model: said once.
     said: BTreeMap<String, String>,
+    /// What of each model did not pass a check: not fetched and run again before the store says something else.
+    refused: BTreeMap<String, RefusedPin>,
 }
 
 impl Task {
@@ -170,23 +173,33 @@ impl Task {
         let mut failures = 0;
         for name in self.names.clone() {
             let (shared, asked) = (Arc::clone(&self.shared), name.clone());
-            let looking = spawn_blocking(move || follow(&shared, &asked));
+            let refused = self.refused.get(&name).cloned();
+            let looking = spawn_blocking(move || follow(&shared, &asked, refused.as_ref()));
             let found = tokio::select! {
                 biased;
                 // A folder is written whole or not at all, whenever the process ends.
                 () = ended.cancelled() => return,
-                found = looking => found.unwrap_or_else(|error| Err(error.to_string())),
+                found = looking => found.unwrap_or_else(|error| Err(error.to_string().into())),
             };
             let place = self.shared.store().place();
             match found {
-                Ok(pin) => {
-                    if let Some(pin) = pin {
+                Ok(followed) => {
+                    if let Some(Followed { pin, aside }) = followed {
                         self.events.store_followed(place, &name, &pin.version);
+                        if let Some(aside) = aside {
+                            self.events.version_set_aside(&name, &pin.version, &aside);
+                        }
                     }
                     self.said.remove(&name);
+                    self.refused.remove(&name);
                 }
-                Err(problem) => {
+                Err(not) => {
                     failures += 1;
+                    // A store that gives no answer for a while does not make a refused version sound.
+                    if let NotFollowed::Refused(refused) = &not {
+                        self.refused.insert(name.clone(), refused.clone());
+                    }
+                    let problem = not.problem();
                     let is_new = self.said.get(&name) != Some(&problem);
                     self.events.store_failed(place, &name, &problem, is_new);
                     self.said.insert(name, problem);
@@ -198,11 +211,15 @@ impl Task {
     }
 }
 
-fn follow(shared: &Shared, name: &str) -> Result<Option<Pin>, String> {
-    let pin = shared.follow(name)?;
-    if pin.is_some() {
+fn follow(
+    shared: &Shared,
+    name: &str,
+    refused: Option<&RefusedPin>,
+) -> Result<Option<Followed>, NotFollowed> {
+    let followed = shared.follow_anew(name, refused)?;
+    if followed.is_some() {
         // What is in force is; that something old could not be removed is told by the next one who promotes.
         drop(shared.registry().prune(name));
     }
-    Ok(pin)
+    Ok(followed)
 }

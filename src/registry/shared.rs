@@ -9,8 +9,12 @@ use super::{
     Pin, Registry,
     store::{PinRefused, Sent, Store, Tag},
 };
-use crate::contract::{Manifest, Model};
-use std::{fmt, sync::Arc};
+use crate::contract::{Manifest, Model, seal};
+use std::{
+    fmt::{self, Display},
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// What is asked of a model beyond its contract, such as how long it takes.
 pub type Fits = Arc<dyn Fn(Model) -> Result<(), String> + Send + Sync>;
@@ -30,6 +34,62 @@ pub enum Fetched {
     Now,
     /// It was in the folder.
     Before,
+}
+
+/// What was put in force because the store says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// That.
+    pub pin: Pin,
+    /// Where another version of its number is now that was here and not needed.
+    pub aside: Option<PathBuf>,
+}
+
+/// Why what the store says was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotFollowed {
+    /// Its version does not pass a check: nor will it the next time.
+    Refused(RefusedPin),
+    /// The store or the folder fails, which may pass.
+    Failed(String),
+}
+
+/// A pin of the store whose version did not pass a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedPin {
+    pin: Pin,
+    /// Whether the version was in the folder then.
+    was_here: bool,
+    /// What was wrong.
+    pub problem: String,
+}
+
+impl NotFollowed {
+    /// What was wrong.
+    pub fn problem(self) -> String {
+        match self {
+            Self::Failed(problem) => problem,
+            Self::Refused(refused) => refused.problem,
+        }
+    }
+}
+
+impl From<String> for NotFollowed {
+    fn from(problem: String) -> Self {
+        Self::Failed(problem)
+    }
+}
+
+/// Why a version was not fetched.
+enum NotFetched {
+    Refused(String),
+    Failed(String),
+}
+
+impl From<String> for NotFetched {
+    fn from(problem: String) -> Self {
+        Self::Failed(problem)
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -76,34 +136,66 @@ impl Shared {
     /// # Errors
     /// The store does not have it, it is not sound or not trusted, or the folder has another of its name.
     pub fn fetch(&self, name: &str, version: &str) -> Result<Fetched, String> {
-        let named = |problem: String| {
+        let fetched = self.fetch_or_tell(name, version, false);
+        fetched
+            .map(|(fetched, _)| fetched)
+            .map_err(|problem| match problem {
+                NotFetched::Refused(problem) | NotFetched::Failed(problem) => problem,
+            })
+    }
+
+    /// As [`Shared::fetch`]. Another version of its number that is here and not needed is moved aside where it `may` be,
+    /// once what comes for it was checked: where to.
+    fn fetch_or_tell(
+        &self,
+        name: &str,
+        version: &str,
+        may_move: bool,
+    ) -> Result<(Fetched, Option<PathBuf>), NotFetched> {
+        let named = |problem: &dyn Display| {
             let place = self.store.place();
             format!("{place}: {name}/{version}: {problem}")
         };
+        let refused = |problem: String| NotFetched::Refused(named(&problem));
         let manifest = self.store.manifest(name, version)?;
         let manifest = manifest.ok_or_else(|| self.unknown(name, version))?;
-        if self.has(name, version) {
+        let is_here = self.has(name, version);
+        if is_here {
             let [_, own] = self.registry.bytes(name, version)?;
-            if own != manifest {
-                let directory = self.registry.directory().display();
-                return Err(named(format!(
-                    "{directory} has another version of this number"
-                )));
+            if own == manifest {
+                let model = self.registry.verify(name, version);
+                let model = model.map_err(NotFetched::Refused)?;
+                self.check(model).map_err(refused)?;
+                return Ok((Fetched::Before, None));
             }
-            self.check(self.registry.verify(name, version)?)
-                .map_err(named)?;
-            return Ok(Fetched::Before);
+            if !may_move || self.registry.is_needed(name, version)? {
+                let folder = self.registry.directory().join(name).join(version);
+                let problem = format!(
+                    "{} is another version of this number; remove that folder to have this one",
+                    folder.display()
+                );
+                return Err(named(&problem).into());
+            }
         }
-        let known = Manifest::read(&manifest)
-            .map_err(|problems| named(format!("its manifest is wrong: {}", problems.join("; "))))?;
+        let known = Manifest::read(&manifest).map_err(|problems| {
+            refused(format!("its manifest is wrong: {}", problems.join("; ")))
+        })?;
         if (known.name.as_str(), known.version.as_str()) != (name, version) {
-            return Err(named(format!("its manifest is that of {known}")));
+            return Err(refused(format!("its manifest is that of {known}")));
         }
-        let model = self.store.model(name, version, &known)?;
+        let model = self.store.network(name, version)?;
+        seal::check_hash(&model, &known).map_err(refused)?;
         let loaded = self.registry.loaded(model.to_vec(), manifest.to_vec());
-        self.check(loaded.map_err(named)?).map_err(named)?;
-        self.registry.add(&model, &manifest).map_err(named)?;
-        Ok(Fetched::Now)
+        self.check(loaded.map_err(refused)?).map_err(refused)?;
+        let aside = if is_here {
+            let moved = self.registry.set_aside(name, version);
+            Some(moved.map_err(|problem| named(&problem))?)
+        } else {
+            None
+        };
+        let added = self.registry.add(&model, &manifest);
+        added.map_err(|problem| named(&problem))?;
+        Ok((Fetched::Now, aside))
     }
 
     fn check(&self, model: Model) -> Result<(), String> {
@@ -180,6 +272,13 @@ impl Shared {
     }
 
     /// What is in force: in the store, or, before anything was promoted there, in the folder.
+    ///
+    /// # Errors
+    /// The store gives no answer, or a pin cannot be read.
+    pub fn pin(&self, name: &str) -> Result<Option<Pin>, String> {
+        Ok(self.now(name)?.0)
+    }
+
     fn now(&self, name: &str) -> Result<(Option<Pin>, Tag), String> {
         let (pin, tag) = self.store.pin(name)?;
         match pin {
@@ -223,27 +322,67 @@ impl Shared {
     }
 
     /// Does here what the pin of the store says: fetches its version, checks it and puts it in force. `None` where it is
-    /// in force already, or nothing is there.
+    /// in force already, or nothing is there. Another version of its number that is here and not needed is moved aside.
     ///
     /// # Errors
     /// The store gives no answer, or has something that is not taken: then what is in force here stays.
     pub fn follow(&self, name: &str) -> Result<Option<Pin>, String> {
-        let Some(pin) = self.store.pin(name)?.0 else {
-            return Ok(None);
-        };
-        if self.registry.pin(name)?.as_ref() == Some(&pin) {
-            return Ok(None);
-        }
-        self.fetch(name, &pin.version)?;
-        self.registry.take_pin(name, &pin)?;
-        Ok(Some(pin))
+        let followed = self.follow_anew(name, None);
+        followed
+            .map(|followed| followed.map(|followed| followed.pin))
+            .map_err(NotFollowed::problem)
     }
 
-    /// Gives the store the pin of the folder, whose version it must have; one that is there is kept, unless it `may`
-    /// be replaced. The pin that is there afterwards.
+    /// As [`Shared::follow`], but what was `refused` before is not fetched and run again while it is what the store says.
     ///
     /// # Errors
-    /// Somebody else wrote one meanwhile, or the store gives no answer.
+    /// As there; those of a pin that was refused again, too.
+    pub fn follow_anew(
+        &self,
+        name: &str,
+        refused: Option<&RefusedPin>,
+    ) -> Result<Option<Followed>, NotFollowed> {
+        let mut there = self.store.pin(name)?.0;
+        let mut aside = None;
+        // Twice: somebody may put another one in force while this one comes.
+        for _ in 0..2 {
+            let Some(pin) = there else {
+                return Ok(None);
+            };
+            if self.registry.pin(name)?.as_ref() == Some(&pin) {
+                return Ok(None);
+            }
+            let was_here = self.has(name, &pin.version);
+            if let Some(same) = refused.filter(|one| one.pin == pin && one.was_here == was_here) {
+                return Err(NotFollowed::Refused(same.clone()));
+            }
+            let fetched = self.fetch_or_tell(name, &pin.version, true);
+            let (_, moved) = fetched.map_err(|problem| match problem {
+                NotFetched::Failed(problem) => NotFollowed::Failed(problem),
+                NotFetched::Refused(problem) => NotFollowed::Refused(RefusedPin {
+                    pin: pin.clone(),
+                    was_here,
+                    problem,
+                }),
+            })?;
+            aside = moved.or(aside);
+            there = self.store.pin(name)?.0;
+            if there.as_ref() == Some(&pin) {
+                self.registry.take_pin(name, &pin)?;
+                return Ok(Some(Followed { pin, aside }));
+            }
+        }
+        let place = self.store.place();
+        let problem =
+            format!("{place}: what is in force of {name} changed again and again meanwhile");
+        Err(problem.into())
+    }
+
+    /// Gives the store the pin of the folder, after its version, as [`Shared::send`]; one that is there is kept, unless
+    /// it `may` be replaced. The pin that is there afterwards.
+    ///
+    /// # Errors
+    /// Its version cannot be sent, somebody else wrote a pin meanwhile, or the store gives no answer.
     pub fn send_pin(&self, name: &str, may_replace: bool) -> Result<Option<Pin>, String> {
         let (there, tag) = self.store.pin(name)?;
         let Some(own) = self.registry.pin(name)? else {
@@ -252,6 +391,10 @@ impl Shared {
         if there.is_some() && !may_replace {
             return Ok(there);
         }
+        // All who follow would get another one of this number, or none.
+        self.send(name, &own.version).map_err(|problem| {
+            format!("{problem}; what is in force of {name} in the store stays")
+        })?;
         self.store
             .put_pin(name, &own, &tag)
             .map_err(|refused| match refused {

@@ -136,6 +136,12 @@ impl AppEvents {
         tracing::info!(store, model, version, "took over from the store of models");
     }
 
+    /// A version that was only here made room for the one of its number in the store.
+    pub fn version_set_aside(&self, model: &str, version: &str, aside: &std::path::Path) {
+        let aside = aside.display();
+        tracing::warn!(model, version, %aside, "the store has another version of this number; that of this machine was moved aside");
+    }
+
     /// A model could not be followed; what is in force stays. The same problem is said once.
     pub fn store_failed(&self, store: &str, model: &str, error: &dyn fmt::Display, is_new: bool) {
         self.store_failures.get_or_create_owned(&place(store)).inc();

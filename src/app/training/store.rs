@@ -181,11 +181,32 @@ fn promoted(
     if !objections.is_empty() {
         return Ok(Fate::Refused);
     }
-    let pin = match shared {
-        Some(shared) => shared.promote_after(name, &manifest.version, parent)?,
-        None => registry.promote_after(name, &manifest.version, parent)?,
+    let promoted = match shared {
+        Some(shared) => shared.promote_after(name, &manifest.version, parent),
+        None => registry.promote_after(name, &manifest.version, parent),
     };
-    Ok(Fate::InForce {
-        before: pin.previous,
+    let problem = match promoted {
+        Ok(pin) => {
+            return Ok(Fate::InForce {
+                before: pin.previous,
+            });
+        }
+        Err(problem) => problem,
+    };
+    // Somebody else may have been faster, between the look above and the change: nothing failed then.
+    let now = match shared {
+        Some(shared) => shared.pin(name),
+        None => registry.pin(name),
+    };
+    let by = match now {
+        Ok(now) => now.map(|pin| pin.version),
+        Err(_) => return Err(problem),
+    };
+    // Its own number: it is in force in the store, but not here.
+    if by.as_deref() == parent || by.as_deref() == Some(manifest.version.as_str()) {
+        return Err(problem);
+    }
+    Ok(Fate::Overtaken {
+        by: by.unwrap_or_default(),
     })
 }

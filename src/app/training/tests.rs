@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    registry::{Disk, RealDisk, Registry},
+    registry::{
+        Disk, RealDisk, Registry, Shared,
+        store::{self, memory::Memory},
+    },
     series::{Grid, LocalTime},
     train::Series,
 };
@@ -181,4 +184,52 @@ fn another_version_put_in_force_meanwhile_is_left_alone() {
             .version,
         "1"
     );
+}
+
+#[test]
+fn who_is_overtaken_in_the_store_is_told_so_and_prunes() {
+    let trained = small();
+    let objects = Arc::new(Memory::default());
+    let machine = |folder: &Path| {
+        let registry = Registry::new(folder, Trust::default(), 2);
+        let store = store::Store::new(Arc::clone(&objects) as _, "memory".to_owned());
+        let shared = Shared::new(registry.clone(), store, Arc::new(|_| Ok(())));
+        Store {
+            registry: Some(registry),
+            shared: Some(shared),
+            is_dry: false,
+            name: "load".to_owned(),
+            key: None,
+            max_latency: Span::minutes(1),
+            created: "2026-11-22T09:00:00Z".to_owned(),
+        }
+    };
+    let next = |store: &Store| {
+        let champion = store.champion().unwrap();
+        done(
+            &trained,
+            store.manifest(&trained, champion.as_ref()).unwrap(),
+        )
+    };
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, other) = (machine(here.path()), machine(there.path()));
+    one.keep(&next(&one)).unwrap();
+    for number in ["2", "3"] {
+        let mut refused = next(&other);
+        refused.objections.push("it is worse".to_owned());
+        let kept = other.keep(&refused).unwrap();
+        assert_eq!(kept.manifest.version, number);
+        assert_eq!(kept.fate, Fate::Refused);
+    }
+    let late = next(&other);
+    let first = one.keep(&next(&one)).unwrap();
+    assert_eq!(first.manifest.version, "2");
+    let kept = other.keep(&late).unwrap();
+    let by = "2".to_owned();
+    assert_eq!(kept.fate, Fate::Overtaken { by });
+    assert_eq!(kept.removed, ["2"]);
+    // A number that was given here to what stayed here does not keep anybody from the store.
+    assert!(other.champion().unwrap().is_some());
+    let registry = other.registry.as_ref().unwrap();
+    assert_eq!(registry.in_force("load").unwrap().version, "2");
 }

@@ -115,7 +115,8 @@ fn complete(shared: &Shared, name: &str) -> Result<Vec<String>, String> {
     Ok(versions)
 }
 
-/// Changes what is in force where that was asked for, and all that was fetched is sound.
+/// Changes what is in force where that was asked for: a pin is followed whatever became of other versions, as its own is
+/// checked then. What stays is said.
 fn put_in_force(
     shared: &Shared,
     wanted: &Wanted<'_>,
@@ -123,10 +124,14 @@ fn put_in_force(
     done: &mut Done,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    if !done.wrong.is_empty() {
-        return Ok(());
-    }
     let changed = match wanted.version {
+        // Nothing else was fetched then.
+        Some(version) if wanted.promote && !done.wrong.is_empty() => {
+            return Ok(writeln!(
+                out,
+                "{name}: what is in force stays, as {version} was refused"
+            )?);
+        }
         Some(version) if wanted.promote && wanted.is_followed => {
             shared.promote(name, version).map(Some)
         }
@@ -134,14 +139,23 @@ fn put_in_force(
         _ if wanted.pin => shared.follow(name),
         _ => return Ok(()),
     };
-    match changed {
-        Ok(Some(pin)) => told(shared.registry(), name, &pin, out),
-        Ok(None) => Ok(writeln!(out, "{name}: what is in force stays")?),
+    let problem = match changed {
+        Ok(Some(pin)) => match told(shared.registry(), name, &pin, out) {
+            // Other models are still to come.
+            Err(Failure::Failed(problem)) => problem,
+            told => return told,
+        },
+        Ok(None) => return Ok(writeln!(out, "{name}: what is in force stays")?),
         Err(problem) => {
-            done.wrong.push(problem);
-            Ok(())
+            writeln!(out, "{name}: what is in force stays as it is")?;
+            problem
         }
+    };
+    // It may be what was said of the version already.
+    if !done.wrong.contains(&problem) {
+        done.wrong.push(problem);
     }
+    Ok(())
 }
 
 /// What the store has.
@@ -275,3 +289,6 @@ impl Done {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,7 +201,7 @@ fn a_version_of_the_same_number_is_not_overwritten() {
     );
     let problem = other.fetch("load", "1").unwrap_err();
     assert!(
-        problem.contains("has another version of this number"),
+        problem.contains("load/1 is another version of this number; remove that folder"),
         "{problem}"
     );
     assert_eq!(store.all(), before);
@@ -349,7 +349,11 @@ fn a_store_that_goes_while_it_is_followed_changes_nothing() {
             assert_eq!(in_force(&here.registry), "2");
         },
     );
-    assert_eq!(failures, 2 * 3, "the pin, the manifest, the network");
+    assert_eq!(
+        failures,
+        2 * 4,
+        "the pin, the manifest, the network, the pin again"
+    );
 }
 
 #[test]
@@ -446,4 +450,128 @@ fn a_pin_in_the_store_that_is_none_is_not_followed() {
     store.state().objects.get_mut(&key).unwrap().0 = Bytes::from(vec![b' '; 10_000]);
     assert!(one.follow("load").unwrap_err().contains("at most"));
     add(&one.registry, "3").unwrap();
+}
+
+/// Adds another version 2 than everybody else has.
+fn add_another(registry: &Registry) {
+    let mut another = manifest("2");
+    another.scores.insert("mase".into(), 0.5);
+    let bytes = another.to_json().unwrap();
+    registry.add(&network(), &bytes).unwrap();
+}
+
+#[test]
+fn a_pin_is_sent_after_its_version() {
+    let store = Arc::new(Memory::default());
+    let (_here, one) = machine(&["1", "2"], &store);
+    one.send_pin("load", false).unwrap();
+    assert_eq!(one.store.versions("load").unwrap(), ["1"]);
+    one.send("load", "2").unwrap();
+    let (_there, other) = machine(&["1"], &store);
+    add_another(&other.registry);
+    other.registry.promote("load", "2").unwrap();
+    let problem = other.send_pin("load", true).unwrap_err();
+    assert!(problem.contains("another version of this number"));
+    assert_eq!(pin_of(&store), "1");
+}
+
+#[test]
+fn a_version_that_is_only_here_makes_room_for_the_one_of_its_number() {
+    let store = Arc::new(Memory::default());
+    let (_here, one) = machine(&["1", "2"], &store);
+    backup(&one).unwrap();
+    one.promote("load", "2").unwrap();
+    let (_there, mut other) = machine(&["1"], &store);
+    add_another(&other.registry);
+    let folder = other.registry.directory().join("load");
+    let own = std::fs::read(folder.join("2").join(MANIFEST_FILE)).unwrap();
+    // Not for one that is refused.
+    other.fits = Arc::new(|_| Err("too slow".to_owned()));
+    other.follow("load").unwrap_err();
+    assert!(folder.join("2").exists() && !folder.join(".aside-2").exists());
+    other.fits = Arc::new(|_| Ok(()));
+    let followed = other.follow_anew("load", None).unwrap().unwrap();
+    assert_eq!(followed.aside, Some(folder.join(".aside-2")));
+    assert_eq!(in_force(&other.registry), "2");
+    assert_eq!(other.registry.versions("load").unwrap(), ["1", "2"]);
+    other.registry.prune("load").unwrap();
+    let aside = std::fs::read(folder.join(".aside-2").join(MANIFEST_FILE));
+    assert_eq!(aside.unwrap(), own);
+    assert_eq!(other.follow("load").unwrap(), None);
+    // What is in force stays where it is, and the folder is named.
+    let (_there, other) = machine(&["1"], &store);
+    add_another(&other.registry);
+    other.registry.promote("load", "2").unwrap();
+    other.registry.promote("load", "1").unwrap();
+    let problem = other.follow("load").unwrap_err();
+    let folder = other.registry.directory().join("load").join("2");
+    assert!(
+        problem.contains(&format!("{} is another version", folder.display())),
+        "{problem}"
+    );
+    assert_eq!(in_force(&other.registry), "1");
+}
+
+#[test]
+fn what_was_refused_is_not_fetched_again_while_the_store_says_the_same() {
+    let store = Arc::new(Memory::default());
+    let (_here, one) = machine(&["1", "2", "3"], &store);
+    backup(&one).unwrap();
+    one.promote("load", "2").unwrap();
+    let (_there, mut other) = machine(&["1"], &store);
+    let asked = store.state().asked;
+    store.state().good = Some(asked + 1);
+    let failed = other.follow_anew("load", None).unwrap_err();
+    assert!(matches!(failed, NotFollowed::Failed(_)), "{failed:?}");
+    store.state().good = None;
+    let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    other.fits = Arc::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Err("too slow".to_owned())
+    });
+    let NotFollowed::Refused(refused) = other.follow_anew("load", None).unwrap_err() else {
+        panic!("nothing failed");
+    };
+    let asked = store.state().asked;
+    let again = other.follow_anew("load", Some(&refused)).unwrap_err();
+    assert_eq!(again, NotFollowed::Refused(refused.clone()));
+    assert_eq!(store.state().asked, asked + 1, "only the pin");
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    one.promote("load", "3").unwrap();
+    let next = other.follow_anew("load", Some(&refused)).unwrap_err();
+    assert_ne!(next, NotFollowed::Refused(refused));
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_pin_that_changes_while_its_version_comes_is_not_taken() {
+    let store = Arc::new(Memory::default());
+    let (_here, one) = machine(&["1", "2", "3", "4"], &store);
+    backup(&one).unwrap();
+    for (changes, expected) in [(1, Some("3")), (2, None)] {
+        one.promote("load", "2").unwrap();
+        let (_there, mut other) = machine(&["1"], &store);
+        let (meanwhile, done) = (one.clone(), std::sync::atomic::AtomicUsize::new(0));
+        other.fits = Arc::new(move |_| {
+            let done = done.fetch_add(1, Ordering::SeqCst);
+            if done < changes {
+                let version = ["3", "4"][done];
+                meanwhile.promote("load", version).map(drop)
+            } else {
+                Ok(())
+            }
+        });
+        let followed = other.follow("load");
+        match expected {
+            Some(version) => {
+                assert_eq!(followed.unwrap().unwrap().version, version);
+                assert_eq!(in_force(&other.registry), version);
+            }
+            None => {
+                followed.unwrap_err();
+                assert_eq!(in_force(&other.registry), "1");
+            }
+        }
+    }
 }

@@ -7,32 +7,32 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-pub(in crate::registry) const GONE: &str = "connection refused";
+pub(crate) const GONE: &str = "connection refused";
 
 /// Objects in memory.
 #[derive(Debug, Default)]
-pub(in crate::registry) struct Memory(Mutex<State>);
+pub(crate) struct Memory(Mutex<State>);
 
 #[derive(Debug, Default)]
-pub(in crate::registry) struct State {
+pub(crate) struct State {
     /// By key: the bytes, and how often anything was written until then.
-    pub(in crate::registry) objects: BTreeMap<String, (Bytes, usize)>,
+    pub(crate) objects: BTreeMap<String, (Bytes, usize)>,
     writes: usize,
     /// Requests until now.
-    pub(in crate::registry) asked: usize,
+    pub(crate) asked: usize,
     /// From this request on it does not answer.
-    pub(in crate::registry) good: Option<usize>,
+    pub(crate) good: Option<usize>,
     /// Whether the first request without an answer is carried out all the same.
-    pub(in crate::registry) half: bool,
+    pub(crate) half: bool,
 }
 
 impl Memory {
-    pub(in crate::registry) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 
     /// The bytes of every object.
-    pub(in crate::registry) fn all(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn all(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.state();
         let objects = state.objects.iter();
         objects

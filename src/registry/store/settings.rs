@@ -201,16 +201,24 @@ impl S3 {
 
     #[cfg(feature = "object-store")]
     fn open(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Store, String> {
-        let first = |names: &[&str]| {
-            let found = names.iter().filter_map(|name| env(name));
-            found.into_iter().find(|text| !text.is_empty())
+        let first = |names: [&'static str; 2]| {
+            let found = names.into_iter().map(|name| (name, env(name)));
+            found
+                .filter_map(|(name, text)| Some((name, text.filter(|text| !text.is_empty())?)))
+                .next()
         };
         let endpoint = match &self.endpoint {
             Some(endpoint) => Some(server(endpoint)?),
-            None => first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
+            // It is shown as well, so it may no more have a password in it than what is configured.
+            None => first(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+                .map(|(name, text)| {
+                    server(&Address::from(text.as_str()))
+                        .map_err(|problem| format!("models.store.s3: {name}: {problem}"))
+                })
+                .transpose()?,
         };
         let region = self.region.clone();
-        let region = region.or_else(|| first(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
+        let region = region.or_else(|| Some(first(["AWS_REGION", "AWS_DEFAULT_REGION"])?.1));
         let bucket = super::s3::Bucket::open(
             self,
             endpoint.as_deref(),
@@ -223,5 +231,34 @@ impl S3 {
             (prefix, None) => format!("s3://{}/{prefix}", self.bucket),
         };
         Ok(Store::new(std::sync::Arc::new(bucket), place))
+    }
+}
+
+#[cfg(all(test, feature = "object-store"))]
+mod tests {
+    use super::*;
+
+    fn opened(endpoint: &str) -> Result<Store, String> {
+        let s3: S3 = serde_json::from_str(r#"{"bucket": "models"}"#).unwrap();
+        s3.open(&|name| match name {
+            "AWS_ENDPOINT_URL" => Some(endpoint.to_owned()),
+            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("x".to_owned()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn an_endpoint_of_the_environment_is_checked_as_a_configured_one() {
+        let store = opened("http://minio:9000/").unwrap();
+        assert_eq!(store.place(), "s3://models/ at http://minio:9000");
+        for (endpoint, part) in [
+            ("http://me:hunter2@minio:9000", "has a user or password"),
+            ("minio:9000", "does not start with http:// or https://"),
+        ] {
+            let problem = opened(endpoint).unwrap_err();
+            assert!(problem.contains(part), "{problem}");
+            assert!(problem.contains("AWS_ENDPOINT_URL: "), "{problem}");
+            assert!(!problem.contains("hunter2"), "{problem}");
+        }
     }
 }
