@@ -86,15 +86,9 @@ fn versions_beside(
             newest(folder, &name, &pin)?.map(|version| beside(Role::Challenger, false, &version))
         }
         Some(Challenger::Version(version)) if *version == pin.version => None,
-        Some(Challenger::Version(version)) => {
-            let named = beside(Role::Challenger, true, version);
-            if !is_there(&named) {
-                return Err(format!(
-                    "model {name}: there is no version {version} to be the challenger"
-                ));
-            }
-            Some(named)
-        }
+        // One that retention removed, or that another machine has, is left out like the one before: a comparison that is not
+        // made harms nobody, and a start that is refused does.
+        Some(Challenger::Version(version)) => Some(beside(Role::Challenger, true, version)),
     };
     let versions: Vec<Beside> = [previous, challenger].into_iter().flatten().collect();
     let versions: Vec<Beside> = versions.into_iter().filter(is_there).collect();

@@ -29,6 +29,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How often models are looked at.
 const LOOK: Span = Span::minutes(1);
+/// The shortest time without an outcome after which nobody knows whether something went on.
+const LEAST_GAP: Span = Span::minutes(120);
 
 /// What a process does beyond showing what is due.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,7 +59,7 @@ struct Subject {
 pub(super) struct Retrainer {
     tracker: TaskTracker,
     stop: CancellationToken,
-    running: Option<(Vec<Subject>, CancellationToken)>,
+    running: Option<(Vec<Subject>, Option<Role>, CancellationToken)>,
 }
 
 /// The models of a configuration.
@@ -68,7 +70,7 @@ pub(super) struct PreparedModels {
 }
 
 /// What a process trains with.
-#[derive(Debug, Clone)]
+#[derive(Clone, PartialEq)]
 struct Role {
     key: Option<Vec<u8>>,
 }
@@ -121,8 +123,8 @@ impl Retrainer {
         clock: &Clock,
     ) {
         let PreparedModels { subjects, role } = prepared;
-        if let Some((running, stop)) = &self.running {
-            if *running == subjects {
+        if let Some((running, trains, stop)) = &self.running {
+            if *running == subjects && *trains == role {
                 return;
             }
             stop.cancel();
@@ -140,13 +142,13 @@ impl Retrainer {
         let stop = self.stop.child_token();
         let keeper = Keeper {
             watched: subjects.iter().cloned().map(Watched::new).collect(),
-            role,
+            role: role.clone(),
             catalogue: Arc::clone(catalogue),
             events: Arc::clone(&telemetry.training),
             clock: clock.clone(),
             stop: stop.clone(),
         };
-        self.running = Some((subjects, stop));
+        self.running = Some((subjects, role, stop));
         drop(self.tracker.spawn(keeper.run()));
     }
 }
@@ -192,6 +194,15 @@ impl PartialEq for Subject {
             && Arc::ptr_eq(&self.source, &other.source)
             && self.calendar_revision == other.calendar_revision
             && self.models == other.models
+    }
+}
+
+impl std::fmt::Debug for Role {
+    /// The key is private.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Role")
+            .field("signs", &self.key.is_some())
+            .finish()
     }
 }
 
@@ -255,7 +266,7 @@ impl Watched {
     fn see(&mut self, outcome: &Outcome) {
         let renewal = &self.subject.renewal;
         let drifts = outcome.drift.is_some_and(|drift| drift > 1.0);
-        self.known.drifting.see(drifts, outcome.at);
+        self.known.drifting.see(drifts, outcome.at, self.gap());
         let bound = renewal
             .above_error
             .map_or(f32::INFINITY, |bound| bound as f32);
@@ -264,7 +275,7 @@ impl Watched {
             .iter()
             .flatten()
             .any(|trust| trust.error_ratio > bound);
-        self.known.erring.see(errs, outcome.at);
+        self.known.erring.see(errs, outcome.at, self.gap());
         self.contest(outcome);
     }
 
@@ -282,15 +293,20 @@ impl Watched {
         let both = [contest.champion.clone(), challenger];
         let before = self.better.take().filter(|(pair, _)| *pair == both);
         let mut since = before.map(|(_, since)| since).unwrap_or_default();
-        since.see(promote.is_better(contest), outcome.at);
+        since.see(promote.is_better(contest), outcome.at, self.gap());
         self.better = Some((both, since));
     }
 
+    /// What was not seen for longer than this is not known to have lasted.
+    fn gap(&self) -> Span {
+        LEAST_GAP.max(Span::millis(3 * self.subject.signal.step.as_millis()))
+    }
+
     /// The version in force and the challenger that is to take its place.
-    fn winner(&self, now: Millis) -> Option<&[String; 2]> {
+    fn winner(&self) -> Option<&[String; 2]> {
         let after = self.subject.renewal.promote.as_ref()?.after;
         let (both, since) = self.better.as_ref()?;
-        since.lasts(after, now).then_some(both)
+        since.lasts(after).then_some(both)
     }
 }
 
@@ -335,7 +351,7 @@ impl Keeper {
         if self.role.is_none() || self.stop.is_cancelled() {
             return;
         }
-        self.promote(index, now).await;
+        self.promote(index).await;
         let watched = &self.watched[index];
         if let Some(why) = due.filter(|_| watched.subject.renewal.may(&watched.known, now)) {
             self.train(index, why, now).await;
@@ -343,9 +359,9 @@ impl Keeper {
     }
 
     /// Puts a challenger in force that has been better for long enough.
-    async fn promote(&mut self, index: usize, now: Millis) {
+    async fn promote(&mut self, index: usize) {
         let watched = &mut self.watched[index];
-        let Some([champion, challenger]) = watched.winner(now).cloned() else {
+        let Some([champion, challenger]) = watched.winner().cloned() else {
             return;
         };
         watched.better = None;
@@ -425,15 +441,29 @@ fn newest(subject: &Subject) -> Result<Option<Millis>, String> {
     if !registry.directory().join(&subject.model).is_dir() {
         return Ok(None);
     }
+    // Names say nothing about when: `best` may be older than `10`.
     let versions = registry.versions(&subject.model)?;
-    let Some(newest) = versions.last() else {
-        return Ok(None);
-    };
-    let created = registry.manifest(&subject.model, newest)?.created;
+    let created = versions
+        .iter()
+        .map(|version| created(&registry, &subject.model, version));
+    let (mut newest, mut failed) = (None, None);
+    for one in created {
+        match one {
+            Ok(at) => newest = newest.max(Some(at)),
+            Err(problem) => failed = Some(problem),
+        }
+    }
+    match (newest, failed) {
+        (None, Some(problem)) => Err(problem),
+        (newest, _) => Ok(newest),
+    }
+}
+
+fn created(registry: &registry::Registry, model: &str, version: &str) -> Result<Millis, String> {
+    let created = registry.manifest(model, version)?.created;
     let at: Result<jiff::Timestamp, _> = created.parse();
-    let at =
-        at.map_err(|error| format!("{}/{newest}: created {created:?}: {error}", subject.model))?;
-    Ok(Some(at.as_millisecond()))
+    let at = at.map_err(|error| format!("{model}/{version}: created {created:?}: {error}"))?;
+    Ok(at.as_millisecond())
 }
 
 /// Fetches, trains, judges and stores.

@@ -134,6 +134,11 @@ impl Forecaster for LagRegression {
         "lag_regression"
     }
 
+    /// A short past teaches the short horizons only.
+    fn abstains(&self) -> bool {
+        true
+    }
+
     per_series!(models, effects);
 
     fn fit(&mut self, slot: Slot, past: &Past<'_>) -> bool {

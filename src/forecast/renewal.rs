@@ -95,9 +95,9 @@ pub struct Known {
     pub failures: u32,
 }
 
-/// Since when something has been so without a break.
+/// Since when something has been so without a break, and until when that was seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Since(Option<Millis>);
+pub struct Since(Option<(Millis, Millis)>);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -139,14 +139,17 @@ impl Why {
 }
 
 impl Since {
-    /// Takes in whether it is so at `at`.
-    pub fn see(&mut self, is: bool, at: Millis) {
-        self.0 = is.then(|| self.0.unwrap_or(at));
+    /// Takes in whether it is so at `at`. Where nothing was seen for longer than `gap`, it begins anew: nobody knows what
+    /// was meanwhile.
+    pub fn see(&mut self, is: bool, at: Millis, gap: Span) {
+        let before = self.0.filter(|(_, last)| at - last <= gap.as_millis());
+        self.0 = is.then(|| (before.map_or(at, |(since, _)| since), at));
     }
 
-    /// Whether it has been so for `span` at `now`.
-    pub fn lasts(self, span: Span, now: Millis) -> bool {
-        self.0.is_some_and(|since| now - since >= span.as_millis())
+    /// Whether it was seen to be so for `span`.
+    pub fn lasts(self, span: Span) -> bool {
+        self.0
+            .is_some_and(|(since, last)| last - since >= span.as_millis())
     }
 }
 
@@ -207,10 +210,8 @@ impl Settings {
         let rested = now - trained >= self.pause.as_millis();
         match () {
             () if !rested => None,
-            () if self.on_drift && known.drifting.lasts(LASTING, now) => Some(Why::Drift),
-            () if self.above_error.is_some() && known.erring.lasts(LASTING, now) => {
-                Some(Why::Error)
-            }
+            () if self.on_drift && known.drifting.lasts(LASTING) => Some(Why::Drift),
+            () if self.above_error.is_some() && known.erring.lasts(LASTING) => Some(Why::Error),
             () => None,
         }
     }
@@ -317,14 +318,24 @@ mod tests {
             ..weekly()
         };
         let (now, mut known) = fresh();
-        known.drifting.see(true, now);
-        assert_eq!(settings.due("m", &known, now + HOUR - 1), None);
+        let gap = Span::minutes(120);
+        known.drifting.see(true, now, gap);
+        known.drifting.see(true, now + HOUR - 1, gap);
+        assert_eq!(settings.due("m", &known, now + HOUR), None);
+        known.drifting.see(true, now + HOUR, gap);
         assert_eq!(settings.due("m", &known, now + HOUR), Some(Why::Drift));
-        known.drifting.see(false, now + HOUR);
-        known.drifting.see(true, now + HOUR);
+        let mut unseen = known.clone();
+        unseen.drifting.see(true, now + 4 * HOUR, gap);
+        assert_eq!(settings.due("m", &unseen, now + 4 * HOUR), None, "not seen");
+        known.drifting.see(false, now + HOUR, gap);
+        known.drifting.see(true, now + HOUR, gap);
         assert_eq!(settings.due("m", &known, now + HOUR), None, "begun anew");
-        known.erring.see(true, now);
+        known.drifting.see(true, now + 2 * HOUR, gap);
+        let drifting = std::mem::take(&mut known.drifting);
+        known.erring.see(true, now, gap);
+        known.erring.see(true, now + HOUR, gap);
         assert_eq!(settings.due("m", &known, now + HOUR), Some(Why::Error));
+        known.drifting = drifting;
         known.trained = Some(now + HOUR);
         assert_eq!(
             settings.due("m", &known, now + 6 * HOUR),

@@ -68,6 +68,16 @@ pub struct Forecasts {
     scratch: Scratch,
 }
 
+/// The name of the newest network, where another has it too.
+fn twice(members: &[Member]) -> Option<String> {
+    let (newest, others) = members.split_last()?;
+    let name = newest.is_network().then(|| newest.name())?;
+    let mut others = others.iter();
+    others
+        .any(|other| other.is_network() && other.name() == name)
+        .then_some(name)
+}
+
 /// Another version of the network of a member.
 #[derive(Debug)]
 struct Shadow {
@@ -112,6 +122,11 @@ impl Forecasts {
         for (of, model) in settings.members().into_iter().enumerate() {
             let model = model.answering(&horizons);
             members.push(Member::new(model.build(grid, asked, files)?));
+            if let Some(twice) = twice(&members) {
+                return Err(format!(
+                    "two networks are called {twice}; what is published of them could not be told apart"
+                ));
+            }
             for (role, built) in model.build_shadows(grid, asked, files)? {
                 let member = Member::new(built);
                 shadows.push(Shadow { of, role, member });

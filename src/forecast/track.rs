@@ -22,6 +22,8 @@ pub(super) struct Pending {
     pub(super) target: i64,
     bin: u32,
     expected: f32,
+    /// As the choice gave it, before what misses have taught; of somebody who stands by `NaN`.
+    chosen: f32,
     reference: f32,
     scale: f32,
     /// `NaN` where no interval was given.
@@ -202,6 +204,7 @@ impl Track {
                 target,
                 bin: bin as u32,
                 expected,
+                chosen: f32::NAN,
                 reference,
                 scale: f32::NAN,
                 lower,
@@ -216,7 +219,8 @@ impl Track {
         let Some(conformal) = self.conformal.as_ref().filter(|_| expected.is_finite()) else {
             return;
         };
-        let (scale, expected) = conformal.around(bin, expected);
+        let chosen = expected;
+        let (scale, expected) = conformal.around(bin, chosen);
         let (lower, upper) = conformal
             .interval(scale, expected)
             .unwrap_or((f32::NAN, f32::NAN));
@@ -224,6 +228,7 @@ impl Track {
             target,
             bin: bin as u32,
             expected,
+            chosen,
             reference,
             scale,
             lower,
@@ -255,7 +260,8 @@ impl Track {
         let own = self.conformal.as_mut().filter(|_| !due.is_standby);
         if let Some(conformal) = own {
             conformal.observe(&seen, due.scale, missed);
-            self.errors.see(seen.residual);
+            // As the errors of the past that it is judged by.
+            self.errors.see(actual - due.chosen);
         }
         self.sums.add(due, actual, missed, self.penalty);
     }

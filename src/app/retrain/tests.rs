@@ -191,7 +191,9 @@ async fn the_first_is_trained_at_once_and_a_restart_trains_nothing_again() {
         ..Outcome::default()
     };
     let mut off_schedule = world.keeper(true, "{from: 60d, every: 1000d}");
-    off_schedule.watched[0].see(&drifts(START + 6 * HOUR));
+    for hour in [6, 7] {
+        off_schedule.watched[0].see(&drifts(START + hour * HOUR));
+    }
     off_schedule.look(0).await;
     assert_eq!(world.registry().versions("load").unwrap(), ["1", "2"]);
     off_schedule.look(0).await;
@@ -310,6 +312,13 @@ async fn a_challenger_is_put_in_force_once_it_has_been_better_for_long_enough() 
         keeper.look(0).await;
     }
     assert_eq!(in_force(), "1", "better for two days only");
+    // Three days in which nothing was seen are not three days in which it was better.
+    let mut blind = world.keeper(true, renewal);
+    for hour in [0, 1, 75] {
+        blind.watched[0].see(&contest(START + hour * HOUR, 0.7));
+    }
+    blind.look(0).await;
+    assert_eq!(in_force(), "1", "better in three outcomes only");
     for hour in 73..=97 {
         for keeper in [&mut other, &mut keeper, &mut by_hand] {
             keeper.watched[0].see(&contest(START + hour * HOUR, 0.7));

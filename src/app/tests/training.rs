@@ -28,6 +28,15 @@ async fn a_process_shows_what_is_due_and_trains_where_it_is_told_to() {
         ..world.options()
     };
     let running = world.run(trains).await;
+    let stored = async {
+        while registry.versions("own").is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(
+        timeout(PATIENCE, stored).await.is_ok(),
+        "nothing was trained"
+    );
     running
         .shows("forethought_training_due{model=\"own\"} 0")
         .await;

@@ -10,7 +10,6 @@ use crate::{
 use std::path::Path;
 
 /// Where the model goes.
-#[derive(Debug)]
 pub(crate) struct Store {
     /// `None` only where nothing is stored.
     pub(crate) registry: Option<Registry>,
@@ -24,6 +23,16 @@ pub(crate) struct Store {
     pub(crate) max_latency: Span,
     /// When this is.
     pub(crate) created: String,
+}
+
+impl std::fmt::Debug for Store {
+    /// The key is private.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("name", &self.name)
+            .field("signs", &self.key.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The version in force when training began.

@@ -8,10 +8,12 @@ use crate::{
     },
     cli::backtest::sources,
     config::{self, Config, SourceKind, suggestion},
+    contract::seal,
     engine::{SignalSettings, settings::Calendars},
     forecast::Models,
     registry,
     series::{Millis, Span},
+    source::prometheus,
 };
 use std::path::Path;
 
@@ -49,7 +51,7 @@ pub(super) async fn of_source(
     let cache = cache(arguments, &models)?;
     let wanted = Fetch {
         source: &**source,
-        address: &at.url.to_string(),
+        address: &whose(&configured.name, at),
         settings: &settings,
         span: (from, to),
         now,
@@ -72,6 +74,15 @@ pub(super) async fn of_source(
     let history = History::new(settings, &samples, &loaded.calendars, horizons(arguments));
     let history = history.map_err(Failure::Failed)?.of_configuration();
     Ok((history, models))
+}
+
+/// Whose samples a source answers with: behind one address there may be many tenants, told apart by headers or users.
+/// What is secret of that is hashed, as the cache keeps this text.
+fn whose(name: &str, at: &prometheus::Settings) -> String {
+    let headers = at.headers.iter();
+    let headers = headers.map(|(header, value)| format!("{header}: {}\n", value.expose()));
+    let told = seal::sha256(format!("{at:?}\n{}", headers.collect::<String>()).as_bytes());
+    format!("{name} {} {told}", at.url)
 }
 
 /// The cache that was asked for, or one in the registry, where something is to be written there.

@@ -27,6 +27,9 @@ use std::{borrow::Cow, sync::Arc};
 /// Steps of the past walked in one piece: a few milliseconds with the default detectors.
 const PIECE: usize = 4_096;
 
+/// Steps followed in one piece where forecasters step too: each is asked for every horizon at each of them.
+const FOLLOWED: usize = 64;
+
 /// Calibrating the forecasters costs as much as so many walks over the same past.
 const FORECAST_COST: usize = 8;
 
@@ -349,7 +352,12 @@ impl Shard {
             Piece::Follow => {
                 // The newest values may still be corrected.
                 let last = self.newest - REREAD as i64 - 1;
-                let to = (refit.since + PIECE as i64).min(last + 1);
+                let piece = if self.forecasts.is_some() {
+                    FOLLOWED
+                } else {
+                    PIECE
+                };
+                let to = (refit.since + piece as i64).min(last + 1);
                 if refit.since < to {
                     self.follow(refit, to);
                 }

@@ -156,6 +156,10 @@ impl Inputs {
         if value.is_finite() {
             let part = place(self.part);
             let left = value - self.usual[part];
+            // Of this part of the day nothing is known to compare with.
+            if left.is_nan() {
+                return;
+            }
             let bin = self.edges.partition_point(|&edge| edge < left);
             let count = &mut self.newest[part][bin];
             *count = count.saturating_add(1);

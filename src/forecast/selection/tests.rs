@@ -468,3 +468,20 @@ fn windows_change_nothing_else_and_follow_from_the_window() {
     other.evict(0);
     assert_eq!(end(&mut other, 1).1, within);
 }
+
+/// Half of 600 values are no past for a day ahead, but for a quarter of an hour.
+#[test]
+fn a_horizon_too_long_for_the_past_takes_no_other_with_it() {
+    let settings = Settings {
+        horizons: Some(vec![Span::minutes(15), Span::days(1)]),
+        models: Models::Given(vec![ModelSettings::LagRegression(Default::default())]),
+        ..Settings::default()
+    };
+    let mut forecasts = Forecasts::build(&settings, grid(), &ModelFiles::new()).unwrap();
+    let (values, zone) = (series(3, 6), Zone::default());
+    forecasts.grow(1);
+    forecasts.rebuild(0, &past(&values, 599, &[], &zone));
+    assert_eq!(forecasts.model(0, 0), Some("lag_regression"));
+    let failed: u64 = forecasts.take_failures().map(|(.., times)| times).sum();
+    assert_eq!(failed, 0);
+}
