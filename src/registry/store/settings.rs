@@ -239,8 +239,8 @@ mod tests {
     use super::*;
 
     fn opened(endpoint: &str) -> Result<Store, String> {
-        let s3: S3 = serde_json::from_str(r#"{"bucket": "models"}"#)
-            .map_err(|error| error.to_string())?;
+        let s3: S3 =
+            serde_json::from_str(r#"{"bucket": "models"}"#).map_err(|error| error.to_string())?;
         s3.open(&|name| match name {
             "AWS_ENDPOINT_URL" => Some(endpoint.to_owned()),
             "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("x".to_owned()),
