@@ -352,6 +352,8 @@ impl Walk<'_> {
             let (open, new) = gates.split_at_mut(3 * hidden);
             self.sigmoid.run(open)?;
             self.tanh.run(new)?;
+            // The kernels leave the wide registers in use, which slows down the loops between them: half of all time.
+            super::end_wide_registers();
             let (input, rest) = open.split_at(hidden);
             let (output, forget) = rest.split_at(hidden);
             for (((cell, forget), input), new) in cell.iter_mut().zip(forget).zip(input).zip(new) {
@@ -359,6 +361,7 @@ impl Walk<'_> {
             }
             state.copy_from_slice(cell);
             self.tanh.run(state)?;
+            super::end_wide_registers();
             for (state, output) in state.iter_mut().zip(output) {
                 *state *= *output;
             }
