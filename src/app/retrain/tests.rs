@@ -242,9 +242,13 @@ async fn it_ends_while_it_waits_for_the_past() {
     world.source.0.store(HANGS, Ordering::Relaxed);
     let keeper = world.keeper(true, "{from: 60d}");
     let task = TaskTracker::new().spawn(keeper.run());
-    while !world.shows("forethought_training_running 1") {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let begun = async {
+        while !world.shows("forethought_training_running 1") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let begun = tokio::time::timeout(Duration::from_secs(3_600), begun).await;
+    assert!(begun.is_ok(), "nothing is trained");
     world.stop.cancel();
     task.await.unwrap();
     assert!(world.shows("forethought_training_running 0"));
