@@ -97,11 +97,20 @@ impl Retrainer {
         options: &AppOptions,
     ) -> Result<PreparedModels, String> {
         let config = &loaded.config;
+        // Only who trains puts anything in the store: it is opened once, and only for that.
+        let is_needed = options.train.is_some() && config.signals.iter().any(trains);
+        let shared = match is_needed {
+            true => super::models::followed(&config.models, options)?,
+            false => None,
+        };
         let subjects = config
             .signals
             .iter()
             .filter_map(|signal| Some((signal, signal.forecast.train.clone()?)))
-            .map(|(signal, renewal)| subject(signal, renewal, loaded, sources, options))
+            .map(|(signal, renewal)| {
+                let shared = shared.clone();
+                subject(signal, renewal, loaded, shared, sources, options)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         if let Some(twice) = twice(&subjects) {
             return Err(format!(
@@ -153,10 +162,15 @@ impl Retrainer {
     }
 }
 
+fn trains(signal: &SignalSettings) -> bool {
+    signal.forecast.train.is_some()
+}
+
 fn subject(
     signal: &SignalSettings,
     renewal: Settings,
     loaded: &Loaded,
+    shared: Option<registry::Shared>,
     sources: &Sources,
     options: &AppOptions,
 ) -> Result<Subject, String> {
@@ -170,7 +184,7 @@ fn subject(
         calendar_revision: super::calendars::revision(signal, &loaded.calendars),
         signal: own,
         models: loaded.config.models.clone(),
-        shared: super::models::followed(&loaded.config.models, options)?,
+        shared,
     })
 }
 
@@ -529,6 +543,7 @@ fn learnt(
 ) -> Result<Done, String> {
     let mut settings = train::Settings::new(Vec::new(), history.horizons.clone());
     settings.network = subject.renewal.network;
+    settings.epochs = subject.renewal.network.epochs();
     settings.features = history.features(settings.window);
     history.check(&settings)?;
     let rule = Rule {
