@@ -12,7 +12,7 @@ use crate::{
     registry::{MANIFEST_FILE, MODEL_FILE, PIN_FILE, Pin},
 };
 use std::{collections::BTreeSet, path::Path, sync::Arc};
-use tokio::fs;
+use tokio::{fs, task::spawn_blocking};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Model files larger than this are refused: nobody means a model of half a gigabyte.
@@ -105,7 +105,11 @@ pub(super) async fn peek(
 async fn look_at(models: &ModelFiles) -> Option<ModelFiles> {
     let mut now = ModelFiles::new();
     for path in models.keys() {
-        if let Some((told, files)) = models::look_beside(path) {
+        let at = path.clone();
+        let beside = spawn_blocking(move || models::look_beside(&at))
+            .await
+            .ok()?;
+        if let Some((told, files)) = beside {
             now.insert(path.clone(), told.into());
             for file in files {
                 let there = read_model(&file).await.unwrap_or_default();
