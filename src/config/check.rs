@@ -168,8 +168,12 @@ fn check_calendars_of(names: &Names, signal: &SignalSettings, at: &Path, report:
             return;
         }
         let near = wording::suggestion(name, names.calendars.iter().map(String::as_str));
-        let known = names.calendars.join(", ");
-        let text = format!("there is no calendar {name:?}{near}; calendars: {known}");
+        let text = match names.calendars.join(", ") {
+            known if known.is_empty() => {
+                format!("there is no calendar {name:?}; name it under calendars")
+            }
+            known => format!("there is no calendar {name:?}{near}; calendars: {known}"),
+        };
         report(at, text);
     };
     for (index, exclude) in signal.exclude.iter().enumerate() {

@@ -59,6 +59,17 @@ pub enum Models {
     Given(Vec<ModelSettings>),
 }
 
+impl Models {
+    /// Whether one of them is compared with another version.
+    fn has_challenger(&self) -> bool {
+        let Self::Given(models) = self else {
+            return false;
+        };
+        let mut models = models.iter();
+        models.any(|model| matches!(model, ModelSettings::Onnx(onnx) if onnx.challenger.is_some()))
+    }
+}
+
 impl Default for Settings {
     /// The usual horizons; nine out of ten values inside.
     fn default() -> Self {
@@ -96,6 +107,14 @@ impl Settings {
         }
         for (field, text) in self.train.iter().flat_map(renewal::Settings::validate) {
             problems.push((format!("train.{field}"), text));
+        }
+        let promotes = self
+            .train
+            .as_ref()
+            .is_some_and(|train| train.promote.is_some());
+        if promotes && !self.models.has_challenger() {
+            let text = "compares a challenger, and there is none; add `onnx: {model: NAME, challenger: newest}` to models";
+            problems.push(("train.promote".to_owned(), text.to_owned()));
         }
         problems
     }

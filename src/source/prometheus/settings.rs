@@ -173,7 +173,7 @@ impl Address {
         let shown = self.shown();
         if shown != self.0 {
             return Err(String::from(
-                "has a user or password in it; put them into basic_auth",
+                "has a user or password in it; leave them out, other keys are for them",
             ));
         }
         let uri: Uri = shown
