@@ -2,7 +2,7 @@
 //!
 //! One task looks at every model once a minute ([`crate::forecast::renewal`] says what is due) and trains one at a time, on one
 //! thread of its own, so that ticks have the others. Only a process with `--train` does; others show what is due. Whatever fails,
-//! the version in force stays: a training changes nothing on disk before it is over, and the registry replaces the pin last.
+//! the version in force stays: nothing of what a training learns is on disk before it is over, and the registry replaces the pin last.
 
 use super::{
     load::Loaded,

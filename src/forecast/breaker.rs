@@ -2,7 +2,7 @@
 //!
 //! A function of grid time and of the answers, without a clock (invariant 4). After some steps in a row at which it was asked
 //! and gave nothing finite to any series of the signal, a network is not asked until a later grid time; then for one step.
-//! If that fails too, it rests twice as long, a day at most. The grid times at which it is tried are multiples of the rest, so
+//! If that fails too, it rests twice as long, a day at most (eight steps, where those are longer). The grid times at which it is tried are multiples of the rest, so
 //! replicas that saw the first failures at different times try at the same ones before long.
 
 use super::Asked;

@@ -21,7 +21,7 @@ const MARGIN: f64 = 0.02;
 const PAUSE: Span = Span::minutes(360);
 /// Drift and errors must last so long: an outage of minutes is neither.
 const LASTING: Span = Span::minutes(60);
-/// After a failure, doubled with each further one up to [`PAUSE`].
+/// After a failure, doubled with each further one up to [`Settings::pause`].
 const RETRY: Span = Span::minutes(15);
 /// Three weekdays, or a weekend with the day before it.
 const AFTER: Span = Span::days(3);
@@ -89,7 +89,7 @@ pub struct Known {
     pub drifting: Since,
     /// Since when the published error is above the bound.
     pub erring: Since,
-    /// When a training was tried last, and how many have failed in a row.
+    /// When a training was tried last.
     pub tried: Option<Millis>,
     /// How many have failed in a row.
     pub failures: u32,

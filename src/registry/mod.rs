@@ -8,8 +8,9 @@
 //!
 //! A version is written once and never changed. What is in force is said by one small file, the pin, which is replaced
 //! whole (written beside, synced, renamed, the folder synced): a crash or a full disk at any step leaves the version
-//! that was in force. Names that begin with a dot are not finished or about to go; the next writer removes them, but for
-//! `.aside-7`, a version whose number the store gave to another one. Who writes holds a lock on `.lock`; readers need none.
+//! that was in force. Names that begin with `.new-` or `.old-` are not finished or about to go; the next writer removes them.
+//! `.aside-7` is a version whose number the store gave to another one, `.history` what a training fetched. Who writes holds a
+//! lock on `.lock`; readers need none.
 //!
 //! A registry is shared by all replicas that see the folder. Whoever trains calls [`Registry::add`] and
 //! [`Registry::promote`]; a running process follows the pin.
