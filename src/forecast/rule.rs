@@ -11,7 +11,10 @@
 //! so growth goes on for no more than another block, then the series stays where it is. What is published is bounded by
 //! [`super::reach`] like every forecast, and only where its errors on the past of the series are known.
 
-use crate::series::{Grid, Slot};
+use crate::{
+    series::{Grid, Slot},
+    stats::robust::median_of,
+};
 
 /// Blocks that are looked at.
 const BLOCKS: usize = 3;
@@ -120,13 +123,7 @@ impl Rule {
                 count += 1;
             }
         }
-        let known = &mut values[..count];
-        known.sort_unstable_by(f32::total_cmp);
-        match count {
-            0 => f32::NAN,
-            odd if odd % 2 == 1 => known[odd / 2],
-            even => known[even / 2 - 1] / 2.0 + known[even / 2] / 2.0,
-        }
+        median_of(&mut values[..count])
     }
 }
 

@@ -410,17 +410,18 @@ impl Forecasts {
 
     /// Works out whose forecasts lie where.
     fn set_cast(&mut self) {
-        let mut former = vec![None; self.members.len()];
-        for (place, shadow) in self.shadows.iter().enumerate() {
-            if shadow.role == Role::Previous {
-                former[shadow.of] = Some(self.members.len() + 3 + place);
-            }
-        }
         self.cast = Cast {
             networks: self.members.iter().map(Member::is_network).collect(),
-            former,
-            rows: self.members.len() + 3 + self.shadows.len(),
+            former: vec![None; self.members.len()],
+            rows: 0,
         };
+        let first = self.cast.shadows();
+        self.cast.rows = first + self.shadows.len();
+        for (place, shadow) in self.shadows.iter().enumerate() {
+            if shadow.role == Role::Previous {
+                self.cast.former[shadow.of] = Some(first + place);
+            }
+        }
         self.bouts = self.bouts();
         self.scores = vec![Vec::new(); self.bouts.len()];
     }

@@ -13,8 +13,7 @@ impl Registry {
     /// The pin cannot be read.
     pub(super) fn is_needed(&self, name: &str, version: &str) -> Result<bool, String> {
         let pin = self.pin(name)?;
-        Ok(pin
-            .is_some_and(|pin| pin.version == version || pin.previous.as_deref() == Some(version)))
+        Ok(pin.is_some_and(|pin| pin.names(version)))
     }
 
     /// Renames a version that is not needed, so that it is none any more; where it is now. What was moved there before

@@ -433,11 +433,9 @@ impl Registry {
         };
         let versions = self.versions(name)?;
         let older = &versions[..versions.len().saturating_sub(self.retention)];
-        let is_needed =
-            |version: &&String| pin.version == **version || pin.previous.as_ref() == Some(*version);
         let gone: Vec<String> = older
             .iter()
-            .filter(|one| !is_needed(one))
+            .filter(|one| !pin.names(one))
             .cloned()
             .collect();
         for version in &gone {

@@ -27,6 +27,11 @@ impl Pin {
         }
     }
 
+    /// Whether this version is in force, or was before.
+    pub fn names(&self, version: &str) -> bool {
+        self.version == version || self.previous.as_deref() == Some(version)
+    }
+
     /// Reads the content of the file at `path`.
     pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Self, String> {
         let named = |problem: String| {

@@ -57,6 +57,20 @@ pub fn median_of(values: &mut [f32]) -> f32 {
     quantile_of(values, 0.5)
 }
 
+/// Edges between `bins` bins of about as many of the finite `values` each, ascending, as far as they differ; a value
+/// belongs above the edges that are less than it.
+pub fn bin_edges(mut values: Vec<f32>, bins: usize) -> Vec<f32> {
+    values.sort_unstable_by(f32::total_cmp);
+    let Some(last) = values.len().checked_sub(1) else {
+        return Vec::new();
+    };
+    let mut edges: Vec<f32> = (1..bins).map(|bin| values[bin * last / bins]).collect();
+    edges.dedup();
+    // Above the greatest there is nothing to tell apart.
+    edges.retain(|&edge| edge < values[last]);
+    edges
+}
+
 /// Median and normal-consistent median absolute deviation of the finite values; `None` where there
 /// are none.
 pub fn median_and_mad(values: &[f32]) -> Option<(f32, f32)> {

@@ -11,6 +11,7 @@ use super::{
     learn::{PATIENCE, VALIDATED, evenly},
     samples::{Origin, Samples},
 };
+use crate::stats::robust::bin_edges;
 use fastrand::Rng;
 use rayon::prelude::*;
 
@@ -272,26 +273,13 @@ impl Bins {
         };
         let both = (0..=count).into_par_iter().map(|place| {
             let values: Vec<f32> = table.rows.iter().map(|row| term(place, row)).collect();
-            let edges = edges(values.clone());
+            let edges = bin_edges(values.clone(), BINS);
             let bin = |value: &f32| edges.partition_point(|edge| value > edge) as u8;
             (values.iter().map(bin).collect(), edges)
         });
         let (bins, edges) = both.unzip();
         Self { bins, edges }
     }
-}
-
-/// Between bins of about as many values, as far as they differ.
-fn edges(mut values: Vec<f32>) -> Vec<f32> {
-    values.sort_unstable_by(f32::total_cmp);
-    let Some(last) = values.len().checked_sub(1) else {
-        return Vec::new();
-    };
-    let mut edges: Vec<f32> = (1..BINS).map(|bin| values[bin * last / BINS]).collect();
-    edges.dedup();
-    // Above the greatest there is nothing to tell apart.
-    edges.retain(|&edge| edge < values[last]);
-    edges
 }
 
 /// Sum of slopes, sum of weights, rows.

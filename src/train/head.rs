@@ -61,6 +61,6 @@ fn softplus(z: f32) -> f32 {
     z.max(0.0) + (1.0 + (-z.abs()).exp()).ln()
 }
 
-fn sigmoid(z: f32) -> f32 {
+pub(super) fn sigmoid(z: f32) -> f32 {
     1.0 / (1.0 + (-z).exp())
 }

@@ -10,7 +10,7 @@
 //! and a dense layer takes the last `h`. The columns are in the order of ONNX: input, output, forget, cell. The gradient goes back
 //! through all rows of the window (Werbos 1990); that is where it is cut off.
 
-use super::network::Layer;
+use super::{head::sigmoid, network::Layer};
 use fastrand::Rng;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, Slice};
 
@@ -199,10 +199,6 @@ impl Trace {
             }
         }
     }
-}
-
-fn sigmoid(value: f32) -> f32 {
-    1.0 / (1.0 + (-value).exp())
 }
 
 /// By one exponential, which costs half of the library's function; right to a few units of 1e-7.

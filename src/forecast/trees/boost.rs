@@ -5,6 +5,8 @@
 //! histograms (Ke et al., "LightGBM", 2017): only the smaller of two children is counted, the other is what is
 //! left. There is no chance in it: same rows, same trees.
 
+use crate::stats::robust::bin_edges;
+
 /// Cuts from the root to a leaf, and nodes of such a tree.
 const DEPTH: usize = 4;
 const NODES: usize = (1 << (DEPTH + 1)) - 1;
@@ -102,7 +104,7 @@ impl<const TERMS: usize> Binned<TERMS> {
         let edges: [Vec<f32>; TERMS] = std::array::from_fn(|term| {
             let mut known: Vec<f32> = rows.iter().map(|row| row[term]).collect();
             known.retain(|value| value.is_finite());
-            edges(known)
+            bin_edges(known, BINS)
         });
         let bin = |row: &[f32; TERMS]| {
             std::array::from_fn(|term| edges[term].partition_point(|&edge| row[term] > edge) as u8)
@@ -112,19 +114,6 @@ impl<const TERMS: usize> Binned<TERMS> {
             edges,
         }
     }
-}
-
-/// Between bins of as many values, as far as they differ.
-fn edges(mut values: Vec<f32>) -> Vec<f32> {
-    values.sort_unstable_by(f32::total_cmp);
-    let Some(last) = values.len().checked_sub(1) else {
-        return Vec::new();
-    };
-    let mut edges: Vec<f32> = (1..BINS).map(|bin| values[bin * last / BINS]).collect();
-    edges.dedup();
-    // Above the greatest there is nothing to tell apart.
-    edges.retain(|&edge| edge < values[last]);
-    edges
 }
 
 /// One tree that grows.
@@ -298,9 +287,11 @@ mod tests {
 
     #[test]
     fn bins_part_what_differs() {
-        assert!(edges(vec![2.0; 50]).is_empty() && edges(Vec::new()).is_empty());
-        assert_eq!(edges(vec![1.0, 2.0, 1.0, 2.0]), [1.0]);
-        let many = edges((0..1_000).map(|value| value as f32).collect());
+        assert!(
+            bin_edges(vec![2.0; 50], BINS).is_empty() && bin_edges(Vec::new(), BINS).is_empty()
+        );
+        assert_eq!(bin_edges(vec![1.0, 2.0, 1.0, 2.0], BINS), [1.0]);
+        let many = bin_edges((0..1_000).map(|value| value as f32).collect(), BINS);
         assert_eq!(many.len(), BINS - 1);
     }
 }

@@ -1,6 +1,6 @@
 //! The HTTP client of sources as that of `object_store`: connecting, sending and every pause in an answer have a deadline.
 
-use crate::source::prometheus;
+use crate::source::prometheus::{self, Lost};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -15,7 +15,6 @@ use object_store::{
     },
 };
 use std::{
-    error::Error,
     fmt,
     pin::Pin,
     task::{Context, Poll},
@@ -51,11 +50,13 @@ impl Connector {
         let request = hyper::Request::from_parts(parts, Full::new(body));
         let answer = timeout(limit, self.client.request(request)).await;
         let answer = answer.map_err(|_| late(limit))?.map_err(|error| {
+            let lost = Lost::of(&error);
             let kind = match error.is_connect() {
+                _ if lost.is_late => HttpErrorKind::Timeout,
                 true => HttpErrorKind::Connect,
                 false => HttpErrorKind::Interrupted,
             };
-            HttpError::new(kind, Lost(causes(&error)))
+            HttpError::new(kind, Told(lost.text))
         })?;
         let limit = self.timeout;
         Ok(answer.map(|inner| {
@@ -97,28 +98,11 @@ impl HttpService for Connector {
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Lost(String);
+struct Told(String);
 
 fn late(limit: Duration) -> HttpError {
     let text = format!("no answer within {}s (timeout)", limit.as_secs_f64());
-    HttpError::new(HttpErrorKind::Timeout, Lost(text))
-}
-
-/// What a client error means, from the outside in, each once.
-fn causes(error: &dyn Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !texts.iter().any(|outer| outer.contains(&text)) {
-            texts.push(text);
-        }
-        next = cause.source();
-    }
-    match texts.is_empty() {
-        true => error.to_string(),
-        false => texts.join(": "),
-    }
+    HttpError::new(HttpErrorKind::Timeout, Told(text))
 }
 
 /// The body of an answer with a deadline for each piece.
@@ -141,7 +125,7 @@ impl Body for Steady {
             Poll::Ready(frame) => {
                 self.pause.as_mut().reset(Instant::now() + limit);
                 let lost = |error: hyper::Error| {
-                    HttpError::new(HttpErrorKind::Interrupted, Lost(error.to_string()))
+                    HttpError::new(HttpErrorKind::Interrupted, Told(error.to_string()))
                 };
                 Poll::Ready(frame.map(|frame| frame.map_err(lost)))
             }

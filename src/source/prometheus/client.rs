@@ -374,38 +374,67 @@ where
     }
 }
 
-/// What a client error means: the innermost causes say what a person can act on.
+/// What a client error means.
 fn unreachable_source(error: &ClientError) -> Failure {
-    let mut texts: Vec<String> = Vec::new();
-    let mut certificate = false;
-    let mut next = error.source();
-    while let Some(cause) = next {
-        if cause.is::<ConnectTimeout>() {
-            return Failure {
-                narrow: false,
-                ..Failure::late(cause.to_string())
-            };
-        }
-        certificate |= is_certificate(cause);
-        let text = cause.to_string();
-        if !texts.iter().any(|outer| outer.contains(&text)) {
-            texts.push(text);
-        }
-        next = cause.source();
+    let lost = Lost::of(error);
+    if lost.is_late {
+        return Failure {
+            narrow: false,
+            ..Failure::late(lost.text)
+        };
     }
-    if texts.is_empty() {
-        texts.push(error.to_string());
-    }
-    let advice = if certificate {
-        "; check tls_config"
-    } else {
-        ""
-    };
-    let mut failure = Failure::lost(Cause::Connect, format!("{}{advice}", texts.join(": ")));
-    if certificate {
+    let mut failure = Failure::lost(Cause::Connect, lost.text);
+    if lost.certificate {
         failure.again = Again::Never;
     }
     failure
+}
+
+/// Why a server was not reached.
+pub(crate) struct Lost {
+    /// The innermost causes, each once: they say what a person can act on.
+    pub(crate) text: String,
+    /// Whether it did not answer in time to being connected to.
+    pub(crate) is_late: bool,
+    /// Whether its certificate was refused.
+    pub(crate) certificate: bool,
+}
+
+impl Lost {
+    /// What a client error means.
+    pub(crate) fn of(error: &ClientError) -> Self {
+        let mut texts: Vec<String> = Vec::new();
+        let mut certificate = false;
+        let mut next = error.source();
+        while let Some(cause) = next {
+            if cause.is::<ConnectTimeout>() {
+                return Self {
+                    text: cause.to_string(),
+                    is_late: true,
+                    certificate: false,
+                };
+            }
+            certificate |= is_certificate(cause);
+            let text = cause.to_string();
+            if !texts.iter().any(|outer| outer.contains(&text)) {
+                texts.push(text);
+            }
+            next = cause.source();
+        }
+        if texts.is_empty() {
+            texts.push(error.to_string());
+        }
+        let advice = if certificate {
+            "; check tls_config"
+        } else {
+            ""
+        };
+        Self {
+            text: format!("{}{advice}", texts.join(": ")),
+            is_late: false,
+            certificate,
+        }
+    }
 }
 
 /// Whether the certificate was refused. TLS errors come wrapped in IO errors, which do not show them
