@@ -122,6 +122,11 @@ impl Settings {
 
 /// The URL of a server without a slash at its end.
 fn server(address: &Address) -> Result<String, String> {
+    if address.has_user() {
+        let text =
+            "has a user or password in it; put them into access_key_id and secret_access_key_file";
+        return Err(text.to_owned());
+    }
     // Nothing is added to it that could be there twice.
     address.without("?", "write it like https://minio:9000")
 }

@@ -164,6 +164,11 @@ impl Address {
         self.without("/api/v1", wanted)
     }
 
+    /// Whether there is a user or a password in it.
+    pub fn has_user(&self) -> bool {
+        self.shown() != self.0
+    }
+
     /// The URL without a slash at its end; `api` is the path that is added to it, and `wanted` says how
     /// it is to be written.
     ///
@@ -171,9 +176,9 @@ impl Address {
     /// What is wrong with it, without user and password.
     pub fn without(&self, api: &str, wanted: &str) -> Result<String, String> {
         let shown = self.shown();
-        if shown != self.0 {
+        if self.has_user() {
             return Err(String::from(
-                "has a user or password in it; leave them out, other keys are for them",
+                "has a user or password in it; put them into basic_auth",
             ));
         }
         let uri: Uri = shown
