@@ -4,7 +4,7 @@
 //! # Map
 //!
 //! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`features`] and
-//!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`train`], [`expo`] (text formats).
+//!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`train`], [`decide`] (from forecasts to sizes), [`expo`] (text formats).
 //! * [`engine`]: units (a signal, a panel), their outcomes, the catalogue readers see, and the loop that
 //!   drives them. Start reading at [`engine::SignalUnit::advance`].
 //! * Adapters: [`source`], [`sink`], [`web`], and [`registry`] (models on disk). [`telemetry`] is what they count and log with.
@@ -41,6 +41,7 @@ pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod contract;
+pub mod decide;
 pub mod demo;
 pub mod detect;
 pub mod engine;
