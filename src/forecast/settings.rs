@@ -35,6 +35,9 @@ pub struct Settings {
     pub models: Models,
     /// Windows from now on, of which the greatest value is forecast, as scaling asks for it.
     pub windows: Vec<Span>,
+    /// Levels, 0 to 1, of the quantiles of that greatest value that are kept up for those who scale by it.
+    #[serde(skip)]
+    pub levels: Vec<f32>,
     /// When a trained model of this signal is trained anew; never by the process where left out.
     pub train: Option<renewal::Settings>,
     /// A forecast is served for so long after the epoch it was derived at; left out: for three epochs.
@@ -78,6 +81,7 @@ impl Default for Settings {
             interval: 0.9,
             models: Models::Auto,
             windows: Vec::new(),
+            levels: Vec::new(),
             train: None,
             max_age: None,
             least_past: None,

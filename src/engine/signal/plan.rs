@@ -58,6 +58,8 @@ pub(super) struct Plan {
     pub(super) horizons: Arc<[Horizon]>,
     /// Of which the greatest value is forecast.
     pub(super) windows: Arc<[Horizon]>,
+    /// Levels of the quantiles of it that somebody scales by.
+    pub(super) levels: Arc<[f32]>,
     pub(super) detectors: Vec<detect::Settings>,
     combine: detect::Combine,
     pub(super) detector_scores: bool,
@@ -110,6 +112,8 @@ impl Plan {
         } else {
             Arc::new([])
         };
+        let levels = forecast.levels.iter().copied();
+        let levels = levels.filter(|_| !windows.is_empty()).collect();
         let mut detectors = settings.detectors();
         for detector in &mut detectors {
             detector.load(models)?;
@@ -148,6 +152,7 @@ impl Plan {
             max_series: settings.max_series,
             horizons: if deep { horizons } else { Arc::new([]) },
             windows,
+            levels,
             detectors,
             detector_scores: settings.detector_scores,
             sustained_scores: settings.sustained_scores,

@@ -10,7 +10,7 @@ use crate::{
         self, Chunk, Kind, RenderedLabels,
         names::{self, ForecastFamily},
     },
-    forecast::{Contest, FailureReason, Interval, Link},
+    forecast::{Contest, FailureReason, Interval, Link, Trust},
 };
 use std::sync::Arc;
 
@@ -31,6 +31,27 @@ impl Publisher {
     pub(super) fn maxima(&self, row: &Row<'_>) -> Vec<Interval> {
         let width = self.plan.windows.len();
         read(&row.columns.maxima, row.position, width)
+    }
+
+    /// The quantiles of those that somebody scales by, windows and then levels inner.
+    pub(super) fn tails(&self, row: &Row<'_>) -> Vec<f32> {
+        let width = self.plan.windows.len() * self.plan.levels.len();
+        let known = &row.columns.tails;
+        let own = known.get(row.position * width..(row.position + 1) * width);
+        own.map_or_else(|| vec![f32::NAN; width], <[f32]>::to_vec)
+    }
+
+    /// How far those can be trusted, by window; nothing where nobody scales by them.
+    pub(super) fn tail_trust(&self, row: &Row<'_>, shards: &[Shard]) -> Vec<Option<Trust>> {
+        if self.plan.levels.is_empty() {
+            return Vec::new();
+        }
+        let (shard, slot) = (row.place.0 as usize, row.place.1 as usize);
+        let forecasts = shards[shard].forecasts.as_ref();
+        let windows = 0..self.plan.windows.len();
+        windows
+            .map(|window| forecasts?.trust_of_maximum(slot, window))
+            .collect()
     }
 
     /// The families named after the signal.
