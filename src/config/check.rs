@@ -1,9 +1,9 @@
 //! What can only be checked with the whole file in view: names, references, and what must fit together.
 
-use super::{ConfigFile, Path, SourceFile, models, promql, wording};
+use super::{ConfigFile, Path, SourceFile, models, wording};
 use crate::{
     engine::{PanelSettings, SignalSettings, settings::is_label_name},
-    expo,
+    expo, promql,
     series::Span,
     sink::alertmanager,
 };
@@ -221,13 +221,8 @@ fn check_signal(
 ) {
     check_source_of(names, signal, at, report);
     check_calendars_of(names, signal, at, report);
-    if let Err(refusal) = promql::check(&signal.query) {
-        let place = refusal.at.map(|byte| {
-            let (line, column) = promql::line_and_column(&signal.query, byte);
-            format!(" (line {line}, column {column} of the query)")
-        });
-        let text = format!("{}{}", refusal.message, place.unwrap_or_default());
-        report(at.key("query"), text);
+    if let Err(refusal) = promql::check_query(&signal.query) {
+        report(at.key("query"), refusal.in_text(&signal.query, "query"));
     }
     let found = signal.validate();
     let step_is_sound = found.iter().all(|(path, _)| path != "step");

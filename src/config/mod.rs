@@ -12,7 +12,6 @@ mod memory;
 mod models;
 mod path;
 mod problem;
-pub mod promql;
 #[cfg(test)]
 mod reference_tests;
 mod shape;
