@@ -118,7 +118,7 @@ impl Forecasts {
                 .collect();
             texts.join("; ")
         })?;
-        let windows = settings.windows.iter();
+        let windows = settings.all_windows().into_iter();
         let windows: Vec<usize> = windows.map(|span| grid.steps(span.as_millis())).collect();
         let lanes = Lanes::new(&horizons, &windows);
         let asked = &lanes.asked;

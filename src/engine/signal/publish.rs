@@ -512,8 +512,9 @@ impl Sets {
             predicted: horizons
                 .map(|horizon| render(&[("horizon", &horizon)]))
                 .collect(),
-            maxima: (plan.windows.iter())
-                .map(|window| render(&[("horizon", &window.span.to_string())]))
+            maxima: (plan.windows.iter().zip(&plan.shown_windows))
+                .filter(|(_, shown)| **shown)
+                .map(|(window, _)| render(&[("horizon", &window.span.to_string())]))
                 .collect(),
             detectors: kinds
                 .iter()

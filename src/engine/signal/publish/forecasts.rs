@@ -61,15 +61,18 @@ impl Publisher {
             let intervals = std::iter::once(now).chain(self.intervals(row));
             (sets.predicted.as_slice(), intervals.collect())
         });
-        let in_windows = rows
-            .iter()
-            .map(|(row, sets)| (sets.maxima.as_slice(), self.maxima(row)));
+        let in_windows = rows.iter().map(|(row, sets)| {
+            let maxima = self.maxima(row).into_iter().zip(&self.plan.shown_windows);
+            let shown = maxima.filter(|(_, shown)| **shown);
+            let shown = shown.map(|(interval, _)| interval);
+            (sets.maxima.as_slice(), shown.collect())
+        });
         let name = &self.plan.name;
         let mut chunks = chunks(
             names::forecast_families(name),
             &at_horizons.collect::<Vec<_>>(),
         );
-        if !self.plan.windows.is_empty() {
+        if self.plan.shown_windows.contains(&true) {
             let in_windows: Vec<_> = in_windows.collect();
             chunks.extend(self::chunks(names::maximum_families(name), &in_windows));
         }
