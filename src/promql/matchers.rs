@@ -66,27 +66,25 @@ impl Matchers {
     }
 
     /// The labels that every wanted series has with one value, as `absent` gives them: by equality, with no other
-    /// condition after it.
+    /// condition on the same label.
     pub(super) fn certain(&self) -> Vec<(&str, &str)> {
         let [group] = self.groups.as_slice() else {
             return Vec::new();
         };
-        let mut found: Vec<(&str, Option<&str>)> = Vec::new();
-        for matcher in group
-            .iter()
-            .filter(|matcher| &*matcher.label != METRIC_NAME)
-        {
-            let seen = found
-                .iter_mut()
-                .find(|(label, _)| *label == &*matcher.label);
-            match (&matcher.test, seen) {
-                (_, Some(seen)) => seen.1 = None,
-                (Test::Equal(value), None) => found.push((&matcher.label, Some(value))),
-                (_, None) => {}
-            }
-        }
-        let certain = |(label, value): (_, Option<_>)| Some((label, value?));
-        found.into_iter().filter_map(certain).collect()
+        let is_only = |wanted: &str| {
+            group
+                .iter()
+                .filter(|matcher| &*matcher.label == wanted)
+                .count()
+                == 1
+        };
+        let certain = group.iter().filter_map(|matcher| match &matcher.test {
+            Test::Equal(value) => Some((&*matcher.label, &**value)),
+            _ => None,
+        });
+        certain
+            .filter(|(label, _)| *label != METRIC_NAME && is_only(label))
+            .collect()
     }
 }
 
