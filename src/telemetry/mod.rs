@@ -8,6 +8,7 @@ pub mod log;
 mod process;
 mod sink;
 mod source;
+mod store;
 mod training;
 mod unit_labels;
 mod web;
@@ -16,6 +17,7 @@ pub use app::{AppEvents, REVISION, VERSION};
 pub use engine::{EngineEvents, Evaluated};
 pub use sink::SinkEvents;
 pub use source::SourceEvents;
+pub use store::StoreEvents;
 pub use training::{PromotedBy, TrainingEvents, TrainingResult};
 pub use web::WebEvents;
 
@@ -34,6 +36,8 @@ pub struct Telemetry {
     pub sink: Arc<SinkEvents>,
     /// What the sources count.
     pub source: Arc<SourceEvents>,
+    /// What is counted of the store of events, overrides and decisions.
+    pub store: Arc<StoreEvents>,
     /// What is counted of trainings.
     pub training: Arc<TrainingEvents>,
     /// What the server counts.
@@ -50,6 +54,7 @@ impl Default for Telemetry {
         let engine = Arc::new(EngineEvents::register(&mut registry));
         let sink = Arc::new(SinkEvents::register(&mut registry));
         let source = Arc::new(SourceEvents::register(&mut registry));
+        let store = Arc::new(StoreEvents::register(&mut registry));
         let training = Arc::new(TrainingEvents::register(&mut registry));
         let web = Arc::new(WebEvents::register(&mut registry));
         let mut process = Registry::default();
@@ -59,6 +64,7 @@ impl Default for Telemetry {
             engine,
             sink,
             source,
+            store,
             training,
             web,
             registry: Arc::new(registry),
