@@ -9,6 +9,7 @@ mod process;
 mod scaling;
 mod sink;
 mod source;
+mod store;
 mod training;
 mod unit_labels;
 mod web;
@@ -18,6 +19,7 @@ pub use engine::{EngineEvents, Evaluated};
 pub use scaling::ScalingEvents;
 pub use sink::SinkEvents;
 pub use source::SourceEvents;
+pub use store::StoreEvents;
 pub use training::{PromotedBy, TrainingEvents, TrainingResult};
 pub use web::WebEvents;
 
@@ -38,6 +40,8 @@ pub struct Telemetry {
     pub sink: Arc<SinkEvents>,
     /// What the sources count.
     pub source: Arc<SourceEvents>,
+    /// What is counted of the store of events, overrides and decisions.
+    pub store: Arc<StoreEvents>,
     /// What is counted of trainings.
     pub training: Arc<TrainingEvents>,
     /// What the server counts.
@@ -55,6 +59,7 @@ impl Default for Telemetry {
         let scaling = Arc::new(ScalingEvents::register(&mut registry));
         let sink = Arc::new(SinkEvents::register(&mut registry));
         let source = Arc::new(SourceEvents::register(&mut registry));
+        let store = Arc::new(StoreEvents::register(&mut registry));
         let training = Arc::new(TrainingEvents::register(&mut registry));
         let web = Arc::new(WebEvents::register(&mut registry));
         let mut process = Registry::default();
@@ -65,6 +70,7 @@ impl Default for Telemetry {
             scaling,
             sink,
             source,
+            store,
             training,
             web,
             registry: Arc::new(registry),
