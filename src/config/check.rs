@@ -1,6 +1,6 @@
 //! What can only be checked with the whole file in view: names, references, and what must fit together.
 
-use super::{ConfigFile, Path, SourceFile, models, wording};
+use super::{ConfigFile, Path, SourceFile, models, wording, workloads};
 use crate::{
     engine::{PanelSettings, SignalSettings, settings::is_label_name},
     expo, promql,
@@ -22,8 +22,8 @@ const LONGEST_INTERVAL: Span = Span::minutes(5);
 #[derive(Debug, Default)]
 pub(super) struct Names {
     sources: Vec<String>,
-    signals: Vec<String>,
-    calendars: Vec<String>,
+    pub(super) signals: Vec<String>,
+    pub(super) calendars: Vec<String>,
 }
 
 impl Names {
@@ -76,6 +76,7 @@ pub(super) fn file_with(file: &ConfigFile, names: &Names, report: Report<'_>) {
         let at = Path::default().key("panels").index(index);
         check_panel(file, names, panel, &at, report);
     }
+    workloads::check(file, names, report);
 }
 
 fn check_global(file: &ConfigFile, report: Report<'_>) {
