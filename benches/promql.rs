@@ -70,8 +70,11 @@ fn rules() -> Vec<Expression> {
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("promql");
     group.throughput(Throughput::Elements((METRICS * DEPLOYMENTS) as u64));
-    group.bench_function("snapshot of 10,000 series", |bencher| {
-        bencher.iter_batched(series, snapshot, BatchSize::LargeInput);
+    let all = Expression::parse("count({__name__=~\".+\"})").unwrap();
+    group.bench_function("snapshot of 10,000 series, read once", |bencher| {
+        // Series are sorted when they are first read.
+        let read = |series| all.evaluate(NOW, &snapshot(series)).unwrap();
+        bencher.iter_batched(series, read, BatchSize::LargeInput);
     });
     group.throughput(Throughput::Elements(100));
     let (snapshot, rules) = (snapshot(series()), rules());
