@@ -14,6 +14,7 @@ mod path;
 mod problem;
 #[cfg(test)]
 mod reference_tests;
+mod rules;
 mod shape;
 #[cfg(test)]
 mod tests;
