@@ -6,7 +6,9 @@
 
 mod board;
 mod budget;
+mod candidates;
 mod capacity;
+mod cron;
 mod decision;
 mod emergency;
 mod event;
@@ -17,13 +19,17 @@ mod inputs;
 #[cfg(test)]
 mod laws;
 mod lead;
+mod learn;
+mod learned;
 mod limits;
 mod orders;
 mod outlook;
 mod overrides;
+mod prewarm;
 mod proposal;
 mod queue;
 mod reason;
+mod restrain;
 mod rules;
 #[cfg(test)]
 mod scenarios;
@@ -38,6 +44,7 @@ mod workload;
 pub use board::Board;
 pub use budget::{CostSettings, SpotSettings, cost_per_hour};
 pub use capacity::{Capacity, LearnedCapacity};
+pub use cron::Cron;
 pub use decision::{Binding, Closed, Decision, Gate, Held, Parts};
 pub use emergency::EmergencySettings;
 pub use event::{Effect, Event};
@@ -48,9 +55,9 @@ pub use lead::{LeadTime, MeasuredLead};
 pub use limits::{Cooldowns, Increase, Limits, MaxBreach, Oscillations, Rate, Stabilisation};
 pub use overrides::{Order, Override};
 pub use proposal::{Ceiling, Proposal};
-pub use queue::QueueSettings;
+pub use queue::{Queue, QueueSettings, Trend};
 pub use rules::RuleSettings;
-pub use schedule::ScheduleSettings;
+pub use schedule::{Hours, ScheduleSettings, Weekday, ZoneName};
 pub use settings::{DemandSettings, ReplicasSettings, Settings};
 pub use share::SharedSettings;
 pub use state::State;

@@ -122,7 +122,8 @@ fn binding(
             alone(text, decision);
         }
         Binding::Event => {
-            add(text, format_args!("an event asks for them"));
+            let name = proposal.notes.event.as_deref().unwrap_or("");
+            add(text, format_args!("the event {name:?} asks for them"));
             alone(text, decision);
         }
         Binding::Rule => {
@@ -147,7 +148,11 @@ fn binding(
             );
         }
         Binding::Prewarm => {
-            add(text, format_args!("a pre-warm step towards a peak"));
+            let peak = proposal.notes.peak.unwrap_or(size);
+            add(
+                text,
+                format_args!("a pre-warm step towards the {peak} that a peak will need"),
+            );
             alone(text, decision);
         }
         Binding::Min => {

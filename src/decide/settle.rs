@@ -1,6 +1,12 @@
 //! From a proposal to a decision.
 
-use super::{Binding, Ceiling, Decision, Mode, Proposal, Workload, limits::Restrained, reason};
+use super::{
+    Binding, Ceiling, Decision, Mode, Proposal, Workload,
+    budget::cost_per_hour,
+    limits::Restrained,
+    reason,
+    verify::{Health, Watch},
+};
 use crate::series::Millis;
 
 /// So many turns are remembered.
@@ -31,6 +37,7 @@ impl Workload {
             .or(chosen);
         let decision = self.finish(&proposal, chosen, pinned.or(full));
         if let Some(found) = chosen {
+            self.watch(&decision, &proposal, found.size);
             self.commit(decision.at, found.size);
         }
         decision
@@ -59,6 +66,14 @@ impl Workload {
             decision.binding = found.by;
             decision.held = found.held;
         }
+        let settings = &self.settings;
+        let (cost, spot) = (settings.cost.as_ref(), settings.spot.as_ref());
+        decision.on_demand = spot
+            .zip(decision.replicas)
+            .map(|(spot, size)| spot.on_demand(size));
+        decision.cost_per_hour = decision
+            .replicas
+            .and_then(|size| cost_per_hour(cost, spot, size));
         decision.published_demand = self.published(&decision, proposal);
         decision.reason = reason::sentence(&self.settings, proposal, &decision);
         decision
@@ -84,6 +99,35 @@ impl Workload {
         let most = proposal.ceilings.iter().map(|one| one.size).min();
         let most = most.map_or(asked, |most| f64::from(most.max(size)));
         Some(asked.min(most) * capacity)
+    }
+
+    /// A change of our own making is watched: more for what is forecast, or a release that only mode `full` makes.
+    fn watch(&mut self, decision: &Decision, proposal: &Proposal, size: u32) {
+        let before = self.state.size.unwrap_or(size);
+        let surplus = matches!(
+            decision.binding,
+            Binding::Forecast | Binding::Prewarm | Binding::Event | Binding::Rule | Binding::RateUp
+        );
+        let ours = match size.cmp(&before) {
+            std::cmp::Ordering::Greater => surplus,
+            std::cmp::Ordering::Less => {
+                decision.mode == Mode::Full && !decision.binding.is_ceiling()
+            }
+            std::cmp::Ordering::Equal => false,
+        };
+        let known = decision.ready.zip(decision.parts.reactive);
+        let enabled = self.settings.verify.enabled && self.is_followed();
+        if let (true, true, Some((ready, asked))) = (ours, enabled, known) {
+            let health = Health {
+                at: decision.at,
+                ready,
+                asked,
+                utilisation: proposal.utilisation,
+            };
+            // A climb of many steps is one change.
+            let watch = self.state.watch.filter(|watch| watch.goes_on(before, size));
+            self.state.watch = Some(watch.unwrap_or(Watch::new(health, before, size)));
+        }
     }
 
     fn commit(&mut self, at: Millis, size: u32) {
