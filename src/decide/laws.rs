@@ -355,10 +355,11 @@ proptest! {
             settings.uses.insert("cpu".to_owned(), *each);
             Workload::new(Arc::new(settings))
         };
-        let shared = SharedSettings { name: "cpu".to_owned(), limit };
+        let shared = SharedSettings { name: "cpu".to_owned(), limit, per: None };
         let mut board = Board {
             workloads: settings.iter().map(workload).collect(),
             shared: vec![shared],
+            used: Vec::new(),
         };
         let mut at = START;
         for ticks in ticks {

@@ -128,6 +128,7 @@ fn health(present: &Present) -> Option<Health> {
     Some(Health {
         at: present.at,
         ready: present.actual?.ready,
+        wanted: present.actual?.wanted,
         asked: present.reactive?,
         utilisation: present.utilisation.map(|one| one.value),
     })

@@ -59,7 +59,7 @@ pub use queue::{Queue, QueueSettings, Trend};
 pub use rules::RuleSettings;
 pub use schedule::{Hours, ScheduleSettings, Weekday, ZoneName};
 pub use settings::{DemandSettings, ReplicasSettings, Settings};
-pub use share::SharedSettings;
+pub use share::{SharedSettings, Used};
 pub use state::State;
 pub use verify::VerifySettings;
 pub use workload::Workload;

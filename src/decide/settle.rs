@@ -7,10 +7,12 @@ use super::{
     reason,
     verify::{Health, Watch},
 };
-use crate::series::Millis;
+use crate::series::{Millis, Span};
 
 /// So many turns are remembered.
 const TURNS: usize = 16;
+/// That of an HPA where nothing else is said.
+const USUAL_STABILISATION: Span = Span::minutes(5);
 
 impl Workload {
     /// Makes a proposal final. `shared`: what others leave of what is shared.
@@ -92,8 +94,11 @@ impl Workload {
             size > *there && f64::from(size) <= f64::from(*there) * (1.0 + tolerance) + 1e-9
         };
         let asked = match there.filter(within) {
-            // Half a replica more than the tolerance covers: rounded up it is one.
-            Some(there) => (f64::from(there) * (1.0 + tolerance) + 1e-9).floor() + 0.5,
+            // Between where the tolerance ends and the next whole size: rounded up it is that.
+            Some(there) => {
+                let edge = f64::from(there) * (1.0 + tolerance);
+                (edge + (edge + 1e-9).floor() + 1.0) / 2.0
+            }
             None => f64::from(size),
         };
         let most = proposal.ceilings.iter().map(|one| one.size).min();
@@ -101,33 +106,38 @@ impl Workload {
         Some(asked.min(most) * capacity)
     }
 
-    /// A change of our own making is watched: more for what is forecast, or a release that only mode `full` makes.
+    /// A change of our own making is watched: more for what is forecast, or a release earlier than an autoscaler by
+    /// itself would have made it.
     fn watch(&mut self, decision: &Decision, proposal: &Proposal, size: u32) {
-        let before = self.state.size.unwrap_or(size);
+        let before = proposal.target.map_or(size, |target| target.before);
+        if size == before {
+            return;
+        }
+        // A climb of many steps is one change; what turned round has nothing left to be judged.
+        let watch = self.state.watch.take();
+        let watch = watch.filter(|watch| watch.goes_on(before, size));
         let surplus = matches!(
             decision.binding,
             Binding::Forecast | Binding::Prewarm | Binding::Event | Binding::Rule | Binding::RateUp
         );
-        let ours = match size.cmp(&before) {
-            std::cmp::Ordering::Greater => surplus,
-            std::cmp::Ordering::Less => {
-                decision.mode == Mode::Full && !decision.binding.is_ceiling()
-            }
-            std::cmp::Ordering::Equal => false,
+        let early = self.settings.limits.stabilisation.down < USUAL_STABILISATION;
+        let ours = match size > before {
+            true => surplus,
+            false => early && decision.mode == Mode::Full && !decision.binding.is_ceiling(),
         };
-        let known = decision.ready.zip(decision.parts.reactive);
         let enabled = self.settings.verify.enabled && self.is_followed();
-        if let (true, true, Some((ready, asked))) = (ours, enabled, known) {
+        let known = decision.ready.zip(decision.parts.reactive);
+        let start = known.filter(|_| ours && enabled).map(|(ready, asked)| {
             let health = Health {
                 at: decision.at,
                 ready,
+                wanted: None,
                 asked,
                 utilisation: proposal.utilisation,
             };
-            // A climb of many steps is one change.
-            let watch = self.state.watch.filter(|watch| watch.goes_on(before, size));
-            self.state.watch = Some(watch.unwrap_or(Watch::new(health, before, size)));
-        }
+            Watch::new(health, before, size)
+        });
+        self.state.watch = watch.or(start);
     }
 
     fn commit(&mut self, at: Millis, size: u32) {

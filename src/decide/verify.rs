@@ -77,6 +77,8 @@ pub(super) struct Watch {
 pub(super) struct Health {
     pub(super) at: Millis,
     pub(super) ready: u32,
+    /// What the autoscaler asked for, where that is known.
+    pub(super) wanted: Option<u32>,
     /// The size that is asked for now.
     pub(super) asked: u32,
     pub(super) utilisation: Option<f64>,
@@ -131,7 +133,8 @@ impl Watch {
     /// With more replicas asked for fewer are ready than before, or they are saturated and work no better, without
     /// more being asked of them.
     fn grew_worse(&self, settings: &VerifySettings, health: Health) -> bool {
-        let fewer = health.ready < self.ready.min(self.before);
+        let meant = health.wanted.is_some_and(|wanted| wanted < self.before);
+        let fewer = health.ready < self.ready.min(self.before) && !meant;
         let (Some(before), Some(now)) = (self.utilisation, health.utilisation) else {
             return fewer;
         };
@@ -166,6 +169,7 @@ mod tests {
         Health {
             at: minute * MINUTE,
             ready,
+            wanted: None,
             asked,
             utilisation: Some(utilisation),
         }
@@ -181,6 +185,12 @@ mod tests {
         assert_eq!(judge(health(5, 15, 8, 0.97)), Verdict::Worse);
         assert_eq!(judge(health(5, 15, 14, 0.97)), Verdict::Open);
         assert_eq!(judge(health(10, 8, 8, 0.6)), Verdict::Good);
+        // The autoscaler itself went down.
+        let meant = Health {
+            wanted: Some(8),
+            ..health(5, 8, 8, 0.6)
+        };
+        assert_eq!(judge(meant), Verdict::Open);
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl Workload {
     }
 }
 
-/// A reading that is not too old, finite and not negative.
+/// A reading that is not too old, not negative and within what can be measured.
 pub(super) fn fresh(at: Millis, reading: Option<Reading>, max_age: Millis) -> Option<f64> {
     let reading = reading.filter(|one| is_fresh(at, one.at, max_age))?;
     let is_believable = (0.0..=MOST_BELIEVED).contains(&reading.value);
