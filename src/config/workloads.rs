@@ -26,6 +26,14 @@ pub(super) fn check(file: &ConfigFile, names: &Names, report: Report<'_>) {
         check_signal(file, names, workload, &at, report);
         check_queries(names, workload, &at, report);
         check_shares(file, workload, &at, report);
+        for (field, name) in workload.calendar_names() {
+            if !names.calendars.iter().any(|known| known == name) {
+                let known = names.calendars.iter().map(String::as_str);
+                let near = wording::suggestion(name, known);
+                let text = format!("there is no calendar {name:?}{near}; name it under calendars");
+                report(at.join(&Path::parse(&field)), text);
+            }
+        }
     }
     let shared = Path::default().key("shared");
     for (index, settings) in file.shared.iter().enumerate() {

@@ -30,6 +30,8 @@ enum Route {
     Status,
     Signals,
     Series,
+    /// What else is read as JSON.
+    Read(api::Read),
     /// The path without the slash behind the prefix, or without the prefix.
     Elsewhere,
     Unknown,
@@ -58,7 +60,7 @@ impl Route {
             "/api/v1/status" => Self::Status,
             "/api/v1/signals" => Self::Signals,
             "/api/v1/series" => Self::Series,
-            _ => Self::Unknown,
+            _ => api::Read::of(path).map_or(Self::Unknown, Self::Read),
         }
     }
 
@@ -74,6 +76,7 @@ impl Route {
             Self::Status => "status",
             Self::Signals => "signals",
             Self::Series => "series",
+            Self::Read(read) => read.name(),
             Self::Unknown => "unknown",
         }
     }
@@ -89,12 +92,16 @@ impl Route {
         match self {
             Self::Metrics => &["name[]"],
             Self::Series => &["limit", "signal", "since"],
+            Self::Read(read) => read.parameters(),
             _ => &[],
         }
     }
 
     fn is_api(self) -> bool {
-        matches!(self, Self::Status | Self::Signals | Self::Series)
+        matches!(
+            self,
+            Self::Status | Self::Signals | Self::Series | Self::Read(_)
+        )
     }
 }
 
@@ -157,6 +164,7 @@ async fn dispatch(server: &Arc<Server>, route: Route, query: &Query, wishes: &Wi
         Route::Status => api::status(server, wishes.gzip),
         Route::Signals => api::signals(&server.state, wishes.gzip),
         Route::Series => api::series(server, query, wishes.gzip).await,
+        Route::Read(read) => read.answer(&server.state, query, wishes.gzip),
         Route::Unknown => unknown(server, ""),
     }
 }

@@ -24,6 +24,7 @@ mod promql;
 mod push;
 mod replicas;
 mod retrain;
+mod scaling;
 mod servers;
 mod sources;
 #[cfg(feature = "object-store")]

@@ -6,10 +6,12 @@
 //! | `gather.rs` | from answers and outcomes to what a decision looks at |
 //! | `current.rs` | the series of this process as rules see them |
 //! | `publish.rs` | the families of workloads |
+//! | `course.rs` | the recent past of workloads, for pictures |
 //! | `ledger.rs` | the seam to what is kept: events, overrides, decisions |
 //!
 //! Synchronous and without IO, as every unit: the live loop asks the questions and hands the answers in.
 
+mod course;
 mod current;
 mod gather;
 mod ledger;
@@ -18,6 +20,7 @@ mod questions;
 #[cfg(test)]
 mod tests;
 
+pub use course::{CoursePoint, Courses};
 pub use ledger::{Ledger, NoLedger, Records, SavedState, States};
 pub use questions::{Answer, Question};
 
@@ -111,6 +114,7 @@ impl ScalingUnit {
             board: Board {
                 workloads: workloads.collect(),
                 shared,
+                used: Vec::new(),
             },
             settings,
             gatherer: Gatherer::new(plans),
@@ -127,6 +131,12 @@ impl ScalingUnit {
     /// Goes on from what was kept. A text that cannot be read is left aside: returns the workloads it is of.
     pub fn restore(&mut self, states: &[SavedState]) -> Vec<String> {
         let mut unread = Vec::new();
+        if let Some(saved) = states.iter().find(|saved| saved.workload.is_empty()) {
+            match serde_json::from_str(&saved.text) {
+                Ok(used) => self.board.used = used,
+                Err(_) => unread.push("what was used of quotas".to_owned()),
+            }
+        }
         for (workload, settings) in self.board.workloads.iter_mut().zip(&self.settings) {
             let of = |saved: &&SavedState| *saved.workload == *settings.name;
             let Some(saved) = states.iter().find(of) else {
@@ -147,7 +157,16 @@ impl ScalingUnit {
             let workload = workload.settings().name.as_str().into();
             Some(SavedState { workload, at, text })
         };
-        self.board.workloads.iter().filter_map(of).collect()
+        let workloads = self.board.workloads.iter().filter_map(of);
+        // What was used of quotas belongs to no workload, and no workload is called "".
+        let used = serde_json::to_string(&self.board.used).ok();
+        let used = used.filter(|_| !self.board.used.is_empty());
+        let used = used.map(|text| SavedState {
+            workload: "".into(),
+            at,
+            text,
+        });
+        workloads.chain(used).collect()
     }
 
     /// Decides on every workload at `at`, an aligned time. `answers` are to [`ScalingUnit::questions`], in their order;
@@ -194,6 +213,7 @@ impl ScalingUnit {
             let mut alone = Board {
                 workloads: vec![workload.clone()],
                 shared: Vec::new(),
+                used: Vec::new(),
             };
             if guarded(|| alone.decide(at, &inputs[place..=place])).is_none() {
                 *workload = Workload::new(Arc::clone(&self.settings[place]));
