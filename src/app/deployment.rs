@@ -8,6 +8,7 @@ use super::{
     models,
     options::{AppError, AppOptions, ConfigSource},
     pushers::{PreparedPushers, Pushers},
+    records::{PreparedRecords, Records, StoreSlot},
     retrain::{PreparedModels, Retrainer},
     wiring::{self, Sources},
 };
@@ -29,6 +30,7 @@ pub(super) struct Parts {
     pub(super) pushers: Pushers,
     pub(super) retrainer: Retrainer,
     pub(super) follower: Follower,
+    pub(super) records: Records,
 }
 
 /// The configuration in force and what runs because of it.
@@ -40,6 +42,7 @@ pub(super) struct Deployment {
     pushers: Pushers,
     follower: Follower,
     retrainer: Retrainer,
+    records: Records,
     sources: Sources,
     models: ModelFiles,
     calendar_files: CalendarFiles,
@@ -57,6 +60,7 @@ pub(super) struct Built {
     pushers: PreparedPushers,
     follower: PreparedFollower,
     trained: PreparedModels,
+    records: PreparedRecords,
 }
 
 // === impl Deployment ===
@@ -83,6 +87,7 @@ impl Deployment {
             pushers: parts.pushers,
             retrainer: parts.retrainer,
             follower: parts.follower,
+            records: parts.records,
             sources: Sources::new(),
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
@@ -97,6 +102,11 @@ impl Deployment {
     /// What readers see.
     pub(super) fn catalogue(&self) -> Arc<Catalogue> {
         self.fleet.catalogue()
+    }
+
+    /// Where the store in force is found.
+    pub(super) fn store(&self) -> StoreSlot {
+        self.records.slot()
     }
 
     /// What became of the configuration, for the status page.
@@ -148,6 +158,10 @@ impl Deployment {
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
             follower: self.follower.prepare(&loaded.config, &self.options)?,
             trained: Retrainer::prepare(&loaded, &sources, &self.options)?,
+            records: self
+                .records
+                .prepare(&loaded.config, &self.options, &self.telemetry)
+                .await?,
             loaded,
             sources,
         })
@@ -162,6 +176,7 @@ impl Deployment {
             pushers,
             follower,
             trained,
+            records,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
         for (name, (_, source)) in &sources {
@@ -173,6 +188,7 @@ impl Deployment {
         self.fleet.commit(prepared).await;
         self.pushers
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
+        self.records.commit(records, &self.telemetry);
         self.follower
             .commit(follower, &self.options, &self.telemetry);
         self.retrainer.commit(

@@ -12,6 +12,7 @@
 //! | `follow.rs` | the store whose pin is followed |
 //! | `calendars.rs` | the calendars, and the iCal files among those |
 //! | `wiring.rs` | from a configuration to sources and units |
+//! | `records.rs` | the store of events, overrides and decisions in force |
 //! | `pushers.rs` | the Alertmanagers in force |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
@@ -25,6 +26,7 @@ mod load;
 mod models;
 mod options;
 mod pushers;
+mod records;
 mod retrain;
 pub mod signals;
 #[cfg(test)]
@@ -48,6 +50,7 @@ use crate::{
 use deployment::{Built, Deployment, Parts};
 use follow::Follower;
 use pushers::Pushers;
+use records::Records;
 use retrain::Retrainer;
 use std::{
     net::SocketAddr,
@@ -112,6 +115,7 @@ impl App {
             pushers,
             retrainer,
             follower: Follower::new(tracker.clone(), stop.clone()),
+            records: Records::new(tracker.clone(), stop.clone()),
         };
         let (deployment, first) = Deployment::build(&options, parts, telemetry.clone()).await?;
         let mut listeners = Vec::new();
@@ -179,6 +183,8 @@ impl App {
             clock: options.clock.clone(),
             ready: Arc::clone(&ready),
             lifecycle: options.lifecycle.then(|| sender.clone()),
+            store: deployment.store(),
+            admin: options.admin,
             config: deployment.report(),
             settings: options.web.clone(),
         });

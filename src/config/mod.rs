@@ -33,6 +33,7 @@ use crate::{
     series::{Span, calendar::CalendarSettings},
     sink::alertmanager,
     source::prometheus,
+    store,
 };
 use serde::Deserialize;
 use serde_yaml::Value;
@@ -61,6 +62,8 @@ pub struct Config {
     pub calendars: Vec<CalendarSettings>,
     /// Where trained models are, and which are taken.
     pub models: registry::Settings,
+    /// Where events, overrides and decisions are kept; nowhere where left out.
+    pub store: Option<store::Settings>,
 }
 
 /// What holds for all signals.
@@ -116,6 +119,7 @@ impl Config {
             alertmanagers: Vec::new(),
             calendars: Vec::new(),
             models: registry::Settings::default(),
+            store: None,
         };
         let mut problems = Vec::new();
         check::file(&file, &mut |path, message| {
@@ -153,6 +157,9 @@ impl Config {
             calendar.set_directory(directory);
         }
         self.models.set_directory(directory);
+        if let Some(store) = &mut self.store {
+            store.set_directory(directory);
+        }
     }
 }
 
@@ -176,6 +183,8 @@ struct ConfigFile {
     calendars: Vec<CalendarSettings>,
     #[serde(default)]
     models: registry::Settings,
+    #[serde(default)]
+    store: Option<store::Settings>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -202,6 +211,7 @@ impl ConfigFile {
             alertmanagers: self.alertmanagers,
             calendars: self.calendars,
             models: self.models,
+            store: self.store,
         }
     }
 }

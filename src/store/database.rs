@@ -13,6 +13,7 @@ use sqlx::{
 use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    pin::Pin,
     str::FromStr,
     time::Duration,
 };
@@ -65,16 +66,25 @@ macro_rules! transact {
                 }
             }
         };
-        $crate::store::database::within(work).await
+        $crate::store::database::within!(work).await
     }};
 }
 
-pub(super) use {on, transact};
+/// What is asked of a database. Boxed, as the compiler cannot tell of what sqlx returns that it may change threads once it
+/// is inside of something generic.
+pub(super) type Work<'w, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'w>>;
 
-/// The result of `work`, or that it took too long.
-pub(super) async fn within<T>(
-    work: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
+/// The result of an async block that asks a database, or that it took too long.
+macro_rules! within {
+    ($work:expr) => {
+        $crate::store::database::in_time(Box::pin($work))
+    };
+}
+
+pub(super) use {on, transact, within};
+
+/// As `within!`.
+pub(super) async fn in_time<T>(work: Work<'_, T>) -> Result<T, StoreError> {
     timeout(PATIENCE, work)
         .await
         .unwrap_or_else(|_| Err(StoreError::late(PATIENCE)))
@@ -177,7 +187,7 @@ impl Opened {
             }
             Db::Postgres(_) => "SELECT pg_database_size(current_database())",
         };
-        let size: i64 = within(async {
+        let size: i64 = within!(async {
             Ok(on!(&self.db, pool => sqlx::query_scalar(sql).fetch_one(pool).await?))
         })
         .await?;
@@ -223,7 +233,7 @@ async fn open_file(path: &Path) -> Result<SqlitePool, StoreError> {
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options);
-    let opened = within(async { Ok(pool.await?) }).await;
+    let opened = within!(async { Ok(pool.await?) }).await;
     opened.map_err(|error| match error {
         StoreError::Unusable(text) => StoreError::Unusable(format!(
             "cannot open {} (store.sqlite): {text}; the folder must be there and writable, and the file a database of forethought",
@@ -241,7 +251,7 @@ async fn open_server(settings: &PostgresSettings) -> Result<PgPool, StoreError> 
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options);
-    let opened = within(async { Ok(pool.await?) }).await;
+    let opened = within!(async { Ok(pool.await?) }).await;
     opened.map_err(|error| match error {
         StoreError::Unusable(text) => StoreError::Unusable(format!(
             "cannot use {} (store.postgres): {text}",

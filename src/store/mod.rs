@@ -11,6 +11,7 @@
 //! | `schema.rs`, `schema/` | the tables, and how older ones are brought up to date |
 //! | `database.rs` | connections, transactions, a file that was replaced |
 //! | `events.rs`, `overrides.rs`, `decisions.rs`, `performance.rs` | what is kept |
+//! | `wire.rs` | the same as people write and read them |
 //! | `once.rs` | a request that comes twice is carried out once |
 //! | `snapshot.rs`, `queue.rs`, `keeper.rs` | what decisions read and write, and who does it for them |
 //! | `retention.rs` | what is old is removed, a piece at a time |
@@ -31,6 +32,7 @@ mod settings;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+pub mod wire;
 
 pub use decisions::DecisionFilter;
 pub use error::StoreError;

@@ -148,7 +148,7 @@ async fn events_are_kept_listed_and_removed() {
     assert_eq!(names(store, all).await, ["soon", "now", "fading", "past"]);
     let active = EventFilter {
         after: Some(NOW),
-        before: Some(NOW),
+        before: Some(NOW + 1),
     };
     assert_eq!(names(store, active).await, ["now", "fading"]);
     assert_eq!(store.snapshot().events.len(), 4, "past ones teach");

@@ -21,6 +21,7 @@ mod live;
 mod models;
 mod page;
 mod push;
+mod records;
 mod replicas;
 mod retrain;
 mod servers;
