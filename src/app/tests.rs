@@ -236,11 +236,13 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
     let pushers = Pushers::new(parts.tracker.clone(), parts.stop.clone());
     let retrainer = Retrainer::new(parts.tracker.clone(), parts.stop.clone());
     let follower = crate::app::Follower::new(parts.tracker.clone(), parts.stop.clone());
+    let records = crate::app::Records::new(parts.tracker.clone(), parts.stop.clone());
     let parts = Parts {
         fleet: Fleet::new(parts),
         pushers,
         retrainer,
         follower,
+        records,
     };
     let built = Deployment::build(options, parts, telemetry.clone()).await;
     let (deployment, first) = built.unwrap();

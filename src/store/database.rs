@@ -24,7 +24,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 /// So long SQLite waits for another writer; shorter than [`PATIENCE`], so that the lock is what is told.
 const BUSY: Duration = Duration::from_secs(5);
 /// Connections to a file: one writes while others read.
-const FILE_CONNECTIONS: u32 = 3;
+pub(super) const FILE_CONNECTIONS: u32 = 3;
 
 /// A pool of either kind.
 #[derive(Debug, Clone)]
@@ -192,6 +192,14 @@ impl Opened {
         })
         .await?;
         Ok(u64::try_from(size).unwrap_or(0))
+    }
+}
+
+/// Whether the file of `settings` is there; of a server, that it may be.
+pub(super) async fn is_there(settings: &Settings) -> bool {
+    match &settings.sqlite {
+        Some(path) => id(path).await.is_some(),
+        None => true,
     }
 }
 
