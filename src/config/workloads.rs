@@ -25,6 +25,7 @@ pub(super) fn check(file: &ConfigFile, names: &Names, report: Report<'_>) {
         }
         check_signal(file, names, workload, &at, report);
         check_queries(names, workload, &at, report);
+        check_calendars(names, workload, &at, report);
         check_shares(file, workload, &at, report);
         for (field, name) in workload.calendar_names() {
             if !names.calendars.iter().any(|known| known == name) {
@@ -94,6 +95,18 @@ fn check_queries(names: &Names, workload: &Settings, at: &Path, report: Report<'
     for (index, rule) in workload.rules.iter().enumerate() {
         let at = at.key("rules").index(index).key("when");
         rules::check(&rule.when, &names.signals, &at, report);
+    }
+}
+
+/// The calendars of its schedules.
+fn check_calendars(names: &Names, workload: &Settings, at: &Path, report: Report<'_>) {
+    for (index, schedule) in workload.schedules.iter().enumerate() {
+        let wanted = schedule.calendar.iter();
+        for name in wanted.filter(|name| !names.calendars.contains(name)) {
+            let near = wording::suggestion(name, names.calendars.iter().map(String::as_str));
+            let text = format!("there is no calendar {name:?}{near}; name it under calendars");
+            report(at.key("schedules").index(index).key("calendar"), text);
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod models;
 mod page;
 mod promql;
 mod push;
+mod records;
 mod replicas;
 mod retrain;
 mod scaling;
