@@ -1,7 +1,7 @@
 //! What is asked for, and what nobody may go above.
 
 use super::{
-    Binding, Ceiling, Decision, Inputs, Proposal, Truth, Workload,
+    Binding, Ceiling, Closed, Decision, Gate, Inputs, Proposal, Truth, Workload,
     budget::affordable,
     events::Course,
     limits::{MaxBreach, Wish},
@@ -35,7 +35,9 @@ impl Workload {
         };
         let forecast = open.map(|one| eager(one.need));
         let prewarm = open.and_then(|_| self.prewarm(proposal, present, inputs, before));
-        let paused = orders.pause.is_some();
+        // What made things worse may have been an event's or a rule's doing too.
+        let withdrawn = proposal.draft.gate == Gate::Shut(Closed::RolledBack);
+        let paused = orders.pause.is_some() || withdrawn;
         let event = match paused {
             true => None,
             false => self.event(proposal, present, open, inputs),
