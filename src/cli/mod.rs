@@ -6,10 +6,14 @@
 mod backtest;
 mod bench;
 mod check;
+mod decisions;
 mod demo;
+mod events;
 mod failure;
 mod flags;
 mod models;
+mod overrides;
+mod records;
 mod rules;
 mod run;
 mod samples;
@@ -89,6 +93,12 @@ enum Command {
     Train(Box<train::Arguments>),
     /// Write recording rules that keep the long past of signals, for horizons of weeks and months
     Rules(rules::Arguments),
+    /// Put in, list and remove known causes of load: campaigns, games, releases
+    Events(events::Arguments),
+    /// Give, list and take back orders over workloads: pause, pin, least and greatest size
+    Overrides(overrides::Arguments),
+    /// List what was decided about workloads, and why
+    Decisions(decisions::Arguments),
     /// Measure evaluation on this machine: time and memory by number of series; or accuracy on labelled data
     Bench(bench::Arguments),
 }
@@ -132,6 +142,9 @@ pub fn dispatch(
         Command::Models(arguments) => models::run(&arguments, out),
         Command::Train(arguments) => train::run(&arguments, out),
         Command::Rules(arguments) => rules::run(&arguments, out),
+        Command::Events(arguments) => events::run(&arguments, out),
+        Command::Overrides(arguments) => overrides::run(&arguments, out),
+        Command::Decisions(arguments) => decisions::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
     }
 }

@@ -23,6 +23,7 @@ mod snapshot;
 mod syntax;
 mod tokens;
 mod tree;
+mod typed;
 
 #[cfg(test)]
 mod tests;

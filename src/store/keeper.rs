@@ -81,6 +81,8 @@ impl Store {
 
     /// Refreshes the snapshot and writes what waits, until `stop`; then writes what still waits.
     pub async fn keep(&self, stop: CancellationToken) {
+        // The first round is now.
+        self.inner.wake.notify_one();
         let mut failures = 0;
         let mut tidied: Option<Instant> = None;
         loop {
