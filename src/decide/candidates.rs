@@ -154,9 +154,10 @@ impl Workload {
     fn before(&mut self, present: &Present, otherwise: u32) -> u32 {
         let actual = present.actual.map(|one| one.wanted.unwrap_or(one.ready));
         if let (None, Some(actual)) = (self.state.size, actual) {
-            // Nothing is known of what was: what is there was needed until now.
+            // Nothing is known of what was: what is there was needed until now, perhaps for a peak just ahead.
             let span = self.settings.limits.stabilisation.down.as_millis();
             self.state.needs.note(present.at, span, actual);
+            self.state.bridge = Some((actual, present.at));
         }
         self.state.size.or(actual).unwrap_or(otherwise)
     }
