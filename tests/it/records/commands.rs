@@ -1,7 +1,10 @@
 //! The API and the command line.
 
 use super::*;
-use crate::support::{eventually, http, program::command};
+use crate::{
+    live::metrics_of_alerts,
+    support::{eventually, http, program::command},
+};
 use serde_json::{Value, json};
 use std::fs;
 use tempfile::TempDir;
@@ -261,6 +264,12 @@ fn without_the_flag_or_a_store_nothing_is_changed_and_it_is_said_why() {
     );
     setup.program.rewrite(&configuration(&other));
     setup.program.signal("HUP");
+    let families = setup.program.metrics().unwrap();
+    for used in metrics_of_alerts() {
+        if used.starts_with("forethought_store_") {
+            assert!(families.families().contains(&used.as_str()), "{used}");
+        }
+    }
     eventually("the other store is there", 20, || {
         setup.program.json("/api/v1/events")?;
         match setup
