@@ -12,7 +12,7 @@ use crate::{
     telemetry::Telemetry,
 };
 pub(super) use api::{Client, field, of};
-use clap::{ArgGroup, ValueEnum};
+use clap::ValueEnum;
 use serde::Serialize;
 use std::{
     io::Write,
@@ -24,7 +24,6 @@ const NO_STORE: &str = "has no store; add one to it, such as `store: {sqlite: fo
 
 /// Where the records are.
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("place").required(true).args(["config_file", "url"]))]
 pub(super) struct Place {
     /// The configuration file: its store is opened, whether forethought runs or not
     #[arg(long = "config.file", value_name = "FILE", global = true)]
@@ -65,7 +64,7 @@ impl Place {
         let records = match (&self.config_file, &self.url) {
             (Some(file), _) => Records::Store(store(file)?),
             (None, Some(url)) => Records::Client(Client::new(url).map_err(Failure::Usage)?),
-            // clap cannot ask for a global argument that stands behind the subcommand.
+            // clap cannot require a flag that may stand behind the subcommand as well.
             (None, None) => {
                 let text = "say where the records are: --config.file=forethought.yml, or --url=http://localhost:10057";
                 return Err(Failure::Usage(text.to_owned()));

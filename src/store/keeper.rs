@@ -138,7 +138,10 @@ impl Store {
             let (length, dropped) = {
                 let mut queue = self.queue();
                 let dropped = match written {
-                    Ok(()) => 0,
+                    Ok(()) => {
+                        queue.written();
+                        0
+                    }
                     Err(_) => queue.put_back(piece),
                 };
                 (queue.len(), dropped)

@@ -264,12 +264,6 @@ fn without_the_flag_or_a_store_nothing_is_changed_and_it_is_said_why() {
     );
     setup.program.rewrite(&configuration(&other));
     setup.program.signal("HUP");
-    let families = setup.program.metrics().unwrap();
-    for used in metrics_of_alerts() {
-        if used.starts_with("forethought_store_") {
-            assert!(families.families().contains(&used.as_str()), "{used}");
-        }
-    }
     eventually("the other store is there", 20, || {
         setup.program.json("/api/v1/events")?;
         match setup
@@ -281,6 +275,12 @@ fn without_the_flag_or_a_store_nothing_is_changed_and_it_is_said_why() {
             other => Err(other.to_string()),
         }
     });
+    let families = setup.program.metrics().unwrap();
+    for used in metrics_of_alerts() {
+        if used.starts_with("forethought_store_") {
+            assert!(families.families().contains(&used.as_str()), "{used}");
+        }
+    }
 }
 
 #[test]
