@@ -4,7 +4,8 @@
 //! # Map
 //!
 //! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`features`] and
-//!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`train`], [`decide`] (from forecasts to sizes), [`expo`] (text formats).
+//!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`train`], [`promql`] (rules over
+//!   current series), [`decide`] (from forecasts to sizes), [`expo`] (text formats).
 //! * [`engine`]: units (a signal, a panel), their outcomes, the catalogue readers see, and the loop that
 //!   drives them. Start reading at [`engine::SignalUnit::advance`].
 //! * Adapters: [`source`], [`sink`], [`web`], [`registry`] (models on disk), and [`store`] (events, overrides, decisions). [`telemetry`] is what they count and log with.
@@ -48,6 +49,7 @@ pub mod engine;
 pub mod expo;
 pub mod features;
 pub mod forecast;
+pub mod promql;
 pub mod registry;
 pub mod series;
 pub mod sink;

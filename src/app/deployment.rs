@@ -10,6 +10,7 @@ use super::{
     pushers::{PreparedPushers, Pushers},
     records::{PreparedRecords, Records, StoreSlot},
     retrain::{PreparedModels, Retrainer},
+    scaling::{PreparedScaling, Scaler},
     wiring::{self, Sources},
 };
 use crate::{
@@ -30,6 +31,7 @@ pub(super) struct Parts {
     pub(super) pushers: Pushers,
     pub(super) retrainer: Retrainer,
     pub(super) follower: Follower,
+    pub(super) scaler: Scaler,
     pub(super) records: Records,
 }
 
@@ -42,6 +44,7 @@ pub(super) struct Deployment {
     pushers: Pushers,
     follower: Follower,
     retrainer: Retrainer,
+    scaler: Scaler,
     records: Records,
     sources: Sources,
     models: ModelFiles,
@@ -60,6 +63,7 @@ pub(super) struct Built {
     pushers: PreparedPushers,
     follower: PreparedFollower,
     trained: PreparedModels,
+    scaling: PreparedScaling,
     records: PreparedRecords,
 }
 
@@ -87,6 +91,7 @@ impl Deployment {
             pushers: parts.pushers,
             retrainer: parts.retrainer,
             follower: parts.follower,
+            scaler: parts.scaler,
             records: parts.records,
             sources: Sources::new(),
             models: ModelFiles::new(),
@@ -158,6 +163,7 @@ impl Deployment {
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
             follower: self.follower.prepare(&loaded.config, &self.options)?,
             trained: Retrainer::prepare(&loaded, &sources, &self.options)?,
+            scaling: Scaler::prepare(&loaded, &sources, &self.options)?,
             records: self
                 .records
                 .prepare(&loaded.config, &self.options, &self.telemetry)
@@ -176,6 +182,7 @@ impl Deployment {
             pushers,
             follower,
             trained,
+            scaling,
             records,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
@@ -197,6 +204,8 @@ impl Deployment {
             &self.telemetry,
             &self.options.clock,
         );
+        self.scaler
+            .commit(scaling, &self.fleet.catalogue(), &self.telemetry);
         for (name, (_, source)) in &sources {
             // A former source of the same name may have had a last word.
             events.show_breaker(name, source.breaker());

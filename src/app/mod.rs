@@ -17,17 +17,20 @@
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
 //! | `retrain.rs` | trained models kept up to date |
+//! | `scaling.rs`, `ledger.rs` | the workloads that are decided on, and what is kept of that |
 //! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
 
 mod calendars;
 mod deployment;
 mod follow;
+mod ledger;
 mod load;
 mod models;
 mod options;
 mod pushers;
 mod records;
 mod retrain;
+mod scaling;
 pub mod signals;
 #[cfg(test)]
 mod tests;
@@ -49,9 +52,11 @@ use crate::{
 };
 use deployment::{Built, Deployment, Parts};
 use follow::Follower;
+use ledger::StoreLedger;
 use pushers::Pushers;
 use records::Records;
 use retrain::Retrainer;
+use scaling::Scaler;
 use std::{
     net::SocketAddr,
     sync::{
@@ -110,12 +115,21 @@ impl App {
         };
         let pushers = Pushers::new(tracker.clone(), stop.clone());
         let retrainer = Retrainer::new(tracker.clone(), stop.clone());
+        let records = Records::new(tracker.clone(), stop.clone());
+        let scaler = Scaler::new(
+            tracker.clone(),
+            stop.clone(),
+            parts.pool.clone(),
+            options.clock.clone(),
+            Arc::new(StoreLedger(records.slot())),
+        );
         let parts = Parts {
             fleet: Fleet::new(parts),
+            scaler,
             pushers,
             retrainer,
             follower: Follower::new(tracker.clone(), stop.clone()),
-            records: Records::new(tracker.clone(), stop.clone()),
+            records,
         };
         let (deployment, first) = Deployment::build(&options, parts, telemetry.clone()).await?;
         let mut listeners = Vec::new();

@@ -130,7 +130,11 @@ impl Store {
     pub fn append(&self, decisions: impl IntoIterator<Item = Decision>) {
         let (length, dropped) = {
             let mut queue = self.queue();
+            let before = queue.len();
             let dropped = queue.append(decisions);
+            if (queue.len(), dropped) == (before, 0) {
+                return;
+            }
             (queue.len(), dropped)
         };
         self.inner.events.queued(self.kind(), length, dropped);

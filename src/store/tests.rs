@@ -34,6 +34,12 @@ pub(super) fn decision(workload: &str, at: Millis) -> Decision {
         capacity: Some(120.0),
         generated: Some(at - 60_000),
         ready: Some(3),
+        published_demand: Some(480.0),
+        on_demand: None,
+        cost_per_hour: None,
+        queue: None,
+        prewarmed: None,
+        withdrawn: false,
         reason: "4 replicas: the forecast asks for them".to_owned(),
     }
 }

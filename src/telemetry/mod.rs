@@ -6,6 +6,7 @@ mod app;
 mod engine;
 pub mod log;
 mod process;
+mod scaling;
 mod sink;
 mod source;
 mod store;
@@ -15,6 +16,7 @@ mod web;
 
 pub use app::{AppEvents, REVISION, VERSION};
 pub use engine::{EngineEvents, Evaluated};
+pub use scaling::ScalingEvents;
 pub use sink::SinkEvents;
 pub use source::SourceEvents;
 pub use store::StoreEvents;
@@ -32,6 +34,8 @@ pub struct Telemetry {
     pub app: Arc<AppEvents>,
     /// What the engine counts.
     pub engine: Arc<EngineEvents>,
+    /// What is counted of decisions.
+    pub scaling: Arc<ScalingEvents>,
     /// What is counted of what is sent.
     pub sink: Arc<SinkEvents>,
     /// What the sources count.
@@ -52,6 +56,7 @@ impl Default for Telemetry {
         let mut registry = Registry::with_prefix("forethought");
         let app = Arc::new(AppEvents::register(&mut registry));
         let engine = Arc::new(EngineEvents::register(&mut registry));
+        let scaling = Arc::new(ScalingEvents::register(&mut registry));
         let sink = Arc::new(SinkEvents::register(&mut registry));
         let source = Arc::new(SourceEvents::register(&mut registry));
         let store = Arc::new(StoreEvents::register(&mut registry));
@@ -62,6 +67,7 @@ impl Default for Telemetry {
         Self {
             app,
             engine,
+            scaling,
             sink,
             source,
             store,

@@ -36,6 +36,8 @@ pub(super) enum Route {
     Status,
     Signals,
     Series,
+    /// What else is read as JSON.
+    Read(api::Read),
     Events,
     /// `/api/v1/events/ID`.
     Event,
@@ -76,7 +78,7 @@ impl Route {
             "/api/v1/scaling/decisions" => Self::Decisions,
             _ if is_one_of(path, "/api/v1/events/") => Self::Event,
             _ if is_one_of(path, "/api/v1/overrides/") => Self::Override,
-            _ => Self::Unknown,
+            _ => api::Read::of(path).map_or(Self::Unknown, Self::Read),
         }
     }
 
@@ -92,6 +94,7 @@ impl Route {
             Self::Status => "status",
             Self::Signals => "signals",
             Self::Series => "series",
+            Self::Read(read) => read.name(),
             Self::Events | Self::Event => "events",
             Self::Overrides | Self::Override => "overrides",
             Self::Decisions => "decisions",
@@ -119,12 +122,17 @@ impl Route {
             Self::Decisions => &["cursor", "limit", "since", "until", "workload"],
             Self::Metrics => &["name[]"],
             Self::Series => &["limit", "signal", "since"],
+            Self::Read(read) => read.parameters(),
             _ => &[],
         }
     }
 
     fn is_api(self) -> bool {
-        matches!(self, Self::Status | Self::Signals | Self::Series) || self.is_of_store()
+        let reads = matches!(
+            self,
+            Self::Status | Self::Signals | Self::Series | Self::Read(_)
+        );
+        reads || self.is_of_store()
     }
 
     /// Whether it is about what the store keeps.
@@ -210,6 +218,7 @@ async fn dispatch(server: &Arc<Server>, route: Route, query: &Query, wishes: &Wi
         Route::Status => api::status(server, wishes.gzip),
         Route::Signals => api::signals(&server.state, wishes.gzip),
         Route::Series => api::series(server, query, wishes.gzip).await,
+        Route::Read(read) => read.answer(&server.state, query, wishes.gzip),
         // Those of the store were answered before.
         Route::Unknown
         | Route::Events

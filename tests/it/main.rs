@@ -20,10 +20,12 @@ mod faults;
 mod live;
 mod models;
 mod page;
+mod promql;
 mod push;
 mod records;
 mod replicas;
 mod retrain;
+mod scaling;
 mod servers;
 mod sources;
 #[cfg(feature = "object-store")]

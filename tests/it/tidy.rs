@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The pure core (invariant 1). `decide` is listed before it exists, so that it starts pure.
 const CORE: &[&str] = &[
     "series", "stats", "baseline", "contract", "detect", "features", "forecast", "train", "decide",
-    "expo",
+    "promql", "expo",
 ];
 
 /// Everything but the core.
