@@ -43,7 +43,21 @@ pub(super) enum Records {
     /// In the database itself.
     Store(Store),
     /// Through a process.
-    Client(Client),
+    Client(Box<Client>),
+}
+
+impl Records {
+    /// The result of `work`, after the database was let go of.
+    pub(super) async fn closed<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let result = work.await;
+        if let Self::Store(store) = self {
+            store.close().await;
+        }
+        result
+    }
 }
 
 /// How results are written.
@@ -63,7 +77,10 @@ impl Place {
             .build()?;
         let records = match (&self.config_file, &self.url) {
             (Some(file), _) => Records::Store(store(file)?),
-            (None, Some(url)) => Records::Client(Client::new(url).map_err(Failure::Usage)?),
+            (None, Some(url)) => {
+                let client = Client::new(url).map_err(Failure::Usage)?;
+                Records::Client(Box::new(client))
+            }
             // clap cannot require a flag that may stand behind the subcommand as well.
             (None, None) => {
                 let text = "say where the records are: --config.file=forethought.yml, or --url=http://localhost:10057";

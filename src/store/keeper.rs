@@ -108,6 +108,7 @@ impl Store {
             self.inner.events.lost(self.queue().len());
         }
         if let Some(opened) = self.inner.opened.load_full() {
+            // Left in its place: a request that is still under way must not open it anew.
             opened.close().await;
         }
     }

@@ -120,6 +120,13 @@ impl Store {
         self.refresh().await
     }
 
+    /// Lets go of the database: for a command that is done. What waits in the queue is not written.
+    pub async fn close(&self) {
+        if let Some(opened) = self.inner.opened.swap(None) {
+            opened.close().await;
+        }
+    }
+
     /// Events and overrides as they were last read. Never waits.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.inner.snapshot.load_full()
