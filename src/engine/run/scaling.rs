@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Questions that are asked at once: a source is not to be flooded every few seconds.
@@ -155,7 +155,7 @@ impl ScalingTask {
         let records: Records = self.ledger.records();
         let demand = Arc::clone(self.catalogue.demand());
         let work = move |unit: &mut ScalingUnit| {
-            let began = std::time::Instant::now();
+            let began = Instant::now();
             let scaling = unit.decide(at, answers, &outcomes, &records);
             demand.warm_chunks(&scaling.chunks);
             (scaling, unit.states(at), began.elapsed())
