@@ -208,7 +208,8 @@ fn every_metric_the_shipped_alerts_use_is_exposed() {
 /// The metrics of ours in the expressions of the shipped alerts.
 pub(crate) fn metrics_of_alerts() -> Vec<String> {
     let name = regex::Regex::new(r"\b(forethought|anomaly|predicted)_[a-z_]+").unwrap();
-    let alerts = ["alerts/series.yml", "alerts/forethought-self.yml"].map(crate::support::read);
+    let files = ["series", "forethought-self", "scaling"];
+    let alerts = files.map(|file| crate::support::read(&format!("alerts/{file}.yml")));
     let expressions = alerts.iter().flat_map(|text| text.lines()).filter(|line| {
         let line = line.trim();
         !line.starts_with('#') && !line.contains("without") && !line.contains("description")
