@@ -124,7 +124,6 @@ fn postgres_stops_and_starts_and_nothing_is_lost() {
     runtime.block_on(store.set_override(pin, None)).unwrap();
     let task = {
         let (store, stop) = (store.clone(), stop.clone());
-        #[expect(clippy::disallowed_methods, reason = "the test waits for it below")]
         runtime.spawn(async move { store.keep(stop).await })
     };
     server.stop();
