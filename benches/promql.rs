@@ -27,8 +27,11 @@ fn value(metric: usize, deployment: usize) -> f64 {
     ((metric * 31 + deployment * 17) % 1_000) as f64
 }
 
+/// A name, and its series with their values and times.
+type Metric = (String, Vec<(Labels, f64, Millis)>);
+
 /// The series as the units have them: by metric, labels made long ago.
-fn series() -> Vec<(String, Vec<(Labels, f64, Millis)>)> {
+fn series() -> Vec<Metric> {
     let all: Vec<Labels> = (0..DEPLOYMENTS).map(labels).collect();
     let metric = |metric| {
         let series = all.iter().enumerate();
@@ -38,7 +41,7 @@ fn series() -> Vec<(String, Vec<(Labels, f64, Millis)>)> {
     (0..METRICS).map(metric).collect()
 }
 
-fn snapshot(series: Vec<(String, Vec<(Labels, f64, Millis)>)>) -> Snapshot {
+fn snapshot(series: Vec<Metric>) -> Snapshot {
     let mut snapshot = Snapshot::new();
     for (name, series) in series {
         snapshot.put(&name, series);

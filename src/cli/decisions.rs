@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         until: None,
     };
     let limit = arguments.limit as usize;
-    let decisions = runtime.block_on(read(&records, &filter, limit))?;
+    let decisions = runtime.block_on(records.closed(read(&records, &filter, limit)))?;
     match arguments.output {
         Output::Json => records::json(out, &serde_json::json!({ "decisions": decisions })),
         Output::Table => Ok(write!(out, "{}", rows(&decisions))?),

@@ -123,7 +123,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let (records, runtime) = arguments.place.open()?;
     match &arguments.action {
         Action::Add(add) => {
-            let event = runtime.block_on(put(&records, add.event(Clock::System.now())?))?;
+            let event =
+                runtime.block_on(records.closed(put(&records, add.event(Clock::System.now())?)))?;
             match add.output {
                 None => writeln!(out, "{}", event.id)?,
                 Some(Output::Json) => records::json(out, &event)?,
@@ -131,7 +132,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
             }
         }
         Action::List(list) => {
-            let events = runtime.block_on(read(&records, list, Clock::System.now()))?;
+            let events =
+                runtime.block_on(records.closed(read(&records, list, Clock::System.now())))?;
             match list.output {
                 Output::Json => records::json(out, &serde_json::json!({ "events": events }))?,
                 Output::Table => write!(out, "{}", rows(&events))?,
@@ -139,7 +141,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         }
         Action::Rm { ids } => {
             for id in ids {
-                runtime.block_on(remove(&records, id))?;
+                runtime.block_on(records.closed(remove(&records, id)))?;
                 writeln!(out, "removed {id}")?;
             }
         }

@@ -9,6 +9,7 @@ mod check;
 mod decisions;
 mod demo;
 mod events;
+mod explain;
 mod failure;
 mod flags;
 mod models;
@@ -99,6 +100,8 @@ enum Command {
     Overrides(overrides::Arguments),
     /// List what was decided about workloads, and why
     Decisions(decisions::Arguments),
+    /// Say why a workload has the size it has: the sentence, the numbers, the picture
+    Explain(explain::Arguments),
     /// Measure evaluation on this machine: time and memory by number of series; or accuracy on labelled data
     Bench(bench::Arguments),
 }
@@ -145,6 +148,7 @@ pub fn dispatch(
         Command::Events(arguments) => events::run(&arguments, out),
         Command::Overrides(arguments) => overrides::run(&arguments, out),
         Command::Decisions(arguments) => decisions::run(&arguments, out),
+        Command::Explain(arguments) => explain::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
     }
 }

@@ -120,7 +120,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let (records, runtime) = arguments.place.open()?;
     match &arguments.action {
         Action::Set(set) => {
-            let order = runtime.block_on(give(&records, set.order(Clock::System.now())))?;
+            let order =
+                runtime.block_on(records.closed(give(&records, set.order(Clock::System.now()))))?;
             match set.output {
                 None => writeln!(out, "{}", order.id)?,
                 Some(Output::Json) => records::json(out, &order)?,
@@ -128,14 +129,14 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
             }
         }
         Action::List(list) => {
-            let orders = runtime.block_on(read(&records, list.limit))?;
+            let orders = runtime.block_on(records.closed(read(&records, list.limit)))?;
             match list.output {
                 Output::Json => records::json(out, &serde_json::json!({ "overrides": orders }))?,
                 Output::Table => write!(out, "{}", rows(&orders))?,
             }
         }
         Action::Clear(clear) => {
-            let cleared = runtime.block_on(end(&records, clear.which()))?;
+            let cleared = runtime.block_on(records.closed(end(&records, clear.which())))?;
             let plural = if cleared == 1 { "" } else { "s" };
             writeln!(out, "cleared {cleared} override{plural}")?;
         }

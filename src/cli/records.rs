@@ -12,7 +12,7 @@ use crate::{
     telemetry::Telemetry,
 };
 pub(super) use api::{Client, field, of};
-use clap::{ArgGroup, ValueEnum};
+use clap::ValueEnum;
 use serde::Serialize;
 use std::{
     io::Write,
@@ -24,7 +24,6 @@ const NO_STORE: &str = "has no store; add one to it, such as `store: {sqlite: fo
 
 /// Where the records are.
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("place").required(true).args(["config_file", "url"]))]
 pub(super) struct Place {
     /// The configuration file: its store is opened, whether forethought runs or not
     #[arg(long = "config.file", value_name = "FILE", global = true)]
@@ -44,7 +43,21 @@ pub(super) enum Records {
     /// In the database itself.
     Store(Store),
     /// Through a process.
-    Client(Client),
+    Client(Box<Client>),
+}
+
+impl Records {
+    /// The result of `work`, after the database was let go of.
+    pub(super) async fn closed<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let result = work.await;
+        if let Self::Store(store) = self {
+            store.close().await;
+        }
+        result
+    }
 }
 
 /// How results are written.
@@ -64,8 +77,11 @@ impl Place {
             .build()?;
         let records = match (&self.config_file, &self.url) {
             (Some(file), _) => Records::Store(store(file)?),
-            (None, Some(url)) => Records::Client(Client::new(url).map_err(Failure::Usage)?),
-            // clap cannot ask for a global argument that stands behind the subcommand.
+            (None, Some(url)) => {
+                let client = Client::new(url).map_err(Failure::Usage)?;
+                Records::Client(Box::new(client))
+            }
+            // clap cannot require a flag that may stand behind the subcommand as well.
             (None, None) => {
                 let text = "say where the records are: --config.file=forethought.yml, or --url=http://localhost:10057";
                 return Err(Failure::Usage(text.to_owned()));

@@ -108,6 +108,7 @@ impl Store {
             self.inner.events.lost(self.queue().len());
         }
         if let Some(opened) = self.inner.opened.load_full() {
+            // Left in its place: a request that is still under way must not open it anew.
             opened.close().await;
         }
     }
@@ -138,7 +139,10 @@ impl Store {
             let (length, dropped) = {
                 let mut queue = self.queue();
                 let dropped = match written {
-                    Ok(()) => 0,
+                    Ok(()) => {
+                        queue.written();
+                        0
+                    }
                     Err(_) => queue.put_back(piece),
                 };
                 (queue.len(), dropped)

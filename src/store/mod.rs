@@ -120,6 +120,13 @@ impl Store {
         self.refresh().await
     }
 
+    /// Lets go of the database: for a command that is done. What waits in the queue is not written.
+    pub async fn close(&self) {
+        if let Some(opened) = self.inner.opened.swap(None) {
+            opened.close().await;
+        }
+    }
+
     /// Events and overrides as they were last read. Never waits.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.inner.snapshot.load_full()
@@ -130,7 +137,11 @@ impl Store {
     pub fn append(&self, decisions: impl IntoIterator<Item = Decision>) {
         let (length, dropped) = {
             let mut queue = self.queue();
+            let before = queue.len();
             let dropped = queue.append(decisions);
+            if (queue.len(), dropped) == (before, 0) {
+                return;
+            }
             (queue.len(), dropped)
         };
         self.inner.events.queued(self.kind(), length, dropped);

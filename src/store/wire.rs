@@ -197,7 +197,9 @@ pub fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
     let invalid = |field: String, text: String| StoreError::Invalid(vec![(field, text)]);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." { "body".to_owned() } else { path };
+        // A place it has no name for.
+        let is_whole = matches!(path.as_str(), "." | "?");
+        let field = if is_whole { "body".to_owned() } else { path };
         invalid(field, error.inner().to_string())
     })?;
     reader

@@ -65,7 +65,7 @@ pub(super) async fn answer(
         (Route::Override, _) => asked.clear_override().await,
         _ => asked.decisions().await,
     };
-    answered.unwrap_or_else(|refusal| refusal)
+    answered.unwrap_or_else(|refusal| *refusal)
 }
 
 /// 413, before anything of the body is read.
@@ -82,7 +82,10 @@ struct Asked<'a> {
     gzip: bool,
 }
 
-type Answer = Result<Reply, Reply>;
+/// What is answered, or what is refused and why.
+type Answer = Result<Reply, Refusal>;
+/// Boxed, as it is larger than most of what comes instead.
+type Refusal = Box<Reply>;
 
 impl Asked<'_> {
     async fn events(&self) -> Answer {
@@ -184,7 +187,7 @@ impl Asked<'_> {
         path.rsplit_once('/').map_or(path, |(_, name)| name)
     }
 
-    fn cut(&self) -> Result<Cut, Reply> {
+    fn cut(&self) -> Result<Cut, Refusal> {
         let limit = match self.query.one("limit").map_err(bad)? {
             None => USUAL_ITEMS,
             Some(text) => {
@@ -201,7 +204,7 @@ impl Asked<'_> {
         Ok(Cut { limit, cursor })
     }
 
-    fn time(&self, name: &str) -> Result<Option<Millis>, Reply> {
+    fn time(&self, name: &str) -> Result<Option<Millis>, Refusal> {
         let Some(text) = self.query.one(name).map_err(bad)? else {
             return Ok(None);
         };
@@ -218,11 +221,12 @@ impl Asked<'_> {
     }
 
     /// The JSON document of a request, and what makes it be carried out once where it has a key.
-    async fn document(&self, what: &str, body: Incoming) -> Result<(Bytes, Option<Once>), Reply> {
+    async fn document(&self, what: &str, body: Incoming) -> Result<(Bytes, Option<Once>), Refusal> {
         let headers = &self.head.headers;
         if !is_json(headers) {
             let text = "the body must be JSON; say so with `Content-Type: application/json`";
-            return Err(reply::json_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+            let refused = reply::json_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+            return Err(refused.into());
         }
         let body = self.read(body).await?;
         let once = match headers.get(KEY) {
@@ -235,16 +239,16 @@ impl Asked<'_> {
         Ok((body, once))
     }
 
-    async fn read(&self, body: Incoming) -> Result<Bytes, Reply> {
+    async fn read(&self, body: Incoming) -> Result<Bytes, Refusal> {
         let limit = self.state.settings.limits.body;
         let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
         match timeout(BODY_WITHIN, limited.collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long(limit)),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long(limit).into()),
             Ok(Err(error)) => Err(bad(format!("the body could not be read: {error}"))),
             Err(_) => {
                 let text = format!("the body did not come within {}s", BODY_WITHIN.as_secs());
-                Err(reply::json_error(StatusCode::REQUEST_TIMEOUT, &text))
+                Err(reply::json_error(StatusCode::REQUEST_TIMEOUT, &text).into())
             }
         }
     }
@@ -282,11 +286,11 @@ fn nothing() -> Reply {
     reply::parts(StatusCode::NO_CONTENT, "application/json", Vec::new())
 }
 
-fn bad(sentence: String) -> Reply {
-    reply::json_error(StatusCode::BAD_REQUEST, &sentence)
+fn bad(sentence: String) -> Refusal {
+    reply::json_error(StatusCode::BAD_REQUEST, &sentence).into()
 }
 
-fn refusal(error: StoreError) -> Reply {
+fn refusal(error: StoreError) -> Refusal {
     let (status, fields) = match &error {
         StoreError::Invalid(fields) => (StatusCode::UNPROCESSABLE_ENTITY, fields.as_slice()),
         StoreError::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, &[][..]),
@@ -301,7 +305,7 @@ fn refusal(error: StoreError) -> Reply {
     };
     let answer = reply::problem(status, &error.to_string(), fields);
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        return reply::with(answer, RETRY_AFTER, HeaderValue::from_static("5"));
+        return reply::with(answer, RETRY_AFTER, HeaderValue::from_static("5")).into();
     }
-    answer
+    answer.into()
 }

@@ -1,7 +1,7 @@
 //! The recent past of workloads, kept for pictures only.
 
 use super::{Millis, Scaling};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
@@ -17,7 +17,7 @@ const APART: Millis = 120_000;
 pub struct Courses(Mutex<BTreeMap<Arc<str>, VecDeque<CoursePoint>>>);
 
 /// A workload at one time. What was not known is `None`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CoursePoint {
     /// When, milliseconds since the epoch.
     pub at: Millis,

@@ -403,6 +403,7 @@ fn health(state: &State, gzip: bool) -> Reply {
     if state.catalogue.decides() {
         parts.push(workloads_part(state, now));
     }
+    parts.extend(store(state));
     let score = parts.iter().map(|part| part.score).sum::<f64>() / parts.len() as f64;
     reply::json(StatusCode::OK, &Health { now, score, parts }, gzip)
 }
@@ -420,6 +421,17 @@ fn signals(state: &State, now: Millis) -> Part {
         Some(format!("{}: {silent}", unit.name))
     });
     Part::share("signals", units.len(), problems.collect())
+}
+
+/// Whether events, overrides and decisions are kept; nothing where that is not wanted.
+fn store(state: &State) -> Option<Part> {
+    let health = state.store.load().as_ref()?.health();
+    let why = || {
+        let why = health.error.clone();
+        why.unwrap_or_else(|| "the database has not answered yet".to_owned())
+    };
+    let problems = (!health.up).then(why);
+    Some(Part::share("store", 1, problems.into_iter().collect()))
 }
 
 fn workloads_part(state: &State, now: Millis) -> Part {

@@ -1,7 +1,10 @@
 //! The API and the command line.
 
 use super::*;
-use crate::support::{eventually, http, program::command};
+use crate::{
+    live::metrics_of_alerts,
+    support::{eventually, http, program::command},
+};
 use serde_json::{Value, json};
 use std::fs;
 use tempfile::TempDir;
@@ -272,6 +275,12 @@ fn without_the_flag_or_a_store_nothing_is_changed_and_it_is_said_why() {
             other => Err(other.to_string()),
         }
     });
+    let families = setup.program.metrics().unwrap();
+    for used in metrics_of_alerts() {
+        if used.starts_with("forethought_store_") {
+            assert!(families.families().contains(&used.as_str()), "{used}");
+        }
+    }
 }
 
 #[test]
@@ -349,6 +358,51 @@ fn commands_do_the_same_on_the_file_and_through_the_process() {
     assert_eq!((code, out.as_str()), (0, "cleared 1 override\n"));
     let (code, out, _) = command(&["overrides", "clear", "checkout", &url]);
     assert_eq!((code, out.as_str()), (0, "cleared 1 override\n"));
+}
+
+#[test]
+fn decisions_are_shown_newest_first_beyond_one_page() {
+    let setup = Setup::new(&[]);
+    let runtime = runtime();
+    let records = store(
+        &Settings::sqlite(setup.folder.path().join("f.db")),
+        &Arc::default(),
+    );
+    runtime.block_on(kept(&records, async {
+        records.append((0..1_500).map(|n| decision("checkout", NOW + n * 1_000)));
+        records.append([decision("search", NOW)]);
+        written(&records).await;
+    }));
+    for place in [setup.file(), setup.url()] {
+        let (code, table, complaint) = command(&["decisions", &place, "--limit=2"]);
+        assert_eq!(code, 0, "{complaint}");
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines.len(), 3, "{table}");
+        assert!(lines[0].starts_with("TIME"), "{table}");
+        for word in [
+            "2026-11-18T11:31:39Z",
+            "checkout",
+            "guarded",
+            "forecast",
+            "open",
+            "überall",
+        ] {
+            assert!(lines[1].contains(word), "{word}: {table}");
+        }
+        let all = ["--workload=checkout", "--limit=2000", "--output=json"];
+        let (_, json, _) = command(&[&["decisions", place.as_str()][..], &all].concat());
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let found = json["decisions"].as_array().unwrap();
+        assert_eq!(found.len(), 1_500);
+        let times: Vec<i64> = found
+            .iter()
+            .map(|one| one["at"].as_i64().unwrap())
+            .collect();
+        assert!(times.is_sorted_by(|one, next| one > next));
+        let (_, none, _) = command(&["decisions", &place, "--since=2026-11-19", "--output=json"]);
+        let none: Value = serde_json::from_str(&none).unwrap();
+        assert_eq!(none["decisions"], json!([]));
+    }
 }
 
 #[test]

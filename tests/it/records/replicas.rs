@@ -22,8 +22,8 @@ fn replicas_that_start_together_make_the_tables_once() {
         assert!(opened.iter().all(Result::is_ok), "{opened:?}");
         stores[5].add_event(event("a", NOW), None).await.unwrap();
         let cut = Cut::default();
-        let seen = stores[0].events(EventFilter::default(), &cut);
-        assert_eq!(seen.await.unwrap().items.len(), 1);
+        let seen = stores[0].events(EventFilter::default(), &cut).await;
+        assert_eq!(seen.unwrap().items.len(), 1);
     });
 }
 
