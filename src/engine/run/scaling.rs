@@ -4,7 +4,7 @@ use crate::{
     engine::{
         Clock, Pool,
         catalogue::{Catalogue, ScalingHandle},
-        scaling::{Answer, Ledger, Question, Records, SavedState, Scaling, ScalingUnit},
+        scaling::{Answer, Decided, Ledger, Question, Records, SavedState, Scaling, ScalingUnit},
     },
     series::{Millis, Span},
     source::Source,
@@ -171,6 +171,11 @@ impl ScalingTask {
     fn publish(&self, scaling: Scaling, took: Duration) {
         self.events
             .decided(scaling.at, scaling.decisions.len(), scaling.panicked, took);
+        for Decided { decision, .. } in &scaling.decisions {
+            if let Some(prewarmed) = decision.prewarmed {
+                self.events.rose(&decision.workload, prewarmed);
+            }
+        }
         let news = scaling.decisions.iter().filter(|one| one.is_news);
         let news: Vec<_> = news.map(|one| one.decision.clone()).collect();
         news.iter().for_each(|decision| self.events.news(decision));
