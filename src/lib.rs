@@ -50,6 +50,7 @@ pub mod features;
 pub mod forecast;
 pub mod registry;
 pub mod series;
+pub mod simulate;
 pub mod sink;
 pub mod source;
 pub mod stats;
