@@ -27,6 +27,26 @@ pub enum Closed {
     RolledBack,
     /// A person paused it.
     Paused,
+    /// What it was derived from is no longer what comes in.
+    Drift,
+}
+
+impl Closed {
+    /// As in the label `gate`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoForecast => "no_forecast",
+            Self::Stale => "stale",
+            Self::Coverage => "coverage",
+            Self::Skill => "skill",
+            Self::Anomaly => "anomaly",
+            Self::Implausible => "implausible",
+            Self::Capacity => "capacity",
+            Self::RolledBack => "rolled_back",
+            Self::Paused => "paused",
+            Self::Drift => "drift",
+        }
+    }
 }
 
 /// Whether the predictive part counts.
@@ -37,6 +57,21 @@ pub enum Gate {
     Open,
     /// It does not.
     Shut(Closed),
+}
+
+impl Gate {
+    /// Whether the predictive part counts.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Open)
+    }
+
+    /// As in the label `gate`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Shut(why) => why.as_str(),
+        }
+    }
 }
 
 /// What decided the number: the constraint without which it would be another.
@@ -83,6 +118,41 @@ pub enum Binding {
     Override,
 }
 
+impl Binding {
+    /// As in the decision log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reactive => "reactive",
+            Self::Forecast => "forecast",
+            Self::Schedule => "schedule",
+            Self::Event => "event",
+            Self::Rule => "rule",
+            Self::Hold => "hold",
+            Self::Prewarm => "prewarm",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::RateUp => "rate_up",
+            Self::RateDown => "rate_down",
+            Self::Cooldown => "cooldown",
+            Self::Hysteresis => "hysteresis",
+            Self::Oscillation => "oscillation",
+            Self::RetryStorm => "retry_storm",
+            Self::Budget => "budget",
+            Self::Shared => "shared",
+            Self::Emergency => "emergency",
+            Self::Override => "override",
+        }
+    }
+
+    /// Whether a person named it as a ceiling: only these may go below what is asked for now (invariant 9).
+    pub const fn is_ceiling(self) -> bool {
+        matches!(
+            self,
+            Self::Max | Self::Budget | Self::Shared | Self::Emergency | Self::Override
+        )
+    }
+}
+
 /// Why a size that differs from the wanted one was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
@@ -105,6 +175,9 @@ pub struct Parts {
     pub event: Option<u32>,
     /// For the rules that hold.
     pub rule: Option<u32>,
+    /// The step on the way to a peak that is further away than the lead time.
+    #[serde(default)]
+    pub prewarm: Option<u32>,
     /// What a person ordered.
     pub r#override: Option<u32>,
     /// What the release rule keeps.
@@ -115,6 +188,9 @@ pub struct Parts {
     pub max: Option<u32>,
     /// What the budget allows.
     pub budget: Option<u32>,
+    /// What a budget or resource shared with others leaves.
+    #[serde(default)]
+    pub shared: Option<u32>,
 }
 
 /// What one evaluation of one workload came to. Immutable; every reader reads it.
@@ -154,6 +230,10 @@ pub struct Decision {
     pub generated: Option<Millis>,
     /// Size at that time, where known.
     pub ready: Option<u32>,
+    /// The demand to publish, in its own unit: an autoscaler that divides it by `capacity` arrives at `replicas`,
+    /// its tolerance included. `None` where `replicas` or `capacity` is.
+    #[serde(default)]
+    pub published_demand: Option<f64>,
     /// Why, in a sentence.
     pub reason: String,
 }

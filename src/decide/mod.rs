@@ -4,15 +4,61 @@
 //! everything that came of it. What carries over from one decision to the next is a state that can be
 //! written down and read back, so that a restart goes on where the process stopped.
 
+mod board;
+mod budget;
+mod capacity;
 mod decision;
+mod emergency;
 mod event;
+mod events;
+mod extent;
+mod gate;
 mod inputs;
+#[cfg(test)]
+mod laws;
+mod lead;
+mod limits;
+mod orders;
+mod outlook;
 mod overrides;
+mod proposal;
+mod queue;
+mod reason;
+mod rules;
+#[cfg(test)]
+mod scenarios;
+mod schedule;
+mod settings;
+mod settle;
+mod share;
+mod state;
+mod verify;
+mod workload;
 
+pub use board::Board;
+pub use budget::{CostSettings, SpotSettings, cost_per_hour};
+pub use capacity::{Capacity, LearnedCapacity};
 pub use decision::{Binding, Closed, Decision, Gate, Held, Parts};
+pub use emergency::EmergencySettings;
 pub use event::{Effect, Event};
+pub use events::EventSettings;
+pub use gate::GateSettings;
 pub use inputs::{DemandForecast, Inputs, Maximum, Reading, Replicas, Truth};
+pub use lead::{LeadTime, MeasuredLead};
+pub use limits::{Cooldowns, Increase, Limits, MaxBreach, Oscillations, Rate, Stabilisation};
 pub use overrides::{Order, Override};
+pub use proposal::{Ceiling, Proposal};
+pub use queue::QueueSettings;
+pub use rules::RuleSettings;
+pub use schedule::ScheduleSettings;
+pub use settings::{DemandSettings, ReplicasSettings, Settings};
+pub use share::SharedSettings;
+pub use state::State;
+pub use verify::VerifySettings;
+pub use workload::Workload;
+
+/// No size is above this: what asks for more is not believed.
+pub const MOST_REPLICAS: u32 = 100_000;
 
 use serde::{Deserialize, Serialize};
 

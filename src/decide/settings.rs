@@ -1,0 +1,325 @@
+//! A workload, as written in configuration.
+
+use super::{
+    Capacity, GateSettings, LeadTime, Limits, Mode, RuleSettings,
+    budget::{CostSettings, SpotSettings},
+    emergency::EmergencySettings,
+    events::EventSettings,
+    queue::QueueSettings,
+    schedule::ScheduleSettings,
+    verify::VerifySettings,
+};
+use crate::series::{Calendar, Millis, Span};
+use serde::Deserialize;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A forecast has at most so many windows.
+const MOST_WINDOWS: usize = 4;
+/// And none is longer than so many steps.
+const LONGEST_STEPS: Millis = 1_440;
+/// A grid slot is evaluated so long after its end where nothing else is said.
+const USUAL_OFFSET: Millis = 30_000;
+/// The quantiles that scaling may ask for.
+const LEVELS: std::ops::RangeInclusive<f64> = 0.5..=0.995;
+/// Ten rules of thumb are a policy, a thousand a mistake.
+const MOST_RULES: usize = 64;
+
+/// A workload, as written in configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Its name: the label `workload`.
+    pub name: String,
+    /// What is asked of it.
+    pub demand: DemandSettings,
+    /// What one replica can take, in the unit of the demand.
+    pub capacity_per_replica: Capacity,
+    /// How large it is.
+    #[serde(default)]
+    pub replicas: Option<ReplicasSettings>,
+    /// From a decision until a new replica is ready.
+    #[serde(default)]
+    pub lead_time: LeadTime,
+    /// From the demand until the autoscaler has acted on it: scrape, evaluation, poll, sync.
+    #[serde(default = "default_pipeline")]
+    pub pipeline: Span,
+    /// How often decisions are made; `evaluation_interval` where left out.
+    #[serde(default)]
+    pub review: Option<Span>,
+    /// What a replica costs, and what a missing one does.
+    #[serde(default)]
+    pub cost: Option<CostSettings>,
+    /// The quantile of demand to be ready for; follows from `cost` where left out.
+    #[serde(default)]
+    pub level: Option<f64>,
+    /// What the size may be, and how quickly it may change.
+    #[serde(default)]
+    pub limits: Limits,
+    /// When the forecast counts.
+    #[serde(default)]
+    pub gate: GateSettings,
+    /// What a recommendation may do.
+    #[serde(default)]
+    pub mode: Mode,
+    /// PromQL over the current series of this process.
+    #[serde(default)]
+    pub rules: Vec<RuleSettings>,
+    /// Least and greatest sizes of certain times.
+    #[serde(default)]
+    pub schedules: Vec<ScheduleSettings>,
+    /// What events do to it.
+    #[serde(default)]
+    pub events: EventSettings,
+    /// The queue in front of it.
+    #[serde(default)]
+    pub queue: Option<QueueSettings>,
+    /// When the host is critical.
+    #[serde(default)]
+    pub emergency: Option<EmergencySettings>,
+    /// Whether a recommendation did good.
+    #[serde(default)]
+    pub verify: VerifySettings,
+    /// The autoscaler leaves the size alone where the demand is within this share of it.
+    #[serde(default = "default_tolerance")]
+    pub tolerance: f64,
+    /// Who goes first where something is shared; higher first.
+    #[serde(default)]
+    pub priority: i32,
+    /// What one replica takes of what is shared, by name.
+    #[serde(default)]
+    pub uses: BTreeMap<String, f64>,
+    /// Replicas that may vanish.
+    #[serde(default)]
+    pub spot: Option<SpotSettings>,
+    /// `global.evaluation_interval`.
+    #[serde(skip, default = "default_interval")]
+    pub interval: Span,
+    /// The calendars that schedules refer to, by name.
+    #[serde(skip)]
+    pub calendars: BTreeMap<String, Arc<Calendar>>,
+}
+
+/// What is asked of a workload.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DemandSettings {
+    /// The signal whose forecast counts.
+    pub signal: String,
+    /// Labels of the one series that is meant.
+    #[serde(default)]
+    pub r#match: BTreeMap<String, String>,
+    /// Asked at decision time for the newest demand, one value; the signal's own query, narrowed by `match`, where
+    /// left out.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// The newest demand counts for so long.
+    #[serde(default = "default_age")]
+    pub max_age: Span,
+}
+
+/// How large a workload is.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicasSettings {
+    /// Replicas that do work, one value.
+    pub query: String,
+    /// Replicas that were asked for, one value.
+    #[serde(default)]
+    pub wanted: Option<String>,
+    /// A reading counts for so long.
+    #[serde(default = "default_age")]
+    pub max_age: Span,
+}
+
+const fn default_pipeline() -> Span {
+    Span::seconds(75)
+}
+
+const fn default_age() -> Span {
+    Span::minutes(2)
+}
+
+const fn default_tolerance() -> f64 {
+    0.1
+}
+
+const fn default_interval() -> Span {
+    Span::seconds(30)
+}
+
+impl Settings {
+    /// Every problem, as (field, what is wrong and what is allowed).
+    pub fn validate(&self) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        self.validate_own(&mut problems);
+        let mut within = |field: &str, found: Vec<(String, String)>| {
+            let join = |inner: String| match inner.is_empty() {
+                true => field.to_owned(),
+                false => format!("{field}.{inner}"),
+            };
+            problems.extend(found.into_iter().map(|(inner, text)| (join(inner), text)));
+        };
+        within("capacity_per_replica", self.capacity_per_replica.validate());
+        within("lead_time", self.lead_time.validate());
+        within("limits", self.limits.validate());
+        within("gate", self.gate.validate());
+        within("events", self.events.validate());
+        within("verify", self.verify.validate());
+        for (index, rule) in self.rules.iter().enumerate() {
+            within(&format!("rules[{index}]"), rule.validate());
+        }
+        for (index, schedule) in self.schedules.iter().enumerate() {
+            within(&format!("schedules[{index}]"), schedule.validate());
+        }
+        within(
+            "cost",
+            self.cost.iter().flat_map(|one| one.validate()).collect(),
+        );
+        within(
+            "spot",
+            self.spot.iter().flat_map(|one| one.validate()).collect(),
+        );
+        within(
+            "queue",
+            self.queue.iter().flat_map(|one| one.validate()).collect(),
+        );
+        let emergency = self.emergency.iter().flat_map(|one| one.validate());
+        within("emergency", emergency.collect());
+        problems
+    }
+
+    /// The quantile of demand to be ready for: given, or the critical ratio of the newsvendor,
+    /// `shortfall / (shortfall + replica)`; 0.95 where neither is known. Within 0.5 to 0.995.
+    pub fn level(&self) -> f64 {
+        let from_cost = || self.cost.as_ref().and_then(CostSettings::level);
+        let level = self.level.or_else(from_cost).unwrap_or(0.95);
+        level.clamp(*LEVELS.start(), *LEVELS.end())
+    }
+
+    /// How often decisions are made, milliseconds.
+    pub fn review(&self) -> Millis {
+        self.review.unwrap_or(self.interval).as_millis()
+    }
+
+    /// From a decision with this lead time until its replicas work and the next decision's could not yet: the window
+    /// whose greatest demand must be covered, milliseconds.
+    pub fn window(&self, lead: Millis) -> Millis {
+        lead + self.pipeline.as_millis() + self.review()
+    }
+
+    /// The windows whose greatest demand must be forecast, shortest first, on a grid of `step`: what must be covered
+    /// with the shortest to the longest lead time, and what decides on a release.
+    ///
+    /// Windows begin where the forecast was made, so each is longer than what it must cover by the age at which a
+    /// forecast is still the newest.
+    pub fn windows(&self, step: Span) -> Vec<Span> {
+        let step = step.as_millis().max(1);
+        let age = step + USUAL_OFFSET;
+        let (least, most) = self.lead_time.range();
+        let (least, most) = (
+            self.window(least.as_millis()) + age,
+            self.window(most.as_millis()) + age,
+        );
+        let hold = self.limits.hold.as_millis() + age;
+        let rungs = MOST_WINDOWS - 1;
+        let ratio = (most as f64 / least as f64).max(1.0);
+        let rung =
+            |place: usize| least as f64 * ratio.powf(place as f64 / (rungs - 1).max(1) as f64);
+        let ladder = (0..rungs).map(|place| rung(place).round() as Millis);
+        let whole = |length: Millis| {
+            let steps = length.div_euclid(step) + i64::from(length % step != 0);
+            Span::millis(steps.clamp(1, LONGEST_STEPS) * step)
+        };
+        let mut windows: Vec<Span> = ladder.chain([hold]).map(whole).collect();
+        windows.sort_unstable();
+        windows.dedup();
+        windows
+    }
+
+    /// Every query, with the field that holds it: each must give one value.
+    pub fn queries(&self) -> Vec<(&'static str, &str)> {
+        let mut queries = Vec::new();
+        if let Some(query) = &self.demand.query {
+            queries.push(("demand.query", query.as_str()));
+        }
+        if let Some(replicas) = &self.replicas {
+            queries.push(("replicas.query", replicas.query.as_str()));
+            let wanted = replicas.wanted.as_deref();
+            queries.extend(wanted.map(|wanted| ("replicas.wanted", wanted)));
+        }
+        queries.extend(self.utilisation());
+        if let Some(queue) = &self.queue {
+            queries.push(("queue.query", queue.query.as_str()));
+        }
+        if let Some(emergency) = &self.emergency {
+            queries.push(("emergency.host", emergency.host.as_str()));
+        }
+        queries
+    }
+
+    /// The query of [`super::Inputs::utilisation`], with the field that holds it.
+    pub fn utilisation(&self) -> Option<(&'static str, &str)> {
+        let learned = match &self.capacity_per_replica {
+            Capacity::Learned(learned) => Some((
+                "capacity_per_replica.learned.utilisation",
+                learned.utilisation.as_str(),
+            )),
+            Capacity::Declared(_) => None,
+        };
+        let watched = self.verify.utilisation.as_deref();
+        learned.or(watched.map(|query| ("verify.utilisation", query)))
+    }
+
+    fn validate_own(&self, problems: &mut Vec<(String, String)>) {
+        let mut add = |field: &str, text: String| problems.push((field.to_owned(), text));
+        let is_plain = |text: &str| !text.is_empty() && text.trim() == text && text.len() <= 128;
+        if !is_plain(&self.name) {
+            add("name", "write a name of 1 to 128 letters".to_owned());
+        }
+        if self.demand.signal.is_empty() {
+            add("demand.signal", "write the name of a signal".to_owned());
+        }
+        for (field, query) in self.queries() {
+            if query.trim().is_empty() {
+                add(field, "is empty; write a query with one value".to_owned());
+            }
+        }
+        if let Some(level) = self.level.filter(|level| !LEVELS.contains(level)) {
+            add("level", format!("{level} is not within 0.5 to 0.995"));
+        }
+        let replicas_age = self.replicas.as_ref().map(|one| one.max_age);
+        for (field, span, least, most) in [
+            ("demand.max_age", Some(self.demand.max_age), 1, 3_600),
+            ("replicas.max_age", replicas_age, 1, 3_600),
+            ("pipeline", Some(self.pipeline), 0, 1_800),
+            ("review", self.review, 1, 1_800),
+        ] {
+            let allowed = Span::seconds(least)..=Span::seconds(most);
+            if let Some(span) = span.filter(|span| !allowed.contains(span)) {
+                let (least, most) = (allowed.start(), allowed.end());
+                add(field, format!("{span} is not within {least} to {most}"));
+            }
+        }
+        if !(0.0..=0.5).contains(&self.tolerance) {
+            let text = format!("{} is not within 0 to 0.5", self.tolerance);
+            add("tolerance", text);
+        }
+        if self.rules.len() > MOST_RULES {
+            let text = format!("{} rules; at most {MOST_RULES}", self.rules.len());
+            add("rules", text);
+        }
+        for (name, amount) in &self.uses {
+            if !(*amount > 0.0 && amount.is_finite()) {
+                add(&format!("uses.{name}"), format!("{amount} is not above 0"));
+            }
+        }
+        let priced = self
+            .cost
+            .as_ref()
+            .is_some_and(|cost| cost.replica_hour.is_some());
+        if self.limits.budget_per_hour.is_some() && !priced {
+            let text = "needs cost.replica_hour".to_owned();
+            add("limits.budget_per_hour", text);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! From a proposal to a decision.
+
+use super::{Binding, Ceiling, Decision, Mode, Proposal, Workload, limits::Restrained, reason};
+use crate::series::Millis;
+
+/// So many turns are remembered.
+const TURNS: usize = 16;
+
+impl Workload {
+    /// Makes a proposal final. `shared`: what others leave of what is shared.
+    pub fn settle(&mut self, mut proposal: Proposal, shared: &[Ceiling]) -> Decision {
+        proposal.ceilings.extend_from_slice(shared);
+        let left = shared.iter().map(|one| one.size).min();
+        proposal.draft.parts.shared = left;
+        let full = proposal.full.map(|found| capped(found, &proposal.ceilings));
+        let guarded = proposal
+            .guarded
+            .map(|found| capped(found, &proposal.ceilings));
+        let chosen = match self.settings.mode {
+            Mode::Off => None,
+            Mode::Guarded => guarded,
+            Mode::Observe | Mode::Full => full,
+        };
+        let pinned = proposal.pin.as_ref().map(|(size, _)| Restrained {
+            size: *size,
+            by: Binding::Override,
+            held: None,
+        });
+        let chosen = pinned
+            .filter(|_| self.settings.mode != Mode::Off)
+            .or(chosen);
+        let decision = self.finish(&proposal, chosen, pinned.or(full));
+        if let Some(found) = chosen {
+            self.commit(decision.at, found.size);
+        }
+        decision
+    }
+
+    fn finish(
+        &self,
+        proposal: &Proposal,
+        chosen: Option<Restrained>,
+        full: Option<Restrained>,
+    ) -> Decision {
+        let mut decision = proposal.draft.clone();
+        if let Some((size, _)) = &proposal.pin {
+            decision.parts.r#override = Some(*size);
+        }
+        decision.would_be = full
+            .filter(|_| decision.mode != Mode::Off)
+            .map(|found| found.size);
+        decision.replicas = match decision.mode {
+            Mode::Off => None,
+            // Whoever reads it is scaled by it: observing must scale nobody.
+            Mode::Observe => decision.parts.reactive,
+            Mode::Guarded | Mode::Full => chosen.map(|found| found.size),
+        };
+        if let Some(found) = chosen {
+            decision.binding = found.by;
+            decision.held = found.held;
+        }
+        decision.published_demand = self.published(&decision, proposal);
+        decision.reason = reason::sentence(&self.settings, proposal, &decision);
+        decision
+    }
+
+    /// The demand that makes an autoscaler arrive at the recommendation: it leaves the size alone while the demand is
+    /// within its tolerance of it, so a size just above is asked for with more than that. Contracts, section 8, step 8.
+    fn published(&self, decision: &Decision, proposal: &Proposal) -> Option<f64> {
+        let (size, capacity) = (decision.replicas?, decision.capacity?);
+        if decision.mode == Mode::Observe {
+            return decision.demand;
+        }
+        let tolerance = self.settings.tolerance;
+        let there = proposal.there.filter(|there| *there > 0);
+        let within = |there: &u32| {
+            size > *there && f64::from(size) <= f64::from(*there) * (1.0 + tolerance) + 1e-9
+        };
+        let asked = match there.filter(within) {
+            // Half a replica more than the tolerance covers: rounded up it is one.
+            Some(there) => (f64::from(there) * (1.0 + tolerance) + 1e-9).floor() + 0.5,
+            None => f64::from(size),
+        };
+        let most = proposal.ceilings.iter().map(|one| one.size).min();
+        let most = most.map_or(asked, |most| f64::from(most.max(size)));
+        Some(asked.min(most) * capacity)
+    }
+
+    fn commit(&mut self, at: Millis, size: u32) {
+        let state = &mut self.state;
+        if let Some(before) = state.size.filter(|before| *before != size) {
+            let up = size > before;
+            let changed = match up {
+                true => &mut state.changed_up,
+                false => &mut state.changed_down,
+            };
+            *changed = Some(at);
+            if state.turns.back().is_none_or(|(_, last)| *last != up) {
+                if state.turns.len() == TURNS {
+                    state.turns.pop_front();
+                }
+                state.turns.push_back((at, up));
+            }
+        }
+        state.size = Some(size);
+        state.sizes.note(at, self.settings.limits.memory(), size);
+    }
+
+    /// Whether it went up and down too often of late.
+    pub(super) fn oscillates(&self, at: Millis) -> bool {
+        let settings = self.settings.limits.oscillation;
+        let turns = &self.state.turns;
+        let oldest = turns.len().checked_sub(settings.changes);
+        let since = oldest.and_then(|place| turns.get(place));
+        since.is_some_and(|(then, _)| at - then <= settings.within.as_millis())
+    }
+}
+
+/// `found` under the lowest ceiling.
+fn capped(found: Restrained, ceilings: &[Ceiling]) -> Restrained {
+    let lowest = ceilings.iter().min_by_key(|one| one.size);
+    match lowest.filter(|one| one.size < found.size) {
+        Some(ceiling) => Restrained {
+            size: ceiling.size,
+            by: ceiling.by,
+            held: Some(super::Held {
+                by: ceiling.by,
+                wanted: found.size,
+            }),
+        },
+        None => found,
+    }
+}

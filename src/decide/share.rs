@@ -1,0 +1,156 @@
+//! What several workloads share: a budget, the cores of a cluster, the calls an outside API allows in a day.
+//!
+//! What is asked for now goes before all surplus, and of each the workload of the highest priority first; workloads of
+//! one priority give up the same share of what is left.
+
+use serde::Deserialize;
+
+/// Something shared, as written in configuration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedSettings {
+    /// Its name, to which `uses` of workloads refers. What a workload does not name in `uses` it does not take.
+    pub name: String,
+    /// All of it, in the unit of `uses`: cores, GiB, money or calls per hour.
+    pub limit: f64,
+}
+
+impl SharedSettings {
+    /// Every problem, as (field, what is wrong and what is allowed).
+    pub fn validate(&self) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        if self.name.trim().is_empty() {
+            let text = "write a name that `uses` of workloads can refer to".to_owned();
+            problems.push(("name".to_owned(), text));
+        }
+        if !(self.limit > 0.0 && self.limit.is_finite()) {
+            let text = format!("{} is not above 0", self.limit);
+            problems.push(("limit".to_owned(), text));
+        }
+        problems
+    }
+}
+
+/// What one workload wants of something.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Claim {
+    pub(super) priority: i32,
+    /// Of one replica.
+    pub(super) use_each: f64,
+    /// Asked for now.
+    pub(super) asked: u32,
+    /// With the surplus; at least `asked`.
+    pub(super) wanted: u32,
+}
+
+/// The size that each claim may have, where `limit` does not allow all that is wanted; `None` where it does.
+pub(super) fn divide(limit: f64, claims: &[Claim]) -> Option<Vec<u32>> {
+    let wanted: f64 = claims
+        .iter()
+        .map(|one| one.use_each * f64::from(one.wanted))
+        .sum();
+    if wanted <= limit * (1.0 + 1e-9) {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..claims.len()).collect();
+    order.sort_by_key(|&place| std::cmp::Reverse(claims[place].priority));
+    let mut given = vec![0; claims.len()];
+    let mut left = limit;
+    for goal in [|one: &Claim| one.asked, |one: &Claim| one.wanted] {
+        for group in order.chunk_by(|&one, &other| claims[one].priority == claims[other].priority) {
+            fill(&mut left, group, claims, &mut given, goal);
+        }
+    }
+    Some(given)
+}
+
+/// Gives the members of a group what they lack of their goals, or the same share of it.
+fn fill(
+    left: &mut f64,
+    group: &[usize],
+    claims: &[Claim],
+    given: &mut [u32],
+    goal: fn(&Claim) -> u32,
+) {
+    let lacks = |place: usize, given: &[u32]| goal(&claims[place]).saturating_sub(given[place]);
+    let need =
+        |place: usize, given: &[u32]| f64::from(lacks(place, given)) * claims[place].use_each;
+    let needed: f64 = group.iter().map(|&place| need(place, given)).sum();
+    if needed <= 0.0 {
+        return;
+    }
+    let share = (*left / needed).clamp(0.0, 1.0);
+    for &place in group {
+        let more = (f64::from(lacks(place, given)) * share + 1e-9).floor() as u32;
+        *left -= f64::from(more) * claims[place].use_each;
+        given[place] += more;
+    }
+    // What rounding left over goes round, one replica each.
+    for &place in group {
+        if lacks(place, given) > 0 && claims[place].use_each <= *left * (1.0 + 1e-9) {
+            *left -= claims[place].use_each;
+            given[place] += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn claim(priority: i32, asked: u32, wanted: u32) -> Claim {
+        Claim {
+            priority,
+            use_each: 1.0,
+            asked,
+            wanted,
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_now_goes_before_all_surplus() {
+        let claims = [claim(9, 4, 10), claim(1, 5, 5), claim(1, 0, 8)];
+        assert_eq!(divide(30.0, &claims), None);
+        assert_eq!(divide(20.0, &claims), Some(vec![10, 5, 5]));
+        assert_eq!(divide(10.0, &claims), Some(vec![5, 5, 0]));
+        assert_eq!(divide(6.0, &claims), Some(vec![4, 2, 0]));
+        assert_eq!(divide(3.0, &claims), Some(vec![3, 0, 0]));
+    }
+
+    #[test]
+    fn those_of_one_priority_give_up_the_same_share() {
+        let claims = [claim(0, 10, 10), claim(0, 20, 20)];
+        assert_eq!(divide(15.0, &claims), Some(vec![5, 10]));
+        assert_eq!(divide(16.0, &claims), Some(vec![6, 10]));
+    }
+
+    proptest! {
+        #[test]
+        fn never_gives_more_than_there_is_nor_than_is_wanted(
+            limit in 0.1_f64..200.0,
+            claims in prop::collection::vec((-3_i32..3, 0.1_f64..8.0, 0_u32..40, 0_u32..40), 1..9),
+        ) {
+            let claims: Vec<Claim> = claims
+                .into_iter()
+                .map(|(priority, use_each, asked, more)| Claim {
+                    priority, use_each, asked, wanted: asked + more,
+                })
+                .collect();
+            let given = divide(limit, &claims);
+            let given = given.unwrap_or_else(|| claims.iter().map(|one| one.wanted).collect());
+            let used: f64 = given.iter().zip(&claims).map(|(&n, one)| f64::from(n) * one.use_each).sum();
+            prop_assert!(used <= limit * (1.0 + 1e-6));
+            for (one, &size) in claims.iter().zip(&given) {
+                prop_assert!(size <= one.wanted);
+                // Nobody of a lower priority has surplus while this one lacks what it is asked for.
+                let lower = claims.iter().zip(&given).filter(|(other, _)| other.priority < one.priority);
+                for (other, &size_of_other) in lower {
+                    if size_of_other > other.asked && size < one.asked {
+                        prop_assert!(one.use_each > limit - used);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What carries over from one decision to the next.
+
+use super::{emergency::Emergency, extent::Extent, lead::Measurement, rules::Standing};
+use crate::series::Millis;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Changes with every change of what the fields mean; a state of another version is not read.
+const VERSION: u32 = 1;
+
+/// What a workload remembers. Bounded; written down with each decision and read back by a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    version: u32,
+    /// The newest decision.
+    pub(super) at: Option<Millis>,
+    /// The size that was decided on last.
+    pub(super) size: Option<u32>,
+    /// Such sizes lately, for rates.
+    pub(super) sizes: Extent,
+    /// What was asked for lately: reactive, events, rules.
+    pub(super) needs: Extent,
+    /// What the surplus would have been without restraints lately.
+    pub(super) wishes: Extent,
+    pub(super) changed_up: Option<Millis>,
+    pub(super) changed_down: Option<Millis>,
+    /// Changes against the one before, the newest last; whether each went up.
+    pub(super) turns: VecDeque<(Millis, bool)>,
+    /// What the last forecast that counted asked for, and when that was.
+    pub(super) bridge: Option<(u32, Millis)>,
+    /// The demand of the last minutes, smoothed.
+    pub(super) level: Option<f64>,
+    /// Whether the demand was abnormally low at the newest decision.
+    pub(super) low: bool,
+    /// The sizes that an abnormal drop keeps, until then.
+    pub(super) storm: Option<Millis>,
+    pub(super) lead: Measurement,
+    pub(super) rule: Standing,
+    pub(super) emergency: Emergency,
+    /// The forecast does not count until then: a recommendation made things worse.
+    pub(super) withdrawn: Option<Millis>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            at: None,
+            size: None,
+            sizes: Extent::default(),
+            needs: Extent::default(),
+            wishes: Extent::default(),
+            changed_up: None,
+            changed_down: None,
+            turns: VecDeque::new(),
+            bridge: None,
+            level: None,
+            low: false,
+            storm: None,
+            lead: Measurement::default(),
+            rule: Standing::default(),
+            emergency: Emergency::default(),
+            withdrawn: None,
+        }
+    }
+}
+
+impl State {
+    /// This state, or none at all where another version wrote it.
+    pub(super) fn checked(self) -> Self {
+        match self.version {
+            VERSION => self,
+            _ => Self::default(),
+        }
+    }
+
+    /// Where the clock was set back to `at`, nothing stays in the future: it would hold sizes until then.
+    pub(super) fn rewind(&mut self, at: Millis) {
+        let Some(last) = self.at.filter(|last| at < *last) else {
+            return;
+        };
+        self.at = Some(at);
+        for extent in [&mut self.sizes, &mut self.needs, &mut self.wishes] {
+            extent.rewind(at);
+        }
+        for then in [&mut self.changed_up, &mut self.changed_down] {
+            *then = then.map(|then| then.min(at));
+        }
+        for (then, _) in &mut self.turns {
+            *then = (*then).min(at);
+        }
+        if let Some((_, then)) = &mut self.bridge {
+            *then = (*then).min(at);
+        }
+        // What was to last so much longer still does.
+        for until in [&mut self.storm, &mut self.withdrawn] {
+            *until = until.map(|until| at + (until - last).max(0));
+        }
+        self.lead.rewind();
+        self.rule.rewind(at);
+        self.emergency.rewind();
+    }
+}
