@@ -4,10 +4,11 @@
 //! # Map
 //!
 //! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`features`] and
-//!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`train`], [`decide`] (from forecasts to sizes), [`expo`] (text formats).
+//!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`train`], [`promql`] (rules over
+//!   current series), [`decide`] (from forecasts to sizes), [`expo`] (text formats).
 //! * [`engine`]: units (a signal, a panel), their outcomes, the catalogue readers see, and the loop that
 //!   drives them. Start reading at [`engine::SignalUnit::advance`].
-//! * Adapters: [`source`], [`sink`], [`web`], and [`registry`] (models on disk). [`telemetry`] is what they count and log with.
+//! * Adapters: [`source`], [`sink`], [`web`], [`registry`] (models on disk), and [`store`] (events, overrides, decisions). [`telemetry`] is what they count and log with.
 //! * [`config`] composes the settings that live beside the code they set; [`app`] is the process as a
 //!   value; [`cli`] the command line; [`demo`], [`backtest`] and [`mod@bench`] are what its commands call.
 //!
@@ -48,12 +49,14 @@ pub mod engine;
 pub mod expo;
 pub mod features;
 pub mod forecast;
+pub mod promql;
 pub mod registry;
 pub mod series;
 pub mod simulate;
 pub mod sink;
 pub mod source;
 pub mod stats;
+pub mod store;
 pub mod telemetry;
 pub mod train;
 pub mod web;

@@ -9,6 +9,7 @@ use super::{
     options::{AppError, AppOptions, ConfigSource},
     pushers::{PreparedPushers, Pushers},
     retrain::{PreparedModels, Retrainer},
+    scaling::{PreparedScaling, Scaler},
     wiring::{self, Sources},
 };
 use crate::{
@@ -29,6 +30,7 @@ pub(super) struct Parts {
     pub(super) pushers: Pushers,
     pub(super) retrainer: Retrainer,
     pub(super) follower: Follower,
+    pub(super) scaler: Scaler,
 }
 
 /// The configuration in force and what runs because of it.
@@ -40,6 +42,7 @@ pub(super) struct Deployment {
     pushers: Pushers,
     follower: Follower,
     retrainer: Retrainer,
+    scaler: Scaler,
     sources: Sources,
     models: ModelFiles,
     calendar_files: CalendarFiles,
@@ -57,6 +60,7 @@ pub(super) struct Built {
     pushers: PreparedPushers,
     follower: PreparedFollower,
     trained: PreparedModels,
+    scaling: PreparedScaling,
 }
 
 // === impl Deployment ===
@@ -83,6 +87,7 @@ impl Deployment {
             pushers: parts.pushers,
             retrainer: parts.retrainer,
             follower: parts.follower,
+            scaler: parts.scaler,
             sources: Sources::new(),
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
@@ -148,6 +153,7 @@ impl Deployment {
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
             follower: self.follower.prepare(&loaded.config, &self.options)?,
             trained: Retrainer::prepare(&loaded, &sources, &self.options)?,
+            scaling: Scaler::prepare(&loaded, &sources, &self.options)?,
             loaded,
             sources,
         })
@@ -162,6 +168,7 @@ impl Deployment {
             pushers,
             follower,
             trained,
+            scaling,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
         for (name, (_, source)) in &sources {
@@ -181,6 +188,8 @@ impl Deployment {
             &self.telemetry,
             &self.options.clock,
         );
+        self.scaler
+            .commit(scaling, &self.fleet.catalogue(), &self.telemetry);
         for (name, (_, source)) in &sources {
             // A former source of the same name may have had a last word.
             events.show_breaker(name, source.breaker());

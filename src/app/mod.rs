@@ -16,6 +16,7 @@
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
 //! | `retrain.rs` | trained models kept up to date |
+//! | `scaling.rs` | the workloads that are decided on |
 //! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
 
 mod calendars;
@@ -26,6 +27,7 @@ mod models;
 mod options;
 mod pushers;
 mod retrain;
+mod scaling;
 pub mod signals;
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,7 @@ use crate::{
     engine::{
         Catalogue, Pool,
         run::{Fleet, FleetParts},
+        scaling::NoLedger,
     },
     telemetry::Telemetry,
     web::{self, Lifecycle},
@@ -49,6 +52,7 @@ use deployment::{Built, Deployment, Parts};
 use follow::Follower;
 use pushers::Pushers;
 use retrain::Retrainer;
+use scaling::Scaler;
 use std::{
     net::SocketAddr,
     sync::{
@@ -107,8 +111,16 @@ impl App {
         };
         let pushers = Pushers::new(tracker.clone(), stop.clone());
         let retrainer = Retrainer::new(tracker.clone(), stop.clone());
+        let scaler = Scaler::new(
+            tracker.clone(),
+            stop.clone(),
+            parts.pool.clone(),
+            options.clock.clone(),
+            Arc::new(NoLedger),
+        );
         let parts = Parts {
             fleet: Fleet::new(parts),
+            scaler,
             pushers,
             retrainer,
             follower: Follower::new(tracker.clone(), stop.clone()),

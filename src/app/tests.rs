@@ -236,11 +236,16 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
     let pushers = Pushers::new(parts.tracker.clone(), parts.stop.clone());
     let retrainer = Retrainer::new(parts.tracker.clone(), parts.stop.clone());
     let follower = crate::app::Follower::new(parts.tracker.clone(), parts.stop.clone());
+    let (tracker, stop) = (parts.tracker.clone(), parts.stop.clone());
+    let (pool, clock) = (parts.pool.clone(), parts.clock.clone());
+    let ledger = Arc::new(crate::engine::scaling::NoLedger);
+    let scaler = crate::app::Scaler::new(tracker, stop, pool, clock, ledger);
     let parts = Parts {
         fleet: Fleet::new(parts),
         pushers,
         retrainer,
         follower,
+        scaler,
     };
     let built = Deployment::build(options, parts, telemetry.clone()).await;
     let (deployment, first) = built.unwrap();

@@ -141,7 +141,7 @@ mod tests {
         for rule in rules {
             let expression = rule["expr"].as_str().unwrap();
             assert!(
-                crate::config::promql::check(expression).is_ok(),
+                crate::promql::check_query(expression).is_ok(),
                 "{expression}"
             );
         }

@@ -1,9 +1,9 @@
 //! What can only be checked with the whole file in view: names, references, and what must fit together.
 
-use super::{ConfigFile, Path, SourceFile, models, promql, wording};
+use super::{ConfigFile, Path, SourceFile, models, wording, workloads};
 use crate::{
     engine::{PanelSettings, SignalSettings, settings::is_label_name},
-    expo,
+    expo, promql,
     series::Span,
     sink::alertmanager,
 };
@@ -22,8 +22,8 @@ const LONGEST_INTERVAL: Span = Span::minutes(5);
 #[derive(Debug, Default)]
 pub(super) struct Names {
     sources: Vec<String>,
-    signals: Vec<String>,
-    calendars: Vec<String>,
+    pub(super) signals: Vec<String>,
+    pub(super) calendars: Vec<String>,
 }
 
 impl Names {
@@ -76,6 +76,7 @@ pub(super) fn file_with(file: &ConfigFile, names: &Names, report: Report<'_>) {
         let at = Path::default().key("panels").index(index);
         check_panel(file, names, panel, &at, report);
     }
+    workloads::check(file, names, report);
 }
 
 fn check_global(file: &ConfigFile, report: Report<'_>) {
@@ -221,13 +222,8 @@ fn check_signal(
 ) {
     check_source_of(names, signal, at, report);
     check_calendars_of(names, signal, at, report);
-    if let Err(refusal) = promql::check(&signal.query) {
-        let place = refusal.at.map(|byte| {
-            let (line, column) = promql::line_and_column(&signal.query, byte);
-            format!(" (line {line}, column {column} of the query)")
-        });
-        let text = format!("{}{}", refusal.message, place.unwrap_or_default());
-        report(at.key("query"), text);
+    if let Err(refusal) = promql::check_query(&signal.query) {
+        report(at.key("query"), refusal.in_text(&signal.query, "query"));
     }
     let found = signal.validate();
     let step_is_sound = found.iter().all(|(path, _)| path != "step");

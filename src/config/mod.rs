@@ -12,13 +12,13 @@ mod memory;
 mod models;
 mod path;
 mod problem;
-pub mod promql;
 #[cfg(test)]
 mod reference_tests;
 mod shape;
 #[cfg(test)]
 mod tests;
 mod wording;
+mod workloads;
 
 pub use env::Lookup;
 pub use files::FileCheck;
@@ -28,6 +28,7 @@ pub use problem::{Problem, Problems};
 pub use wording::suggestion;
 
 use crate::{
+    decide,
     engine::{PanelSettings, SignalSettings},
     registry,
     series::{Span, calendar::CalendarSettings},
@@ -45,7 +46,7 @@ const OF_PROMETHEUS: &str = "this is the configuration of a Prometheus; forethou
 pub const MAX_FILE_BYTES: usize = 1 << 20;
 
 /// A whole configuration. Made by [`parse`], so everything in it is sound.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// What holds for all signals.
     pub global: Global,
@@ -61,6 +62,10 @@ pub struct Config {
     pub calendars: Vec<CalendarSettings>,
     /// Where trained models are, and which are taken.
     pub models: registry::Settings,
+    /// What is scaled.
+    pub workloads: Vec<decide::Settings>,
+    /// What workloads share.
+    pub shared: Vec<decide::SharedSettings>,
 }
 
 /// What holds for all signals.
@@ -116,6 +121,8 @@ impl Config {
             alertmanagers: Vec::new(),
             calendars: Vec::new(),
             models: registry::Settings::default(),
+            workloads: Vec::new(),
+            shared: Vec::new(),
         };
         let mut problems = Vec::new();
         check::file(&file, &mut |path, message| {
@@ -176,6 +183,10 @@ struct ConfigFile {
     calendars: Vec<CalendarSettings>,
     #[serde(default)]
     models: registry::Settings,
+    #[serde(default)]
+    workloads: Vec<decide::Settings>,
+    #[serde(default)]
+    shared: Vec<decide::SharedSettings>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -194,14 +205,23 @@ impl ConfigFile {
                 kind: SourceKind::Prometheus(source.prometheus?),
             })
         });
+        let mut signals = self.signals;
+        for workload in &self.workloads {
+            let of = |signal: &&mut SignalSettings| signal.name == workload.demand.signal;
+            if let Some(signal) = signals.iter_mut().find(of) {
+                signal.forecast_for(&workload.windows(signal.step), workload.level());
+            }
+        }
         Config {
             global: self.global,
             sources: sources.collect(),
-            signals: self.signals,
+            signals,
             panels: self.panels,
             alertmanagers: self.alertmanagers,
             calendars: self.calendars,
             models: self.models,
+            workloads: self.workloads,
+            shared: self.shared,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! All workloads, and what they share.
 
 use super::{
-    Binding, Ceiling, Decision, Inputs, Proposal, SharedSettings, Workload,
+    Binding, Ceiling, Decision, Inputs, Mode, Proposal, SharedSettings, Used, Workload,
     share::{Claim, divide},
 };
 use crate::series::Millis;
@@ -13,6 +13,8 @@ pub struct Board {
     pub workloads: Vec<Workload>,
     /// What they share.
     pub shared: Vec<SharedSettings>,
+    /// What was used of each of those that are quotas; to be given again after a restart.
+    pub used: Vec<Used>,
 }
 
 impl Board {
@@ -24,38 +26,37 @@ impl Board {
         let proposals: Vec<Proposal> = workloads
             .map(|(workload, inputs)| workload.propose(at, inputs))
             .collect();
-        let ceilings = self.ceilings(&proposals);
-        let workloads = self.workloads.iter_mut().zip(proposals);
-        workloads
-            .enumerate()
+        let ceilings = self.ceilings(at, &proposals);
+        let workloads = self.workloads.iter_mut().zip(proposals).enumerate();
+        let decisions: Vec<Decision> = workloads
             .map(|(place, (workload, proposal))| {
                 let own = ceilings.get(place).map_or(&[][..], Vec::as_slice);
                 workload.settle(proposal, own)
             })
-            .collect()
+            .collect();
+        self.count(&decisions);
+        decisions
     }
 
     /// What is left to each workload where something that is shared does not suffice. As if all of them were followed,
     /// those that only observe included.
-    fn ceilings(&self, proposals: &[Proposal]) -> Vec<Vec<Ceiling>> {
+    fn ceilings(&mut self, at: Millis, proposals: &[Proposal]) -> Vec<Vec<Ceiling>> {
         let mut found: Vec<Vec<Ceiling>> = Vec::new();
-        for shared in &self.shared {
-            let places: Vec<usize> = (0..proposals.len())
-                .filter(|&place| self.use_of(place, shared) > 0.0)
+        self.used.resize(self.shared.len(), Used::default());
+        for (shared, used) in self.shared.iter().zip(&mut self.used) {
+            let limit = used.limit(at, shared);
+            let places = 0..proposals.len();
+            let places = places.filter(|&place| use_of(&self.workloads[place], shared) > 0.0);
+            let places: Vec<usize> = places.collect();
+            let claims: Vec<Claim> = places
+                .iter()
+                .map(|&place| {
+                    let left = found.get(place).into_iter().flatten();
+                    let left = left.map(|one| one.size).min();
+                    claim(&self.workloads[place], &proposals[place], shared, left)
+                })
                 .collect();
-            let claim = |&place: &usize| {
-                let left = found.get(place).into_iter().flatten();
-                let left = left.map(|one| one.size).min().unwrap_or(u32::MAX);
-                let asked = proposals[place].asked().unwrap_or(0).min(left);
-                Claim {
-                    priority: self.workloads[place].settings.priority,
-                    use_each: self.use_of(place, shared),
-                    asked,
-                    wanted: proposals[place].wanted().unwrap_or(0).min(left).max(asked),
-                }
-            };
-            let claims: Vec<Claim> = places.iter().map(claim).collect();
-            let Some(given) = divide(shared.limit, &claims) else {
+            let Some(given) = divide(limit, &claims) else {
                 continue;
             };
             found.resize(proposals.len(), Vec::new());
@@ -72,9 +73,45 @@ impl Board {
         found
     }
 
-    /// What one replica of a workload takes of something.
-    fn use_of(&self, place: usize, shared: &SharedSettings) -> f64 {
-        let uses = &self.workloads[place].settings.uses;
-        uses.get(&shared.name).copied().unwrap_or(0.0)
+    /// What is used of quotas until the next decision.
+    fn count(&mut self, decisions: &[Decision]) {
+        for (shared, used) in self.shared.iter().zip(&mut self.used) {
+            let sizes = decisions.iter().zip(&self.workloads);
+            let hourly = sizes.map(|(decision, workload)| {
+                let size = decision.ready.max(decision.replicas).unwrap_or(0);
+                f64::from(size) * use_of(workload, shared)
+            });
+            used.note(hourly.sum());
+        }
+    }
+}
+
+/// What one replica of a workload takes of something.
+fn use_of(workload: &Workload, shared: &SharedSettings) -> f64 {
+    let uses = &workload.settings.uses;
+    uses.get(&shared.name).copied().unwrap_or(0.0)
+}
+
+/// What a workload claims. What a person pinned is taken whatever is left, and what nobody decides on stays as it is: both go
+/// first.
+fn claim(
+    workload: &Workload,
+    proposal: &Proposal,
+    shared: &SharedSettings,
+    left: Option<u32>,
+) -> Claim {
+    let settings = &workload.settings;
+    let decided = proposal.wanted().filter(|_| settings.mode != Mode::Off);
+    let fixed = match (&proposal.pin, decided) {
+        (Some((size, _)), _) => Some(*size),
+        (None, None) => Some(proposal.there.unwrap_or(0)),
+        (None, Some(_)) => None,
+    };
+    let wanted = decided.unwrap_or(0).min(left.unwrap_or(u32::MAX));
+    Claim {
+        priority: fixed.map_or(settings.priority, |_| i32::MAX),
+        use_each: use_of(workload, shared),
+        asked: fixed.unwrap_or(proposal.asked().unwrap_or(0).min(wanted)),
+        wanted: fixed.unwrap_or(wanted),
     }
 }

@@ -1,6 +1,6 @@
 //! What a decision came to, and why.
 
-use super::Mode;
+use super::{Mode, Queue};
 use crate::series::Millis;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -234,6 +234,22 @@ pub struct Decision {
     /// its tolerance included. `None` where `replicas` or `capacity` is.
     #[serde(default)]
     pub published_demand: Option<f64>,
+    /// How many of `replicas` must not be ones that may vanish; `None` without `spot`.
+    #[serde(default)]
+    pub on_demand: Option<u32>,
+    /// What `replicas` cost in an hour; `None` where no price is known.
+    #[serde(default)]
+    pub cost_per_hour: Option<f64>,
+    /// What the queue in front of it does.
+    #[serde(default)]
+    pub queue: Option<Queue>,
+    /// At the end of a rise of the demand: whether enough was ready all the way up. `None` at all other times, and
+    /// while nothing of ours is followed.
+    #[serde(default)]
+    pub prewarmed: Option<bool>,
+    /// Whether this very decision withdrew a recommendation that had made things worse.
+    #[serde(default)]
+    pub withdrawn: bool,
     /// Why, in a sentence.
     pub reason: String,
 }

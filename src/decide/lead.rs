@@ -125,7 +125,7 @@ pub(super) struct Measurement {
     /// The newest lead times, milliseconds.
     seen: VecDeque<Millis>,
     /// The estimate, milliseconds.
-    smoothed: Option<f64>,
+    smoothed: Option<f32>,
 }
 
 /// So many lead times are remembered.
@@ -135,7 +135,7 @@ const PENDING: usize = 16;
 /// One slow start is no rule.
 const LEAST_SEEN: usize = 3;
 /// What share of a new estimate counts.
-const NEWS: f64 = 0.3;
+const NEWS: f32 = 0.3;
 
 impl Measurement {
     /// The lead time in use, milliseconds.
@@ -199,7 +199,7 @@ impl Measurement {
         self.seen.push_back(took);
         let mut sorted: Vec<Millis> = self.seen.iter().copied().collect();
         sorted.sort_unstable();
-        let p90 = sorted[(sorted.len() * 9).div_ceil(10) - 1] as f64;
+        let p90 = sorted[(sorted.len() * 9).div_ceil(10) - 1] as f32;
         let before = self.smoothed.filter(|_| self.seen.len() > LEAST_SEEN);
         self.smoothed = Some(before.map_or(p90, |before| before + NEWS * (p90 - before)));
     }

@@ -151,7 +151,8 @@ impl Default for Oscillations {
 }
 
 impl Rate {
-    fn replicas(self, size: u32) -> u32 {
+    /// How many more or fewer it allows, at least one.
+    pub(super) fn replicas(self, size: u32) -> u32 {
         let share = self.fraction.map(|share| (share * f64::from(size)).ceil());
         let share = share.map_or(0, |share| share as u32);
         self.replicas.unwrap_or(0).max(share).max(1)
@@ -224,6 +225,19 @@ impl Limits {
         let rates = [self.up, self.down];
         let spans = rates.iter().flatten().map(|rate| rate.per.as_millis());
         spans.max().unwrap_or(0)
+    }
+
+    /// How long a climb from the least to the greatest size takes, milliseconds; `None` where no rate limits it.
+    pub(super) fn climb(&self) -> Option<Millis> {
+        let (rate, max) = (self.up?, self.max?);
+        let mut size = self.min;
+        let mut steps: Millis = 0;
+        // A share grows with the size; a day of minutes is further than any forecast looks.
+        while size < max && steps < 1_440 {
+            size = size.saturating_add(rate.replicas(size));
+            steps += 1;
+        }
+        Some(steps * rate.per.as_millis())
     }
 
     fn validate_sizes(&self, problems: &mut Vec<(String, String)>) {

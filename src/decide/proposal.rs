@@ -30,6 +30,7 @@ pub struct Proposal {
     pub(super) ceilings: Vec<Ceiling>,
     /// The size that the autoscaler has in hand.
     pub(super) there: Option<u32>,
+    pub(super) utilisation: Option<f64>,
     /// Ordered exactly, with who and why.
     pub(super) pin: Option<(u32, String)>,
     pub(super) notes: Notes,
@@ -51,6 +52,10 @@ pub(super) struct Target {
 pub(super) struct Notes {
     pub(super) order: Option<String>,
     pub(super) rule: Option<usize>,
+    /// The event that asks for most.
+    pub(super) event: Option<String>,
+    /// The peak that pre-warming leads to.
+    pub(super) peak: Option<u32>,
 }
 
 impl Proposal {
@@ -62,6 +67,7 @@ impl Proposal {
             guarded: None,
             ceilings: Vec::new(),
             there: None,
+            utilisation: None,
             pin: None,
             notes: Notes::default(),
         }

@@ -45,7 +45,7 @@ pub(super) fn word(by: Binding) -> &'static str {
         Binding::Schedule => "schedule",
         Binding::Event => "event",
         Binding::Rule => "rule",
-        Binding::Hold => "release rule",
+        Binding::Hold => "(hold)",
         Binding::Prewarm => "pre-warm",
         Binding::Min => "least size",
         Binding::Max => "greatest size",
@@ -122,7 +122,8 @@ fn binding(
             alone(text, decision);
         }
         Binding::Event => {
-            add(text, format_args!("an event asks for them"));
+            let name = proposal.notes.event.as_deref().unwrap_or("");
+            add(text, format_args!("the event {name:?} asks for them"));
             alone(text, decision);
         }
         Binding::Rule => {
@@ -137,17 +138,28 @@ fn binding(
             );
             alone(text, decision);
         }
+        Binding::Hold if proposal.target.is_some_and(|one| one.before < size) => {
+            let span = limits.stabilisation.up;
+            add(
+                text,
+                format_args!("no more were wanted throughout the last {span} (hold)"),
+            );
+        }
         Binding::Hold => {
             let (past, ahead) = (limits.stabilisation.down, limits.hold);
             add(
                 text,
                 format_args!(
-                    "the release rule keeps what was asked for within the last {past} or will be within the next {ahead}"
+                    "nothing is released that was asked for within the last {past} or may be within the next {ahead} (hold)"
                 ),
             );
         }
         Binding::Prewarm => {
-            add(text, format_args!("a pre-warm step towards a peak"));
+            let peak = proposal.notes.peak.unwrap_or(size);
+            add(
+                text,
+                format_args!("a pre-warm step towards the {peak} that a peak will need"),
+            );
             alone(text, decision);
         }
         Binding::Min => {

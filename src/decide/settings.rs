@@ -208,7 +208,8 @@ impl Settings {
     }
 
     /// The windows whose greatest demand must be forecast, shortest first, on a grid of `step`: what must be covered
-    /// with the shortest to the longest lead time, and what decides on a release.
+    /// with the shortest to the longest lead time, what decides on a release, and where the rate upwards is limited as
+    /// far as a climb from the least to the greatest size takes.
     ///
     /// Windows begin where the forecast was made, so each is longer than what it must cover by the age at which a
     /// forecast is still the newest.
@@ -221,7 +222,8 @@ impl Settings {
             self.window(most.as_millis()) + age,
         );
         let hold = self.limits.hold.as_millis() + age;
-        let rungs = MOST_WINDOWS - 1;
+        let climb = self.limits.climb().map(|climb| climb + most);
+        let rungs = MOST_WINDOWS - 1 - usize::from(climb.is_some());
         let ratio = (most as f64 / least as f64).max(1.0);
         let rung =
             |place: usize| least as f64 * ratio.powf(place as f64 / (rungs - 1).max(1) as f64);
@@ -230,7 +232,7 @@ impl Settings {
             let steps = length.div_euclid(step) + i64::from(length % step != 0);
             Span::millis(steps.clamp(1, LONGEST_STEPS) * step)
         };
-        let mut windows: Vec<Span> = ladder.chain([hold]).map(whole).collect();
+        let mut windows: Vec<Span> = ladder.chain([hold]).chain(climb).map(whole).collect();
         windows.sort_unstable();
         windows.dedup();
         windows
@@ -268,6 +270,24 @@ impl Settings {
         };
         let watched = self.verify.utilisation.as_deref();
         learned.or(watched.map(|query| ("verify.utilisation", query)))
+    }
+
+    /// How long a reading of the utilisation counts.
+    pub(super) fn utilisation_age(&self) -> Span {
+        match &self.capacity_per_replica {
+            Capacity::Learned(learned) => learned.max_age,
+            Capacity::Declared(_) => default_age(),
+        }
+    }
+
+    /// The calendars that schedules name, with the field that does.
+    pub fn calendar_names(&self) -> Vec<(String, &str)> {
+        let schedules = self.schedules.iter().enumerate();
+        let named = schedules.filter_map(|(index, schedule)| {
+            let name = schedule.calendar.as_deref()?;
+            Some((format!("schedules[{index}].calendar"), name))
+        });
+        named.collect()
     }
 
     fn validate_own(&self, problems: &mut Vec<(String, String)>) {

@@ -1,10 +1,18 @@
 //! From a proposal to a decision.
 
-use super::{Binding, Ceiling, Decision, Mode, Proposal, Workload, limits::Restrained, reason};
-use crate::series::Millis;
+use super::{
+    Binding, Ceiling, Decision, Mode, Proposal, Workload,
+    budget::cost_per_hour,
+    limits::Restrained,
+    reason,
+    verify::{Health, Watch},
+};
+use crate::series::{Millis, Span};
 
 /// So many turns are remembered.
 const TURNS: usize = 16;
+/// That of an HPA where nothing else is said.
+const USUAL_STABILISATION: Span = Span::minutes(5);
 
 impl Workload {
     /// Makes a proposal final. `shared`: what others leave of what is shared.
@@ -31,6 +39,7 @@ impl Workload {
             .or(chosen);
         let decision = self.finish(&proposal, chosen, pinned.or(full));
         if let Some(found) = chosen {
+            self.watch(&decision, &proposal, found.size);
             self.commit(decision.at, found.size);
         }
         decision
@@ -59,6 +68,14 @@ impl Workload {
             decision.binding = found.by;
             decision.held = found.held;
         }
+        let settings = &self.settings;
+        let (cost, spot) = (settings.cost.as_ref(), settings.spot.as_ref());
+        decision.on_demand = spot
+            .zip(decision.replicas)
+            .map(|(spot, size)| spot.on_demand(size));
+        decision.cost_per_hour = decision
+            .replicas
+            .and_then(|size| cost_per_hour(cost, spot, size));
         decision.published_demand = self.published(&decision, proposal);
         decision.reason = reason::sentence(&self.settings, proposal, &decision);
         decision
@@ -77,13 +94,50 @@ impl Workload {
             size > *there && f64::from(size) <= f64::from(*there) * (1.0 + tolerance) + 1e-9
         };
         let asked = match there.filter(within) {
-            // Half a replica more than the tolerance covers: rounded up it is one.
-            Some(there) => (f64::from(there) * (1.0 + tolerance) + 1e-9).floor() + 0.5,
+            // Between where the tolerance ends and the next whole size: rounded up it is that.
+            Some(there) => {
+                let edge = f64::from(there) * (1.0 + tolerance);
+                (edge + (edge + 1e-9).floor() + 1.0) / 2.0
+            }
             None => f64::from(size),
         };
         let most = proposal.ceilings.iter().map(|one| one.size).min();
         let most = most.map_or(asked, |most| f64::from(most.max(size)));
         Some(asked.min(most) * capacity)
+    }
+
+    /// A change of our own making is watched: more for what is forecast, or a release earlier than an autoscaler by
+    /// itself would have made it.
+    fn watch(&mut self, decision: &Decision, proposal: &Proposal, size: u32) {
+        let before = proposal.target.map_or(size, |target| target.before);
+        if size == before {
+            return;
+        }
+        // A climb of many steps is one change; what turned round has nothing left to be judged.
+        let watch = self.state.watch.take();
+        let watch = watch.filter(|watch| watch.goes_on(before, size));
+        let surplus = matches!(
+            decision.binding,
+            Binding::Forecast | Binding::Prewarm | Binding::Event | Binding::Rule | Binding::RateUp
+        );
+        let early = self.settings.limits.stabilisation.down < USUAL_STABILISATION;
+        let ours = match size > before {
+            true => surplus,
+            false => early && decision.mode == Mode::Full && !decision.binding.is_ceiling(),
+        };
+        let enabled = self.settings.verify.enabled && self.is_followed();
+        let known = decision.ready.zip(decision.parts.reactive);
+        let start = known.filter(|_| ours && enabled).map(|(ready, asked)| {
+            let health = Health {
+                at: decision.at,
+                ready,
+                wanted: None,
+                asked,
+                utilisation: proposal.utilisation,
+            };
+            Watch::new(health, before, size)
+        });
+        self.state.watch = watch.or(start);
     }
 
     fn commit(&mut self, at: Millis, size: u32) {

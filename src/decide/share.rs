@@ -3,7 +3,12 @@
 //! What is asked for now goes before all surplus, and of each the workload of the highest priority first; workloads of
 //! one priority give up the same share of what is left.
 
-use serde::Deserialize;
+use crate::series::{Millis, Span};
+use serde::{Deserialize, Serialize};
+
+const HOUR: f64 = 3_600_000.0;
+/// Of what passed between two decisions no more is counted: what was used through an outage is not known.
+const LONGEST_GAP: Millis = 600_000;
 
 /// Something shared, as written in configuration.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -11,8 +16,51 @@ use serde::Deserialize;
 pub struct SharedSettings {
     /// Its name, to which `uses` of workloads refers. What a workload does not name in `uses` it does not take.
     pub name: String,
-    /// All of it, in the unit of `uses`: cores, GiB, money or calls per hour.
+    /// All of it, in the unit of `uses`: cores, GiB, money per hour.
     pub limit: f64,
+    /// The limit is a quota of each such span, as a day's calls, from multiples of it since the epoch on (UTC), and `uses` is
+    /// what one replica takes of it in an hour.
+    #[serde(default)]
+    pub per: Option<Span>,
+}
+
+/// What was used of a quota.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Used {
+    /// When the span began that the quota is for.
+    from: Millis,
+    /// What was used since then.
+    amount: f32,
+    /// What is used in an hour, as of the newest decision.
+    hourly: f32,
+    /// The newest decision.
+    at: Option<Millis>,
+}
+
+impl Used {
+    /// What may be used at `at`, in the unit of `uses`: of a quota what is left of it, spread over what is left of its
+    /// span.
+    pub(super) fn limit(&mut self, at: Millis, settings: &SharedSettings) -> f64 {
+        let Some(per) = settings.per.map(|per| per.as_millis().max(1)) else {
+            return settings.limit;
+        };
+        let from = at.div_euclid(per) * per;
+        let since = self.at.map_or(0, |then| (at - then).clamp(0, LONGEST_GAP));
+        let inside = since.min(at - from);
+        if self.from != from {
+            self.from = from;
+            self.amount = 0.0;
+        }
+        self.amount += (f64::from(self.hourly) * inside as f64 / HOUR) as f32;
+        self.at = Some(at);
+        let left = (settings.limit - f64::from(self.amount)).max(0.0);
+        left / ((from + per - at) as f64 / HOUR)
+    }
+
+    /// What is used in an hour from now on.
+    pub(super) fn note(&mut self, hourly: f64) {
+        self.hourly = hourly as f32;
+    }
 }
 
 impl SharedSettings {
@@ -26,6 +74,11 @@ impl SharedSettings {
         if !(self.limit > 0.0 && self.limit.is_finite()) {
             let text = format!("{} is not above 0", self.limit);
             problems.push(("limit".to_owned(), text));
+        }
+        let allowed = Span::minutes(60)..=Span::days(31);
+        if let Some(per) = self.per.filter(|per| !allowed.contains(per)) {
+            let text = format!("{per} is not within 1h to 31d");
+            problems.push(("per".to_owned(), text));
         }
         problems
     }
@@ -123,6 +176,29 @@ mod tests {
         let claims = [claim(0, 10, 10), claim(0, 20, 20)];
         assert_eq!(divide(15.0, &claims), Some(vec![5, 10]));
         assert_eq!(divide(16.0, &claims), Some(vec![6, 10]));
+    }
+
+    #[test]
+    fn a_quota_lasts_its_day() {
+        let settings = SharedSettings {
+            name: "maps_api".to_owned(),
+            limit: 24_000.0,
+            per: Some(Span::days(1)),
+        };
+        let (mut used, mut sum) = (Used::default(), 0.0);
+        for minute in 0..2 * 1_440 {
+            let limit = used.limit(minute * 60_000, &settings);
+            // Half the pace in the morning leaves more for later.
+            let hour = minute / 60 % 24;
+            let now = if hour < 12 { limit.min(500.0) } else { limit };
+            assert!(hour < 12 || now >= 1_400.0, "{now} at {hour}");
+            used.note(now);
+            sum += now / 60.0;
+            if minute % 1_440 == 1_439 {
+                assert!((23_900.0..=24_010.0).contains(&sum), "{sum}");
+                sum = 0.0;
+            }
+        }
     }
 
     proptest! {

@@ -1,6 +1,9 @@
 //! What carries over from one decision to the next.
 
-use super::{emergency::Emergency, extent::Extent, lead::Measurement, rules::Standing};
+use super::{
+    emergency::Emergency, events::Events, extent::Extent, lead::Measurement, learned::Learner,
+    prewarm::Rises, queue::Readings, rules::Standing, verify::Watch,
+};
 use crate::series::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -30,7 +33,7 @@ pub struct State {
     /// What the last forecast that counted asked for, and when that was.
     pub(super) bridge: Option<(u32, Millis)>,
     /// The demand of the last minutes, smoothed.
-    pub(super) level: Option<f64>,
+    pub(super) level: Option<f32>,
     /// Whether the demand was abnormally low at the newest decision.
     pub(super) low: bool,
     /// The sizes that an abnormal drop keeps, until then.
@@ -40,6 +43,14 @@ pub struct State {
     pub(super) emergency: Emergency,
     /// The forecast does not count until then: a recommendation made things worse.
     pub(super) withdrawn: Option<Millis>,
+    /// When that was decided last.
+    pub(super) withdrew: Option<Millis>,
+    /// The change that is watched.
+    pub(super) watch: Option<Watch>,
+    pub(super) capacity: Learner,
+    pub(super) events: Events,
+    pub(super) queue: Readings,
+    pub(super) rises: Rises,
 }
 
 impl Default for State {
@@ -62,6 +73,12 @@ impl Default for State {
             rule: Standing::default(),
             emergency: Emergency::default(),
             withdrawn: None,
+            withdrew: None,
+            watch: None,
+            capacity: Learner::default(),
+            events: Events::default(),
+            queue: Readings::default(),
+            rises: Rises::default(),
         }
     }
 }
@@ -97,6 +114,12 @@ impl State {
         for until in [&mut self.storm, &mut self.withdrawn] {
             *until = until.map(|until| at + (until - last).max(0));
         }
+        if let Some(watch) = &mut self.watch {
+            watch.rewind(at);
+        }
+        self.capacity.rewind(at);
+        self.queue.rewind();
+        self.rises.rewind(at);
         self.lead.rewind();
         self.rule.rewind(at);
         self.emergency.rewind();

@@ -4,27 +4,17 @@
 //! and what restraints leave of it, [`Workload::settle`] applies what others leave and makes it final.
 
 use super::{
-    Binding, Ceiling, Closed, Decision, Gate, Inputs, Mode, Parts, Proposal, Reading, Replicas,
-    Settings, State, Truth,
-    budget::affordable,
-    decision::Held,
-    limits::{MaxBreach, Restrained, Situation, Wish},
+    Binding, Closed, Decision, Gate, Inputs, Parts, Proposal, Reading, Replicas, Settings, State,
     orders::Orders,
     outlook::{Outlook, size_for},
-    proposal::Target,
-    rules::Verdict,
 };
 use crate::series::Millis;
 use std::sync::Arc;
 
 /// A sample may be so much newer than now: clocks differ.
 const AHEAD: Millis = 60_000;
-/// The demand of about so long is its level.
-const LEVEL_MEMORY: f64 = 600_000.0;
-/// A demand below this share of its level dropped abnormally.
-const ABNORMAL_DROP: f64 = 0.1;
-/// A level of fewer replicas than this may fall to nothing without anything being wrong.
-const DROP_MIN: f64 = 2.0;
+/// Nothing is measured in more.
+const MOST_BELIEVED: f64 = 1e15;
 
 /// One workload.
 #[derive(Debug, Clone)]
@@ -35,15 +25,20 @@ pub struct Workload {
     pub(super) state: State,
 }
 
-/// What is asked of a workload now.
+/// What is known of a workload now.
 #[derive(Debug, Clone, Copy)]
-struct Present {
-    at: Millis,
-    /// Newest demand, what waits in the queue included where that counts.
-    demand: Option<f64>,
-    capacity: Option<f64>,
-    reactive: Option<u32>,
-    actual: Option<Replicas>,
+pub(super) struct Present {
+    pub(super) at: Millis,
+    /// Newest demand as measured.
+    pub(super) measured: Option<f64>,
+    /// The same, what waits in the queue included where that counts.
+    pub(super) demand: Option<f64>,
+    pub(super) capacity: Option<f64>,
+    pub(super) reactive: Option<u32>,
+    pub(super) actual: Option<Replicas>,
+    pub(super) utilisation: Option<Reading>,
+    /// Length of the queue.
+    pub(super) queue: Option<f64>,
 }
 
 impl Workload {
@@ -82,7 +77,11 @@ impl Workload {
         let window = self.settings.window(lead);
         let (gate, outlook) = self.outlook(&present, window, inputs, &orders);
         let mut proposal = self.draft(&present, gate, outlook, lead, window, inputs);
+        proposal.draft.queue = self.queue(&present);
+        proposal.draft.prewarmed = self.judge_rise(&present);
+        proposal.draft.withdrawn = self.state.withdrew == Some(at);
         proposal.there = present.actual.map(|one| one.wanted.unwrap_or(one.ready));
+        proposal.utilisation = present.utilisation.map(|one| one.value);
         proposal.pin = orders.pin.map(|(size, order)| (size, told(order)));
         if let Some(reactive) = present.reactive {
             self.candidates(&mut proposal, reactive, &present, outlook, inputs, &orders);
@@ -96,42 +95,38 @@ impl Workload {
 
     fn present(&self, at: Millis, inputs: &Inputs) -> Present {
         let settings = &self.settings;
-        let demand = fresh(at, inputs.demand, settings.demand.max_age.as_millis());
-        let demand = demand.map(|demand| demand + self.backlog(at, inputs));
-        let capacity = settings.capacity_per_replica.declared();
+        let measured = fresh(at, inputs.demand, settings.demand.max_age.as_millis());
+        let queue = settings.queue.as_ref();
+        let queue_age = queue.map_or(0, |queue| queue.max_age.as_millis());
+        let queue = fresh(at, inputs.queue, queue_age).filter(|_| queue.is_some());
+        let demand = measured.map(|demand| demand + self.backlog(queue));
+        let capacity = self.capacity(at);
         let reactive = demand.zip(capacity);
         let reactive = reactive.and_then(|(demand, capacity)| size_for(demand, capacity));
         let age = settings.replicas.as_ref().map(|one| one.max_age);
         let age = age.map_or(i64::MAX, |age| age.as_millis());
+        let used_age = settings.utilisation_age().as_millis();
         Present {
             at,
+            measured,
             demand,
             capacity,
             reactive,
             actual: inputs.replicas.filter(|one| is_fresh(at, one.at, age)),
+            utilisation: inputs
+                .utilisation
+                .filter(|one| fresh(at, Some(*one), used_age).is_some()),
+            queue,
         }
     }
 
     /// What the queue adds to the demand, so that it is empty in time.
-    fn backlog(&self, at: Millis, inputs: &Inputs) -> f64 {
-        let Some(queue) = &self.settings.queue else {
-            return 0.0;
-        };
-        let within = queue.drain_within.map(|span| span.as_millis() as f64 / 1e3);
-        let length = fresh(at, inputs.queue, queue.max_age.as_millis());
+    fn backlog(&self, length: Option<f64>) -> f64 {
+        let queue = self.settings.queue.as_ref();
+        let within = queue.and_then(|queue| queue.drain_within);
+        let within = within.map(|span| span.as_millis() as f64 / 1e3);
         let rate = length.zip(within).map(|(length, within)| length / within);
         rate.unwrap_or(0.0)
-    }
-
-    fn learn(&mut self, present: &Present, _inputs: &Inputs) {
-        let settings = &self.settings;
-        if let Some(actual) = present.actual {
-            let follows = matches!(settings.mode, Mode::Guarded | Mode::Full);
-            let decided = self.state.size.filter(|_| follows);
-            let pipeline = settings.pipeline.as_millis();
-            let lead = &mut self.state.lead;
-            lead.note(settings.lead_time, actual, decided, pipeline);
-        }
     }
 
     /// Whether the forecast counts, and what it asks for, which is told even where it does not.
@@ -216,276 +211,20 @@ impl Workload {
             generated,
             ready: present.actual.map(|one| one.ready),
             published_demand: None,
+            on_demand: None,
+            cost_per_hour: None,
+            queue: None,
+            prewarmed: None,
+            withdrawn: false,
             reason: String::new(),
         })
     }
-
-    /// What is asked for: `base`, which restraints leave alone, and `target`, the surplus included.
-    fn candidates(
-        &mut self,
-        proposal: &mut Proposal,
-        reactive: u32,
-        present: &Present,
-        outlook: Option<Outlook>,
-        inputs: &Inputs,
-        orders: &Orders<'_>,
-    ) {
-        let settings = Arc::clone(&self.settings);
-        let limits = &settings.limits;
-        let base = Wish {
-            size: reactive,
-            by: Binding::Reactive,
-        };
-        let ordered = orders.min.map(|(size, _)| size);
-        proposal.notes.order = orders.min.map(|(_, order)| told(order));
-        let base = base
-            .or(Some(limits.min), Binding::Min)
-            .or(proposal.draft.parts.schedule, Binding::Schedule)
-            .or(ordered, Binding::Override);
-        let before = self.before(present, base.size);
-        let truths: &[Truth] = match orders.pause {
-            Some(_) => &[],
-            None => &inputs.rules,
-        };
-        let standing = &mut self.state.rule;
-        let verdict = standing.judge(&settings.rules, truths, present.at, before);
-        let open = outlook.filter(|_| proposal.draft.gate.is_open());
-        let eager = |size: u32| {
-            let surplus = f64::from(size.saturating_sub(base.size));
-            base.size + (surplus * limits.sensitivity).ceil() as u32
-        };
-        let forecast = open.map(|one| eager(one.need));
-        let mut target = base.or(forecast, Binding::Forecast);
-        let parts = &mut proposal.draft.parts;
-        match verdict {
-            Verdict::None => {}
-            Verdict::Grow(place, goal) => {
-                parts.rule = Some(goal);
-                proposal.notes.rule = Some(place);
-                target = target.or(Some(goal), Binding::Rule);
-            }
-            Verdict::Shrink(place, share) => {
-                let surplus = f64::from(target.size - base.size);
-                let size = base.size + (surplus * share).ceil() as u32;
-                parts.rule = Some(size);
-                proposal.notes.rule = Some(place);
-                if size < target.size {
-                    let by = Binding::Rule;
-                    target = Wish { size, by };
-                }
-            }
-        }
-        parts.min = Some(limits.min.max(ordered.unwrap_or(0)));
-        parts.r#override = ordered;
-        proposal.target = Some(Target {
-            base,
-            target,
-            before,
-        });
-    }
-
-    /// The size before: what was decided last, else what is there, else what is asked for.
-    fn before(&mut self, present: &Present, otherwise: u32) -> u32 {
-        let actual = present.actual.map(|one| one.wanted.unwrap_or(one.ready));
-        if let (None, Some(actual)) = (self.state.size, actual) {
-            // Nothing is known of what was: what is there was needed until now.
-            let span = self.settings.limits.stabilisation.down.as_millis();
-            self.state.needs.note(present.at, span, actual);
-        }
-        self.state.size.or(actual).unwrap_or(otherwise)
-    }
-
-    fn ceilings(
-        &mut self,
-        proposal: &mut Proposal,
-        present: &Present,
-        outlook: Option<Outlook>,
-        inputs: &Inputs,
-        orders: &Orders<'_>,
-    ) {
-        let settings = &self.settings;
-        let limits = &settings.limits;
-        let open = outlook.filter(|_| proposal.draft.gate.is_open());
-        let mut max = limits.max.unwrap_or(super::MOST_REPLICAS);
-        if let (MaxBreach::Increase(increase), Some(open)) = (limits.max_breach, open) {
-            let buffered = (f64::from(open.need) * (1.0 + increase.buffer)).ceil() as u32;
-            max = max.max(buffered.min(increase.ceiling));
-        }
-        let before = proposal.target.map_or(0, |one| one.before);
-        let host = settings.emergency.as_ref();
-        let emergency = host.and_then(|host| {
-            let state = &mut self.state.emergency;
-            state.ceiling(host, present.at, inputs.host, before)
-        });
-        let budget = limits.budget_per_hour.and_then(|budget| {
-            let (cost, spot) = (settings.cost.as_ref(), settings.spot.as_ref());
-            affordable(cost, spot, budget, max)
-        });
-        let mut add = |size: Option<u32>, by: Binding, name: String| {
-            let ceiling = size.map(|size| Ceiling { size, by, name });
-            proposal.ceilings.extend(ceiling);
-        };
-        add(Some(max), Binding::Max, String::new());
-        let order = orders.max.map(|(_, order)| told(order));
-        let ordered = orders.max.map(|(size, _)| size);
-        add(ordered, Binding::Override, order.unwrap_or_default());
-        add(budget, Binding::Budget, String::new());
-        add(emergency, Binding::Emergency, String::new());
-        let parts = &mut proposal.draft.parts;
-        parts.max = Some(max.min(ordered.unwrap_or(max)));
-        parts.budget = budget;
-        parts.r#override = ordered.or(parts.r#override);
-    }
-
-    /// What release rule, rates and the like leave of what is wanted.
-    fn restrain(&mut self, proposal: &mut Proposal, present: &Present, outlook: Option<Outlook>) {
-        let Some(Target {
-            base,
-            target,
-            before,
-        }) = proposal.target
-        else {
-            return;
-        };
-        let at = present.at;
-        let settings = Arc::clone(&self.settings);
-        let limits = &settings.limits;
-        let target = self.stabilised(at, base, target);
-        let asked = base.size.max(proposal.draft.parts.rule.unwrap_or(0));
-        let past = limits.stabilisation.down.as_millis();
-        self.state.needs.note(at, past, asked);
-        let ahead = self.needed_ahead(at, proposal.draft.gate, outlook);
-        let recent = self.state.needs.greatest(at, past);
-        let keep = |past: Option<u32>| past.max(ahead).map(|size| size.min(before));
-        proposal.draft.parts.hold = keep(recent);
-        let full = self.held_back(at, base, target, before, keep(recent));
-        let guarded = self.held_back(at, base, target, before, keep(None));
-        proposal.full = Some(self.throttled(base, full));
-        proposal.guarded = Some(self.throttled(base, guarded));
-    }
-
-    /// The least wish of the time that a wish must last.
-    fn stabilised(&mut self, at: Millis, base: Wish, target: Wish) -> Wish {
-        let span = self.settings.limits.stabilisation.up.as_millis();
-        self.state.wishes.note(at, span, target.size);
-        let least = self.state.wishes.least(at, span);
-        match least.filter(|least| *least < target.size) {
-            Some(least) if least > base.size => Wish {
-                size: least,
-                by: Binding::Hold,
-            },
-            Some(_) => base,
-            None => target,
-        }
-    }
-
-    /// What will be needed within the hold, as far as that is known: of a forecast that is missing or too old it is
-    /// what the last one said, for as long as the hold.
-    fn needed_ahead(&mut self, at: Millis, gate: Gate, outlook: Option<Outlook>) -> Option<u32> {
-        match gate {
-            Gate::Open => {
-                let hold = outlook.map(|one| one.hold);
-                self.state.bridge = hold.map(|hold| (hold, at));
-                hold
-            }
-            Gate::Shut(Closed::NoForecast | Closed::Stale | Closed::Capacity) => {
-                let hold = self.settings.limits.hold.as_millis();
-                let bridge = self.state.bridge.filter(|(_, then)| at - then <= hold);
-                bridge.map(|(size, _)| size)
-            }
-            Gate::Shut(_) => {
-                self.state.bridge = None;
-                None
-            }
-        }
-    }
-
-    fn held_back(
-        &self,
-        at: Millis,
-        base: Wish,
-        target: Wish,
-        before: u32,
-        keep: Option<u32>,
-    ) -> Restrained {
-        let limits = &self.settings.limits;
-        let situation = Situation {
-            at,
-            before,
-            sizes: &self.state.sizes,
-            changed_up: self.state.changed_up,
-            changed_down: self.state.changed_down,
-            oscillates: self.oscillates(at),
-            storm: self.state.storm.is_some_and(|until| at < until),
-        };
-        let goal = target.or(keep, Binding::Hold);
-        let mut found = situation.restrain(limits, base, goal);
-        if found.held.is_none() && found.by == Binding::Hold && target.size != found.size {
-            found.held = Some(Held {
-                by: Binding::Hold,
-                wanted: target.size,
-            });
-        }
-        found
-    }
-
-    /// The surplus leaves a part of the budget to what is asked for.
-    fn throttled(&self, base: Wish, found: Restrained) -> Restrained {
-        let settings = &self.settings;
-        let limits = &settings.limits;
-        let budget = limits
-            .budget_per_hour
-            .map(|one| one * limits.budget_throttle);
-        let (cost, spot) = (settings.cost.as_ref(), settings.spot.as_ref());
-        let allowed = budget.and_then(|budget| affordable(cost, spot, budget, found.size));
-        let size = allowed.map_or(found.size, |allowed| allowed.max(base.size));
-        if size >= found.size {
-            return found;
-        }
-        Restrained {
-            size,
-            by: match size == base.size {
-                true => base.by,
-                false => Binding::Budget,
-            },
-            held: Some(Held {
-                by: Binding::Budget,
-                wanted: found.size,
-            }),
-        }
-    }
-
-    /// After an abnormal drop those who left may come back all at once. Noted after the decision: what is held now
-    /// does not hang on what is asked for now.
-    fn note_drop(&mut self, present: &Present, inputs: &Inputs) {
-        let verdict = inputs.forecast.as_ref().map(|one| one.anomaly);
-        let level = self.state.level;
-        let fell = |demand: f64, level: f64, capacity: f64| {
-            demand < ABNORMAL_DROP * level && level >= DROP_MIN * capacity
-        };
-        let fell = match (present.demand, level, present.capacity) {
-            (Some(demand), Some(level), Some(capacity)) => fell(demand, level, capacity),
-            _ => false,
-        };
-        let low = fell || verdict == Some(-1);
-        if low && !self.state.low {
-            let span = self.settings.limits.retry_storm.as_millis();
-            self.state.storm = Some(present.at + span);
-        }
-        self.state.low = low;
-        let storm = self.state.storm.is_some_and(|until| present.at < until);
-        if let Some(demand) = present.demand.filter(|_| !(low && storm)) {
-            // Per decision, not per time: a state must not depend on what came before it but in its fields.
-            let share = 1.0 - (-(self.settings.review() as f64) / LEVEL_MEMORY).exp();
-            self.state.level = Some(level.map_or(demand, |level| level + share * (demand - level)));
-        }
-    }
 }
 
-/// A reading that is not too old, finite and not negative.
-fn fresh(at: Millis, reading: Option<Reading>, max_age: Millis) -> Option<f64> {
+/// A reading that is not too old, not negative and within what can be measured.
+pub(super) fn fresh(at: Millis, reading: Option<Reading>, max_age: Millis) -> Option<f64> {
     let reading = reading.filter(|one| is_fresh(at, one.at, max_age))?;
-    let is_believable = reading.value.is_finite() && reading.value >= 0.0;
+    let is_believable = (0.0..=MOST_BELIEVED).contains(&reading.value);
     is_believable.then_some(reading.value)
 }
 
@@ -494,6 +233,6 @@ fn is_fresh(at: Millis, then: Millis, max_age: Millis) -> bool {
 }
 
 /// An order as reasons name it.
-fn told(order: &super::Override) -> String {
+pub(super) fn told(order: &super::Override) -> String {
     format!("by {}: {}", order.author, order.reason)
 }

@@ -1,6 +1,6 @@
 //! The units that are running, as readers see them. Replaced whole on reload.
 
-use super::{demand::Demand, outcome::Outcome, trail::Trail};
+use super::{demand::Demand, outcome::Outcome, scaling::Scaling, trail::Trail};
 use crate::series::{Millis, Span};
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -12,6 +12,16 @@ use tokio::sync::watch;
 pub struct Catalogue {
     units: ArcSwap<Vec<Arc<UnitHandle>>>,
     demand: Arc<Demand>,
+    scaling: watch::Sender<Option<ScalingHandle>>,
+}
+
+/// The newest decisions, as readers see them.
+#[derive(Debug, Clone)]
+pub struct ScalingHandle {
+    /// The decisions.
+    pub newest: Arc<Scaling>,
+    /// Older ones are not served.
+    pub max_age: Span,
 }
 
 impl Catalogue {
@@ -29,6 +39,23 @@ impl Catalogue {
     pub fn replace(&self, mut units: Vec<Arc<UnitHandle>>) {
         units.sort_by(|one, other| one.name.cmp(&other.name));
         self.units.store(Arc::new(units));
+    }
+
+    /// The newest decisions on workloads, unless they are too old at `now` or there are none.
+    pub fn scaling(&self, now: Millis) -> Option<Arc<Scaling>> {
+        let handle = self.scaling.borrow().clone()?;
+        let age = now.saturating_sub(handle.newest.at).saturating_abs();
+        (age <= handle.max_age.as_millis()).then_some(handle.newest)
+    }
+
+    /// Puts newer decisions in the place of the former ones; `None` where nothing is decided any more.
+    pub fn decided(&self, handle: Option<ScalingHandle>) {
+        self.scaling.send_replace(handle);
+    }
+
+    /// Tells of every change of the decisions.
+    pub fn follow_scaling(&self) -> watch::Receiver<Option<ScalingHandle>> {
+        self.scaling.subscribe()
     }
 
     /// The newest outcome of every unit that is not too old at `now`.

@@ -1,7 +1,7 @@
 //! Which encodings readers ask for, so that an outcome can be encoded before it is published.
 
 use super::outcome::Outcome;
-use crate::expo::Escaping;
+use crate::expo::{Chunk, Escaping};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -26,14 +26,16 @@ impl Demand {
     /// Encodes the chunks of an outcome for what readers asked for. Takes as long as their first read
     /// would: call it where computing is done, whose threads share the work.
     pub fn warm(&self, outcome: &Outcome) {
+        self.warm_chunks(&outcome.chunks);
+    }
+
+    /// As [`Demand::warm`].
+    pub fn warm_chunks(&self, chunks: &[Chunk]) {
         let asked = self.asked.load(Ordering::Relaxed);
         for (place, scheme) in Escaping::ALL.into_iter().enumerate() {
             if asked & 1 << place != 0 {
                 let gzip = asked & 1 << (place + 4) != 0;
-                outcome
-                    .chunks
-                    .par_iter()
-                    .for_each(|chunk| chunk.warm(scheme, gzip));
+                chunks.par_iter().for_each(|chunk| chunk.warm(scheme, gzip));
             }
         }
     }
@@ -42,7 +44,7 @@ impl Demand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expo::{Chunk, Kind, RenderedLabels};
+    use crate::expo::{Kind, RenderedLabels};
     use std::sync::Arc;
 
     #[test]

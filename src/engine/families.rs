@@ -296,7 +296,7 @@ pub(super) fn trust(
     ]
 }
 
-fn rendered<'a>(
+pub(super) fn rendered<'a>(
     pairs: impl Iterator<Item = (&'a str, &'a str)>,
     replica: Option<&'a str>,
 ) -> Arc<RenderedLabels> {
@@ -305,7 +305,7 @@ fn rendered<'a>(
 }
 
 /// The family of that name, typed and explained as [`names::OWN_FAMILIES`] says.
-fn own(name: &str, samples: Samples) -> Chunk {
+pub(super) fn own(name: &str, samples: Samples) -> Chunk {
     let known = names::own_family(name);
     debug_assert!(known.is_some(), "{name} is not in the list of our families");
     let (kind, help) = known.map_or((Kind::Gauge, ""), |family| (family.kind, family.help));

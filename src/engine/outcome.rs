@@ -114,6 +114,12 @@ pub struct Outcome {
     pub windows: Arc<[Horizon]>,
     /// `maxima[i * windows.len() + j]`: series `i`, window `j`.
     pub maxima: Vec<Interval>,
+    /// Levels of the quantiles of that greatest value that somebody scales by, lowest first.
+    pub levels: Arc<[f32]>,
+    /// `tails[(i * windows.len() + j) * levels.len() + l]`: series `i`, window `j`, level `l`; `NaN` where absent.
+    pub tails: Vec<f32>,
+    /// `tail_trust[i * windows.len() + j]`: how far those can be trusted; empty without levels.
+    pub tail_trust: Vec<Option<Trust>>,
     /// What serves each of `forecasts`; live only.
     pub links: Vec<Link>,
     /// Per horizon, the median over the series; `None` where no forecast was checked yet.

@@ -118,6 +118,17 @@ impl SignalSettings {
         5_000
     }
 
+    /// Has the greatest value within each of `windows` forecast, at `level`, for a workload that scales by it.
+    pub fn forecast_for(&mut self, windows: &[Span], level: f64) {
+        let forecast = &mut self.forecast;
+        forecast.scaled.extend(windows);
+        forecast.scaled.sort_unstable();
+        forecast.scaled.dedup();
+        forecast.levels.push(level as f32);
+        forecast.levels.sort_unstable_by(f32::total_cmp);
+        forecast.levels.dedup();
+    }
+
     /// A signal that asks `query` of the only source, everything else as if left out.
     pub fn new(name: impl Into<String>, query: impl Into<String>) -> Self {
         Self {

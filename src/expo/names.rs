@@ -109,6 +109,18 @@ pub const OWN_FAMILIES: &[Family] = &[
         labels: &["signal", "horizon"],
     },
     Family {
+        name: "predicted_demand",
+        kind: Kind::Gauge,
+        help: "What the workload is to be ready for: the recommended size times what one replica can take, in the unit of its demand.",
+        labels: &["workload"],
+    },
+    Family {
+        name: "predicted_demand_forecast",
+        kind: Kind::Gauge,
+        help: "Quantile of the greatest demand within lead time, pipeline and review, whatever the gate says, in the unit of the demand.",
+        labels: &["workload"],
+    },
+    Family {
         name: "predicted_drift_score",
         kind: Kind::Gauge,
         help: "Drift: how far the newest day and the errors of forecasts are from those that the forecasts were derived from, 1 at the threshold; median over the signal's series.",
@@ -121,10 +133,40 @@ pub const OWN_FAMILIES: &[Family] = &[
         labels: &["signal", "horizon"],
     },
     Family {
+        name: "predicted_gate_open",
+        kind: Kind::Gauge,
+        help: "Whether the forecast counts in the workload's recommendation (0 or 1).",
+        labels: &["workload"],
+    },
+    Family {
+        name: "predicted_generated_timestamp_seconds",
+        kind: Kind::Gauge,
+        help: "When the forecast behind the workload's recommendation was made, seconds since the epoch.",
+        labels: &["workload"],
+    },
+    Family {
+        name: "predicted_mode_info",
+        kind: Kind::Gauge,
+        help: "Mode of the workload, and open or why its gate is shut.",
+        labels: &["workload", "mode", "gate"],
+    },
+    Family {
         name: "predicted_model_info",
         kind: Kind::Gauge,
         help: "Forecasting models in force, with the version of this program, or of the trained model such as `checkout/7`.",
         labels: &["signal", "model", "version"],
+    },
+    Family {
+        name: "predicted_replicas",
+        kind: Kind::Gauge,
+        help: "Recommended size of the workload after every constraint and guard; in mode observe what the present demand alone asks for.",
+        labels: &["workload"],
+    },
+    Family {
+        name: "predicted_replicas_part",
+        kind: Kind::Gauge,
+        help: "What the recommended size is made of: the size that each part asks for or allows.",
+        labels: &["workload", "part"],
     },
     Family {
         name: "predicted_skill_ratio",
@@ -132,17 +174,36 @@ pub const OWN_FAMILIES: &[Family] = &[
         help: "1 minus the error relative to seasonal naive, below 0 where that is better; median over the signal's series.",
         labels: &["signal", "horizon"],
     },
-];
-
-/// Families planned with these names: a signal that took one would clash after an update.
-const RESERVED_FAMILIES: &[&str] = &[
-    "predicted_demand",
-    "predicted_demand_forecast",
-    "predicted_gate_open",
-    "predicted_generated_timestamp_seconds",
-    "predicted_mode_info",
-    "predicted_replicas",
-    "predicted_replicas_part",
+    Family {
+        name: "predicted_workload_capacity",
+        kind: Kind::Gauge,
+        help: "What one replica can take, declared or learned, in the unit of the demand.",
+        labels: &["workload"],
+    },
+    Family {
+        name: "predicted_workload_coverage_ratio",
+        kind: Kind::Gauge,
+        help: "Share of recent greatest demands within the window that were at or below their quantile.",
+        labels: &["workload"],
+    },
+    Family {
+        name: "predicted_workload_lead_time_seconds",
+        kind: Kind::Gauge,
+        help: "From a decision until its replicas are ready, as the recommendation reckons with it.",
+        labels: &["workload"],
+    },
+    Family {
+        name: "predicted_workload_level_ratio",
+        kind: Kind::Gauge,
+        help: "Level of the quantile of demand that the workload is to be ready for, 0 to 1.",
+        labels: &["workload"],
+    },
+    Family {
+        name: "predicted_workload_skill_ratio",
+        kind: Kind::Gauge,
+        help: "1 minus the error relative to seasonal naive of the workload's window forecasts, below 0 where that is better.",
+        labels: &["workload"],
+    },
 ];
 
 /// Before a signal's name these make the name of another of its families, or of a workload's.
@@ -241,7 +302,6 @@ pub fn refuse_signal_name(name: &str) -> Option<String> {
     let ours = OWN_FAMILIES
         .iter()
         .map(|family| family.name)
-        .chain(RESERVED_FAMILIES.iter().copied())
         .any(|own| own == published);
     ours.then(|| {
         format!("a signal cannot be named {name:?}: it would be published as \"{published}\", which is one of our own names; choose another, such as \"{name}_of_source\"")
@@ -292,12 +352,7 @@ mod tests {
                 .windows(2)
                 .all(|pair| pair[0].name < pair[1].name)
         );
-        for list in [
-            OWN_LABELS,
-            RESERVED_FAMILIES,
-            RESERVED_PREFIXES,
-            RESERVED_SUFFIXES,
-        ] {
+        for list in [OWN_LABELS, RESERVED_PREFIXES, RESERVED_SUFFIXES] {
             assert!(list.windows(2).all(|pair| pair[0] < pair[1]), "{list:?}");
         }
         for family in OWN_FAMILIES {
@@ -367,7 +422,6 @@ mod tests {
             .flat_map(|signal| [forecast_families(signal), maximum_families(signal)])
             .flat_map(|families| families.map(|family| family.name))
             .chain(OWN_FAMILIES.iter().map(|family| family.name.to_string()))
-            .chain(RESERVED_FAMILIES.iter().map(|name| name.to_string()))
             .collect();
         let all = names.len();
         names.sort();

@@ -129,6 +129,8 @@ pub struct Trust {
     pub error_ratio: f32,
     /// Share of actuals that fell inside their interval.
     pub coverage_ratio: f32,
+    /// Share of actuals that were not above its upper end.
+    pub below_ratio: f32,
     /// `1 - error / error of seasonal naive`; negative where seasonal naive is better, `NaN`
     /// where it said nothing or was never wrong.
     pub skill_ratio: f32,

@@ -65,6 +65,10 @@ pub struct Forecasts {
     tracks: Vec<Track>,
     /// By slot, horizons inner: what is published now.
     current: Vec<Served>,
+    /// Of the greatest value within a window: the levels of the quantiles that are kept up.
+    levels: Vec<f32>,
+    /// By slot, then window, levels inner.
+    tails: Vec<f32>,
     scratch: Scratch,
 }
 
@@ -114,7 +118,7 @@ impl Forecasts {
                 .collect();
             texts.join("; ")
         })?;
-        let windows = settings.windows.iter();
+        let windows = settings.all_windows().into_iter();
         let windows: Vec<usize> = windows.map(|span| grid.steps(span.as_millis())).collect();
         let lanes = Lanes::new(&horizons, &windows);
         let asked = &lanes.asked;
@@ -155,6 +159,8 @@ impl Forecasts {
             health: Health::new(grid),
             tracks: Vec::new(),
             current: Vec::new(),
+            levels: settings.levels.clone(),
+            tails: Vec::new(),
             scratch: Scratch::default(),
         };
         forecasts.set_cast();
@@ -183,6 +189,7 @@ impl Forecasts {
             .resize_with(slots * self.steps.len(), Track::default);
         self.current
             .resize(slots * self.steps.len(), Served::NOTHING);
+        self.tails.resize(slots * self.tail_width(), f32::NAN);
         for scores in &mut self.scores {
             scores.resize_with(slots * self.steps.len(), Score::default);
         }
@@ -201,6 +208,8 @@ impl Forecasts {
             scores[range.clone()].fill_with(Score::default);
         }
         self.current[range].fill(Served::NOTHING);
+        let width = self.tail_width();
+        self.tails[slot * width..(slot + 1) * width].fill(f32::NAN);
     }
 
     /// Exchanges what is known of two series.
@@ -213,6 +222,8 @@ impl Forecasts {
         self.health.swap(one, other);
         swap_rows(&mut self.tracks, self.steps.len(), one, other);
         swap_rows(&mut self.current, self.steps.len(), one, other);
+        let width = self.tail_width();
+        swap_rows(&mut self.tails, width, one, other);
         for scores in &mut self.scores {
             swap_rows(scores, self.steps.len(), one, other);
         }
@@ -273,6 +284,18 @@ impl Forecasts {
         self.published(slots, self.horizons.len(), self.windows().len(), out);
     }
 
+    /// Quantiles of the greatest value within each of the windows at the levels of the settings, as they are kept up:
+    /// `out[(i * windows + w) * levels + l]` is that of `slots[i]`; `NaN` where nothing is published.
+    pub fn tails(&self, slots: &[Slot], out: &mut [f32]) {
+        let width = self.tail_width();
+        if width == 0 {
+            return;
+        }
+        for (&slot, row) in slots.iter().zip(out.chunks_exact_mut(width)) {
+            row.copy_from_slice(&self.tails[slot * width..(slot + 1) * width]);
+        }
+    }
+
     /// Quantiles of the future of one series: `out[h * levels.len() + l]` is the value that is not
     /// exceeded at the `h`-th horizon with probability `levels[l]` (0 to 1), never falling with it; `NaN`
     /// where nothing is published.
@@ -311,6 +334,11 @@ impl Forecasts {
     /// How far the forecasts of a series at the `h`-th horizon can be trusted; `None` before any came due.
     pub fn trust(&self, slot: Slot, h: usize) -> Option<Trust> {
         self.tracks[slot * self.steps.len() + h].trust()
+    }
+
+    /// As [`Forecasts::trust`], of the greatest value within the `w`-th window.
+    pub fn trust_of_maximum(&self, slot: Slot, w: usize) -> Option<Trust> {
+        self.trust(slot, self.horizons.len() + w)
     }
 
     /// How far a series has drifted from what its forecasts were derived from, 1 at the threshold: the greater of what its
@@ -397,10 +425,16 @@ impl Forecasts {
             + self.newest.heap_bytes()
             + self.tracks.capacity() * size_of::<Track>()
             + self.current.capacity() * size_of::<Served>()
+            + self.tails.capacity() * size_of::<f32>()
             + self.now.capacity() * size_of::<Millis>()
             + self.reaches.capacity() * size_of::<Reach>()
             + self.health.heap_bytes()
             + (self.scratch.points.capacity() + self.scratch.others.capacity()) * size_of::<f32>()
+    }
+
+    /// Quantiles kept up of one series.
+    fn tail_width(&self) -> usize {
+        self.windows().len() * self.levels.len()
     }
 
     fn range(&self, slot: Slot) -> std::ops::Range<usize> {

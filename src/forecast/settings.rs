@@ -35,6 +35,12 @@ pub struct Settings {
     pub models: Models,
     /// Windows from now on, of which the greatest value is forecast, as scaling asks for it.
     pub windows: Vec<Span>,
+    /// Further windows of which those who scale want to know, unpublished; see [`Settings::all_windows`].
+    #[serde(skip)]
+    pub scaled: Vec<Span>,
+    /// Levels, 0 to 1, of the quantiles of that greatest value that are kept up for those who scale by it.
+    #[serde(skip)]
+    pub levels: Vec<f32>,
     /// When a trained model of this signal is trained anew; never by the process where left out.
     pub train: Option<renewal::Settings>,
     /// A forecast is served for so long after the epoch it was derived at; left out: for three epochs.
@@ -78,6 +84,8 @@ impl Default for Settings {
             interval: 0.9,
             models: Models::Auto,
             windows: Vec::new(),
+            scaled: Vec::new(),
+            levels: Vec::new(),
             train: None,
             max_age: None,
             least_past: None,
@@ -133,6 +141,14 @@ impl Settings {
             horizons: Some(given.unwrap_or_else(|| usual_on(grid, longest))),
             ..self.clone()
         }
+    }
+
+    /// The windows that are published and those that workloads scale by, shortest first, each once.
+    pub fn all_windows(&self) -> Vec<Span> {
+        let mut windows = [self.windows.as_slice(), &self.scaled].concat();
+        windows.sort_unstable();
+        windows.dedup();
+        windows
     }
 
     /// The horizons in steps of `grid`.

@@ -78,6 +78,7 @@ struct Sums {
     /// Errors of this forecast and of the reference, where the reference had one.
     compared: [f32; 2],
     covered: f32,
+    below: f32,
     judged: f32,
     /// Winkler's interval scores and their number, unweighted.
     scores: (f32, u32),
@@ -152,6 +153,27 @@ impl Track {
         {
             Some(standby) => standby.quantile(other(standby.source), level),
             None => self.quantile(bin, chosen, level),
+        }
+    }
+
+    /// Quantiles at `levels`, never falling with them; `NaN` where nothing is served.
+    pub(super) fn tail_of(
+        &self,
+        served: &Served,
+        bin: usize,
+        chosen: f32,
+        other: impl Fn(Source) -> f32 + Copy,
+        levels: &[f32],
+        out: &mut [f32],
+    ) {
+        if served.link == Link::Absent {
+            return out.fill(f32::NAN);
+        }
+        let mut least = f32::NEG_INFINITY;
+        for (out, &level) in out.iter_mut().zip(levels) {
+            let value = self.quantile_of(served, bin, level, chosen, other);
+            least = least.max(value);
+            *out = if value.is_nan() { value } else { least };
         }
     }
 
@@ -282,6 +304,7 @@ impl Track {
         (sums.judged > 0.0).then(|| Trust {
             error_ratio: ratio(sums.errors, sums.actuals),
             coverage_ratio: ratio(sums.covered, sums.judged),
+            below_ratio: ratio(sums.below, sums.judged),
             // Without a season there is nothing to be better than, and perfect would be a lie.
             skill_ratio: if sums.compared[1] > 0.0 {
                 1.0 - sums.compared[0] / sums.compared[1]
@@ -316,7 +339,9 @@ impl Sums {
         }
         if let Some(missed) = missed {
             let covered = if missed == [false; 2] { 1.0 } else { 0.0 };
+            let below = if missed[1] { 0.0 } else { 1.0 };
             self.covered = keep * self.covered + covered;
+            self.below = keep * self.below + below;
             self.judged = keep * self.judged + 1.0;
             let outside = (due.lower - actual).max(actual - due.upper).max(0.0);
             self.scores.0 += due.upper - due.lower + penalty * outside;

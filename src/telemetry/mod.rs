@@ -6,16 +6,20 @@ mod app;
 mod engine;
 pub mod log;
 mod process;
+mod scaling;
 mod sink;
 mod source;
+mod store;
 mod training;
 mod unit_labels;
 mod web;
 
 pub use app::{AppEvents, REVISION, VERSION};
 pub use engine::{EngineEvents, Evaluated};
+pub use scaling::ScalingEvents;
 pub use sink::SinkEvents;
 pub use source::SourceEvents;
+pub use store::StoreEvents;
 pub use training::{PromotedBy, TrainingEvents, TrainingResult};
 pub use web::WebEvents;
 
@@ -30,10 +34,14 @@ pub struct Telemetry {
     pub app: Arc<AppEvents>,
     /// What the engine counts.
     pub engine: Arc<EngineEvents>,
+    /// What is counted of decisions.
+    pub scaling: Arc<ScalingEvents>,
     /// What is counted of what is sent.
     pub sink: Arc<SinkEvents>,
     /// What the sources count.
     pub source: Arc<SourceEvents>,
+    /// What is counted of the store of events, overrides and decisions.
+    pub store: Arc<StoreEvents>,
     /// What is counted of trainings.
     pub training: Arc<TrainingEvents>,
     /// What the server counts.
@@ -48,8 +56,10 @@ impl Default for Telemetry {
         let mut registry = Registry::with_prefix("forethought");
         let app = Arc::new(AppEvents::register(&mut registry));
         let engine = Arc::new(EngineEvents::register(&mut registry));
+        let scaling = Arc::new(ScalingEvents::register(&mut registry));
         let sink = Arc::new(SinkEvents::register(&mut registry));
         let source = Arc::new(SourceEvents::register(&mut registry));
+        let store = Arc::new(StoreEvents::register(&mut registry));
         let training = Arc::new(TrainingEvents::register(&mut registry));
         let web = Arc::new(WebEvents::register(&mut registry));
         let mut process = Registry::default();
@@ -57,8 +67,10 @@ impl Default for Telemetry {
         Self {
             app,
             engine,
+            scaling,
             sink,
             source,
+            store,
             training,
             web,
             registry: Arc::new(registry),

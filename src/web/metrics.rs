@@ -7,7 +7,7 @@ use super::{
     routes::Wishes,
 };
 use crate::{
-    engine::Outcome,
+    engine::{Outcome, Scaling},
     expo::{self, Exposition, Format, NameFilter},
 };
 use hyper::StatusCode;
@@ -49,13 +49,15 @@ async fn exposition(
     gzip: bool,
 ) -> Result<Exposition, String> {
     let state = &server.state;
-    let outcomes = state.catalogue.fresh(state.clock.now());
+    let now = state.clock.now();
+    let outcomes = state.catalogue.fresh(now);
+    let scaling = state.catalogue.scaling(now);
     state.catalogue.demand().note(format.escaping(), gzip);
     let own = state
         .telemetry
         .open_metrics()
         .map_err(|error| error.to_string())?;
-    let work = move || put_together(&outcomes, &own, format, &filter, gzip);
+    let work = move || put_together(&outcomes, scaling.as_deref(), &own, format, &filter, gzip);
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| error.to_string())
@@ -63,11 +65,13 @@ async fn exposition(
 
 fn put_together(
     outcomes: &[Arc<Outcome>],
+    scaling: Option<&Scaling>,
     own: &str,
     format: Format,
     filter: &NameFilter,
     gzip: bool,
 ) -> Exposition {
     let chunks = outcomes.iter().flat_map(|outcome| &outcome.chunks);
+    let chunks = chunks.chain(scaling.iter().flat_map(|scaling| &scaling.chunks));
     expo::assemble(chunks, &expo::translate(own), format, filter, gzip)
 }

@@ -20,6 +20,7 @@ mod faults;
 mod live;
 mod models;
 mod page;
+mod promql;
 mod push;
 mod replicas;
 mod retrain;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The pure core (invariant 1). `decide` is listed before it exists, so that it starts pure.
 const CORE: &[&str] = &[
     "series", "stats", "baseline", "contract", "detect", "features", "forecast", "train", "decide",
-    "expo",
+    "promql", "expo",
 ];
 
 /// Everything but the core.
@@ -22,6 +22,7 @@ const OUTSIDE: &[&str] = &[
     "registry",
     "sink",
     "source",
+    "store",
     "telemetry",
     "web",
 ];
@@ -32,9 +33,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["telemetry", "source"]), // `source` for the trait and the words of its answers only
     ("source", &["telemetry", "engine"]), // `engine::Clock` only
     ("sink", &["telemetry", "engine", "source"]), // `source` for its HTTP client and secrets
-    ("web", &["telemetry", "engine", "source"]),
+    ("store", &["telemetry", "engine", "source"]), // `engine::Clock`, `source` for its secrets
+    ("web", &["telemetry", "engine", "source", "store"]),
     ("telemetry", &["source"]), // the words of its failures, which are label values
-    ("config", &["engine", "registry", "sink", "source", "web"]),
+    (
+        "config",
+        &["engine", "registry", "sink", "source", "store", "web"],
+    ),
     ("registry", &["source"]), // `source` for its HTTP client and secrets
 ];
 

@@ -10,6 +10,7 @@ mod fleet;
 mod join;
 mod panel;
 mod plan;
+mod scaling;
 mod signal;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ mod thin;
 
 pub use fleet::{Fleet, FleetParts, Prepared};
 pub use plan::{FleetPlan, PanelPlan, SignalPlan};
+pub use scaling::{Carried, MakeScaling, ScalingTask};
 
 use super::{
     outcome::{Mode, Outcome},

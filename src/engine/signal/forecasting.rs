@@ -77,6 +77,12 @@ impl Shard {
             return;
         };
         let columns = &mut self.columns;
+        let width = self.plan.windows.len() * self.plan.levels.len();
+        columns.tails.resize(columns.slots.len() * width, f32::NAN);
+        if guarded(|| forecasts.tails(&columns.slots, &mut columns.tails)).is_none() {
+            columns.panics.push("forecast");
+            columns.tails.fill(f32::NAN);
+        }
         let oldest = self.newest - self.plan.forecast_age;
         let is_young = |slot: Slot| {
             let member = self.members[slot].as_ref();
@@ -104,13 +110,24 @@ impl Shard {
             }
             for (position, &slot) in columns.slots.iter().enumerate() {
                 let ready = is_young(slot) == Some(true);
+                let shown = ready && !self.forecasts_broken[slot];
                 for interval in &mut out[position * width..(position + 1) * width] {
-                    *interval = if ready && !self.forecasts_broken[slot] {
+                    *interval = if shown {
                         clipped(&self.plan, *interval)
                     } else {
                         Interval::ABSENT
                     };
                 }
+            }
+        }
+        for (position, &slot) in columns.slots.iter().enumerate() {
+            let shown = is_young(slot) == Some(true) && !self.forecasts_broken[slot];
+            for value in &mut columns.tails[position * width..(position + 1) * width] {
+                *value = if shown {
+                    self.plan.clip(*value)
+                } else {
+                    f32::NAN
+                };
             }
         }
     }

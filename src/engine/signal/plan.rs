@@ -58,6 +58,10 @@ pub(super) struct Plan {
     pub(super) horizons: Arc<[Horizon]>,
     /// Of which the greatest value is forecast.
     pub(super) windows: Arc<[Horizon]>,
+    /// Which of them are published; the others only workloads want.
+    pub(super) shown_windows: Vec<bool>,
+    /// Levels of the quantiles of it that somebody scales by.
+    pub(super) levels: Arc<[f32]>,
     pub(super) detectors: Vec<detect::Settings>,
     combine: detect::Combine,
     pub(super) detector_scores: bool,
@@ -104,12 +108,16 @@ impl Plan {
             steps: grid.steps(span.as_millis()),
         };
         let horizons = forecast.horizons().iter().map(horizon).collect();
-        let windows: Arc<[Horizon]> = forecast.windows.iter().map(horizon).collect();
+        let windows: Arc<[Horizon]> = forecast.all_windows().iter().map(horizon).collect();
+        let is_shown = |window: &Horizon| forecast.windows.contains(&window.span);
         let windows = if deep && !forecast.horizons().is_empty() {
             windows
         } else {
             Arc::new([])
         };
+        let shown_windows = windows.iter().map(is_shown).collect();
+        let levels = forecast.levels.iter().copied();
+        let levels = levels.filter(|_| !windows.is_empty()).collect();
         let mut detectors = settings.detectors();
         for detector in &mut detectors {
             detector.load(models)?;
@@ -148,6 +156,8 @@ impl Plan {
             max_series: settings.max_series,
             horizons: if deep { horizons } else { Arc::new([]) },
             windows,
+            shown_windows,
+            levels,
             detectors,
             detector_scores: settings.detector_scores,
             sustained_scores: settings.sustained_scores,

@@ -138,6 +138,14 @@ impl Publisher {
             Mode::Replay => Vec::new(),
             Mode::Study | Mode::Publish => rows.iter().flat_map(|row| self.maxima(row)).collect(),
         };
+        let (tails, tail_trust) = match mode {
+            Mode::Replay => (Vec::new(), Vec::new()),
+            Mode::Study | Mode::Publish => {
+                let trusts = rows.iter().flat_map(|row| self.tail_trust(row, shards));
+                let tails = rows.iter().flat_map(|row| self.tails(row));
+                (tails.collect(), trusts.collect())
+            }
+        };
         let trust = match mode {
             Mode::Publish => self.trust(&rows, shards),
             Mode::Replay | Mode::Study => Vec::new(),
@@ -183,6 +191,9 @@ impl Publisher {
             forecasts,
             windows: Arc::clone(&self.plan.windows),
             maxima,
+            levels: Arc::clone(&self.plan.levels),
+            tails,
+            tail_trust,
             links: served.into_iter().map(|(link, _)| link).collect(),
             trust,
             drift,
@@ -336,6 +347,7 @@ impl Publisher {
                 (!trusts.is_empty()).then(|| Trust {
                     error_ratio: median(&trusts, |trust| trust.error_ratio),
                     coverage_ratio: median(&trusts, |trust| trust.coverage_ratio),
+                    below_ratio: median(&trusts, |trust| trust.below_ratio),
                     skill_ratio: median(&trusts, |trust| trust.skill_ratio),
                 })
             })
@@ -500,8 +512,9 @@ impl Sets {
             predicted: horizons
                 .map(|horizon| render(&[("horizon", &horizon)]))
                 .collect(),
-            maxima: (plan.windows.iter())
-                .map(|window| render(&[("horizon", &window.span.to_string())]))
+            maxima: (plan.windows.iter().zip(&plan.shown_windows))
+                .filter(|(_, shown)| **shown)
+                .map(|(window, _)| render(&[("horizon", &window.span.to_string())]))
                 .collect(),
             detectors: kinds
                 .iter()

@@ -60,6 +60,8 @@ pub(super) struct Columns {
     pub(super) intervals: Vec<Interval>,
     /// The same of the greatest values within windows, windows inner.
     pub(super) maxima: Vec<Interval>,
+    /// Quantiles of those, windows and then levels inner.
+    pub(super) tails: Vec<f32>,
     /// Panics caught in this step, by component.
     pub(super) panics: Vec<&'static str>,
     /// Forecasters that failed since the step before, by reason, with how often; also those that never did.
@@ -315,6 +317,7 @@ impl Shard {
         }
         self.columns.intervals.clear();
         self.columns.maxima.clear();
+        self.columns.tails.clear();
         if mode != Mode::Replay {
             self.read_intervals();
         }

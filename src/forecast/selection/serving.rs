@@ -71,6 +71,8 @@ impl Forecasts {
         self.ask_former(slots);
         let count = self.steps.len();
         let mut origins = Vec::new();
+        let (width, levels) = (self.tail_width(), self.levels.len());
+        let mut tails = std::mem::take(&mut self.tails);
         for (i, &slot) in slots.iter().enumerate() {
             let origin = self.grid.index(self.now[slot]);
             for h in 0..count {
@@ -84,7 +86,13 @@ impl Forecasts {
                 let usual = choice.map_or(Link::Absent, |choice| self.usual(choice));
                 let told = self.told(i, slot, h, slots.len());
                 let (chosen, reference) = (told.chosen(choice), told.point(self.cast.reference()));
-                let served = track.serve(usual, bin, chosen, |source| told.of(source, choice));
+                let expected = |source| told.of(source, choice);
+                let served = track.serve(usual, bin, chosen, expected);
+                if let Some(window) = h.checked_sub(self.horizons.len()) {
+                    let from = slot * width + window * levels;
+                    let own = &mut tails[from..from + levels];
+                    track.tail_of(&served, bin, chosen, expected, &self.levels, own);
+                }
                 self.current[slot * count + h] = served;
                 let track = &mut self.tracks[slot * count + h];
                 let newest = track.newest_target();
@@ -101,6 +109,7 @@ impl Forecasts {
                 }
             }
         }
+        self.tails = tails;
         self.compare(slots, &origins);
     }
 
@@ -122,13 +131,8 @@ impl Forecasts {
         let (bin, choice) = (track.bin(wall), track.choice);
         let told = self.told(0, slot, h, 1);
         let chosen = told.chosen(choice);
-        let mut least = f32::NEG_INFINITY;
-        for (out, &level) in out.iter_mut().zip(levels) {
-            let expected = |source| told.of(source, choice);
-            let value = track.quantile_of(served, bin, level, chosen, expected);
-            least = least.max(value);
-            *out = if value.is_nan() { value } else { least };
-        }
+        let expected = |source| told.of(source, choice);
+        track.tail_of(served, bin, chosen, expected, levels, out);
     }
 
     /// The link at which a choice is served as long as it has an answer.

@@ -388,6 +388,7 @@ fn quantiles_of_the_maximum_hold_what_the_maximum_of_quantiles_does_not() {
                 .collect(),
         ),
         windows: vec![Span::minutes(60)],
+        levels: LEVELS.to_vec(),
         models: Models::Given(vec![
             ModelSettings::LastValue(crate::forecast::last_value::Settings::default()),
             mean(),
@@ -404,6 +405,9 @@ fn quantiles_of_the_maximum_hold_what_the_maximum_of_quantiles_does_not() {
         forecasts.step(index as i64 * STEP, &[0], &values[index..=index]);
         let mut of_maximum = [f32::NAN; LEVELS.len()];
         forecasts.quantiles_of_maxima(0, &LEVELS, &mut of_maximum);
+        let mut kept_up = [f32::NAN; LEVELS.len()];
+        forecasts.tails(&[0], &mut kept_up);
+        assert_eq!(kept_up, of_maximum);
         let mut single = vec![f32::NAN; steps * LEVELS.len()];
         forecasts.quantiles(0, &LEVELS, &mut single);
         let came = values[index + 1..=index + steps].iter();
@@ -416,6 +420,12 @@ fn quantiles_of_the_maximum_hold_what_the_maximum_of_quantiles_does_not() {
             naive[place] += usize::from(came <= greatest);
         }
     }
+    let below = forecasts.trust_of_maximum(0, 0).unwrap().below_ratio;
+    assert!((below - 0.95).abs() < 0.05, "{below}");
+    forecasts.evict(0);
+    let mut gone = [0.0; LEVELS.len()];
+    forecasts.tails(&[0], &mut gone);
+    assert!(gone.iter().all(|value| value.is_nan()), "{gone:?}");
     let share = |count: usize| count as f32 / judged as f32;
     for (place, level) in LEVELS.into_iter().enumerate() {
         let (held, naive) = (share(held[place]), share(naive[place]));

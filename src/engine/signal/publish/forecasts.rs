@@ -10,7 +10,7 @@ use crate::{
         self, Chunk, Kind, RenderedLabels,
         names::{self, ForecastFamily},
     },
-    forecast::{Contest, FailureReason, Interval, Link},
+    forecast::{Contest, FailureReason, Interval, Link, Trust},
 };
 use std::sync::Arc;
 
@@ -33,6 +33,27 @@ impl Publisher {
         read(&row.columns.maxima, row.position, width)
     }
 
+    /// The quantiles of those that somebody scales by, windows and then levels inner.
+    pub(super) fn tails(&self, row: &Row<'_>) -> Vec<f32> {
+        let width = self.plan.windows.len() * self.plan.levels.len();
+        let known = &row.columns.tails;
+        let own = known.get(row.position * width..(row.position + 1) * width);
+        own.map_or_else(|| vec![f32::NAN; width], <[f32]>::to_vec)
+    }
+
+    /// How far those can be trusted, by window; nothing where nobody scales by them.
+    pub(super) fn tail_trust(&self, row: &Row<'_>, shards: &[Shard]) -> Vec<Option<Trust>> {
+        if self.plan.levels.is_empty() {
+            return Vec::new();
+        }
+        let (shard, slot) = (row.place.0 as usize, row.place.1 as usize);
+        let forecasts = shards[shard].forecasts.as_ref();
+        let windows = 0..self.plan.windows.len();
+        windows
+            .map(|window| forecasts?.trust_of_maximum(slot, window))
+            .collect()
+    }
+
     /// The families named after the signal.
     pub(super) fn predicted(&self, rows: &[(&Row<'_>, &Sets)]) -> Vec<Chunk> {
         let at_horizons = rows.iter().map(|(row, sets)| {
@@ -40,15 +61,18 @@ impl Publisher {
             let intervals = std::iter::once(now).chain(self.intervals(row));
             (sets.predicted.as_slice(), intervals.collect())
         });
-        let in_windows = rows
-            .iter()
-            .map(|(row, sets)| (sets.maxima.as_slice(), self.maxima(row)));
+        let in_windows = rows.iter().map(|(row, sets)| {
+            let maxima = self.maxima(row).into_iter().zip(&self.plan.shown_windows);
+            let shown = maxima.filter(|(_, shown)| **shown);
+            let shown = shown.map(|(interval, _)| interval);
+            (sets.maxima.as_slice(), shown.collect())
+        });
         let name = &self.plan.name;
         let mut chunks = chunks(
             names::forecast_families(name),
             &at_horizons.collect::<Vec<_>>(),
         );
-        if !self.plan.windows.is_empty() {
+        if self.plan.shown_windows.contains(&true) {
             let in_windows: Vec<_> = in_windows.collect();
             chunks.extend(self::chunks(names::maximum_families(name), &in_windows));
         }

@@ -4,7 +4,11 @@
 //! place is where the text stops to be the beginning of any query: found by completing each beginning
 //! in the ways the grammar has.
 
-use promql_parser::parser::{self, value::ValueType};
+use super::{
+    Refusal,
+    tokens::{Token, balance, closers, tokenise},
+};
+use promql_parser::parser::{self, Expr, value::ValueType};
 
 /// Longer queries are refused: the parser would be asked too often, and deep nesting costs stack.
 const MAX_QUERY_BYTES: usize = 8 * 1024;
@@ -21,26 +25,11 @@ const COMPLETIONS: [&str; 19] = [
     "(x)", "(x)(x)", "(x) x", ")(x)", "x)(x)", "x) x", ") x",
 ];
 
-/// Why a query is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// Byte in the query at which the problem begins, where that is known.
-    pub at: Option<usize>,
-    /// What is wrong.
-    pub message: String,
-}
-
-impl Refusal {
-    fn new(at: Option<usize>, message: impl Into<String>) -> Self {
-        Self {
-            at,
-            message: message.into(),
-        }
-    }
-}
-
 /// Refuses what is not PromQL and what gives no instant vector.
-pub fn check(query: &str) -> Result<(), Refusal> {
+///
+/// # Errors
+/// What is wrong with `query`, and where.
+pub fn check_query(query: &str) -> Result<(), Refusal> {
     if query.trim().is_empty() {
         return Err(Refusal::new(None, "the query is empty"));
     }
@@ -50,18 +39,22 @@ pub fn check(query: &str) -> Result<(), Refusal> {
     }
     let tokens = tokenise(query)?;
     balance(query, &tokens)?;
-    match parser::parse(query) {
-        Ok(expression) => result_kind(expression.value_type()),
-        Err(error) if error == NO_RULE => Err(no_rule(query, &tokens)),
-        Err(error) if is_of_types(&error) => {
-            let at = named_in(&error, query, &tokens);
-            Err(Refusal::new(at, first_line(&error)))
+    result_kind(parse(query, &tokens)?.value_type())
+}
+
+/// The parser's tree, or where the text is no PromQL. The brackets are balanced already.
+pub(super) fn parse(text: &str, tokens: &[Token]) -> Result<Expr, Refusal> {
+    parser::parse(text).map_err(|error| {
+        if error == NO_RULE {
+            no_rule(text, tokens)
+        } else if is_of_types(&error) {
+            let at = of_types(&error, text, tokens);
+            Refusal::new(at, first_line(&error))
+        } else {
+            let at = first_with(&error, text);
+            Refusal::new(at, first_line(&error))
         }
-        Err(error) => {
-            let at = first_with(&error, query);
-            Err(Refusal::new(at, first_line(&error)))
-        }
-    }
+    })
 }
 
 fn result_kind(kind: ValueType) -> Result<(), Refusal> {
@@ -76,103 +69,6 @@ fn result_kind(kind: ValueType) -> Result<(), Refusal> {
         ValueType::String => "the query gives a string, not an instant vector",
     };
     Err(Refusal::new(None, message))
-}
-
-/// A piece of the query: its bytes from `start` to `end`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Token {
-    start: usize,
-    end: usize,
-}
-
-impl Token {
-    fn text(self, query: &str) -> &str {
-        query.get(self.start..self.end).unwrap_or_default()
-    }
-}
-
-/// Words, strings, operators and brackets; comments and spaces are left out.
-fn tokenise(query: &str) -> Result<Vec<Token>, Refusal> {
-    let mut tokens = Vec::new();
-    let mut chars = query.char_indices().peekable();
-    while let Some((start, first)) = chars.next() {
-        if first.is_whitespace() {
-            continue;
-        }
-        if first == '#' {
-            while chars.next_if(|(_, c)| *c != '\n').is_some() {}
-            continue;
-        }
-        if matches!(first, '"' | '\'' | '`') {
-            string_end(first, &mut chars)
-                .ok_or_else(|| Refusal::new(Some(start), "this string is not closed"))?;
-        } else if is_word(first) {
-            while chars.next_if(|(_, c)| is_word(*c)).is_some() {}
-        } else if matches!(first, '=' | '!' | '<' | '>') {
-            let _second = chars.next_if(|(_, c)| matches!(c, '=' | '~'));
-        }
-        let end = chars.peek().map_or(query.len(), |(next, _)| *next);
-        tokens.push(Token { start, end });
-    }
-    Ok(tokens)
-}
-
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | ':' | '.')
-}
-
-fn string_end(
-    quote: char,
-    chars: &mut std::iter::Peekable<std::str::CharIndices<'_>>,
-) -> Option<()> {
-    while let Some((_, c)) = chars.next() {
-        if c == quote {
-            return Some(());
-        }
-        if c == '\\' && quote != '`' {
-            chars.next()?;
-        }
-    }
-    None
-}
-
-/// Every bracket has its partner.
-fn balance(query: &str, tokens: &[Token]) -> Result<(), Refusal> {
-    let mut open: Vec<(Token, &str)> = Vec::new();
-    for token in tokens {
-        let text = token.text(query);
-        if let Some(closing) = partner(text) {
-            open.push((*token, closing));
-        } else if matches!(text, ")" | "]" | "}") {
-            match open.pop() {
-                Some((_, closing)) if closing == text => {}
-                Some((_, closing)) => {
-                    let message = format!("expected {closing:?} before this {text:?}");
-                    return Err(Refusal::new(Some(token.start), message));
-                }
-                None => {
-                    let message = format!("this {text:?} closes nothing");
-                    return Err(Refusal::new(Some(token.start), message));
-                }
-            }
-        }
-    }
-    match open.pop() {
-        Some((token, closing)) => {
-            let message = format!("{:?} is not closed by {closing:?}", token.text(query));
-            Err(Refusal::new(Some(token.start), message))
-        }
-        None => Ok(()),
-    }
-}
-
-fn partner(open: &str) -> Option<&'static str> {
-    match open {
-        "(" => Some(")"),
-        "[" => Some("]"),
-        "{" => Some("}"),
-        _ => None,
-    }
 }
 
 /// No rule of the grammar fits: names the first token after which nothing can be completed.
@@ -212,21 +108,6 @@ fn can_be_completed(beginning: &str) -> bool {
     })
 }
 
-/// What closes the brackets that `text` leaves open, innermost first; `None` where they do not nest.
-fn closers(text: &str) -> Option<String> {
-    let mut open = Vec::new();
-    for token in tokenise(text).ok()? {
-        let word = token.text(text);
-        match partner(word) {
-            Some(closing) => open.push(closing),
-            None if matches!(word, ")" | "]" | "}") && open.pop()? != word => return None,
-            None => {}
-        }
-    }
-    open.reverse();
-    Some(open.concat())
-}
-
 /// Errors about types and arguments come after the grammar; errors about characters before it.
 fn is_of_types(error: &str) -> bool {
     let of_the_lexer = [
@@ -239,13 +120,94 @@ fn is_of_types(error: &str) -> bool {
     error != NO_RULE && !of_the_lexer.iter().any(|start| error.starts_with(start))
 }
 
-/// Where the query has the word that the error quotes.
-fn named_in(error: &str, query: &str, tokens: &[Token]) -> Option<usize> {
+/// Where an error about types or arguments comes from.
+fn of_types(error: &str, text: &str, tokens: &[Token]) -> Option<usize> {
+    let seen = if tokens.len() > MAX_TOKENS {
+        tokens
+    } else {
+        tokens.get(..=appears(error, text, tokens))?
+    };
+    let last = |wanted: &dyn Fn(&str) -> bool| {
+        let found = seen.iter().rev().find(|token| wanted(token.text(text)));
+        found.map(|token| token.start)
+    };
     let quoted = error.split(['\'', '"', '`']).skip(1).step_by(2);
-    quoted
-        .filter_map(|word| tokens.iter().find(|token| token.text(query) == word))
-        .map(|token| token.start)
-        .next()
+    let named = quoted.filter_map(|word| last(&|other| other.eq_ignore_ascii_case(word)));
+    if let Some(at) = { named }.next() {
+        return Some(at);
+    }
+    let of_kind = KINDS.iter().find(|(start, _)| error.starts_with(start));
+    let at = match of_kind {
+        Some((_, words)) => last(&|other| words.contains(&&*other.to_ascii_lowercase())),
+        None if error.starts_with("illegal regex") => {
+            last(&|other| other.starts_with(['"', '\'', '`']))
+        }
+        None if error.contains("aggregation expression") => last(&is_aggregation),
+        None => None,
+    };
+    at.or_else(|| seen.last().map(|token| token.start))
+}
+
+/// Beginnings of errors that quote nothing, with the words one of which is meant.
+const KINDS: [(&str, &[&str]); 5] = [
+    (
+        "comparisons between scalars",
+        &["==", "!=", ">", "<", ">=", "<="],
+    ),
+    ("bool modifier", &["bool"]),
+    ("vector matching only", &["on", "ignoring"]),
+    ("vector selector must", &["{"]),
+    (
+        "binary expression must",
+        &[
+            "+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<=", "and", "or",
+            "unless",
+        ],
+    ),
+];
+
+fn is_aggregation(word: &str) -> bool {
+    let all = [
+        "sum",
+        "avg",
+        "count",
+        "min",
+        "max",
+        "group",
+        "stddev",
+        "stdvar",
+        "topk",
+        "bottomk",
+        "count_values",
+        "quantile",
+        "limitk",
+        "limit_ratio",
+    ];
+    all.contains(&&*word.to_ascii_lowercase())
+}
+
+/// The token with which the error appears: after the last beginning that is sound, or has another error, once its
+/// brackets are closed.
+fn appears(error: &str, text: &str, tokens: &[Token]) -> usize {
+    let found = |index: usize| {
+        let end = tokens.get(index).map_or(0, |token| token.end);
+        let mut beginning = text.get(..end).unwrap_or_default().to_owned();
+        beginning.push_str(&closers(&beginning)?);
+        match parser::parse(&beginning) {
+            Err(other) if other == error => Some(true),
+            Err(other) if !is_of_types(&other) => None, // no rule of the grammar: more has to come
+            _ => Some(false),
+        }
+    };
+    let mut first = tokens.len().saturating_sub(1);
+    for index in (0..tokens.len()).rev() {
+        match found(index) {
+            Some(true) => first = index,
+            Some(false) => break,
+            None => {}
+        }
+    }
+    first
 }
 
 /// The character that first brings about this error, one of characters rather than of grammar.
@@ -271,14 +233,6 @@ fn first_line(error: &str) -> String {
     .replace("got vector", "got an instant vector")
 }
 
-/// `at` as line and column in characters, both from 1.
-pub fn line_and_column(query: &str, at: usize) -> (usize, usize) {
-    let before = query.get(..at).unwrap_or(query);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before.get(line_start..).unwrap_or_default();
-    (before.matches('\n').count() + 1, column.chars().count() + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,7 +240,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(query: &str, at: Option<usize>, part: &str) {
-        let refusal = check(query).unwrap_err();
+        let refusal = check_query(query).unwrap_err();
         assert!(refusal.message.contains(part), "{query}: {refusal:?}");
         assert_eq!(refusal.at, at, "{query}: {refusal:?}");
     }
@@ -303,7 +257,7 @@ mod tests {
             "{\"http.server.duration\", code=\"200\"}",
             "vector(time())",
         ] {
-            assert_eq!(check(query), Ok(()), "{query}");
+            assert_eq!(check_query(query), Ok(()), "{query}");
         }
     }
 
@@ -333,6 +287,16 @@ mod tests {
         check_refused("a / on(b group_left(c) d", Some(6), "not closed");
         check_refused("a / on(b) group_left(c) d by", Some(26), "unexpected");
         check_refused("sum by (a, b c) (x)", Some(13), "unexpected");
+        check_refused("x > 1 > (2 > 1)", Some(11), "BOOL");
+        check_refused("abs(x) + abs(1)", Some(9), "abs");
+        check_refused("sum(1 + x) + sum(2 + 3)", Some(13), "aggregation");
+        check_refused("x + bool y", Some(4), "bool");
+        check_refused("x + on(a) 1", Some(4), "matching");
+        check_refused("x + \"s\"", Some(2), "only scalar");
+        check_refused("x + {a=~\".*\"}", Some(4), "non-empty matcher");
+        check_refused("x{a=\"b\", c=~\"*\"}", Some(12), "regex");
+        check_refused("x{a=\"b\", __name__=\"c\"}", Some(0), "twice");
+        check_refused("1 and 2", Some(2), "set operator");
         check_refused("x{a=\"b\" c=\"d\"}", Some(8), "unexpected");
     }
 
@@ -340,21 +304,15 @@ mod tests {
     fn survives_deep_nesting() {
         let deep = MAX_QUERY_BYTES / 2 - 1;
         let query = format!("{}x{}", "(".repeat(deep), ")".repeat(deep));
-        assert_eq!(check(&query), Ok(()));
+        assert_eq!(check_query(&query), Ok(()));
         let query = format!("{}x", "-".repeat(MAX_QUERY_BYTES - 1));
-        assert_eq!(check(&query), Ok(()));
-    }
-
-    #[test]
-    fn counts_lines_and_columns_in_characters() {
-        assert_eq!(line_and_column("ä\nöx", 5), (2, 2));
-        assert_eq!(line_and_column("x", 0), (1, 1));
+        assert_eq!(check_query(&query), Ok(()));
     }
 
     proptest! {
         #[test]
         fn never_panics(query in "[a-z(){}\\[\\]\"'`=~!,.:0-9 +*#\\\\$\u{e4}-]{0,60}") {
-            if let Err(refusal) = check(&query) {
+            if let Err(refusal) = check_query(&query) {
                 prop_assert!(refusal.at.is_none_or(|at| query.is_char_boundary(at)));
             }
         }

@@ -1,0 +1,118 @@
+//! What is checked of workloads with the whole file in view.
+
+use super::{
+    ConfigFile, Path,
+    check::{Names, Report},
+    wording,
+};
+use crate::{
+    decide::Settings,
+    engine::SignalSettings,
+    promql::{self, Expression},
+};
+
+/// Checks `workloads` and what they share.
+pub(super) fn check(file: &ConfigFile, names: &Names, report: Report<'_>) {
+    let list = Path::default().key("workloads");
+    for (index, workload) in file.workloads.iter().enumerate() {
+        let at = list.index(index);
+        let mut before = file.workloads.iter().take(index);
+        if let Some(first) = before.position(|other| other.name == workload.name) {
+            let text = format!(
+                "{:?} is already the name of workloads[{first}]",
+                workload.name
+            );
+            report(at.key("name"), text);
+        }
+        for (path, text) in workload.validate() {
+            report(at.join(&Path::parse(&path)), text);
+        }
+        check_signal(file, names, workload, &at, report);
+        check_queries(workload, &at, report);
+        check_shares(file, workload, &at, report);
+        for (field, name) in workload.calendar_names() {
+            if !names.calendars.iter().any(|known| known == name) {
+                let known = names.calendars.iter().map(String::as_str);
+                let near = wording::suggestion(name, known);
+                let text = format!("there is no calendar {name:?}{near}; name it under calendars");
+                report(at.join(&Path::parse(&field)), text);
+            }
+        }
+    }
+    let shared = Path::default().key("shared");
+    for (index, settings) in file.shared.iter().enumerate() {
+        let at = shared.index(index);
+        let mut before = file.shared.iter().take(index);
+        if let Some(first) = before.position(|other| other.name == settings.name) {
+            let text = format!("{:?} is already the name of shared[{first}]", settings.name);
+            report(at.key("name"), text);
+        }
+        for (path, text) in settings.validate() {
+            report(at.join(&Path::parse(&path)), text);
+        }
+    }
+}
+
+/// The signal its demand is of: there, and forecast.
+fn check_signal(
+    file: &ConfigFile,
+    names: &Names,
+    workload: &Settings,
+    at: &Path,
+    report: Report<'_>,
+) {
+    let wanted = &workload.demand.signal;
+    let at = at.key("demand").key("signal");
+    if !names.signals.contains(wanted) && !wanted.is_empty() {
+        let near = wording::suggestion(wanted, names.signals.iter().map(String::as_str));
+        let known = names.signals.join(", ");
+        report(
+            at,
+            format!("there is no signal {wanted:?}{near}; signals: {known}"),
+        );
+        return;
+    }
+    let of = |signal: &&SignalSettings| signal.name == *wanted;
+    let Some(signal) = file.signals.iter().find(of) else {
+        return;
+    };
+    if signal.forecast().horizons().is_empty() {
+        let text = format!(
+            "the signal {wanted:?} is not forecast, so nothing but the present would count; give it forecast.horizons, and class: deep where it has many series"
+        );
+        report(at, text);
+    }
+}
+
+/// Queries that sources answer, and rules that we answer.
+fn check_queries(workload: &Settings, at: &Path, report: Report<'_>) {
+    for (field, query) in workload.queries() {
+        if query.trim().is_empty() {
+            continue; // `validate` says so.
+        }
+        if let Err(refusal) = promql::check_query(query) {
+            let text = refusal.in_text(query, "query");
+            report(at.join(&Path::parse(field)), text);
+        }
+    }
+    for (index, rule) in workload.rules.iter().enumerate() {
+        if let Err(refusal) = Expression::parse_condition(&rule.when) {
+            let text = refusal.in_text(&rule.when, "rule");
+            report(at.key("rules").index(index).key("when"), text);
+        }
+    }
+}
+
+/// What it takes of something shared.
+fn check_shares(file: &ConfigFile, workload: &Settings, at: &Path, report: Report<'_>) {
+    for name in workload.uses.keys() {
+        let mut shared = file.shared.iter().map(|shared| shared.name.as_str());
+        if !shared.any(|known| known == name) {
+            let known = file.shared.iter().map(|shared| shared.name.as_str());
+            let near = wording::suggestion(name, known);
+            let text =
+                format!("nothing that is shared is called {name:?}{near}; name it under shared");
+            report(at.key("uses").key(name), text);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What a workload learns from what it sees.
+
+use super::{
+    Capacity, Inputs, Mode, Queue, Workload,
+    verify::{Health, Verdict},
+    workload::Present,
+};
+use crate::series::Millis;
+use std::sync::Arc;
+
+/// The demand of about so long is its level.
+const LEVEL_MEMORY: f64 = 600_000.0;
+/// A demand below this share of its level dropped abnormally.
+const ABNORMAL_DROP: f64 = 0.1;
+/// A level of fewer replicas than this may fall to nothing without anything being wrong.
+const DROP_MIN: f64 = 2.0;
+
+impl Workload {
+    /// What one replica can take: declared, or learned, or what counts until then.
+    pub(super) fn capacity(&self, at: Millis) -> Option<f64> {
+        let capacity = &self.settings.capacity_per_replica;
+        let learned = match capacity {
+            Capacity::Learned(_) => self.state.capacity.capacity(at),
+            Capacity::Declared(_) => None,
+        };
+        learned.or(capacity.declared())
+    }
+
+    /// Lead time, capacity, queue, and what became of the last recommendation.
+    pub(super) fn learn(&mut self, present: &Present, inputs: &Inputs) {
+        let settings = Arc::clone(&self.settings);
+        if let Some(length) = present.queue {
+            self.state.queue.note(present.at, length);
+        }
+        let Some(actual) = present.actual else { return };
+        let decided = self.state.size.filter(|_| self.is_followed());
+        let pipeline = settings.pipeline.as_millis();
+        let lead = &mut self.state.lead;
+        lead.note(settings.lead_time, actual, decided, pipeline);
+        self.learn_capacity(present, inputs);
+        self.verify(present);
+    }
+
+    /// What the queue does.
+    pub(super) fn queue(&self, present: &Present) -> Option<Queue> {
+        present.queue.map(|length| self.state.queue.queue(length))
+    }
+
+    /// Whether the rise of the demand that is over now found enough replicas.
+    pub(super) fn judge_rise(&mut self, present: &Present) -> Option<bool> {
+        let (asked, actual) = (present.reactive?, present.actual?);
+        let followed = self.is_followed();
+        let judged = self.state.rises.note(present.at, asked, actual.ready);
+        judged.filter(|_| followed)
+    }
+
+    /// Whether readers are answered with what is decided here.
+    pub(super) fn is_followed(&self) -> bool {
+        matches!(self.settings.mode, Mode::Guarded | Mode::Full)
+    }
+
+    /// Only while all is in its usual course: as many ready as were asked for, and nothing abnormal about the demand.
+    fn learn_capacity(&mut self, present: &Present, inputs: &Inputs) {
+        let Capacity::Learned(learned) = &self.settings.capacity_per_replica else {
+            return;
+        };
+        let (Some(demand), Some(used), Some(actual)) =
+            (present.measured, present.utilisation, present.actual)
+        else {
+            return;
+        };
+        let settled = actual.wanted.is_none_or(|wanted| wanted == actual.ready);
+        let usual = inputs.forecast.as_ref().is_none_or(|one| one.anomaly == 0);
+        if settled && usual && actual.ready > 0 {
+            let load = demand / f64::from(actual.ready);
+            let learner = &mut self.state.capacity;
+            learner.note(used.at, load, used.value, learned.target);
+        }
+    }
+
+    fn verify(&mut self, present: &Present) {
+        let (Some(watch), Some(health)) = (self.state.watch, health(present)) else {
+            return;
+        };
+        let lead = self.state.lead.lead(self.settings.lead_time);
+        let takes = lead + self.settings.pipeline.as_millis();
+        match watch.judge(&self.settings.verify, takes, health) {
+            Verdict::Open => {}
+            Verdict::Good => self.state.watch = None,
+            Verdict::Worse => {
+                let until = present.at + self.settings.verify.withdraw.as_millis();
+                self.state.watch = None;
+                self.state.withdrawn = Some(until);
+                self.state.withdrew = Some(present.at);
+            }
+        }
+    }
+
+    /// After an abnormal drop those who left may come back all at once. Noted after the decision: what is held now
+    /// does not hang on what is asked for now.
+    pub(super) fn note_drop(&mut self, present: &Present, inputs: &Inputs) {
+        let verdict = inputs.forecast.as_ref().map(|one| one.anomaly);
+        let level = self.state.level.map(f64::from);
+        let fell = |demand: f64, level: f64, capacity: f64| {
+            demand < ABNORMAL_DROP * level && level >= DROP_MIN * capacity
+        };
+        let fell = match (present.demand, level, present.capacity) {
+            (Some(demand), Some(level), Some(capacity)) => fell(demand, level, capacity),
+            _ => false,
+        };
+        let low = fell || verdict == Some(-1);
+        if low && !self.state.low {
+            let span = self.settings.limits.retry_storm.as_millis();
+            self.state.storm = Some(present.at + span);
+        }
+        self.state.low = low;
+        let storm = self.state.storm.is_some_and(|until| present.at < until);
+        if let Some(demand) = present.demand.filter(|_| !(low && storm)) {
+            // Per decision, not per time: a state must not depend on what came before it but in its fields.
+            let share = 1.0 - (-(self.settings.review() as f64) / LEVEL_MEMORY).exp();
+            let news = level.map_or(demand, |level| level + share * (demand - level));
+            self.state.level = Some(news as f32);
+        }
+    }
+}
+
+fn health(present: &Present) -> Option<Health> {
+    Some(Health {
+        at: present.at,
+        ready: present.actual?.ready,
+        wanted: present.actual?.wanted,
+        asked: present.reactive?,
+        utilisation: present.utilisation.map(|one| one.value),
+    })
+}

@@ -1,0 +1,270 @@
+//! From answers and outcomes to what a decision looks at.
+
+use super::{
+    WorkloadPlan,
+    current::Current,
+    ledger::Records,
+    questions::{Answer, Finder, Question, Questions},
+};
+use crate::{
+    decide::{DemandForecast, Inputs, Maximum, Reading, Replicas},
+    engine::outcome::Outcome,
+    forecast::Trust,
+    series::Millis,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What is gathered for all workloads.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) inputs: Vec<Inputs>,
+    pub(super) about: Vec<About>,
+}
+
+/// What readers want to know of what was gathered for one workload.
+#[derive(Debug, Default)]
+pub(super) struct About {
+    pub(super) notes: Vec<String>,
+    pub(super) coverage: Option<f64>,
+    pub(super) skill: Option<f64>,
+}
+
+/// Knows who wants what.
+#[derive(Debug)]
+pub(super) struct Gatherer {
+    questions: Questions,
+    /// To each question the newest answer there was: one that is late or lost leaves the one before in force, whose age
+    /// is known.
+    answers: Vec<Option<Answer>>,
+    wants: Vec<Wants>,
+    current: Current,
+}
+
+/// What one workload wants to know, as places among the questions.
+#[derive(Debug)]
+struct Wants {
+    plan: WorkloadPlan,
+    demand: usize,
+    /// Labels of the series of its demand; none where the answer has one series anyway.
+    demand_match: BTreeMap<String, String>,
+    ready: Option<usize>,
+    wanted: Option<usize>,
+    utilisation: Option<usize>,
+    queue: Option<usize>,
+    host: Option<usize>,
+    /// Where its series is among the demand's answer, and among the series of its signal.
+    asked: Finder,
+    forecast: Finder,
+}
+
+// === impl Gatherer ===
+
+impl Gatherer {
+    pub(super) fn new(plans: &[WorkloadPlan]) -> Self {
+        let mut questions = Questions::default();
+        let wants = plans.iter().map(|plan| Wants::new(plan, &mut questions));
+        let wants: Vec<Wants> = wants.collect();
+        let rules = plans.iter().flat_map(|plan| &plan.rules);
+        Self {
+            answers: vec![None; questions.0.len()],
+            current: Current::new(rules),
+            questions,
+            wants,
+        }
+    }
+
+    pub(super) fn questions(&self) -> &[Question] {
+        &self.questions.0
+    }
+
+    pub(super) fn gather(
+        &mut self,
+        at: Millis,
+        answers: Vec<Option<Answer>>,
+        outcomes: &[Arc<Outcome>],
+        records: &Records,
+    ) -> Gathered {
+        for (known, new) in self.answers.iter_mut().zip(answers) {
+            if new.is_some() {
+                *known = new;
+            }
+        }
+        self.current.take(at, outcomes);
+        let mut gathered = Gathered {
+            inputs: Vec::with_capacity(self.wants.len()),
+            about: Vec::with_capacity(self.wants.len()),
+        };
+        for wants in &mut self.wants {
+            let mut about = About::default();
+            let mut inputs = wants.readings(&self.answers, &mut about.notes);
+            let signal = &wants.plan.settings.demand.signal;
+            let outcome = outcomes.iter().find(|one| *one.unit == **signal);
+            match outcome {
+                Some(outcome) => inputs.forecast = wants.forecast(outcome, &mut about),
+                None => about
+                    .notes
+                    .push(format!("the signal {signal} has no newest outcome")),
+            }
+            let rules = wants.plan.rules.iter();
+            let judged = rules.map(|rule| self.current.judge(at, rule, &mut about.notes));
+            inputs.rules = judged.collect();
+            inputs.events = Arc::clone(&records.events);
+            inputs.overrides = Arc::clone(&records.overrides);
+            gathered.inputs.push(inputs);
+            gathered.about.push(about);
+        }
+        gathered
+    }
+}
+
+impl Wants {
+    fn new(plan: &WorkloadPlan, questions: &mut Questions) -> Self {
+        let settings = &plan.settings;
+        let source = plan.source;
+        let (demand, demand_match) = match &settings.demand.query {
+            Some(query) => (questions.one(source, query), BTreeMap::new()),
+            None => (
+                questions.place(source, &plan.query, plan.max_series),
+                settings.demand.r#match.clone(),
+            ),
+        };
+        let mut one = |query: Option<&str>| query.map(|query| questions.one(source, query));
+        let replicas = settings.replicas.as_ref();
+        Self {
+            demand,
+            demand_match,
+            ready: one(replicas.map(|replicas| replicas.query.as_str())),
+            wanted: one(replicas.and_then(|replicas| replicas.wanted.as_deref())),
+            utilisation: one(settings.utilisation().map(|(_, query)| query)),
+            queue: one(settings.queue.as_ref().map(|queue| queue.query.as_str())),
+            host: one(settings.emergency.as_ref().map(|host| host.host.as_str())),
+            asked: Finder::default(),
+            forecast: Finder::default(),
+            plan: plan.clone(),
+        }
+    }
+
+    /// What the sources answered.
+    fn readings(&mut self, answers: &[Option<Answer>], notes: &mut Vec<String>) -> Inputs {
+        let demand = match &answers[self.demand] {
+            None => {
+                notes.push("the demand was never answered".to_owned());
+                None
+            }
+            Some(answer) => {
+                let series = &answer.matrix.series;
+                let found = self.asked.find(&self.demand_match, series.len(), |place| {
+                    &series[place].labels
+                });
+                match found {
+                    Ok(place) => reading(answer, place),
+                    Err(count) => {
+                        notes.push(format!(
+                            "{count} series of the demand match, and one is needed: see demand.match"
+                        ));
+                        None
+                    }
+                }
+            }
+        };
+        let mut one = |what: &str, place: Option<usize>| {
+            let answer = answers[place?].as_ref()?;
+            if answer.matrix.series.len() > 1 {
+                let count = answer.matrix.series.len();
+                notes.push(format!(
+                    "the query of {what} answers with {count} series, and one is needed"
+                ));
+                return None;
+            }
+            reading(answer, 0)
+        };
+        let ready = one("replicas.query", self.ready);
+        let wanted = one("replicas.wanted", self.wanted).and_then(|reading| whole(reading.value));
+        let ready = ready.and_then(|reading| Some((reading.at, whole(reading.value)?)));
+        Inputs {
+            demand,
+            replicas: ready.map(|(at, ready)| Replicas { at, ready, wanted }),
+            utilisation: one("utilisation", self.utilisation),
+            queue: one("queue.query", self.queue),
+            host: one("emergency.host", self.host),
+            ..Inputs::default()
+        }
+    }
+
+    /// What the newest outcome of its signal says of the future.
+    fn forecast(&mut self, outcome: &Outcome, about: &mut About) -> Option<Arc<DemandForecast>> {
+        let settings = &self.plan.settings;
+        let (series, wanted) = (&outcome.series, &settings.demand.r#match);
+        let labels = |place: usize| &series[place].labels;
+        let place = match self.forecast.find(wanted, series.len(), labels) {
+            Ok(place) => place,
+            Err(count) => {
+                let signal = &outcome.unit;
+                about.notes.push(format!(
+                    "{count} series of the signal {signal} match, and one is needed: see demand.match"
+                ));
+                return None;
+            }
+        };
+        let level = settings.level();
+        let at_level = |own: &&f32| (f64::from(**own) - level).abs() < 1e-6;
+        let column = outcome.levels.iter().position(|own| at_level(&own))?;
+        let (windows, levels) = (outcome.windows.len(), outcome.levels.len());
+        let maxima = outcome.windows.iter().enumerate().map(|(window, horizon)| {
+            let cell = place * windows + window;
+            Maximum {
+                ahead: horizon.span.as_millis(),
+                expected: f64::from(outcome.maxima[cell].expected),
+                quantile: f64::from(outcome.tails[cell * levels + column]),
+            }
+        });
+        let maxima: Vec<Maximum> = maxima.filter(|one| one.quantile.is_finite()).collect();
+        if maxima.is_empty() {
+            about.notes.push(format!(
+                "the signal {} has no forecast of this series yet",
+                outcome.unit
+            ));
+            return None;
+        }
+        let own = outcome
+            .tail_trust
+            .get(place * windows..(place + 1) * windows);
+        let trust = own.and_then(|own| own.iter().flatten().next());
+        about.coverage = trust.map(|trust| self.coverage(level, trust));
+        let skill = trust.map(|trust| f64::from(trust.skill_ratio));
+        about.skill = skill.filter(|skill| skill.is_finite());
+        let one = &series[place];
+        Some(Arc::new(DemandForecast {
+            generated: outcome.at,
+            step: self.plan.step.as_millis(),
+            level,
+            maxima,
+            coverage: about.coverage,
+            skill: about.skill,
+            anomaly: if one.active { one.direction } else { 0 },
+            // Of a signal of one series the median over its series is that of this one.
+            drift: outcome.drift.map(f64::from).filter(|_| series.len() == 1),
+        }))
+    }
+
+    /// Share of greatest values at or below the quantile at `level`: measured at the upper end of the signal's interval,
+    /// and moved from there.
+    fn coverage(&self, level: f64, trust: &Trust) -> f64 {
+        let measured_at = (1.0 + self.plan.interval) / 2.0;
+        (level + f64::from(trust.below_ratio) - measured_at).clamp(0.0, 1.0)
+    }
+}
+
+fn reading(answer: &Answer, place: usize) -> Option<Reading> {
+    let (_, value) = answer.matrix.series.get(place)?.samples.last()?;
+    let at = answer.at;
+    value.is_finite().then_some(Reading { at, value: *value })
+}
+
+/// A number of replicas.
+fn whole(value: f64) -> Option<u32> {
+    let rounded = value.round();
+    (0.0..=f64::from(u32::MAX))
+        .contains(&rounded)
+        .then_some(rounded as u32)
+}

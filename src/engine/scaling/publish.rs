@@ -1,0 +1,87 @@
+//! The families of workloads.
+
+use super::Decided;
+use crate::{
+    decide::{Decision, Mode},
+    engine::families::{own, rendered},
+    expo::{Chunk, RenderedLabels},
+};
+use std::sync::Arc;
+
+type Samples = Vec<(Arc<RenderedLabels>, f64)>;
+
+/// Everything that is published of these decisions. Of a workload in mode `off` nothing is.
+pub(super) fn chunks(decided: &[Decided], replica: Option<&str>) -> Vec<Chunk> {
+    let shown: Vec<(&Decided, Arc<RenderedLabels>)> = decided
+        .iter()
+        .filter(|one| one.decision.mode != Mode::Off)
+        .map(|one| {
+            let workload = &*one.decision.workload;
+            (one, rendered([("workload", workload)].into_iter(), replica))
+        })
+        .collect();
+    let gauge = |name: &str, value: &dyn Fn(&Decided) -> Option<f64>| {
+        let known = shown
+            .iter()
+            .filter_map(|(one, labels)| Some((Arc::clone(labels), value(one)?)));
+        own(name, known.filter(|(_, value)| value.is_finite()).collect())
+    };
+    let of = |value: fn(&Decision) -> Option<f64>| move |one: &Decided| value(&one.decision);
+    let mut chunks = vec![
+        gauge("predicted_replicas", &of(|one| one.replicas.map(f64::from))),
+        gauge("predicted_demand", &of(|one| one.published_demand)),
+        gauge("predicted_demand_forecast", &of(|one| one.demand_forecast)),
+        gauge(
+            "predicted_generated_timestamp_seconds",
+            &of(|one| one.generated.map(|at| at as f64 / 1_000.0)),
+        ),
+        gauge(
+            "predicted_gate_open",
+            &of(|one| Some(f64::from(u8::from(one.gate.is_open())))),
+        ),
+        gauge("predicted_workload_level_ratio", &of(|one| Some(one.level))),
+        gauge(
+            "predicted_workload_lead_time_seconds",
+            &of(|one| Some(one.lead as f64 / 1_000.0)),
+        ),
+        gauge("predicted_workload_capacity", &of(|one| one.capacity)),
+        gauge("predicted_workload_coverage_ratio", &|one| one.coverage),
+        gauge("predicted_workload_skill_ratio", &|one| one.skill),
+    ];
+    let (mut parts, mut modes) = (Samples::new(), Samples::new());
+    for (one, _) in &shown {
+        let workload = ("workload", &*one.decision.workload);
+        for (part, size) in parts_of(&one.decision) {
+            let labels = [workload, ("part", part)];
+            let value = size.map_or(f64::NAN, f64::from);
+            parts.push((rendered(labels.into_iter(), replica), value));
+        }
+        let (mode, gate) = (one.decision.mode.as_str(), one.decision.gate.as_str());
+        let labels = [workload, ("mode", mode), ("gate", gate)];
+        modes.push((rendered(labels.into_iter(), replica), 1.0));
+    }
+    // What is not known is absent.
+    parts.retain(|(_, size)| size.is_finite());
+    chunks.push(own("predicted_replicas_part", parts));
+    chunks.push(own("predicted_mode_info", modes));
+    chunks.retain(|chunk| !chunk.is_empty());
+    chunks
+}
+
+/// The sizes behind a recommendation, by the label `part`.
+pub(super) fn parts_of(decision: &Decision) -> [(&'static str, Option<u32>); 11] {
+    let parts = &decision.parts;
+    [
+        ("budget", parts.budget),
+        ("event", parts.event),
+        ("forecast", parts.forecast),
+        ("full", decision.would_be),
+        ("hold", parts.hold),
+        ("max", parts.max),
+        ("min", parts.min),
+        ("override", parts.r#override),
+        ("reactive", parts.reactive),
+        ("rule", parts.rule),
+        ("schedule", parts.schedule),
+    ]
+}

@@ -1,0 +1,243 @@
+use super::*;
+use crate::{
+    decide::{Closed, Order, Override},
+    engine::outcome::{Horizon, SeriesOutcome},
+    forecast::{Interval, Trust},
+    series::Labels,
+    source::{Matrix, SeriesSamples},
+};
+
+const MINUTE: Millis = 60_000;
+const NOW: Millis = 1_700_000_040_000;
+
+fn labels(app: &str) -> Labels {
+    Labels::new([("app", app)]).unwrap()
+}
+
+fn settings(rest: &str) -> Settings {
+    let text = format!(
+        "{{name: shop, demand: {{signal: requests, match: {{app: shop}}}}, capacity_per_replica: 10, mode: full, lead_time: 3m, {rest}}}"
+    );
+    let value: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+    let settings: Settings = serde_yaml::with::singleton_map_recursive::deserialize(value).unwrap();
+    assert_eq!(settings.validate(), []);
+    settings
+}
+
+fn plan(settings: Settings) -> WorkloadPlan {
+    let rules = settings.rules.iter();
+    WorkloadPlan {
+        rules: rules
+            .map(|rule| Expression::parse_condition(&rule.when).unwrap())
+            .collect(),
+        settings: Arc::new(settings),
+        step: Span::minutes(1),
+        interval: 0.9,
+        query: "sum by (app) (rate(requests_total[1m]))".to_owned(),
+        max_series: 100,
+        source: 0,
+    }
+}
+
+fn unit(rest: &str) -> ScalingUnit {
+    ScalingUnit::new(&[plan(settings(rest))], Vec::new(), None)
+}
+
+/// The demand of each app.
+fn answer(at: Millis, demand: &[(&str, f64)]) -> Vec<Option<Answer>> {
+    let series = demand.iter().map(|(app, value)| SeriesSamples {
+        labels: labels(app),
+        samples: vec![(at, *value)],
+    });
+    let matrix = Arc::new(Matrix {
+        series: series.collect(),
+        ..Matrix::default()
+    });
+    vec![Some(Answer { at, matrix })]
+}
+
+/// An outcome whose window forecasts are `quantile` for the shop, and half of it for the other app.
+fn outcome(at: Millis, unit: &ScalingUnit, quantile: f32) -> Arc<Outcome> {
+    let windows = unit.settings[0].windows(Span::minutes(1));
+    let count = windows.len();
+    let one = |app: &str| SeriesOutcome {
+        labels: labels(app),
+        value: 40.0,
+        band: crate::baseline::Band::UNKNOWN,
+        score: 0.1,
+        active: false,
+        severity: 0,
+        direction: 0,
+        began: false,
+        since: None,
+        worst: 0,
+        reason: None,
+    };
+    let interval = Interval {
+        expected: quantile - 5.0,
+        lower: 0.0,
+        upper: quantile,
+    };
+    let trust = Trust {
+        error_ratio: 0.1,
+        coverage_ratio: 0.9,
+        below_ratio: 0.95,
+        skill_ratio: 0.3,
+    };
+    let tails = [quantile / 2.0, quantile];
+    Arc::new(Outcome {
+        unit: "requests".into(),
+        at,
+        series: vec![one("other"), one("shop")],
+        windows: windows
+            .iter()
+            .map(|&span| Horizon { span, steps: 1 })
+            .collect(),
+        maxima: vec![interval; 2 * count],
+        levels: Arc::new([0.95]),
+        tails: tails.iter().flat_map(|&tail| vec![tail; count]).collect(),
+        tail_trust: vec![Some(trust); 2 * count],
+        ..Outcome::default()
+    })
+}
+
+fn decide(unit: &mut ScalingUnit, at: Millis, demand: f64, quantile: f32) -> Scaling {
+    let made = outcome(at - MINUTE, unit, quantile);
+    let answers = answer(at, &[("other", 7.0), ("shop", demand)]);
+    unit.decide(at, answers, &[made], &Records::default())
+}
+
+#[test]
+fn what_is_forecast_of_the_one_series_becomes_a_size_and_series() {
+    let mut unit = unit("limits: {min: 1, max: 50}");
+    assert_eq!(unit.questions().len(), 1);
+    let scaling = decide(&mut unit, NOW, 42.0, 78.0);
+    let [one] = scaling.decisions.as_slice() else {
+        panic!("{scaling:?}");
+    };
+    assert_eq!(one.decision.replicas, Some(8), "{one:?}");
+    assert_eq!(one.decision.parts.reactive, Some(5));
+    assert!(one.is_news);
+    assert_eq!(one.notes, [""; 0]);
+    assert!((one.coverage.unwrap() - 0.95).abs() < 1e-6);
+    let names: Vec<&str> = scaling.chunks.iter().map(Chunk::name).collect();
+    for name in [
+        "predicted_replicas",
+        "predicted_demand",
+        "predicted_demand_forecast",
+        "predicted_gate_open",
+        "predicted_replicas_part",
+        "predicted_mode_info",
+    ] {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
+    let again = decide(&mut unit, NOW + MINUTE, 42.0, 78.0);
+    assert!(!again.decisions[0].is_news, "{again:?}");
+}
+
+#[test]
+fn observing_says_what_it_would_be_and_recommends_the_present() {
+    let mut own = settings("limits: {min: 1, max: 50}");
+    own.mode = Mode::Observe;
+    let mut unit = ScalingUnit::new(&[plan(own)], Vec::new(), None);
+    let scaling = decide(&mut unit, NOW, 42.0, 78.0);
+    let decision = &scaling.decisions[0].decision;
+    assert_eq!((decision.replicas, decision.would_be), (Some(5), Some(8)));
+}
+
+#[test]
+fn a_demand_that_is_lost_is_believed_for_its_age_and_then_nothing_is_recommended() {
+    let mut unit = unit("limits: {min: 1, max: 50}");
+    decide(&mut unit, NOW, 42.0, 78.0);
+    let lost = |unit: &mut ScalingUnit, at: Millis| {
+        let made = outcome(at - MINUTE, unit, 78.0);
+        unit.decide(at, vec![None], &[made], &Records::default())
+    };
+    let soon = lost(&mut unit, NOW + MINUTE);
+    assert_eq!(soon.decisions[0].decision.replicas, Some(8));
+    let late = lost(&mut unit, NOW + 5 * MINUTE);
+    assert_eq!(late.decisions[0].decision.replicas, None);
+    let named = |name: &str| late.chunks.iter().any(|chunk| chunk.name() == name);
+    assert!(!named("predicted_replicas") && !named("predicted_demand"));
+    assert!(named("predicted_mode_info"));
+}
+
+#[test]
+fn two_series_that_match_are_none_and_that_is_said() {
+    let mut own = settings("limits: {min: 1, max: 50}");
+    own.demand.r#match.clear();
+    let mut unit = ScalingUnit::new(&[plan(own)], Vec::new(), None);
+    let scaling = decide(&mut unit, NOW, 42.0, 78.0);
+    let one = &scaling.decisions[0];
+    assert_eq!(one.decision.replicas, None);
+    assert_eq!(one.notes.len(), 2, "{:?}", one.notes);
+    assert!(one.notes[0].contains("2 series of the demand match"));
+}
+
+#[test]
+fn without_an_outcome_the_present_counts_alone() {
+    let mut unit = unit("limits: {min: 1, max: 50}");
+    let answers = answer(NOW, &[("shop", 42.0)]);
+    let scaling = unit.decide(NOW, answers, &[], &Records::default());
+    let decision = &scaling.decisions[0].decision;
+    assert_eq!(decision.replicas, Some(5));
+    assert_eq!(decision.gate, Gate::Shut(Closed::NoForecast));
+}
+
+#[test]
+fn rules_see_values_and_forecasts_and_orders_are_followed() {
+    let mut unit = unit(
+        "limits: {min: 1, max: 50}, rules: [{when: 'requests{app=\"shop\"} > 30 and on(app) predicted_window_max_requests{horizon=\"10m\"} > 0 or requests > 39', scale: 2}]",
+    );
+    let scaling = decide(&mut unit, NOW, 42.0, 48.0);
+    let one = &scaling.decisions[0];
+    assert!(one.decision.parts.rule.is_some(), "{one:?}");
+    let order = Override {
+        id: "1".to_owned(),
+        workload: "shop".to_owned(),
+        order: Order::Pin(3),
+        reason: "incident 7".to_owned(),
+        author: "ann".to_owned(),
+        created: NOW,
+        expires: None,
+    };
+    let records = Records {
+        overrides: Arc::new(vec![order]),
+        ..Records::default()
+    };
+    let at = NOW + MINUTE;
+    let made = outcome(NOW, &unit, 48.0);
+    let pinned = unit.decide(at, answer(at, &[("shop", 42.0)]), &[made], &records);
+    assert_eq!(pinned.decisions[0].decision.replicas, Some(3));
+    assert_eq!(pinned.decisions[0].decision.binding, Binding::Override);
+}
+
+#[test]
+fn a_restart_goes_on_from_what_was_kept() {
+    let rest = "limits: {min: 1, max: 50, hold: 10m}";
+    let mut first = unit(rest);
+    decide(&mut first, NOW, 42.0, 98.0);
+    let states = first.states(NOW);
+    let mut second = unit(rest);
+    assert_eq!(second.restore(&states), [""; 0]);
+    let at = NOW + MINUTE;
+    let (one, other) = (
+        decide(&mut first, at, 42.0, 78.0),
+        decide(&mut second, at, 42.0, 78.0),
+    );
+    assert_eq!(one.decisions[0].decision, other.decisions[0].decision);
+    let torn = SavedState {
+        text: states[0].text.split_at(10).0.to_owned(),
+        ..states[0].clone()
+    };
+    assert_eq!(unit(rest).restore(&[torn]), ["shop"]);
+}
+
+#[test]
+fn mode_off_publishes_nothing() {
+    let mut own = settings("limits: {min: 1, max: 50}");
+    own.mode = Mode::Off;
+    let mut unit = ScalingUnit::new(&[plan(own)], Vec::new(), None);
+    let scaling = decide(&mut unit, NOW, 42.0, 78.0);
+    assert!(scaling.chunks.is_empty());
+}

@@ -1,0 +1,291 @@
+//! A database that is open: SQLite or PostgreSQL, asked in the same words.
+
+use super::{
+    StoreError, schema,
+    settings::{PostgresSettings, Settings, TlsMode},
+};
+use sqlx::{
+    PgPool, SqlitePool,
+    pool::PoolOptions,
+    postgres::{PgConnectOptions, PgSslMode},
+    sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+use tokio::{fs, time::timeout};
+
+/// One attempt may take so long. Nobody who decides waits for it, but a person may.
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
+/// So long SQLite waits for another writer; shorter than [`PATIENCE`], so that the lock is what is told.
+const BUSY: Duration = Duration::from_secs(5);
+/// Connections to a file: one writes while others read.
+const FILE_CONNECTIONS: u32 = 3;
+
+/// A pool of either kind.
+#[derive(Debug, Clone)]
+pub(super) enum Db {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// The same body for either kind of pool: what sqlx has generic in the kind of database needs a page of bounds.
+macro_rules! on {
+    ($db:expr, $pool:ident => $body:expr) => {
+        match $db {
+            $crate::store::database::Db::Sqlite($pool) => $body,
+            $crate::store::database::Db::Postgres($pool) => $body,
+        }
+    };
+}
+
+/// As [`on!`], within a transaction that writes: `$tx` is `&mut` of it. It is committed where the body is `Ok`.
+macro_rules! transact {
+    ($db:expr, $tx:ident => $body:expr) => {{
+        let db = $db;
+        let work = async {
+            match db {
+                $crate::store::database::Db::Sqlite(pool) => {
+                    // Where the lock is only taken at the first write, two that have read already refuse each other.
+                    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+                    let $tx = &mut transaction;
+                    let value = $body?;
+                    transaction.commit().await?;
+                    Ok(value)
+                }
+                $crate::store::database::Db::Postgres(pool) => {
+                    let mut transaction = pool.begin().await?;
+                    let $tx = &mut transaction;
+                    let value = $body?;
+                    transaction.commit().await?;
+                    Ok(value)
+                }
+            }
+        };
+        $crate::store::database::within(work).await
+    }};
+}
+
+pub(super) use {on, transact};
+
+/// The result of `work`, or that it took too long.
+pub(super) async fn within<T>(
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(PATIENCE, work)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::late(PATIENCE)))
+}
+
+/// Which file a path leads to: another one may be put into its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+/// An open database with its tables.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) db: Db,
+    file: Option<OpenFile>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    path: PathBuf,
+    /// The file, and the log beside it.
+    ids: [Option<FileId>; 2],
+}
+
+/// What became of the file of an open database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Still {
+    /// It is the one that is open.
+    There,
+    /// There is none under this name any more.
+    Gone,
+    /// There is another.
+    Replaced,
+}
+
+// === impl Opened ===
+
+impl Opened {
+    /// Connects and brings the tables up to date.
+    pub(super) async fn open(settings: &Settings) -> Result<Self, StoreError> {
+        let db = match (&settings.sqlite, &settings.postgres) {
+            (Some(file), _) => Db::Sqlite(open_file(file).await?),
+            (None, Some(postgres)) => Db::Postgres(open_server(postgres).await?),
+            (None, None) => return Err(StoreError::Unusable("no database is set".to_owned())),
+        };
+        schema::bring_up_to_date(&db).await?;
+        let file = match &settings.sqlite {
+            Some(path) => Some(OpenFile {
+                ids: [id(path).await, id(&log_of(path)).await],
+                path: path.clone(),
+            }),
+            None => None,
+        };
+        Ok(Self { db, file })
+    }
+
+    /// Whether what is open is still what the configuration names. On Unix a file that was removed or replaced can
+    /// be written to as before, and nobody would ever see it again.
+    pub(super) async fn still(&self) -> Still {
+        let Some(file) = &self.file else {
+            return Still::There;
+        };
+        match id(&file.path).await {
+            now if now == file.ids[0] => Still::There,
+            None => Still::Gone,
+            Some(_) => Still::Replaced,
+        }
+    }
+
+    /// Lets go of a file that is not the one of its name any more. The log beside it was written for that file:
+    /// read into another it would garble it. SQLite leaves it, as it does not know whose it is.
+    pub(super) async fn leave(&self) {
+        self.close().await;
+        let Some(file) = &self.file else { return };
+        let log = log_of(&file.path);
+        if file.ids[1].is_some() && id(&log).await == file.ids[1] {
+            drop(fs::remove_file(&log).await);
+            drop(fs::remove_file(beside(&file.path, "-shm")).await);
+        }
+    }
+
+    /// Waits until every connection is closed.
+    pub(super) async fn close(&self) {
+        // What hangs is given up on.
+        drop(
+            timeout(PATIENCE, async {
+                on!(&self.db, pool => pool.close().await)
+            })
+            .await,
+        );
+    }
+
+    /// Bytes that the database takes.
+    pub(super) async fn size(&self) -> Result<u64, StoreError> {
+        let sql = match &self.db {
+            Db::Sqlite(_) => {
+                "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+            }
+            Db::Postgres(_) => "SELECT pg_database_size(current_database())",
+        };
+        let size: i64 = within(async {
+            Ok(on!(&self.db, pool => sqlx::query_scalar(sql).fetch_one(pool).await?))
+        })
+        .await?;
+        Ok(u64::try_from(size).unwrap_or(0))
+    }
+}
+
+async fn id(path: &Path) -> Option<FileId> {
+    let found = fs::metadata(path).await.ok()?;
+    Some(FileId {
+        device: found.dev(),
+        inode: found.ino(),
+    })
+}
+
+fn log_of(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Opens a file, or makes it.
+///
+/// `synchronous = FULL`: in WAL mode NORMAL keeps the file sound as well, but a power cut may take back the last
+/// transactions, and an order of a person that was acknowledged must not be among them. It costs one sync per
+/// transaction, of which there are a few a minute.
+async fn open_file(path: &Path) -> Result<SqlitePool, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY)
+        // Decides only while the file is made: then room that was freed can be given back a piece at a time.
+        .auto_vacuum(SqliteAutoVacuum::Incremental);
+    let pool = PoolOptions::new()
+        .max_connections(FILE_CONNECTIONS)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options);
+    let opened = within(async { Ok(pool.await?) }).await;
+    opened.map_err(|error| match error {
+        StoreError::Unusable(text) => StoreError::Unusable(format!(
+            "cannot open {} (store.sqlite): {text}; the folder must be there and writable, and the file a database of forethought",
+            path.display()
+        )),
+        other => other,
+    })
+}
+
+async fn open_server(settings: &PostgresSettings) -> Result<PgPool, StoreError> {
+    let options = server_options(settings).await?;
+    let pool = PoolOptions::new()
+        .max_connections(settings.connections)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options);
+    let opened = within(async { Ok(pool.await?) }).await;
+    opened.map_err(|error| match error {
+        StoreError::Unusable(text) => StoreError::Unusable(format!(
+            "cannot use {} (store.postgres): {text}",
+            settings.url
+        )),
+        StoreError::Gone(text) => StoreError::Gone(format!("{}: {text}", settings.url)),
+        other => other,
+    })
+}
+
+async fn server_options(settings: &PostgresSettings) -> Result<PgConnectOptions, StoreError> {
+    let wrong = |text: String| StoreError::Unusable(format!("store.postgres: {text}"));
+    // What sqlx says of a URL it cannot read may quote it.
+    let mut options = PgConnectOptions::from_str(settings.url.expose())
+        .map_err(|_| wrong(format!("{} cannot be read as a URL", settings.url)))?
+        .application_name("forethought")
+        // A query that outlives us keeps its locks.
+        .options([
+            ("statement_timeout", PATIENCE.as_millis().to_string()),
+            ("lock_timeout", BUSY.as_millis().to_string()),
+            ("idle_in_transaction_session_timeout", "30000".to_owned()),
+        ]);
+    if let Some(password) = &settings.password {
+        options = options.password(password.expose());
+    }
+    if let Some(file) = &settings.password_file {
+        let text = fs::read_to_string(file)
+            .await
+            .map_err(|error| wrong(format!("password_file {}: {error}", file.display())))?;
+        options = options.password(text.trim_end_matches(['\n', '\r']));
+    }
+    let tls = &settings.tls_config;
+    options = options.ssl_mode(match tls.mode {
+        TlsMode::Disable => PgSslMode::Disable,
+        TlsMode::Prefer => PgSslMode::Prefer,
+        TlsMode::Require => PgSslMode::Require,
+        TlsMode::VerifyCa => PgSslMode::VerifyCa,
+        TlsMode::VerifyFull => PgSslMode::VerifyFull,
+    });
+    if let Some(file) = &tls.ca_file {
+        options = options.ssl_root_cert(file);
+    }
+    if let (Some(certificate), Some(key)) = (&tls.cert_file, &tls.key_file) {
+        options = options.ssl_client_cert(certificate).ssl_client_key(key);
+    }
+    Ok(options)
+}

@@ -1,0 +1,127 @@
+//! What waits to be written.
+
+use super::SavedState;
+use crate::decide::Decision;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Decisions that may wait: a thousand workloads that all change their mind every half minute fill it in five minutes,
+/// ordinary ones in hours.
+const MOST: usize = 10_000;
+/// Decisions of one transaction: others get their turn between two.
+pub(super) const PIECE: usize = 500;
+
+/// What waits to be written: decisions in their order, and the newest state of each workload.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    decisions: VecDeque<Decision>,
+    states: BTreeMap<String, SavedState>,
+    /// Decisions that were given up.
+    pub(super) dropped: u64,
+}
+
+/// Some of what waits, taken out.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) decisions: Vec<Decision>,
+    pub(super) states: Vec<SavedState>,
+}
+
+impl Queue {
+    /// Adds decisions; says how many of the oldest were given up for them.
+    pub(super) fn append(&mut self, decisions: impl IntoIterator<Item = Decision>) -> u64 {
+        self.decisions.extend(decisions);
+        self.shorten()
+    }
+
+    /// Adds states. There are never more than workloads.
+    pub(super) fn save(&mut self, states: impl IntoIterator<Item = SavedState>) {
+        for state in states {
+            let newer = self.states.get(&state.workload);
+            if newer.is_none_or(|waiting| waiting.at <= state.at) {
+                self.states.insert(state.workload.clone(), state);
+            }
+        }
+    }
+
+    /// Decisions and states that wait.
+    pub(super) fn len(&self) -> usize {
+        self.decisions.len() + self.states.len()
+    }
+
+    /// The next piece, all states in it; `None` where nothing waits.
+    pub(super) fn take(&mut self) -> Option<Piece> {
+        if self.len() == 0 {
+            return None;
+        }
+        let some = self.decisions.len().min(PIECE);
+        Some(Piece {
+            decisions: self.decisions.drain(..some).collect(),
+            states: std::mem::take(&mut self.states).into_values().collect(),
+        })
+    }
+
+    /// Puts back what could not be written; says how many decisions were given up, as others came meanwhile.
+    pub(super) fn put_back(&mut self, piece: Piece) -> u64 {
+        for decision in piece.decisions.into_iter().rev() {
+            self.decisions.push_front(decision);
+        }
+        for state in piece.states {
+            // What came meanwhile is newer.
+            self.states.entry(state.workload.clone()).or_insert(state);
+        }
+        self.shorten()
+    }
+
+    fn shorten(&mut self) -> u64 {
+        let surplus = self.decisions.len().saturating_sub(MOST);
+        self.decisions.drain(..surplus);
+        self.dropped += surplus as u64;
+        surplus as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::decision;
+
+    fn state(workload: &str, at: i64) -> SavedState {
+        SavedState {
+            workload: workload.to_owned(),
+            at,
+            body: at.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_oldest_decisions_are_given_up_and_counted() {
+        let mut queue = Queue::default();
+        let all = (0..MOST as i64 + 3).map(|at| decision("a", at));
+        assert_eq!(queue.append(all), 3);
+        assert_eq!((queue.len(), queue.dropped), (MOST, 3));
+        let piece = queue.take().unwrap();
+        assert_eq!(piece.decisions.len(), PIECE);
+        assert_eq!(piece.decisions[0].at, 3);
+        assert_eq!(
+            queue.append((0..PIECE as i64).map(|at| decision("b", at))),
+            0
+        );
+        assert_eq!(queue.put_back(piece), PIECE as u64);
+        assert_eq!(queue.len(), MOST);
+        let next = queue.take().unwrap().decisions.remove(0);
+        assert_eq!((&*next.workload, next.at), ("a", 3 + PIECE as i64));
+    }
+
+    #[test]
+    fn of_a_workload_the_newest_state_waits() {
+        let mut queue = Queue::default();
+        queue.save([state("a", 2), state("b", 1), state("a", 1)]);
+        let piece = queue.take().unwrap();
+        assert_eq!(piece.states, [state("a", 2), state("b", 1)]);
+        queue.save([state("a", 3)]);
+        queue.put_back(piece);
+        let states = queue.take().unwrap().states;
+        assert_eq!(states, [state("a", 3), state("b", 1)]);
+        assert!(queue.take().is_none());
+    }
+}
