@@ -27,6 +27,8 @@ pub struct Foresight {
     values: Vec<f32>,
     /// By minute: `1 - error / error of seasonal naive` at the shortest horizon.
     skill: Vec<f32>,
+    /// The demand of every minute.
+    minutes: Vec<f32>,
     /// Ticks of a minute, and of the offset.
     minute: usize,
     offset: usize,
@@ -38,8 +40,12 @@ pub(super) struct Outlook<'a> {
     /// First tick after the minute it was made at.
     pub(super) made: usize,
     foresight: &'a Foresight,
-    index: usize,
+    /// Its minute.
+    pub(super) index: usize,
 }
+
+/// Share of the maxima of so many minutes must be known for a coverage.
+const LEAST_JUDGED: usize = 240;
 
 impl Foresight {
     /// Walks the whole trace. `progress` is told the share done.
@@ -49,10 +55,11 @@ impl Foresight {
     pub fn walk(
         demand: &Demand,
         parameters: &Parameters,
-        windows: &[usize],
-        levels: &[f32],
         progress: &dyn Fn(f64),
     ) -> Result<Self, String> {
+        let windows = &super::policy::windows(parameters)?;
+        let levels = parameters.frontier.level.iter().map(|&level| level as f32);
+        let levels = &levels.collect::<Vec<f32>>();
         let minute = parameters.ticks(STEP);
         let grid = Grid::new(STEP.as_millis()).ok_or("no step")?;
         let minutes: Vec<f32> = (0..demand.ticks.len() / minute)
@@ -86,45 +93,10 @@ impl Foresight {
             levels: levels.to_vec(),
             values,
             skill,
+            minutes,
             minute,
             offset: parameters.ticks(OFFSET),
         })
-    }
-
-    /// research
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for n in [
-            self.windows.len(),
-            self.levels.len(),
-            self.skill.len(),
-            self.minute,
-            self.offset,
-        ] {
-            out.extend((n as u32).to_le_bytes());
-        }
-        for &w in &self.windows {
-            out.extend((w as u32).to_le_bytes());
-        }
-        for v in self.levels.iter().chain(&self.skill).chain(&self.values) {
-            out.extend(v.to_le_bytes());
-        }
-        out
-    }
-    /// research
-    pub fn from_bytes(bytes: &[u8]) -> Self {
-        let u = |i: usize| u32::from_le_bytes(bytes[4 * i..4 * i + 4].try_into().unwrap()) as usize;
-        let f = |i: usize| f32::from_le_bytes(bytes[4 * i..4 * i + 4].try_into().unwrap());
-        let (nw, nl, ns) = (u(0), u(1), u(2));
-        let (a, b) = (5 + nw, 5 + nw + nl);
-        Self {
-            windows: (5..a).map(u).collect(),
-            levels: (a..b).map(f).collect(),
-            skill: (b..b + ns).map(f).collect(),
-            values: (b + ns..b + ns + ns * nw * nl).map(f).collect(),
-            minute: u(3),
-            offset: u(4),
-        }
     }
 
     /// What is known at the beginning of a tick; `None` before the first minute.
@@ -136,6 +108,37 @@ impl Foresight {
             foresight: self,
             index,
         })
+    }
+
+    /// By minute: of the greatest values within the shortest window of the day before, the share at or below their quantile; `NaN` while
+    /// fewer than four hours are known.
+    pub(super) fn coverage(&self, level: usize) -> Vec<f32> {
+        let (window, width) = (self.windows[0], self.windows.len() * self.levels.len());
+        let day = 1_440;
+        let mut held: Vec<(u32, u32)> = vec![(0, 0)];
+        let mut coverage = Vec::with_capacity(self.minutes.len());
+        for index in 0..self.minutes.len() {
+            // The window that has just ended began so many minutes ago.
+            let judged = index.checked_sub(window).and_then(|origin| {
+                let came = self.minutes[origin + 1..=index].iter();
+                let came = came.copied().fold(f32::NAN, f32::max);
+                let quantile = self.values[origin * width + level];
+                (came.is_finite() && quantile.is_finite()).then_some(came <= quantile)
+            });
+            let (yes, all) = held[index];
+            held.push((
+                yes + u32::from(judged == Some(true)),
+                all + u32::from(judged.is_some()),
+            ));
+            let (before, now) = (held[(index + 1).saturating_sub(day)], held[index + 1]);
+            let known = now.1 - before.1;
+            coverage.push(if known as usize >= LEAST_JUDGED {
+                (now.0 - before.0) as f32 / known as f32
+            } else {
+                f32::NAN
+            });
+        }
+        coverage
     }
 
     /// Share of minutes with a forecast.

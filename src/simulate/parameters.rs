@@ -1,6 +1,9 @@
 //! Every number of the simulation, from one file.
 
-use crate::series::Span;
+use crate::{
+    decide::{GateSettings, Limits},
+    series::Span,
+};
 use serde::Deserialize;
 
 /// The file that is compiled in.
@@ -32,6 +35,8 @@ pub struct Parameters {
     pub sync: Span,
     /// The HPA's tolerance.
     pub tolerance: f64,
+    /// The tolerance of an autoscaler that follows what is published.
+    pub following_tolerance: f64,
     /// Prices.
     pub cost: Cost,
     /// Of everything that is drawn.
@@ -40,6 +45,8 @@ pub struct Parameters {
     pub hpa_default: HpaPoint,
     /// What the tuned HPA is the best of.
     pub hpa_grid: HpaGrid,
+    /// Our workload.
+    pub ours: OurWorkload,
     /// Points of the frontiers.
     pub frontier: Points,
     /// Length of a peak.
@@ -107,6 +114,8 @@ pub struct HpaPoint {
     pub stabilisation: Span,
     /// How fast it goes down.
     pub down: Down,
+    /// Its tolerance.
+    pub tolerance: f64,
 }
 
 /// Settings of which the best is taken.
@@ -121,6 +130,8 @@ pub struct HpaGrid {
     pub stabilisation: Vec<Span>,
     /// How fast it goes down.
     pub down: Vec<Down>,
+    /// Its tolerance.
+    pub tolerance: Vec<f64>,
 }
 
 impl HpaGrid {
@@ -130,17 +141,40 @@ impl HpaGrid {
         for &target in &self.target {
             for &rate_window in &self.rate_window {
                 for &stabilisation in &self.stabilisation {
-                    points.extend(self.down.iter().map(|&down| HpaPoint {
-                        target,
-                        rate_window,
-                        stabilisation,
-                        down,
-                    }));
+                    for &down in &self.down {
+                        points.extend(self.tolerance.iter().map(|&tolerance| HpaPoint {
+                            target,
+                            rate_window,
+                            stabilisation,
+                            down,
+                            tolerance,
+                        }));
+                    }
                 }
             }
         }
         points
     }
+}
+
+/// The settings of our workload.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OurWorkload {
+    /// The newest demand is a mean over so long.
+    pub rate_window: Span,
+    /// Stabilisation downwards of the autoscaler that follows: mode `guarded` leaves it to that.
+    pub stabilisation: Span,
+    /// `lead_time`.
+    pub lead: Span,
+    /// `pipeline`.
+    pub pipeline: Span,
+    /// `limits`.
+    #[serde(default)]
+    pub limits: Limits,
+    /// `gate`.
+    #[serde(default)]
+    pub gate: GateSettings,
 }
 
 /// Knobs at which the frontiers are computed.
@@ -243,7 +277,7 @@ mod tests {
         assert_eq!(parameters.ticks(parameters.lead), 12);
         assert!((parameters.cost.level() - 0.952).abs() < 1e-3);
         let grid = parameters.hpa_grid.points();
-        let lengths = [11, 2, 4, 2];
+        let lengths = [11, 2, 3, 2, 2];
         assert_eq!(grid.len(), lengths.iter().product::<usize>());
         assert!(grid.contains(&parameters.hpa_default));
     }

@@ -92,6 +92,7 @@ impl<'a> Course<'a> {
 /// The autoscaler of an HPA at one point of the grid.
 pub(super) fn autoscaler(point: &HpaPoint, parameters: &Parameters) -> Settings {
     let mut settings = plain(parameters);
+    settings.tolerance = point.tolerance;
     settings.down = Behaviour {
         stabilisation: point.stabilisation.as_millis() / 1_000,
         policies: match point.down {
@@ -103,15 +104,21 @@ pub(super) fn autoscaler(point: &HpaPoint, parameters: &Parameters) -> Settings 
     settings
 }
 
+/// The autoscaler that follows what our policy publishes.
+pub(super) fn guarded(parameters: &Parameters) -> Settings {
+    let mut settings = following(parameters);
+    settings.down.stabilisation = parameters.ours.stabilisation.as_millis() / 1_000;
+    settings
+}
+
 /// The autoscaler that follows what is published: it goes down as soon as it is told.
 pub(super) fn following(parameters: &Parameters) -> Settings {
     let mut settings = plain(parameters);
+    settings.tolerance = parameters.following_tolerance;
     settings.down.stabilisation = 0;
     settings
 }
 
 fn plain(parameters: &Parameters) -> Settings {
-    let mut settings = Settings::new(parameters.replicas.min, parameters.replicas.max);
-    settings.tolerance = parameters.tolerance;
-    settings
+    Settings::new(parameters.replicas.min, parameters.replicas.max)
 }

@@ -114,7 +114,7 @@ fn size(count: i64) -> u32 {
 
 /// What changed lately.
 #[derive(Debug, Clone, Copy)]
-pub struct Rate<'a> {
+pub(super) struct Rate<'a> {
     pub(super) now: i64,
     pub(super) current: u32,
     pub(super) added: &'a Changes,
@@ -131,7 +131,7 @@ impl Rate<'_> {
 
 /// Changes in one direction.
 #[derive(Debug, Clone)]
-pub struct Changes {
+pub(super) struct Changes {
     kept: i64,
     changes: VecDeque<(i64, u32)>,
 }

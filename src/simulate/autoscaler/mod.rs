@@ -8,9 +8,9 @@ mod behaviour;
 #[cfg(test)]
 mod tests;
 
-pub use behaviour::{Behaviour, Policy, Rate, Select};
+pub use behaviour::{Behaviour, Policy, Select};
 
-use behaviour::Changes;
+use behaviour::{Changes, Rate};
 use std::collections::VecDeque;
 
 /// What a metric says.

@@ -2,7 +2,10 @@
 //! greatest of that within the next window, and a margin; beside what the HPA says. Without a period it has no answer, as there.
 
 use super::{Hpa, Metric, Past, Policy, Size, publish::Published};
-use crate::{series::Span, simulate::Parameters};
+use crate::{
+    series::Span,
+    simulate::{Parameters, autocorrelation},
+};
 
 /// Autocorrelation at a period from which it counts as one.
 const PERIODIC: f64 = 0.5;
@@ -85,26 +88,6 @@ impl Crane {
         };
         self.periods.into_iter().filter(enough).find(periodic)
     }
-}
-
-/// Correlation of values with those `lag` before them.
-fn autocorrelation(values: &[f64], lag: usize) -> f64 {
-    let known: Vec<f64> = values
-        .iter()
-        .copied()
-        .filter(|value| value.is_finite())
-        .collect();
-    let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
-    let (mut both, mut one, mut other) = (0.0, 0.0, 0.0);
-    for (new, old) in values.iter().skip(lag).zip(values) {
-        let (new, old) = (new - mean, old - mean);
-        if new.is_finite() && old.is_finite() {
-            both += new * old;
-            one += new * new;
-            other += old * old;
-        }
-    }
-    both / (one * other).sqrt()
 }
 
 impl Policy for Crane {

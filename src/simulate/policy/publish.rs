@@ -6,46 +6,61 @@ use std::collections::VecDeque;
 
 /// Numbers on their way.
 #[derive(Debug, Clone)]
-pub(super) struct Published {
+pub(super) struct Delayed {
     scraped_after: usize,
     poll: usize,
-    tolerance: f64,
-    /// When each can be polled, and the number.
+    /// When each can be polled, and the number; `NaN` where there was none.
     under_way: VecDeque<(usize, f64)>,
     polled: Option<f64>,
 }
 
-impl Published {
+impl Delayed {
     pub(super) fn new(parameters: &Parameters) -> Self {
         Self {
             scraped_after: parameters.ticks(parameters.publish),
             poll: parameters.ticks(parameters.poll),
-            tolerance: parameters.tolerance,
             under_way: VecDeque::new(),
             polled: None,
         }
     }
 
-    /// Publishes `replicas` (nothing where that is not known) and gives the metric that the HPA reads at the same time.
-    pub(super) fn step(&mut self, tick: usize, size: Size, replicas: Option<u32>) -> Metric {
-        let value = replicas.map_or(f64::NAN, |wanted| {
-            compensated(wanted, size.wanted, self.tolerance)
-        });
-        self.under_way.push_back((tick + self.scraped_after, value));
+    /// Publishes a sum, in replicas (nothing where it is not known), and gives the metric that the HPA reads at the same time.
+    pub(super) fn step(&mut self, tick: usize, sum: Option<f64>) -> Metric {
+        self.under_way
+            .push_back((tick + self.scraped_after, sum.unwrap_or(f64::NAN)));
         while self.under_way.len() > 1 && self.under_way[1].0 <= tick {
             self.under_way.pop_front();
         }
         if tick.is_multiple_of(self.poll) {
-            self.polled = self
-                .under_way
-                .front()
-                .filter(|(at, _)| *at <= tick)
-                .map(|(_, value)| *value);
+            let newest = self.under_way.front().filter(|(at, _)| *at <= tick);
+            self.polled = newest.map(|(_, sum)| *sum);
         }
         match self.polled {
             Some(sum) if sum.is_finite() => Metric::Average { sum, target: 1.0 },
             _ => Metric::Failed,
         }
+    }
+}
+
+/// Sizes on their way, as sums that an HPA with a tolerance follows.
+#[derive(Debug, Clone)]
+pub(super) struct Published {
+    delayed: Delayed,
+    tolerance: f64,
+}
+
+impl Published {
+    pub(super) fn new(parameters: &Parameters) -> Self {
+        Self {
+            delayed: Delayed::new(parameters),
+            tolerance: parameters.following_tolerance,
+        }
+    }
+
+    /// Publishes `replicas` (nothing where that is not known) and gives the metric that the HPA reads at the same time.
+    pub(super) fn step(&mut self, tick: usize, size: Size, replicas: Option<u32>) -> Metric {
+        let sum = replicas.map(|wanted| compensated(wanted, size.wanted, self.tolerance));
+        self.delayed.step(tick, sum)
     }
 }
 
@@ -55,7 +70,7 @@ fn compensated(wanted: u32, current: u32, tolerance: f64) -> f64 {
     let (wanted, current) = (f64::from(wanted), f64::from(current));
     let taken = current * (1.0 + tolerance);
     if wanted > current && wanted <= taken {
-        (taken + 1e-6).floor() + 1.0
+        (taken + 1e-9).floor() + 0.5
     } else {
         wanted
     }
@@ -76,9 +91,9 @@ mod tests {
 
     #[test]
     fn a_number_waits_for_a_scrape_and_a_poll() {
-        let mut published = Published::new(&Parameters::built_in().unwrap());
+        let mut published = Delayed::new(&Parameters::built_in().unwrap());
         let seen: Vec<Metric> = (0..6)
-            .map(|tick| published.step(tick, size(1), Some(100 + tick as u32)))
+            .map(|tick| published.step(tick, Some(100.0 + tick as f64)))
             .collect();
         let sum = |sum| Metric::Average { sum, target: 1.0 };
         assert_eq!(
@@ -92,17 +107,17 @@ mod tests {
                 sum(103.0)
             ]
         );
-        assert_eq!(published.step(6, size(1), None), sum(105.0));
-        published.step(7, size(1), Some(9));
-        assert_eq!(published.step(8, size(1), Some(9)), sum(9.0));
+        assert_eq!(published.step(6, None), sum(105.0));
+        published.step(7, Some(9.0));
+        assert_eq!(published.step(8, Some(9.0)), sum(9.0));
     }
 
     #[test]
     fn absent_is_a_failed_metric() {
-        let mut published = Published::new(&Parameters::built_in().unwrap());
-        published.step(0, size(1), Some(5));
-        published.step(1, size(1), None);
-        assert_eq!(published.step(2, size(1), None), Metric::Failed);
+        let mut published = Delayed::new(&Parameters::built_in().unwrap());
+        published.step(0, Some(5.0));
+        published.step(1, None);
+        assert_eq!(published.step(2, None), Metric::Failed);
     }
 
     #[test]
