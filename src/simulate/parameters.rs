@@ -163,6 +163,8 @@ impl HpaGrid {
 pub struct OurWorkload {
     /// The newest demand is a mean over so long.
     pub rate_window: Span,
+    /// The autoscaler has a trigger beside ours: the present rate at this target utilisation.
+    pub reactive_target: f64,
     /// Stabilisation downwards of the autoscaler that follows: mode `guarded` leaves it to that.
     pub stabilisation: Span,
     /// `lead_time`.

@@ -150,8 +150,18 @@ fn summary(outcomes: &[Outcome], f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(
         f,
         "Ours by the HPA, on the frontiers (violations at equal replica-hours, replica-hours at equal violations), and at its own level\n\
-         {:38} {:8} {:>13} {:>13} {:>13} {:>7} {:>6} {:>6} {:>6} {:>11}",
-        "", "", "tuned", "at 1 %", "at 0.1 %", "viol.", "hours", "queue", "static", "prewarmed"
+         {:42} {:8} {:>10} {:>10} {:>10} {:>10} {:>7} {:>6} {:>6} {:>6} {:>11}",
+        "",
+        "",
+        "ours",
+        "tuned",
+        "at 1 %",
+        "at 0.1 %",
+        "viol.",
+        "hours",
+        "queue",
+        "static",
+        "prewarmed"
     )?;
     let ratio = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
     for outcome in outcomes {
@@ -160,9 +170,10 @@ fn summary(outcomes: &[Outcome], f: &mut Formatter<'_>) -> fmt::Result {
             |beside: &Beside| format!("{} {}", ratio(beside.violations), ratio(beside.hours));
         writeln!(
             f,
-            "{:38} {:8} {:>13} {:>13} {:>13} {:>7} {:>6.2} {:>6} {:>6.2} {:>5.2} {:>5.2}",
+            "{:42} {:8} {:>10} {:>10} {:>10} {:>10} {:>7} {:>6.2} {:>6} {:>6.2} {:>5.2} {:>5.2}",
             outcome.trace,
             outcome.kind.as_str(),
+            pair(&one.own),
             pair(&one.tuned),
             pair(&one.hundredth),
             pair(&one.thousandth),

@@ -53,6 +53,8 @@ pub struct Outcome {
 pub struct Comparison {
     /// Where the tuned HPA is.
     pub tuned: Beside,
+    /// Where ours is at its own level: of ours by the best HPA with as many replica-hours, and with as many violations.
+    pub own: Beside,
     /// Where the HPA has a hundredth of the minutes violated.
     pub hundredth: Beside,
     /// Where it has a thousandth.
@@ -388,6 +390,14 @@ fn compare(rows: &[Row], frontiers: &[Frontier]) -> Comparison {
     };
     Comparison {
         tuned: beside(Some(tuned.replica_hours), tuned.violation_ratio),
+        own: Beside {
+            violations: hpa
+                .and_then(|hpa| hpa.violations_at(own.replica_hours))
+                .and_then(|theirs| ratio(own.violation_ratio, theirs)),
+            hours: hpa
+                .and_then(|hpa| hpa.replica_hours_at(own.violation_ratio))
+                .and_then(|theirs| ratio(own.replica_hours, theirs)),
+        },
         hundredth: at(0.01),
         thousandth: at(0.001),
         hours: own.replica_hours / tuned.replica_hours,

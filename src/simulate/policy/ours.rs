@@ -1,10 +1,10 @@
 //! Ours: the forecasts that run live, and the decisions that run live.
 
-use super::{Metric, Past, Policy, Size, publish::Delayed};
+use super::{Hpa, Metric, Past, Policy, Size, publish::Delayed};
 use crate::{
     decide::{DemandForecast, Inputs, Maximum, Reading, Replicas, Settings, Workload},
     series::Millis,
-    simulate::{Foresight, Parameters, foresight::Outlook, release::Release},
+    simulate::{Foresight, Parameters, foresight::Outlook},
 };
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ pub(in crate::simulate) struct Ours<'a> {
     made: usize,
     rate: usize,
     tick: Millis,
-    /// What is told while the forecast does not count.
-    fallback: Release,
+    /// The trigger beside ours, which knows nothing of forecasts.
+    reactive: Hpa,
     published: Delayed,
 }
 
@@ -46,7 +46,10 @@ impl<'a> Ours<'a> {
             made: 0,
             rate: parameters.ticks(parameters.ours.rate_window),
             tick: parameters.tick.as_millis(),
-            fallback: Release::new(parameters),
+            reactive: Hpa {
+                target: parameters.ours.reactive_target,
+                window: parameters.ticks(parameters.ours.rate_window),
+            },
             published: Delayed::new(parameters),
         })
     }
@@ -140,16 +143,7 @@ impl Policy for Ours<'_> {
         self.see(tick, past, size);
         let proposal = self.workload.propose(self.time(tick), &self.inputs);
         let decision = self.workload.settle(proposal, &[]);
-        let demand = self.inputs.demand.map(|one| one.value);
-        let fallback = self.fallback.step(tick, demand, None);
-        let told = decision.published_demand;
-        let told = match decision.gate.is_open() {
-            true => told,
-            // A workload that cannot be foreseen needs the headroom that an HPA has.
-            false => told
-                .zip(fallback)
-                .map(|(told, other)| told.max(f64::from(other))),
-        };
-        out.push(self.published.step(tick, told));
+        out.push(self.reactive.metric(past));
+        out.push(self.published.step(tick, decision.published_demand));
     }
 }

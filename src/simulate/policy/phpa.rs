@@ -1,4 +1,4 @@
-//! As predictive-horizontal-pod-autoscaler does it: additive Holt-Winters on the *replicas* it had, one step ahead, and the greater of that
+//! As predictive-horizontal-pod-autoscaler does it: additive Holt-Winters on the *replicas* that the HPA calculated, one step ahead, and the greater of that
 //! and what the HPA says.
 
 use super::{Hpa, Metric, Past, Policy, Size};
@@ -100,11 +100,15 @@ impl State {
 }
 
 impl Policy for Phpa {
-    fn metrics(&mut self, tick: usize, past: Past<'_>, size: Size, out: &mut Vec<Metric>) {
-        if tick.is_multiple_of(self.stride) {
-            self.learn(f64::from(size.wanted));
+    fn metrics(&mut self, tick: usize, past: Past<'_>, _size: Size, out: &mut Vec<Metric>) {
+        let metric = self.hpa.metric(past);
+        if tick.is_multiple_of(self.stride)
+            && let Metric::Average { sum, target } = metric
+        {
+            // What the HPA calculates is remembered: replicas that were there because of a prediction would feed on themselves.
+            self.learn((sum / target).ceil());
         }
-        out.push(self.hpa.metric(past));
+        out.push(metric);
         out.extend(
             self.predicted()
                 .map(|sum| Metric::Average { sum, target: 1.0 }),
