@@ -110,9 +110,12 @@ pub(in crate::simulate) fn windows(parameters: &Parameters) -> Result<Vec<usize>
         .level
         .first()
         .ok_or("frontier.level: is empty")?;
-    let windows = settings(level as f32, parameters)?.windows(minute);
+    let settings = settings(level as f32, parameters)?;
+    // What is held for nothing beyond that needs no window of its own.
+    let least = settings.window(parameters.ours.lead.as_millis());
+    let windows = settings.windows(minute).into_iter();
     Ok(windows
-        .into_iter()
+        .filter(|window| window.as_millis() >= least)
         .map(|window| (window.as_millis() / minute.as_millis()) as usize)
         .collect())
 }

@@ -70,7 +70,7 @@ fn compensated(wanted: u32, current: u32, tolerance: f64) -> f64 {
     let (wanted, current) = (f64::from(wanted), f64::from(current));
     let taken = current * (1.0 + tolerance);
     if wanted > current && wanted <= taken {
-        (taken + 1e-9).floor() + 0.5
+        (taken + 1e-9).floor() + 1.0
     } else {
         wanted
     }
