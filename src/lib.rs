@@ -29,7 +29,7 @@
 //! 8. **Absence over lies.** What is unknown, stale or warming up is absent: never 0, never `NaN`, never the
 //!    last value without a limit.
 //! 9. **Never below reactive.** A recommendation binds only the surplus above what the present asks for.
-//!    (No recommendation is made yet.)
+//!    Only ceilings that a person named go below it.
 //! 10. **One bad series, detector, model or source never harms another.** A panic in one is counted and
 //!     its state rebuilt.
 //!

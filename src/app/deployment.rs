@@ -8,6 +8,7 @@ use super::{
     models,
     options::{AppError, AppOptions, ConfigSource},
     pushers::{PreparedPushers, Pushers},
+    records::{PreparedRecords, Records, StoreSlot},
     retrain::{PreparedModels, Retrainer},
     scaling::{PreparedScaling, Scaler},
     wiring::{self, Sources},
@@ -31,6 +32,7 @@ pub(super) struct Parts {
     pub(super) retrainer: Retrainer,
     pub(super) follower: Follower,
     pub(super) scaler: Scaler,
+    pub(super) records: Records,
 }
 
 /// The configuration in force and what runs because of it.
@@ -43,6 +45,7 @@ pub(super) struct Deployment {
     follower: Follower,
     retrainer: Retrainer,
     scaler: Scaler,
+    records: Records,
     sources: Sources,
     models: ModelFiles,
     calendar_files: CalendarFiles,
@@ -61,6 +64,7 @@ pub(super) struct Built {
     follower: PreparedFollower,
     trained: PreparedModels,
     scaling: PreparedScaling,
+    records: PreparedRecords,
 }
 
 // === impl Deployment ===
@@ -88,6 +92,7 @@ impl Deployment {
             retrainer: parts.retrainer,
             follower: parts.follower,
             scaler: parts.scaler,
+            records: parts.records,
             sources: Sources::new(),
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
@@ -102,6 +107,11 @@ impl Deployment {
     /// What readers see.
     pub(super) fn catalogue(&self) -> Arc<Catalogue> {
         self.fleet.catalogue()
+    }
+
+    /// Where the store in force is found.
+    pub(super) fn store(&self) -> StoreSlot {
+        self.records.slot()
     }
 
     /// What became of the configuration, for the status page.
@@ -154,6 +164,10 @@ impl Deployment {
             follower: self.follower.prepare(&loaded.config, &self.options)?,
             trained: Retrainer::prepare(&loaded, &sources, &self.options)?,
             scaling: Scaler::prepare(&loaded, &sources, &self.options)?,
+            records: self
+                .records
+                .prepare(&loaded.config, &self.options, &self.telemetry)
+                .await?,
             loaded,
             sources,
         })
@@ -169,6 +183,7 @@ impl Deployment {
             follower,
             trained,
             scaling,
+            records,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
         for (name, (_, source)) in &sources {
@@ -180,6 +195,7 @@ impl Deployment {
         self.fleet.commit(prepared).await;
         self.pushers
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
+        self.records.commit(records, &self.telemetry);
         self.follower
             .commit(follower, &self.options, &self.telemetry);
         self.retrainer.commit(

@@ -12,20 +12,23 @@
 //! | `follow.rs` | the store whose pin is followed |
 //! | `calendars.rs` | the calendars, and the iCal files among those |
 //! | `wiring.rs` | from a configuration to sources and units |
+//! | `records.rs` | the store of events, overrides and decisions in force |
 //! | `pushers.rs` | the Alertmanagers in force |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
 //! | `retrain.rs` | trained models kept up to date |
-//! | `scaling.rs` | the workloads that are decided on |
+//! | `scaling.rs`, `ledger.rs` | the workloads that are decided on, and what is kept of that |
 //! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
 
 mod calendars;
 mod deployment;
 mod follow;
+mod ledger;
 mod load;
 mod models;
 mod options;
 mod pushers;
+mod records;
 mod retrain;
 mod scaling;
 pub mod signals;
@@ -43,14 +46,15 @@ use crate::{
     engine::{
         Catalogue, Pool,
         run::{Fleet, FleetParts},
-        scaling::NoLedger,
     },
     telemetry::Telemetry,
     web::{self, Lifecycle},
 };
 use deployment::{Built, Deployment, Parts};
 use follow::Follower;
+use ledger::StoreLedger;
 use pushers::Pushers;
+use records::Records;
 use retrain::Retrainer;
 use scaling::Scaler;
 use std::{
@@ -111,12 +115,13 @@ impl App {
         };
         let pushers = Pushers::new(tracker.clone(), stop.clone());
         let retrainer = Retrainer::new(tracker.clone(), stop.clone());
+        let records = Records::new(tracker.clone(), stop.clone());
         let scaler = Scaler::new(
             tracker.clone(),
             stop.clone(),
             parts.pool.clone(),
             options.clock.clone(),
-            Arc::new(NoLedger),
+            Arc::new(StoreLedger(records.slot())),
         );
         let parts = Parts {
             fleet: Fleet::new(parts),
@@ -124,6 +129,7 @@ impl App {
             pushers,
             retrainer,
             follower: Follower::new(tracker.clone(), stop.clone()),
+            records,
         };
         let (deployment, first) = Deployment::build(&options, parts, telemetry.clone()).await?;
         let mut listeners = Vec::new();
@@ -191,6 +197,8 @@ impl App {
             clock: options.clock.clone(),
             ready: Arc::clone(&ready),
             lifecycle: options.lifecycle.then(|| sender.clone()),
+            store: deployment.store(),
+            admin: options.admin,
             config: deployment.report(),
             settings: options.web.clone(),
         });

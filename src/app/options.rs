@@ -44,6 +44,8 @@ pub struct AppOptions {
     pub external_url: Option<String>,
     /// Whether `/-/reload` and `/-/quit` are allowed.
     pub lifecycle: bool,
+    /// Whether events and overrides can be changed over HTTP.
+    pub admin: bool,
     /// Value of the label `forethought_replica` of everything published.
     pub replica: Option<String>,
     /// The time.
@@ -96,6 +98,7 @@ impl AppOptions {
             web: web::Settings::default(),
             external_url: None,
             lifecycle: false,
+            admin: false,
             replica: None,
             clock: Clock::System,
             memory_limit: None,

@@ -240,12 +240,14 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
     let (pool, clock) = (parts.pool.clone(), parts.clock.clone());
     let ledger = Arc::new(crate::engine::scaling::NoLedger);
     let scaler = crate::app::Scaler::new(tracker, stop, pool, clock, ledger);
+    let records = crate::app::Records::new(parts.tracker.clone(), parts.stop.clone());
     let parts = Parts {
         fleet: Fleet::new(parts),
         pushers,
         retrainer,
         follower,
         scaler,
+        records,
     };
     let built = Deployment::build(options, parts, telemetry.clone()).await;
     let (deployment, first) = built.unwrap();

@@ -26,17 +26,18 @@ pub enum Theme {
     Dark,
 }
 
-struct Colours {
-    page: RGBColor,
-    ink: RGBColor,
-    faint: RGBColor,
-    actual: RGBColor,
-    forecast: RGBColor,
-    anomaly: RGBColor,
+/// What things are drawn in.
+pub(crate) struct Colours {
+    pub(crate) page: RGBColor,
+    pub(crate) ink: RGBColor,
+    pub(crate) faint: RGBColor,
+    pub(crate) actual: RGBColor,
+    pub(crate) forecast: RGBColor,
+    pub(crate) anomaly: RGBColor,
 }
 
 impl Theme {
-    fn colours(self) -> Colours {
+    pub(crate) fn colours(self) -> Colours {
         match self {
             Self::Light => Colours {
                 page: RGBColor(255, 255, 255),

@@ -6,10 +6,15 @@
 mod backtest;
 mod bench;
 mod check;
+mod decisions;
 mod demo;
+mod events;
+mod explain;
 mod failure;
 mod flags;
 mod models;
+mod overrides;
+mod records;
 mod rules;
 mod run;
 mod samples;
@@ -94,6 +99,14 @@ enum Command {
     Simulate(Box<simulate::Arguments>),
     /// Write recording rules that keep the long past of signals, for horizons of weeks and months
     Rules(rules::Arguments),
+    /// Put in, list and remove known causes of load: campaigns, games, releases
+    Events(events::Arguments),
+    /// Give, list and take back orders over workloads: pause, pin, least and greatest size
+    Overrides(overrides::Arguments),
+    /// List what was decided about workloads, and why
+    Decisions(decisions::Arguments),
+    /// Say why a workload has the size it has: the sentence, the numbers, the picture
+    Explain(explain::Arguments),
     /// Measure evaluation on this machine: time and memory by number of series; or accuracy on labelled data
     Bench(bench::Arguments),
 }
@@ -138,6 +151,10 @@ pub fn dispatch(
         Command::Train(arguments) => train::run(&arguments, out),
         Command::Simulate(arguments) => simulate::run(&arguments, out),
         Command::Rules(arguments) => rules::run(&arguments, out),
+        Command::Events(arguments) => events::run(&arguments, out),
+        Command::Overrides(arguments) => overrides::run(&arguments, out),
+        Command::Decisions(arguments) => decisions::run(&arguments, out),
+        Command::Explain(arguments) => explain::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
     }
 }

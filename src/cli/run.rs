@@ -83,6 +83,9 @@ struct WebFlags {
     /// Allow POST and PUT on /-/reload and /-/quit
     #[arg(long = "web.enable-lifecycle")]
     lifecycle: bool,
+    /// Allow POST and DELETE of events and overrides under /api/v1 to everybody who reaches the address
+    #[arg(long = "web.enable-admin-api")]
+    admin: bool,
     /// Path of the metrics
     #[arg(
         long = "web.telemetry-path",
@@ -112,6 +115,7 @@ fn options(arguments: Arguments) -> Result<AppOptions, Failure> {
     options.external_url = external_url.map(|url| url.trim_end_matches('/').to_owned());
     options.listen = arguments.web.listen;
     options.lifecycle = arguments.web.lifecycle;
+    options.admin = arguments.web.admin;
     options.replica = arguments.replica;
     options.train = arguments.train.then_some(TrainingRole {
         signing_key: arguments.signing_key,
@@ -201,6 +205,7 @@ mod tests {
             "--web.listen-address=127.0.0.1:1",
             "--web.listen-address=:2",
             "--web.enable-lifecycle",
+            "--web.enable-admin-api",
             "--web.external-url=https://example.org/a/b/",
             "--replica=one",
             "--storage.memory-limit=1GiB",
@@ -210,7 +215,7 @@ mod tests {
         .unwrap();
         assert!(matches!(options.config, ConfigSource::File(path) if path.ends_with("x.yml")));
         assert_eq!(options.listen.len(), 2);
-        assert!(options.lifecycle);
+        assert!(options.lifecycle && options.admin);
         assert_eq!(options.web.route_prefix, "/a/b");
         let page = options.external_url.as_deref();
         assert_eq!(page, Some("https://example.org/a/b"));
@@ -220,6 +225,7 @@ mod tests {
         let defaults = parse(&["--config.file=x.yml"]).unwrap();
         assert_eq!(defaults.listen[0].to_string(), "0.0.0.0:10057");
         assert_eq!(defaults.web.telemetry_path, "/metrics");
+        assert!(!defaults.admin, "nobody scales by a request unless told so");
         let usual = AppOptions::new(ConfigSource::File("x.yml".into()));
         assert_eq!(defaults.poll_interval, usual.poll_interval);
         assert_eq!(

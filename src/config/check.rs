@@ -6,6 +6,7 @@ use crate::{
     expo, promql,
     series::Span,
     sink::alertmanager,
+    store,
 };
 use serde_yaml::Value;
 
@@ -63,6 +64,9 @@ pub(super) fn file_with(file: &ConfigFile, names: &Names, report: Report<'_>) {
     check_alertmanagers(&file.alertmanagers, report);
     check_calendars(file, report);
     models::check(file, report);
+    for (path, text) in file.store.iter().flat_map(store::Settings::validate) {
+        report(Path::default().key("store").join(&Path::parse(&path)), text);
+    }
     check_unit_names(file, report);
     if file.signals.is_empty() {
         let text = "there is no signal, so nothing to do; add one with a name and a query";

@@ -35,6 +35,9 @@ pub(super) fn check(file: &ConfigFile, unreadable: FileCheck<'_>, report: Report
         let at = Path::default().key("models").key("store");
         look(at.join(&Path::parse(key)), name);
     }
+    for (key, name) in file.store.iter().flat_map(|store| store.files()) {
+        look(Path::default().key("store").join(&Path::parse(key)), name);
+    }
     for (index, calendar) in file.calendars.iter().enumerate() {
         let at = Path::default().key("calendars").index(index);
         if let Some(name) = calendar.file() {

@@ -14,6 +14,7 @@ mod path;
 mod problem;
 #[cfg(test)]
 mod reference_tests;
+mod rules;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use crate::{
     series::{Span, calendar::CalendarSettings},
     sink::alertmanager,
     source::prometheus,
+    store,
 };
 use serde::Deserialize;
 use serde_yaml::Value;
@@ -66,6 +68,8 @@ pub struct Config {
     pub workloads: Vec<decide::Settings>,
     /// What workloads share.
     pub shared: Vec<decide::SharedSettings>,
+    /// Where events, overrides and decisions are kept; nowhere where left out.
+    pub store: Option<store::Settings>,
 }
 
 /// What holds for all signals.
@@ -123,6 +127,7 @@ impl Config {
             models: registry::Settings::default(),
             workloads: Vec::new(),
             shared: Vec::new(),
+            store: None,
         };
         let mut problems = Vec::new();
         check::file(&file, &mut |path, message| {
@@ -160,6 +165,9 @@ impl Config {
             calendar.set_directory(directory);
         }
         self.models.set_directory(directory);
+        if let Some(store) = &mut self.store {
+            store.set_directory(directory);
+        }
     }
 }
 
@@ -187,6 +195,8 @@ struct ConfigFile {
     workloads: Vec<decide::Settings>,
     #[serde(default)]
     shared: Vec<decide::SharedSettings>,
+    #[serde(default)]
+    store: Option<store::Settings>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -222,6 +232,7 @@ impl ConfigFile {
             models: self.models,
             workloads: self.workloads,
             shared: self.shared,
+            store: self.store,
         }
     }
 }

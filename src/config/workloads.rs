@@ -3,13 +3,9 @@
 use super::{
     ConfigFile, Path,
     check::{Names, Report},
-    wording,
+    rules, wording,
 };
-use crate::{
-    decide::Settings,
-    engine::SignalSettings,
-    promql::{self, Expression},
-};
+use crate::{decide::Settings, engine::SignalSettings, promql};
 
 /// Checks `workloads` and what they share.
 pub(super) fn check(file: &ConfigFile, names: &Names, report: Report<'_>) {
@@ -28,7 +24,8 @@ pub(super) fn check(file: &ConfigFile, names: &Names, report: Report<'_>) {
             report(at.join(&Path::parse(&path)), text);
         }
         check_signal(file, names, workload, &at, report);
-        check_queries(workload, &at, report);
+        check_queries(names, workload, &at, report);
+        check_calendars(names, workload, &at, report);
         check_shares(file, workload, &at, report);
         for (field, name) in workload.calendar_names() {
             if !names.calendars.iter().any(|known| known == name) {
@@ -85,7 +82,7 @@ fn check_signal(
 }
 
 /// Queries that sources answer, and rules that we answer.
-fn check_queries(workload: &Settings, at: &Path, report: Report<'_>) {
+fn check_queries(names: &Names, workload: &Settings, at: &Path, report: Report<'_>) {
     for (field, query) in workload.queries() {
         if query.trim().is_empty() {
             continue; // `validate` says so.
@@ -96,9 +93,19 @@ fn check_queries(workload: &Settings, at: &Path, report: Report<'_>) {
         }
     }
     for (index, rule) in workload.rules.iter().enumerate() {
-        if let Err(refusal) = Expression::parse_condition(&rule.when) {
-            let text = refusal.in_text(&rule.when, "rule");
-            report(at.key("rules").index(index).key("when"), text);
+        let at = at.key("rules").index(index).key("when");
+        rules::check(&rule.when, &names.signals, &at, report);
+    }
+}
+
+/// The calendars of its schedules.
+fn check_calendars(names: &Names, workload: &Settings, at: &Path, report: Report<'_>) {
+    for (index, schedule) in workload.schedules.iter().enumerate() {
+        let wanted = schedule.calendar.iter();
+        for name in wanted.filter(|name| !names.calendars.contains(name)) {
+            let near = wording::suggestion(name, names.calendars.iter().map(String::as_str));
+            let text = format!("there is no calendar {name:?}{near}; name it under calendars");
+            report(at.key("schedules").index(index).key("calendar"), text);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is asked for, and what nobody may go above.
 
 use super::{
-    Binding, Ceiling, Decision, Inputs, Proposal, Truth, Workload,
+    Binding, Ceiling, Closed, Decision, Gate, Inputs, Proposal, Truth, Workload,
     budget::affordable,
     events::Course,
     limits::{MaxBreach, Wish},
@@ -35,7 +35,9 @@ impl Workload {
         };
         let forecast = open.map(|one| eager(one.need));
         let prewarm = open.and_then(|_| self.prewarm(proposal, present, inputs, before));
-        let paused = orders.pause.is_some();
+        // What made things worse may have been an event's or a rule's doing too.
+        let withdrawn = proposal.draft.gate == Gate::Shut(Closed::RolledBack);
+        let paused = orders.pause.is_some() || withdrawn;
         let event = match paused {
             true => None,
             false => self.event(proposal, present, open, inputs),
@@ -152,9 +154,10 @@ impl Workload {
     fn before(&mut self, present: &Present, otherwise: u32) -> u32 {
         let actual = present.actual.map(|one| one.wanted.unwrap_or(one.ready));
         if let (None, Some(actual)) = (self.state.size, actual) {
-            // Nothing is known of what was: what is there was needed until now.
+            // Nothing is known of what was: what is there was needed until now, perhaps for a peak just ahead.
             let span = self.settings.limits.stabilisation.down.as_millis();
             self.state.needs.note(present.at, span, actual);
+            self.state.bridge = Some((actual, present.at));
         }
         self.state.size.or(actual).unwrap_or(otherwise)
     }

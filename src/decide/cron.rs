@@ -29,10 +29,10 @@ impl Cron {
     pub(super) fn last(&self, at: Millis, within: Millis, zone: &Zone) -> Option<Millis> {
         let mut date = zone.date(at)?;
         for _ in 0..within.div_euclid(DAY) + 3 {
-            if self.fires_on(date) {
-                if let Some(found) = self.last_on(date, at, zone) {
-                    return (at - found < within).then_some(found);
-                }
+            if self.fires_on(date)
+                && let Some(found) = self.last_on(date, at, zone)
+            {
+                return (at - found < within).then_some(found);
             }
             date = date.checked_sub(CivilSpan::new().days(1)).ok()?;
         }

@@ -77,14 +77,14 @@ impl GateSettings {
         let unproven = self.require_proof;
         let below = |value: Option<f64>, least: f64| match value {
             // `NaN` is below everything: what is not known to be good is not.
-            Some(value) => !(value >= least),
+            Some(value) => value.is_nan() || value < least,
             None => unproven,
         };
         let covered = level.min(forecast.level) - self.coverage_tolerance;
         let drift = self.max_drift.zip(forecast.drift);
         let reasons = [
             (
-                !(forecast.level >= level - LEVEL_TOLERANCE),
+                forecast.level.is_nan() || forecast.level < level - LEVEL_TOLERANCE,
                 Closed::NoForecast,
             ),
             (age > self.age(forecast.step) || age < -AHEAD, Closed::Stale),
@@ -131,7 +131,8 @@ mod tests {
             };
             settings.judge(minutes * MINUTE, 0.95, &forecast)
         };
-        let cases: [(fn(&mut DemandForecast), Millis, Gate); 12] = [
+        type Case = (fn(&mut DemandForecast), Millis, Gate);
+        let cases: [Case; 12] = [
             (|_| {}, 101, Gate::Open),
             (|_| {}, 102, Gate::Open),
             (|_| {}, 103, Gate::Shut(Closed::Stale)),

@@ -155,7 +155,7 @@ fn all_settings() -> impl Strategy<Value = Arc<Settings>> {
         "cooldown: {up: 2m, down: 5m},",
         "stabilisation: {up: 1m, down: 0s},",
         "hysteresis: 0.2, sensitivity: 0.5,",
-        "budget_per_hour: 3,",
+        "budget_per_hour: 1.5,",
         "max_breach: {increase: {buffer: 0.2, ceiling: 45}},",
     ]);
     let parts = prop::sample::select(vec![

@@ -74,7 +74,8 @@ impl Workload {
         if settled && usual && actual.ready > 0 {
             let load = demand / f64::from(actual.ready);
             let learner = &mut self.state.capacity;
-            learner.note(used.at, load, used.value, learned.target);
+            let phase = self.name.bytes().map(usize::from).sum();
+            learner.note(used.at, load, used.value, learned.target, phase);
         }
     }
 

@@ -16,7 +16,7 @@ const EACH: usize = 10;
 /// A fit takes at least so many.
 const LEAST: usize = 30;
 /// A new fit is made after so many.
-const NEWS: usize = 10;
+const NEWS: usize = 20;
 /// Utilisation and demand must go together as closely as this.
 const LEAST_CORRELATION: f64 = 0.9;
 /// No further than this beyond the greatest demand per replica that was seen.
@@ -25,7 +25,7 @@ const REACH: f64 = 1.2;
 const CONFIDENCE: f64 = 1.645;
 /// Where Huber's weights begin to fall, in deviations.
 const HUBER: f64 = 1.345;
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 6;
 /// A fit counts for so long after the last that succeeded.
 const LASTS: Millis = 86_400_000;
 
@@ -56,17 +56,24 @@ impl Learner {
         (at.saturating_sub(then) <= LASTS).then_some(f64::from(capacity))
     }
 
-    /// Demand per replica and utilisation at a time, which must be newer than the last; both finite.
-    pub(super) fn note(&mut self, at: Millis, load: f64, utilisation: f64, target: f64) {
+    /// Demand per replica and utilisation at a time, which must be newer than the last; both finite. Learners of
+    /// different `phase` fit at different times: a thousand fits at once would make one tick late.
+    pub(super) fn note(
+        &mut self,
+        at: Millis,
+        load: f64,
+        utilisation: f64,
+        target: f64,
+        phase: usize,
+    ) {
         let is_point = (1e-12..1e12).contains(&load) && (0.0..=1e6).contains(&utilisation);
         if !is_point || self.newest.is_some_and(|newest| at <= newest) {
             return;
         }
         self.newest = Some(at);
         self.keep(at, load, utilisation);
-        self.news += 1;
-        if self.news >= NEWS {
-            self.news = 0;
+        self.news = (self.news + 1) % NEWS;
+        if self.news == phase % NEWS {
             let wide = |&(load, used): &(f32, f32)| (f64::from(load), f64::from(used));
             let points: Vec<_> = self
                 .bins
@@ -138,14 +145,18 @@ fn capacity_of(points: &[(f64, f64)], target: f64) -> Option<f64> {
 /// Iteratively reweighted least squares with Huber's weights; the scale is the median absolute residual.
 fn fit(points: &[(f64, f64)]) -> Option<Line> {
     let mut weights = vec![1.0; points.len()];
+    let mut sizes = vec![0.0; points.len()];
     let mut line = weighted(points, &weights)?;
     for _ in 0..ROUNDS {
-        let residual = |&(x, y): &(f64, f64)| (y - line.intercept - line.slope * x).abs();
-        let mut sizes: Vec<f64> = points.iter().map(residual).collect();
-        sizes.sort_unstable_by(f64::total_cmp);
-        let scale = (sizes[sizes.len() / 2] * 1.4826).max(1e-9);
+        let residual = |(x, y): (f64, f64)| (y - line.intercept - line.slope * x).abs();
+        for (size, point) in sizes.iter_mut().zip(points) {
+            *size = residual(*point);
+        }
+        let middle = sizes.len() / 2;
+        let (_, median, _) = sizes.select_nth_unstable_by(middle, f64::total_cmp);
+        let limit = HUBER * (*median * 1.4826).max(1e-9);
         for (weight, point) in weights.iter_mut().zip(points) {
-            *weight = (HUBER * scale / residual(point)).min(1.0);
+            *weight = (limit / residual(*point)).min(1.0);
         }
         line = weighted(points, &weights)?;
     }
@@ -154,23 +165,31 @@ fn fit(points: &[(f64, f64)]) -> Option<Line> {
 
 /// Weighted least squares; through 0 where the intercept would be below it. `None` without a slope above 0.
 fn weighted(points: &[(f64, f64)], weights: &[f64]) -> Option<Line> {
-    let sum = |term: &dyn Fn(f64, f64) -> f64| -> f64 {
-        let terms = points.iter().zip(weights);
-        terms.map(|(&(x, y), weight)| weight * term(x, y)).sum()
-    };
-    let all = sum(&|_, _| 1.0);
-    let (x_mean, y_mean) = (sum(&|x, _| x) / all, sum(&|_, y| y) / all);
-    let xx = sum(&|x, _| (x - x_mean).powi(2));
-    let yy = sum(&|_, y| (y - y_mean).powi(2));
-    let xy = sum(&|x, y| (x - x_mean) * (y - y_mean));
+    let (mut all, mut x_sum, mut y_sum) = (0.0, 0.0, 0.0);
+    for (&(x, y), weight) in points.iter().zip(weights) {
+        all += weight;
+        x_sum += weight * x;
+        y_sum += weight * y;
+    }
+    let (x_mean, y_mean) = (x_sum / all, y_sum / all);
+    let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+    for (&(x, y), weight) in points.iter().zip(weights) {
+        let (x, y) = (x - x_mean, y - y_mean);
+        xx += weight * x * x;
+        xy += weight * x * y;
+        yy += weight * y * y;
+    }
+    let (xx_raw, xy_raw) = (xx + all * x_mean * x_mean, xy + all * x_mean * y_mean);
+    let yy_raw = yy + all * y_mean * y_mean;
     let free = xy / xx;
-    let through = sum(&|x, y| x * y) / sum(&|x, _| x * x);
-    let (intercept, slope, spread) = match y_mean - free * x_mean {
-        intercept if intercept >= 0.0 => (intercept, free, xx),
-        _ => (0.0, through, sum(&|x, _| x * x)),
+    let (intercept, slope, spread, squares) = match y_mean - free * x_mean {
+        intercept if intercept >= 0.0 => (intercept, free, xx, yy - free * xy),
+        _ => {
+            let slope = xy_raw / xx_raw;
+            (0.0, slope, xx_raw, yy_raw - slope * xy_raw)
+        }
     };
-    let squares = sum(&|x, y| (y - intercept - slope * x).powi(2));
-    let error = (squares / (all - 2.0).max(1.0) / spread).sqrt();
+    let error = (squares.max(0.0) / (all - 2.0).max(1.0) / spread).sqrt();
     let correlation = xy / (xx * yy).sqrt();
     let is_line = slope > 0.0
         && [slope, error, correlation]
@@ -196,7 +215,7 @@ mod tests {
         for minute in 0..count {
             let load = least + (most - least) * random.f64();
             let utilisation = line(load) + noise * (random.f64() - 0.5);
-            learner.note(minute * MINUTE, load, utilisation.max(0.0), 0.7);
+            learner.note(minute * MINUTE, load, utilisation.max(0.0), 0.7, 0);
         }
         learner
     }
@@ -213,7 +232,7 @@ mod tests {
     fn a_few_wild_points_do_not_count() {
         let mut learner = learner(500, 20.0, 120.0, 0.02, |load| load / 150.0);
         for minute in 500..520 {
-            learner.note(minute * MINUTE, 60.0 + minute as f64 / 10.0, 3.0, 0.7);
+            learner.note(minute * MINUTE, 60.0 + minute as f64 / 10.0, 3.0, 0.7, 0);
         }
         let capacity = learner.capacity(520 * MINUTE).unwrap();
         assert!((90.0..=106.0).contains(&capacity), "{capacity}");
@@ -241,8 +260,8 @@ mod tests {
         let mut learner = Learner::default();
         for step in 0..5_000 {
             let load = 1.2_f64.powi(step % 900 - 300);
-            learner.note(i64::from(step), load, 0.5, 0.7);
-            learner.note(i64::from(step), f64::NAN, 0.5, 0.7);
+            learner.note(i64::from(step), load, 0.5, 0.7, 0);
+            learner.note(i64::from(step), f64::NAN, 0.5, 0.7, 0);
         }
         assert!(learner.bins.len() <= BINS);
         assert!(learner.bins.iter().all(|bin| bin.points.len() <= EACH));

@@ -8,6 +8,8 @@ mod board;
 mod budget;
 mod candidates;
 mod capacity;
+#[cfg(test)]
+mod cases;
 mod cron;
 mod decision;
 mod emergency;

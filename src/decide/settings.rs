@@ -343,3 +343,140 @@ impl Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        let value = serde_yaml::Deserializer::from_str(text);
+        serde_yaml::with::singleton_map_recursive::deserialize(value)
+            .map_err(|error| error.to_string())
+    }
+
+    const SHORT: &str = "name: a, demand: {signal: b}, capacity_per_replica: 120";
+
+    fn short(more: &str) -> Settings {
+        read(&format!("{{{SHORT}, {more}}}")).unwrap()
+    }
+
+    #[test]
+    fn reads_what_a_person_writes() {
+        let text = "
+            name: checkout
+            demand: {signal: http_requests_per_second, match: {deployment: checkout}}
+            capacity_per_replica: {learned: {utilisation: 'avg(cpu)', target: 0.7, otherwise: 120}}
+            replicas: {query: 'kube_deployment_status_replicas_ready{deployment=\"checkout\"}'}
+            lead_time: measured
+            cost: {replica_hour: 0.12, shortfall_hour: 2.4}
+            limits: {min: 2, max: 50, up: {replicas: 10, per: 1m}, down: {fraction: 0.1, per: 1m}, hold: 10m, budget_per_hour: 6}
+            mode: observe
+            rules:
+              - {when: 'queue_depth > 1000 and on() queue_growth_per_second > 50', scale: 1.5, cooldown: 5m, priority: 9}
+            schedules: [{calendar: sale, min: 20}]
+        ";
+        let found = read(text).unwrap();
+        assert_eq!(found.validate(), []);
+        assert!((found.level() - 0.952_38).abs() < 1e-5);
+        let fields: Vec<_> = found.queries().into_iter().map(|one| one.0).collect();
+        let utilisation = "capacity_per_replica.learned.utilisation";
+        assert_eq!(fields, ["replicas.query", utilisation]);
+        let calendars = [("schedules[0].calendar".to_owned(), "sale")];
+        assert_eq!(found.calendar_names(), calendars);
+        let parts = [
+            "capacity_per_replica: many",
+            "capacity_per_replica: {guessed: {}}",
+        ];
+        for part in parts {
+            let text = format!("{{name: a, demand: {{signal: b}}, {part}}}");
+            assert!(read(&text).unwrap_err().contains("learned"), "{text}");
+        }
+        assert!(read("{name: a, demand: {signal: b}, capacity_per_replica: 1, max: 3}").is_err());
+    }
+
+    #[test]
+    fn names_everything_that_is_wrong() {
+        let found = short(
+            "level: 95, tolerance: 2, uses: {cpu: -1}, lead_time: 9h, pipeline: 2h, cost: {replica_hour: 0},
+            limits: {min: 5, max: 2, hysteresis: 2, up: {per: 1m}, down: {replicas: 0, per: 3h}, hold: 2d,
+            cooldown: {up: 2h}, oscillation: {changes: 1}, budget_per_hour: -1},
+            gate: {max_jump: 0}, rules: [{when: ' ', scale: 99}], schedules: [{hours: 8-9}], events: {max_multiplier: 0},
+            queue: {query: ' '}, emergency: {host: x, fraction: 0}, verify: {watch: 1s}, spot: {share: 2}",
+        );
+        let mut fields: Vec<_> = found.validate().into_iter().map(|one| one.0).collect();
+        fields.sort();
+        assert_eq!(
+            fields,
+            [
+                "cost.replica_hour",
+                "emergency.fraction",
+                "events.max_multiplier",
+                "gate.max_jump",
+                "lead_time",
+                "level",
+                "limits.budget_per_hour",
+                "limits.cooldown.up",
+                "limits.down.per",
+                "limits.down.replicas",
+                "limits.hold",
+                "limits.hysteresis",
+                "limits.max",
+                "limits.oscillation.changes",
+                "limits.up",
+                "pipeline",
+                "queue.query",
+                "rules[0].scale",
+                "rules[0].when",
+                "schedules[0]",
+                "spot.share",
+                "tolerance",
+                "uses.cpu",
+                "verify.watch",
+            ]
+        );
+        let unbounded = short("mode: full").validate();
+        assert_eq!(unbounded[0].0, "limits.max");
+        let unpriced = short("limits: {max: 9, budget_per_hour: 3}").validate();
+        assert_eq!(unpriced[0].0, "limits.budget_per_hour");
+    }
+
+    #[test]
+    fn windows_cover_lead_time_hold_and_climb() {
+        let minute = Span::minutes(1);
+        let shown = |more: &str, step: Span| {
+            let windows = short(more).windows(step);
+            let shown: Vec<_> = windows.iter().map(Span::to_string).collect();
+            shown.join(" ")
+        };
+        // 3 min + 75 s + 30 s to cover, a forecast of up to 90 s of age.
+        assert_eq!(shown("lead_time: 3m, limits: {max: 9}", minute), "7m 12m");
+        assert_eq!(
+            shown("lead_time: 3m, limits: {max: 9}", Span::minutes(5)),
+            "15m 20m"
+        );
+        assert_eq!(
+            shown("limits: {max: 9, hold: 15m}", minute),
+            "4m 8m 17m 19m"
+        );
+        let climb = "lead_time: 3m, limits: {min: 5, max: 65, up: {replicas: 2, per: 1m}}";
+        assert_eq!(shown(climb, minute), "7m 12m 37m");
+        let slow = "limits: {max: 99999, up: {replicas: 1, per: 1h}}";
+        let windows = short(slow).windows(minute);
+        assert!(windows.len() <= MOST_WINDOWS);
+        assert_eq!(windows.last(), Some(&Span::days(1)));
+        assert!(windows.is_sorted());
+    }
+
+    #[test]
+    fn the_level_stays_within_what_can_be_forecast() {
+        for (more, level) in [
+            ("mode: full", 0.95),
+            ("level: 0.9", 0.9),
+            ("cost: {replica_hour: 1, shortfall_hour: 0.1}", 0.5),
+            ("cost: {replica_hour: 1, shortfall_hour: 1000000}", 0.995),
+            ("cost: {replica_hour: 1}", 0.95),
+        ] {
+            assert_eq!(short(more).level(), level, "{more}");
+        }
+    }
+}

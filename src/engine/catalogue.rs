@@ -1,6 +1,11 @@
 //! The units that are running, as readers see them. Replaced whole on reload.
 
-use super::{demand::Demand, outcome::Outcome, scaling::Scaling, trail::Trail};
+use super::{
+    demand::Demand,
+    outcome::Outcome,
+    scaling::{Courses, Scaling},
+    trail::Trail,
+};
 use crate::series::{Millis, Span};
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -13,6 +18,7 @@ pub struct Catalogue {
     units: ArcSwap<Vec<Arc<UnitHandle>>>,
     demand: Arc<Demand>,
     scaling: watch::Sender<Option<ScalingHandle>>,
+    courses: Courses,
 }
 
 /// The newest decisions, as readers see them.
@@ -48,8 +54,21 @@ impl Catalogue {
         (age <= handle.max_age.as_millis()).then_some(handle.newest)
     }
 
+    /// Whether anything was decided since workloads were configured, however long ago.
+    pub fn decides(&self) -> bool {
+        self.scaling.borrow().is_some()
+    }
+
+    /// The recent past of workloads.
+    pub fn courses(&self) -> &Courses {
+        &self.courses
+    }
+
     /// Puts newer decisions in the place of the former ones; `None` where nothing is decided any more.
     pub fn decided(&self, handle: Option<ScalingHandle>) {
+        if let Some(handle) = &handle {
+            self.courses.record(&handle.newest);
+        }
         self.scaling.send_replace(handle);
     }
 

@@ -39,7 +39,7 @@ pub(super) fn evaluate(
             })
         }
         kind => {
-            let compute = |values: &mut Vec<f64>| number(kind, values, parameter);
+            let compute = |values: &mut [f64]| number(kind, values, parameter);
             reduce(evaluation, &operation.grouping, elements, compute)
         }
     };
@@ -82,10 +82,10 @@ fn reduce(
     evaluation: &Evaluation<'_>,
     grouping: &Grouping,
     elements: Vec<Element>,
-    compute: impl Fn(&mut Vec<f64>) -> f64,
+    compute: impl Fn(&mut [f64]) -> f64,
 ) -> Vec<Element> {
     let one = |((name, labels), own): (Identity, Vec<Element>)| {
-        let mut values = own.iter().map(|element| element.value).collect();
+        let mut values: Vec<f64> = own.iter().map(|element| element.value).collect();
         Element {
             name,
             labels,
@@ -111,7 +111,7 @@ fn choose(operation: &Aggregate, elements: Vec<Element>, count: usize) -> Vec<El
 
 /// How many `topk` and `bottomk` choose.
 fn whole(parameter: f64) -> Result<usize, String> {
-    if !(parameter.abs() < i64::MAX as f64) {
+    if parameter.is_nan() || parameter.abs() >= i64::MAX as f64 {
         return Err(format!("Scalar value {parameter} overflows int64"));
     }
     Ok(parameter.max(0.0) as usize)
@@ -127,7 +127,7 @@ fn written(value: f64) -> String {
 }
 
 /// One number of the values of a group, of which there is at least one.
-fn number(kind: &Aggregation, values: &mut Vec<f64>, parameter: f64) -> f64 {
+fn number(kind: &Aggregation, values: &mut [f64], parameter: f64) -> f64 {
     match kind {
         Aggregation::Sum => sum(values.iter().copied()),
         Aggregation::Avg => mean(values),

@@ -127,10 +127,13 @@ fn pairs(
     };
     let ones = index(matching, &one, if swapped { "left" } else { "right" })?;
     let mut result = Vec::new();
-    let mut matched = HashSet::new();
+    let mut matched = Matched::default();
     for element in &many {
         let signature = signature(matching, element);
-        let Some(&partner) = ones.get(&signature) else {
+        let Some((place, partner)) = ones
+            .get(&signature)
+            .and_then(|&place| Some((place, one.get(place)?)))
+        else {
             continue;
         };
         let (left, right) = if swapped {
@@ -141,21 +144,8 @@ fn pairs(
         let Some(value) = compute(operation, left, right, left) else {
             continue;
         };
-        let (name, labels) = result_identity(operation, element, partner);
-        let is_one_to_one = matches!(matching.cardinality, Cardinality::OneToOne);
-        let mark = if is_one_to_one {
-            (signature, None)
-        } else {
-            (signature, Some((name.clone(), labels.clone())))
-        };
-        if !matched.insert(mark) {
-            return Err(if is_one_to_one {
-                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-            } else {
-                "multiple matches for labels: grouping labels must ensure unique matches"
-            }
-            .to_owned());
-        }
+        let (name, labels) = result_identity(operation, signature.1, element, partner);
+        matched.add(matching, place, (&name, &labels))?;
         result.push(Element {
             name,
             labels,
@@ -166,19 +156,20 @@ fn pairs(
     Ok(result)
 }
 
-/// The elements of the side that has one for each signature.
-fn index<'e>(
+/// The place of the element that has a signature, on the side that has one for each.
+fn index(
     matching: &Matching,
-    one: &'e [Element],
+    one: &[Element],
     side: &str,
-) -> Result<HashMap<Identity, &'e Element>, String> {
-    let mut found: HashMap<Identity, &Element> = HashMap::with_capacity(one.len());
-    for element in one {
-        let signature = signature(matching, element);
-        let group = identity(signature.0.as_deref(), &signature.1);
-        if let Some(other) = found.insert(signature, element) {
+) -> Result<HashMap<Identity, usize>, String> {
+    let mut found = HashMap::with_capacity(one.len());
+    for (place, element) in one.iter().enumerate() {
+        let own = signature(matching, element);
+        if let Some(other) = found.insert(own, place) {
+            let group = signature(matching, element);
+            let group = identity(group.0.as_deref(), &group.1);
             let [one, other] =
-                [element, other].map(|found| identity(found.name.as_deref(), &found.labels));
+                [element, &one[other]].map(|found| identity(found.name.as_deref(), &found.labels));
             return Err(format!(
                 "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{one}, {other}]; many-to-many matching not allowed: matching labels must be unique on one side"
             ));
@@ -187,17 +178,50 @@ fn index<'e>(
     Ok(found)
 }
 
-/// Name and labels of the result of a pair.
-fn result_identity(operation: &Binary, many: &Element, one: &Element) -> Identity {
+/// What was matched already: by the place of the partner alone, or of many elements by what has become of them too.
+#[derive(Default)]
+struct Matched {
+    places: HashSet<usize>,
+    results: HashSet<(usize, Option<Arc<str>>, Labels)>,
+}
+
+impl Matched {
+    fn add(
+        &mut self,
+        matching: &Matching,
+        place: usize,
+        (name, labels): (&Option<Arc<str>>, &Labels),
+    ) -> Result<(), String> {
+        let (is_new, complaint) = match matching.cardinality {
+            Cardinality::OneToOne => (
+                self.places.insert(place),
+                "many-to-one matching must be explicit (group_left/group_right)",
+            ),
+            _ => (
+                self.results.insert((place, name.clone(), labels.clone())),
+                "grouping labels must ensure unique matches",
+            ),
+        };
+        if is_new {
+            Ok(())
+        } else {
+            Err(format!("multiple matches for labels: {complaint}"))
+        }
+    }
+}
+
+/// Name and labels of the result of a pair. Of two that match alone, the labels are those that matched.
+fn result_identity(operation: &Binary, matched: Labels, many: &Element, one: &Element) -> Identity {
     let matching = &operation.matching;
-    let arithmetic = !operation.operator.is_comparison();
-    let name: Option<&Arc<str>> = many.name.as_ref().filter(|_| !arithmetic);
-    let labels: &Labels = &many.labels;
+    let is_comparison = operation.operator.is_comparison();
+    let name: Option<&Arc<str>> = many.name.as_ref().filter(|_| is_comparison);
     let mut own = match &matching.cardinality {
-        Cardinality::OneToOne if matching.on => matching.labels.keep(name, labels),
-        Cardinality::OneToOne => matching.labels.remove(name, labels),
+        Cardinality::OneToOne => {
+            let keeps_name = matching.labels.has_metric() == matching.on;
+            (name.filter(|_| keeps_name).cloned(), matched)
+        }
         Cardinality::ManyToOne(taken) | Cardinality::OneToMany(taken) => {
-            let own = (name.cloned(), labels.clone());
+            let own = (name.cloned(), many.labels.clone());
             taken.take_over(own, (one.name.as_ref(), &one.labels))
         }
     };

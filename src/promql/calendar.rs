@@ -19,7 +19,7 @@ impl Date {
     /// Of seconds since the epoch; those that fit into no 64-bit integer have no date. After Howard Hinnant,
     /// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
     fn of(seconds: f64) -> Option<Self> {
-        if !(seconds.abs() < i64::MAX as f64) {
+        if seconds.is_nan() || seconds.abs() >= i64::MAX as f64 {
             return None;
         }
         let seconds = seconds as i64; // towards zero, as in Go

@@ -8,10 +8,11 @@ use super::{
     functions::{self, Argument},
     relabel::Names,
     syntax,
-    tokens::{Token, balance, tokenise},
+    tokens::{Token, Words, balance, tokenise},
     tree::{
         Aggregate, Aggregation, Binary, Call, Cardinality, Grouping, Kind, Matching, Node, Operator,
     },
+    typed::Typed,
 };
 use crate::series::Labels;
 use promql_parser::{
@@ -55,9 +56,7 @@ pub(super) fn read(text: &str) -> Result<Read, Refusal> {
     limits(text, &tokens)?;
     let tree = syntax::parse(text, &tokens)?;
     let mut walk = Walk {
-        text,
-        tokens,
-        next: 0,
+        words: Words::new(text, tokens),
         selectors: Vec::new(),
     };
     let (root, is_scalar) = match walk.expression(&tree, 0)? {
@@ -70,13 +69,13 @@ pub(super) fn read(text: &str) -> Result<Read, Refusal> {
             ));
         }
     };
-    match walk.peek() {
+    match walk.words.peek() {
         None => Ok(Read {
             root,
             selectors: walk.selectors,
             is_scalar,
         }),
-        Some(_) => Err(walk.lost()),
+        Some(_) => Err(walk.words.lost()),
     }
 }
 
@@ -98,88 +97,11 @@ fn limits(text: &str, tokens: &[Token]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A node and what it gives.
-enum Typed {
-    Vector(Node),
-    Scalar(Node),
-    Text(usize, String),
-}
-
-impl Typed {
-    fn at(&self) -> usize {
-        match self {
-            Self::Vector(node) | Self::Scalar(node) => node.at,
-            Self::Text(at, _) => *at,
-        }
-    }
-}
-
 /// The walk over the tree and the words.
 struct Walk<'a> {
-    text: &'a str,
-    tokens: Vec<Token>,
-    next: usize,
+    words: Words<'a>,
     selectors: Vec<Selector>,
 }
-
-// === impl Walk: words ===
-
-impl<'a> Walk<'a> {
-    fn peek(&self) -> Option<&'a str> {
-        self.tokens
-            .get(self.next)
-            .map(|token| token.text(self.text))
-    }
-
-    /// The byte at which the next word begins.
-    fn here(&self) -> usize {
-        self.tokens
-            .get(self.next)
-            .map_or(self.text.len(), |token| token.start)
-    }
-
-    /// The next word and where it is.
-    fn take(&mut self) -> Result<(usize, &'a str), Refusal> {
-        let found = self.peek().ok_or_else(|| self.lost())?;
-        let at = self.here();
-        self.next += 1;
-        Ok((at, found))
-    }
-
-    /// Takes a word if it is the next one; words of the language in any case.
-    fn take_if(&mut self, word: &str) -> bool {
-        let found = self
-            .peek()
-            .is_some_and(|next| next.eq_ignore_ascii_case(word));
-        self.next += usize::from(found);
-        found
-    }
-
-    fn expect(&mut self, word: &str) -> Result<(), Refusal> {
-        if self.take_if(word) {
-            Ok(())
-        } else {
-            Err(self.lost())
-        }
-    }
-
-    /// Tree and words do not agree.
-    fn lost(&self) -> Refusal {
-        Refusal::at(
-            self.here(),
-            "this part of the rule is not understood; write it with brackets",
-        )
-    }
-
-    /// A list of labels in brackets.
-    fn skip_labels(&mut self) -> Result<(), Refusal> {
-        self.expect("(")?;
-        while self.take()?.1 != ")" {}
-        Ok(())
-    }
-}
-
-// === impl Walk: the tree ===
 
 impl Walk<'_> {
     fn expression(&mut self, tree: &Expr, depth: usize) -> Result<Typed, Refusal> {
@@ -187,32 +109,32 @@ impl Walk<'_> {
             let message = format!(
                 "more than {MAX_CHAIN} operations in one another; record parts of the rule in Prometheus"
             );
-            return Err(Refusal::at(self.here(), message));
+            return Err(Refusal::at(self.words.here(), message));
         }
         let depth = depth + 1;
-        while !matches!(tree, Expr::Binary(_)) && self.take_if("+") {}
+        while !matches!(tree, Expr::Binary(_)) && self.words.take_if("+") {}
         match tree {
             Expr::NumberLiteral(number) => {
-                while self.take_if("-") || self.take_if("+") {}
-                let (at, _) = self.take()?;
+                while self.words.take_if("-") || self.words.take_if("+") {}
+                let (at, _) = self.words.take()?;
                 let kind = Kind::Number(number.val);
                 Ok(Typed::Scalar(Node { at, kind }))
             }
             Expr::StringLiteral(text) => {
-                let (at, _) = self.take()?;
+                let (at, _) = self.words.take()?;
                 Ok(Typed::Text(at, text.val.clone()))
             }
             Expr::Paren(inner) => {
-                self.expect("(")?;
+                self.words.expect("(")?;
                 let inner = self.expression(&inner.expr, depth)?;
-                self.expect(")")?;
+                self.words.expect(")")?;
                 Ok(inner)
             }
             Expr::Unary(inner) => {
-                let at = self.here();
-                self.expect("-")?;
+                let at = self.words.here();
+                self.words.expect("-")?;
                 let inner = self.expression(&inner.expr, depth)?;
-                negated(at, inner)
+                inner.negated(at)
             }
             Expr::Binary(operation) => self.binary(operation, depth),
             Expr::Aggregate(operation) => self.aggregate(operation, depth),
@@ -226,24 +148,24 @@ impl Walk<'_> {
                 self.expression(&query.expr, depth)?;
                 Err(self.range())
             }
-            Expr::Extension(_) => Err(self.lost()),
+            Expr::Extension(_) => Err(self.words.lost()),
         }
     }
 
     /// A `[` is next.
     fn range(&self) -> Refusal {
         let message = format!("a range of time is not supported: {NO_PAST}");
-        Refusal::at(self.here(), message)
+        Refusal::at(self.words.here(), message)
     }
 
     fn selector(&mut self, selector: &VectorSelector) -> Result<Typed, Refusal> {
-        let at = self.here();
+        let at = self.words.here();
         if let Some(name) = &selector.name {
-            self.expect(name)?;
+            self.words.expect(name)?;
         }
         let mut groups = Vec::new();
-        if selector.name.is_none() || self.peek() == Some("{") {
-            self.expect("{")?;
+        if selector.name.is_none() || self.words.peek() == Some("{") {
+            self.words.expect("{")?;
             let parsed = &selector.matchers;
             let all = [&parsed.matchers].into_iter().chain(&parsed.or_matchers);
             for group in all.filter(|group| !group.is_empty()) {
@@ -254,12 +176,12 @@ impl Walk<'_> {
                         .collect::<Result<_, _>>()?,
                 );
             }
-            self.expect("}")?;
+            self.words.expect("}")?;
         }
         if selector.at.is_some() || selector.offset.is_some() {
-            let word = self.peek().unwrap_or_default().to_ascii_lowercase();
+            let word = self.words.peek().unwrap_or_default().to_ascii_lowercase();
             return Err(Refusal::at(
-                self.here(),
+                self.words.here(),
                 format!("{word} is not supported: {NO_PAST}"),
             ));
         }
@@ -270,12 +192,12 @@ impl Walk<'_> {
     }
 
     fn matcher(&mut self, parsed: &ParsedMatcher) -> Result<Matcher, Refusal> {
-        let mut at = self.take()?.0;
-        if matches!(self.peek(), Some("=" | "!=" | "=~" | "!~")) {
-            self.take()?;
-            at = self.take()?.0;
+        let mut at = self.words.take()?.0;
+        if matches!(self.words.peek(), Some("=" | "!=" | "=~" | "!~")) {
+            self.words.take()?;
+            at = self.words.take()?.0;
         }
-        while self.take_if(",") || self.take_if("or") {}
+        while self.words.take_if(",") || self.words.take_if("or") {}
         let (label, value) = (&parsed.name, &parsed.value);
         match parsed.op {
             MatchOp::Equal => Ok(Matcher::equal(label, value)),
@@ -288,13 +210,14 @@ impl Walk<'_> {
 
     fn binary(&mut self, parsed: &parser::BinaryExpr, depth: usize) -> Result<Typed, Refusal> {
         let left = self.expression(&parsed.lhs, depth)?;
-        let (at, word) = self.take()?;
-        let operator = Operator::named(&word.to_ascii_lowercase()).ok_or_else(|| self.lost())?;
+        let (at, word) = self.words.take()?;
+        let operator =
+            Operator::named(&word.to_ascii_lowercase()).ok_or_else(|| self.words.lost())?;
         let as_bool = parsed.return_bool();
         let matching = self.matching(parsed)?;
         let right = self.expression(&parsed.rhs, depth)?;
         let is_scalar = matches!((&left, &right), (Typed::Scalar(_), Typed::Scalar(_)));
-        let (left, right) = (operand(left)?, operand(right)?);
+        let (left, right) = (left.operand()?, right.operand()?);
         let kind = Kind::Binary(Box::new(Binary {
             operator,
             left,
@@ -314,35 +237,35 @@ impl Walk<'_> {
     fn matching(&mut self, parsed: &parser::BinaryExpr) -> Result<Matching, Refusal> {
         let modifier = parsed.modifier.clone().unwrap_or_default();
         if modifier.return_bool {
-            self.expect("bool")?;
+            self.words.expect("bool")?;
         }
         let (on, labels) = match &modifier.matching {
             Some(labels) => {
                 let on = labels.is_include();
-                self.expect(if on { "on" } else { "ignoring" })?;
-                self.skip_labels()?;
+                self.words.expect(if on { "on" } else { "ignoring" })?;
+                self.words.skip_labels()?;
                 (on, Names::new(&labels.labels().labels))
             }
             None => (false, Names::default()),
         };
         let cardinality = match &modifier.card {
             VectorMatchCardinality::ManyToOne(taken) => {
-                self.expect("group_left")?;
+                self.words.expect("group_left")?;
                 Cardinality::ManyToOne(Names::new(&taken.labels))
             }
             VectorMatchCardinality::OneToMany(taken) => {
-                self.expect("group_right")?;
+                self.words.expect("group_right")?;
                 Cardinality::OneToMany(Names::new(&taken.labels))
             }
             _ => Cardinality::OneToOne,
         };
-        if !matches!(cardinality, Cardinality::OneToOne) && self.peek() == Some("(") {
-            self.skip_labels()?;
+        if !matches!(cardinality, Cardinality::OneToOne) && self.words.peek() == Some("(") {
+            self.words.skip_labels()?;
         }
         let fill = &modifier.fill_values;
         if fill.lhs.is_some() || fill.rhs.is_some() {
             let message = "fill is not supported; give the series that may be absent a value with `or`, as in `(x or on() vector(0))`";
-            return Err(Refusal::at(self.here(), message));
+            return Err(Refusal::at(self.words.here(), message));
         }
         Ok(Matching {
             on,
@@ -356,7 +279,7 @@ impl Walk<'_> {
         parsed: &parser::AggregateExpr,
         depth: usize,
     ) -> Result<Typed, Refusal> {
-        let (at, word) = self.take()?;
+        let (at, word) = self.words.take()?;
         let word = word.to_ascii_lowercase();
         let operation = match aggregation(&word) {
             Some(operation) => operation,
@@ -368,22 +291,22 @@ impl Walk<'_> {
             }
         };
         let mut before = self.modifier(parsed)?;
-        self.expect("(")?;
+        self.words.expect("(")?;
         let (operation, parameter) = match &parsed.param {
             None => (operation, None),
             Some(parameter) => {
                 let parameter = self.expression(parameter, depth)?;
-                self.expect(",")?;
+                self.words.expect(",")?;
                 self.parameter(operation, parameter)?
             }
         };
-        let of = vector(self.expression(&parsed.expr, depth)?)?;
-        self.expect(")")?;
+        let of = self.expression(&parsed.expr, depth)?.vector()?;
+        self.words.expect(")")?;
         if !before {
             before = self.modifier(parsed)?;
         }
         if before != parsed.modifier.is_some() {
-            return Err(self.lost());
+            return Err(self.words.lost());
         }
         let grouping = match &parsed.modifier {
             Some(LabelModifier::Exclude(labels)) => (false, Names::new(&labels.labels)),
@@ -407,9 +330,9 @@ impl Walk<'_> {
             Some(LabelModifier::Exclude(_)) => "without",
             None => return Ok(false),
         };
-        let found = self.take_if(word);
+        let found = self.words.take_if(word);
         if found {
-            self.skip_labels()?;
+            self.words.skip_labels()?;
         }
         Ok(found)
     }
@@ -430,38 +353,39 @@ impl Walk<'_> {
                 other.at(),
                 "expected the name of a label in quotes",
             )),
-            (operation, parameter) => Ok((operation, Some(scalar(parameter)?))),
+            (operation, parameter) => Ok((operation, Some(parameter.scalar()?))),
         }
     }
 
     fn call(&mut self, parsed: &parser::Call, depth: usize) -> Result<Typed, Refusal> {
-        let (at, word) = self.take()?;
+        let (at, word) = self.words.take()?;
         let name = parsed.func.name;
         if word != name {
-            return Err(self.lost());
+            return Err(self.words.lost());
         }
         let Some(wanted) = functions::arguments(name) else {
             return Err(Refusal::at(at, not_supported(&parsed.func)));
         };
-        self.expect("(")?;
+        self.words.expect("(")?;
         let (mut nodes, mut texts, mut absent) = (Vec::new(), Vec::new(), Labels::default());
         for (index, tree) in parsed.args.args.iter().enumerate() {
             if index > 0 {
-                self.expect(",")?;
+                self.words.expect(",")?;
             }
             let argument = self.expression(tree, depth)?;
             match wanted.get(index).or(wanted.last()) {
-                Some(Argument::Vector) => nodes.push(vector(argument)?),
-                Some(Argument::Scalar) => nodes.push(scalar(argument)?),
-                Some(Argument::Text) => texts.push(words(argument)?),
-                None => return Err(self.lost()),
+                Some(Argument::Vector) => nodes.push(argument.vector()?),
+                Some(Argument::Scalar) => nodes.push(argument.scalar()?),
+                Some(Argument::Text) => texts.push(argument.text()?),
+                None => return Err(self.words.lost()),
             }
         }
-        self.expect(")")?;
+        self.words.expect(")")?;
         if let Some(Kind::Select(index)) = nodes.first().map(|node| &node.kind) {
             absent = self.certain(*index);
         }
-        let function = functions::named(name, &texts, absent).ok_or_else(|| self.lost())??;
+        let function =
+            functions::named(name, &texts, absent).ok_or_else(|| self.words.lost())??;
         let kind = Kind::Call(Box::new(Call {
             function,
             arguments: nodes,
@@ -478,52 +402,6 @@ impl Walk<'_> {
         let certain = selector.map(|selector| selector.matchers.certain());
         // Each label is there once, and none is without a name.
         Labels::new(certain.unwrap_or_default()).unwrap_or_default()
-    }
-}
-
-fn negated(at: usize, inner: Typed) -> Result<Typed, Refusal> {
-    let negate = |node| Node {
-        at,
-        kind: Kind::Negate(Box::new(node)),
-    };
-    match inner {
-        Typed::Vector(node) => Ok(Typed::Vector(negate(node))),
-        Typed::Scalar(node) => Ok(Typed::Scalar(negate(node))),
-        Typed::Text(at, _) => Err(Refusal::at(at, "expected a number or series, not a text")),
-    }
-}
-
-fn operand(found: Typed) -> Result<Node, Refusal> {
-    match found {
-        Typed::Vector(node) | Typed::Scalar(node) => Ok(node),
-        Typed::Text(at, _) => Err(Refusal::at(at, "expected a number or series, not a text")),
-    }
-}
-
-fn vector(found: Typed) -> Result<Node, Refusal> {
-    match found {
-        Typed::Vector(node) => Ok(node),
-        other => Err(Refusal::at(
-            other.at(),
-            "expected series; put vector(..) around a number",
-        )),
-    }
-}
-
-fn scalar(found: Typed) -> Result<Node, Refusal> {
-    match found {
-        Typed::Scalar(node) => Ok(node),
-        other => Err(Refusal::at(
-            other.at(),
-            "expected a number; put scalar(..) around series",
-        )),
-    }
-}
-
-fn words(found: Typed) -> Result<(usize, String), Refusal> {
-    match found {
-        Typed::Text(at, text) => Ok((at, text)),
-        other => Err(Refusal::at(other.at(), "expected a text in quotes")),
     }
 }
 

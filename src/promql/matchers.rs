@@ -148,7 +148,7 @@ impl Test {
 
 /// A regular expression that matches whole values, the dot newlines too, as in Prometheus 3.
 pub(super) fn whole(expression: &str) -> Result<Regex, String> {
-    let anchored = format!("^(?s:{expression})$");
+    let anchored = format!("^(?s:{})$", in_ascii(expression));
     let built = RegexBuilder::new(&anchored)
         .size_limit(MAX_REGEX_BYTES)
         .build();
@@ -158,4 +158,57 @@ pub(super) fn whole(expression: &str) -> Result<Regex, String> {
         }
         _ => format!("{expression:?} is no regular expression"),
     })
+}
+
+/// The expression with the classes `\d`, `\w`, `\s` and the boundary `\b` as Go has them: of ASCII, where ours would be of
+/// all scripts.
+fn in_ascii(expression: &str) -> String {
+    let mut out = String::with_capacity(expression.len());
+    let mut letters = expression.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            out.push(letter);
+            continue;
+        }
+        match letters.next() {
+            Some('d') => out.push_str("[0-9]"),
+            Some('D') => out.push_str("[^0-9]"),
+            Some('w') => out.push_str("[0-9A-Za-z_]"),
+            Some('W') => out.push_str("[^0-9A-Za-z_]"),
+            Some('s') => out.push_str("[\\t\\n\\f\\r ]"),
+            Some('S') => out.push_str("[^\\t\\n\\f\\r ]"),
+            Some('b') => out.push_str("(?-u:\\b)"),
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_those_of_go() {
+        let check = |expression: &str, value: &str, expected: bool| {
+            let found = whole(expression).unwrap().is_match(value);
+            assert_eq!(found, expected, "{expression} {value}");
+        };
+        check(r"K\wln", "Köln", false);
+        check(r"K\Wln", "Köln", true);
+        check(r"K[\w-]ln", "K-ln", true);
+        check(r"K[^\d]ln", "Köln", true);
+        check(r"\d+", "٣", false);
+        check(r"a\sb\\d", "a b\\d", true);
+        check(r"K.*\b.*ln", "Köln", true);
+        check("a.b", "a\nb", true);
+        check("a|b", "ab", false);
+    }
+
+    #[test]
+    fn a_large_expression_is_refused() {
+        let error = whole(r"(\pL{500}){500}").unwrap_err();
+        assert!(error.contains("too much memory"), "{error}");
+    }
 }

@@ -4,7 +4,7 @@
 //! * [`Expression`] is for rules that we answer ourselves, over *current* series: what is newest of every signal and
 //!   of everything that is published. There is no past, so all that needs a range is refused, with its position.
 //!
-//! Parsing is by `promql-parser`, whose tree has no positions: [`compile`] walks tree and tokens side by side. The
+//! Parsing is by `promql-parser`, whose tree has no positions: `compile` walks tree and tokens side by side. The
 //! semantics are those of Prometheus' `promql/engine.go` and `promql/functions.go` (version 3); `tests/it/promql.rs`
 //! asks a real server the same.
 //!
@@ -23,6 +23,7 @@ mod snapshot;
 mod syntax;
 mod tokens;
 mod tree;
+mod typed;
 
 #[cfg(test)]
 mod tests;

@@ -40,6 +40,11 @@ impl Names {
         self.labels.is_empty() && !self.metric
     }
 
+    /// Whether the metric's name is in the list.
+    pub(super) fn has_metric(&self) -> bool {
+        self.metric
+    }
+
     /// Nothing but the listed ones.
     pub(super) fn keep(&self, name: Option<&Arc<str>>, labels: &Labels) -> Identity {
         let kept = if self.labels.is_empty() {

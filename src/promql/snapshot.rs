@@ -2,7 +2,10 @@
 
 use super::{METRIC_NAME, Matchers};
 use crate::series::{Labels, Millis};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 /// The newest value of one series.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +32,28 @@ pub struct Snapshot {
     metrics: BTreeMap<Arc<str>, Metric>,
 }
 
-/// The series of one name. Sorted, so that no answer depends on the order in which they came: replicas agree.
-type Metric = Vec<(Labels, f64, Millis)>;
+type Row = (Labels, f64, Millis);
+
+/// The series of one name.
+#[derive(Debug, Clone, Default)]
+struct Metric {
+    /// As they came.
+    added: Vec<Row>,
+    /// Once the metric is read: sorted, so that no answer depends on the order in which they came, and replicas agree;
+    /// of a label set that came twice only the newest.
+    sorted: OnceLock<Vec<Row>>,
+}
+
+impl Metric {
+    fn rows(&self) -> &[Row] {
+        self.sorted.get_or_init(|| {
+            let mut rows = self.added.clone();
+            rows.sort_by(|one, other| one.0.cmp(&other.0).then(other.2.cmp(&one.2)));
+            rows.dedup_by(|later, kept| later.0 == kept.0);
+            rows
+        })
+    }
+}
 
 impl Snapshot {
     /// Nothing yet.
@@ -40,51 +63,36 @@ impl Snapshot {
 
     /// Of whole label sets (with `__name__`) and values, all of them of the time `at`.
     pub fn of(at: Millis, series: impl IntoIterator<Item = (Labels, f64)>) -> Self {
-        let mut metrics: BTreeMap<Arc<str>, Metric> = BTreeMap::new();
+        let mut own = Self::new();
         for (labels, value) in series {
             let name = labels.get(METRIC_NAME).unwrap_or_default();
-            let rest = labels.without(&[METRIC_NAME]);
-            match metrics.get_mut(name) {
-                Some(metric) => metric.push((rest, value, at)),
-                None => drop(metrics.insert(name.into(), vec![(rest, value, at)])),
-            }
-        }
-        let mut own = Self::new();
-        for (name, series) in metrics {
-            own.put(&name, series);
+            own.put(name, [(labels.without(&[METRIC_NAME]), value, at)]);
         }
         own
     }
 
-    /// Adds the series of a metric: labels (without the name), value, and the time of the value. Of a label set that
-    /// is there twice the newest value counts.
+    /// Adds series of a metric: labels (without the name), value, and the time of the value. Of a label set that is
+    /// there twice the newest value counts.
     pub fn put(&mut self, name: &str, series: impl IntoIterator<Item = (Labels, f64, Millis)>) {
-        let metric = self.metrics.entry(name.into()).or_default();
-        metric.extend(series);
-        metric.sort_by(|one, other| one.0.cmp(&other.0).then(other.2.cmp(&one.2)));
-        metric.dedup_by(|later, kept| later.0 == kept.0);
+        if !self.metrics.contains_key(name) {
+            self.metrics.insert(name.into(), Metric::default());
+        }
+        if let Some(metric) = self.metrics.get_mut(name) {
+            metric.added.extend(series);
+            metric.sorted.take();
+        }
     }
 
     /// The names that are there, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.metrics.keys().map(|name| &**name)
     }
-
-    /// Number of series.
-    pub fn len(&self) -> usize {
-        self.metrics.values().map(Vec::len).sum()
-    }
-
-    /// Whether there is no series.
-    pub fn is_empty(&self) -> bool {
-        self.metrics.values().all(Vec::is_empty)
-    }
 }
 
 impl Lookup for Snapshot {
     fn select(&self, matchers: &Matchers, visit: &mut dyn FnMut(Sample<'_>)) {
         let mut of_metric = |name: &Arc<str>, metric: &Metric| {
-            for (labels, value, at) in metric {
+            for (labels, value, at) in metric.rows() {
                 if matchers.matches(name, labels) {
                     visit(Sample {
                         name,
@@ -109,5 +117,33 @@ impl Lookup for Snapshot {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::Matcher;
+
+    #[test]
+    fn the_order_of_adding_does_not_matter_and_the_newest_counts() {
+        let row = |zone: &str, value: f64, at: Millis| {
+            (Labels::new([("zone", zone)]).unwrap(), value, at)
+        };
+        let mut snapshot = Snapshot::new();
+        snapshot.put("depth", [row("b", 2.0, 5), row("a", 1.0, 5)]);
+        let read = |snapshot: &Snapshot| {
+            let mut found = Vec::new();
+            let matchers = Matchers::new(None, vec![vec![Matcher::equal(METRIC_NAME, "depth")]]);
+            snapshot.select(&matchers, &mut |sample| {
+                let zone = sample.labels.get("zone").unwrap().to_owned();
+                found.push((zone, sample.value, sample.at));
+            });
+            found
+        };
+        let (a, b) = (("a".to_owned(), 1.0, 5), ("b".to_owned(), 2.0, 5));
+        assert_eq!(read(&snapshot), [a, b.clone()]);
+        snapshot.put("depth", [row("b", 0.0, 4), row("a", 3.0, 6)]);
+        assert_eq!(read(&snapshot), [("a".to_owned(), 3.0, 6), b]);
     }
 }

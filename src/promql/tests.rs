@@ -176,6 +176,123 @@ fn knows_what_is_a_condition() {
     assert_eq!(caution("1 > bool 2"), None);
 }
 
+/// Words that make many sentences of the language.
+const WORDS: &[&str] = &[
+    "depth",
+    "growth",
+    "workers",
+    "1",
+    "-",
+    "+",
+    "(",
+    ")",
+    "*",
+    "^",
+    ">",
+    "== bool",
+    "and",
+    "or",
+    "unless",
+    "on(queue)",
+    "ignoring(zone)",
+    "group_left",
+    "group_left(zone)",
+    "sum",
+    "by(queue)",
+    "without(zone)",
+    "abs(",
+    "{queue=\"mail\"}",
+    "topk(1,",
+    "vector(",
+    "scalar(",
+    "time()",
+    "offset 5m",
+    "[5m]",
+    "@ 3",
+    "1e-3",
+    "# c\n",
+    "atan2",
+];
+
+/// Series that are sound by their types, and mostly there.
+fn vector() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "depth",
+        "growth",
+        "workers",
+        "depth{queue=\"mail\"}",
+        "{zone=\"a\"}",
+        "absent(nothing)",
+        "vector(3)",
+    ]);
+    leaf.prop_map(str::to_owned)
+        .prop_recursive(4, 16, 2, |inner| {
+            let operators = [
+                "and",
+                "or",
+                "unless",
+                ">",
+                "+",
+                "* on(queue)",
+                "or on(queue)",
+            ];
+            let one = [
+                "abs",
+                "-",
+                "sum by (queue) ",
+                "max without (zone) ",
+                "sort",
+                "1 + ",
+                "7 > ",
+            ];
+            prop_oneof![
+                (
+                    inner.clone(),
+                    prop::sample::select(operators.to_vec()),
+                    inner.clone()
+                )
+                    .prop_map(|(left, operator, right)| format!("({left}) {operator} ({right})")),
+                (prop::sample::select(one.to_vec()), inner)
+                    .prop_map(|(one, inner)| format!("{one}({inner})")),
+            ]
+        })
+}
+
+fn elements(text: &str) -> Option<Vec<String>> {
+    let Ok(Value::Vector(found)) = evaluate(text) else {
+        return None;
+    };
+    let mut all: Vec<String> = found.iter().map(Element::to_string).collect();
+    all.sort();
+    Some(all)
+}
+
+proptest! {
+    #[test]
+    fn what_is_a_sentence_is_understood(words in prop::collection::vec(prop::sample::select(WORDS), 1..12)) {
+        let text = words.join(" ");
+        match Expression::parse(&text) {
+            Ok(expression) => drop(expression.evaluate(0, &snapshot())),
+            Err(refusal) => prop_assert!(!refusal.message.contains("not understood"), "{text}: {refusal:?}"),
+        }
+    }
+
+    #[test]
+    fn sets_and_sums_keep_their_laws(x in vector()) {
+        if let Some(found) = elements(&x) {
+            prop_assert_eq!(elements(&format!("({x}) and ({x})")), Some(found.clone()));
+            prop_assert_eq!(elements(&format!("({x}) or ({x})")), Some(found.clone()));
+            prop_assert_eq!(elements(&format!("({x}) unless ({x})")), Some(Vec::new()));
+            prop_assert_eq!(elements(&format!("({x}) or nothing")), Some(found.clone()));
+            prop_assert_eq!(elements(&format!("topk(1e9, {x})")), Some(found.clone()));
+            let counted = elements(&format!("sum(count without () ({x})) or vector(0)"));
+            if let Some(counted) = counted {
+                prop_assert_eq!(counted, vec![format!("{{}} {}", found.len())]);
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "[a-z(){}\\[\\]\"'`=~!,.:0-9 +*/%^<>@#\\\\$\u{e4}-]{0,60}") {

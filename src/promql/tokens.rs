@@ -133,6 +133,78 @@ pub(super) fn closers(text: &str) -> Option<String> {
     Some(open.concat())
 }
 
+/// The words of a text, one after the other.
+pub(super) struct Words<'a> {
+    text: &'a str,
+    tokens: Vec<Token>,
+    next: usize,
+}
+
+impl<'a> Words<'a> {
+    pub(super) fn new(text: &'a str, tokens: Vec<Token>) -> Self {
+        Self {
+            text,
+            tokens,
+            next: 0,
+        }
+    }
+
+    /// The next word.
+    pub(super) fn peek(&self) -> Option<&'a str> {
+        self.tokens
+            .get(self.next)
+            .map(|token| token.text(self.text))
+    }
+
+    /// The byte at which the next word begins.
+    pub(super) fn here(&self) -> usize {
+        self.tokens
+            .get(self.next)
+            .map_or(self.text.len(), |token| token.start)
+    }
+
+    /// The next word and where it is.
+    pub(super) fn take(&mut self) -> Result<(usize, &'a str), Refusal> {
+        let found = self.peek().ok_or_else(|| self.lost())?;
+        let at = self.here();
+        self.next += 1;
+        Ok((at, found))
+    }
+
+    /// Takes a word if it is the next one; words of the language in any case.
+    pub(super) fn take_if(&mut self, word: &str) -> bool {
+        let found = self
+            .peek()
+            .is_some_and(|next| next.eq_ignore_ascii_case(word));
+        self.next += usize::from(found);
+        found
+    }
+
+    /// Takes a word that must be the next one.
+    pub(super) fn expect(&mut self, word: &str) -> Result<(), Refusal> {
+        if self.take_if(word) {
+            Ok(())
+        } else {
+            Err(self.lost())
+        }
+    }
+
+    /// The refusal where tree and words do not agree.
+    pub(super) fn lost(&self) -> Refusal {
+        Refusal::at(
+            self.here(),
+            "this part of the rule is not understood; write it with brackets",
+        )
+    }
+
+    /// A list of labels in brackets.
+    pub(super) fn skip_labels(&mut self) -> Result<(), Refusal> {
+        self.expect("(")?;
+        while self.take()?.1 != ")" {}
+        Ok(())
+    }
+}
+
 /// `at` as line and column in characters, both from 1.
 pub fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);

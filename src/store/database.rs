@@ -13,6 +13,7 @@ use sqlx::{
 use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    pin::Pin,
     str::FromStr,
     time::Duration,
 };
@@ -23,7 +24,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 /// So long SQLite waits for another writer; shorter than [`PATIENCE`], so that the lock is what is told.
 const BUSY: Duration = Duration::from_secs(5);
 /// Connections to a file: one writes while others read.
-const FILE_CONNECTIONS: u32 = 3;
+pub(super) const FILE_CONNECTIONS: u32 = 3;
 
 /// A pool of either kind.
 #[derive(Debug, Clone)]
@@ -65,16 +66,25 @@ macro_rules! transact {
                 }
             }
         };
-        $crate::store::database::within(work).await
+        $crate::store::database::within!(work).await
     }};
 }
 
-pub(super) use {on, transact};
+/// What is asked of a database. Boxed, as the compiler cannot tell of what sqlx returns that it may change threads once it
+/// is inside of something generic.
+pub(super) type Work<'w, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'w>>;
 
-/// The result of `work`, or that it took too long.
-pub(super) async fn within<T>(
-    work: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
+/// The result of an async block that asks a database, or that it took too long.
+macro_rules! within {
+    ($work:expr) => {
+        $crate::store::database::in_time(Box::pin($work))
+    };
+}
+
+pub(super) use {on, transact, within};
+
+/// As `within!`.
+pub(super) async fn in_time<T>(work: Work<'_, T>) -> Result<T, StoreError> {
     timeout(PATIENCE, work)
         .await
         .unwrap_or_else(|_| Err(StoreError::late(PATIENCE)))
@@ -177,11 +187,19 @@ impl Opened {
             }
             Db::Postgres(_) => "SELECT pg_database_size(current_database())",
         };
-        let size: i64 = within(async {
+        let size: i64 = within!(async {
             Ok(on!(&self.db, pool => sqlx::query_scalar(sql).fetch_one(pool).await?))
         })
         .await?;
         Ok(u64::try_from(size).unwrap_or(0))
+    }
+}
+
+/// Whether the file of `settings` is there; of a server, that it may be.
+pub(super) async fn is_there(settings: &Settings) -> bool {
+    match &settings.sqlite {
+        Some(path) => id(path).await.is_some(),
+        None => true,
     }
 }
 
@@ -223,7 +241,7 @@ async fn open_file(path: &Path) -> Result<SqlitePool, StoreError> {
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options);
-    let opened = within(async { Ok(pool.await?) }).await;
+    let opened = within!(async { Ok(pool.await?) }).await;
     opened.map_err(|error| match error {
         StoreError::Unusable(text) => StoreError::Unusable(format!(
             "cannot open {} (store.sqlite): {text}; the folder must be there and writable, and the file a database of forethought",
@@ -241,7 +259,7 @@ async fn open_server(settings: &PostgresSettings) -> Result<PgPool, StoreError> 
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options);
-    let opened = within(async { Ok(pool.await?) }).await;
+    let opened = within!(async { Ok(pool.await?) }).await;
     opened.map_err(|error| match error {
         StoreError::Unusable(text) => StoreError::Unusable(format!(
             "cannot use {} (store.postgres): {text}",

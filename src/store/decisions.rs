@@ -53,7 +53,7 @@ impl Store {
             Some(_) => LIST_OF,
             None => LIST,
         };
-        let rows: Vec<Row> = within(async {
+        let rows: Vec<Row> = within!(async {
             Ok(on!(&opened.db, pool => {
                 let query = sqlx::query_as(sql)
                     .bind(filter.since.unwrap_or(Millis::MIN))
@@ -85,7 +85,7 @@ impl Store {
     /// The database does not work.
     pub async fn states(&self) -> Result<Vec<SavedState>, StoreError> {
         let opened = self.db().await?;
-        let rows: Vec<(String, Millis, String)> = within(async {
+        let rows: Vec<(String, Millis, String)> = within!(async {
             Ok(on!(&opened.db, pool => sqlx::query_as(STATES).fetch_all(pool).await?))
         })
         .await?;

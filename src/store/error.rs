@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Why the store could not do something.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum StoreError {
-    /// It does not answer, or not in time. It may be back soon.
-    #[error("the database does not answer: {0}")]
+    /// It does not answer, or not in time, or what is behind it fails. It may be back soon.
+    #[error("the database does not work right now: {0}")]
     Gone(String),
     /// Somebody else writes, and did so for longer than anybody waits.
     #[error("the database is locked by another process: {0}")]

@@ -109,7 +109,7 @@ impl Store {
     /// There is none, or the database does not work.
     pub async fn event(&self, id: &str) -> Result<Event, StoreError> {
         let opened = self.db().await?;
-        let found: Option<String> = within(async {
+        let found: Option<String> = within!(async {
             Ok(on!(&opened.db, pool => {
                 sqlx::query_scalar(ONE).bind(id).fetch_optional(pool).await?
             }))
@@ -124,7 +124,7 @@ impl Store {
     /// There is none, or the database does not work.
     pub async fn remove_event(&self, id: &str) -> Result<(), StoreError> {
         let opened = self.db().await?;
-        let removed = within(async {
+        let removed = within!(async {
             Ok(on!(&opened.db, pool => {
                 sqlx::query(REMOVE).bind(id).execute(pool).await?.rows_affected()
             }))
@@ -154,7 +154,7 @@ async fn rows(
     place: &Place,
     limit: i64,
 ) -> Result<Vec<Row>, StoreError> {
-    within(async {
+    within!(async {
         Ok(on!(db, pool => {
             sqlx::query_as(LIST)
                 .bind(filter.after.unwrap_or(Millis::MIN))
@@ -182,7 +182,7 @@ pub(super) async fn newest(db: &Db) -> Result<Vec<String>, StoreError> {
 /// Keeps an event that has its id already; one that is there stays.
 pub(super) async fn insert(db: &Db, event: &Event) -> Result<(), StoreError> {
     let body = json(event)?;
-    within(async {
+    within!(async {
         on!(db, pool => {
             let row = sqlx::query(INSERT)
                 .bind(&event.id)

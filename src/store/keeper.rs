@@ -81,6 +81,8 @@ impl Store {
 
     /// Refreshes the snapshot and writes what waits, until `stop`; then writes what still waits.
     pub async fn keep(&self, stop: CancellationToken) {
+        // The first round is now.
+        self.inner.wake.notify_one();
         let mut failures = 0;
         let mut tidied: Option<Instant> = None;
         loop {
@@ -106,6 +108,7 @@ impl Store {
             self.inner.events.lost(self.queue().len());
         }
         if let Some(opened) = self.inner.opened.load_full() {
+            // Left in its place: a request that is still under way must not open it anew.
             opened.close().await;
         }
     }
@@ -136,7 +139,10 @@ impl Store {
             let (length, dropped) = {
                 let mut queue = self.queue();
                 let dropped = match written {
-                    Ok(()) => 0,
+                    Ok(()) => {
+                        queue.written();
+                        0
+                    }
                     Err(_) => queue.put_back(piece),
                 };
                 (queue.len(), dropped)

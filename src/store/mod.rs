@@ -11,6 +11,7 @@
 //! | `schema.rs`, `schema/` | the tables, and how older ones are brought up to date |
 //! | `database.rs` | connections, transactions, a file that was replaced |
 //! | `events.rs`, `overrides.rs`, `decisions.rs`, `performance.rs` | what is kept |
+//! | `wire.rs` | the same as people write and read them |
 //! | `once.rs` | a request that comes twice is carried out once |
 //! | `snapshot.rs`, `queue.rs`, `keeper.rs` | what decisions read and write, and who does it for them |
 //! | `retention.rs` | what is old is removed, a piece at a time |
@@ -31,6 +32,7 @@ mod settings;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+pub mod wire;
 
 pub use decisions::DecisionFilter;
 pub use error::StoreError;
@@ -63,7 +65,7 @@ struct Inner {
     events: Arc<StoreEvents>,
     /// Connected when it is first needed, and again after its file was replaced.
     opened: ArcSwapOption<Opened>,
-    opening: tokio::sync::Mutex<()>,
+    opening: tokio::sync::Mutex<Loss>,
     snapshot: ArcSwap<Snapshot>,
     /// Held from the reading of a snapshot until it is in its place: a newer one is never replaced by an older.
     refreshing: tokio::sync::Mutex<()>,
@@ -71,6 +73,17 @@ struct Inner {
     /// There is something to do before the next refresh is due.
     wake: Notify,
     watch: Mutex<Watch>,
+}
+
+/// What became of a file that was open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Loss {
+    #[default]
+    None,
+    /// It was removed.
+    Gone,
+    /// It is made anew, and what is known goes into it.
+    Anew,
 }
 
 // === impl Store ===
@@ -107,6 +120,13 @@ impl Store {
         self.refresh().await
     }
 
+    /// Lets go of the database: for a command that is done. What waits in the queue is not written.
+    pub async fn close(&self) {
+        if let Some(opened) = self.inner.opened.swap(None) {
+            opened.close().await;
+        }
+    }
+
     /// Events and overrides as they were last read. Never waits.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.inner.snapshot.load_full()
@@ -117,7 +137,11 @@ impl Store {
     pub fn append(&self, decisions: impl IntoIterator<Item = Decision>) {
         let (length, dropped) = {
             let mut queue = self.queue();
+            let before = queue.len();
             let dropped = queue.append(decisions);
+            if (queue.len(), dropped) == (before, 0) {
+                return;
+            }
             (queue.len(), dropped)
         };
         self.inner.events.queued(self.kind(), length, dropped);
@@ -153,22 +177,29 @@ impl Store {
         {
             return Ok(opened);
         }
-        let _only_one_opens = self.inner.opening.lock().await;
-        let mut was_removed = false;
+        let mut loss = self.inner.opening.lock().await;
         if let Some(opened) = self.inner.opened.load_full() {
             match opened.still().await {
                 Still::There => return Ok(opened),
-                Still::Gone => was_removed = true,
-                Still::Replaced => {}
+                Still::Gone => *loss = Loss::Gone,
+                Still::Replaced => *loss = Loss::None,
             }
-            self.inner.events.file_replaced(was_removed);
+            self.inner.events.file_replaced(*loss == Loss::Gone);
             self.inner.opened.store(None);
             opened.leave().await;
         }
+        if *loss == Loss::Gone {
+            // Where a copy was put into its place, that counts.
+            *loss = match database::is_there(&self.inner.settings).await {
+                true => Loss::None,
+                false => Loss::Anew,
+            };
+        }
         let opened = Arc::new(Opened::open(&self.inner.settings).await?);
-        if was_removed {
+        if *loss == Loss::Anew {
             self.put_back(&opened).await?;
         }
+        *loss = Loss::None;
         self.inner.opened.store(Some(Arc::clone(&opened)));
         Ok(opened)
     }

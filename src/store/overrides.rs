@@ -108,7 +108,7 @@ impl Store {
             key: String::new(),
         });
         let opened = self.db().await?;
-        let rows: Vec<Row> = within(async {
+        let rows: Vec<Row> = within!(async {
             Ok(on!(&opened.db, pool => {
                 sqlx::query_as(LIST)
                     .bind(place.at)
@@ -142,7 +142,7 @@ impl Store {
             Cleared::Workload(workload) => (CLEAR_ALL, workload),
         };
         let opened = self.db().await?;
-        let cleared = within(async {
+        let cleared = within!(async {
             Ok(on!(&opened.db, pool => {
                 sqlx::query(sql).bind(of).bind(now).execute(pool).await?.rows_affected()
             }))
@@ -161,7 +161,7 @@ impl Store {
 
 /// The bodies of the orders in force at `now`, for a snapshot.
 pub(super) async fn in_force(db: &Db, now: Millis) -> Result<Vec<String>, StoreError> {
-    within(async {
+    within!(async {
         Ok(on!(db, pool => {
             sqlx::query_scalar(IN_FORCE)
                 .bind(now)
@@ -176,7 +176,7 @@ pub(super) async fn in_force(db: &Db, now: Millis) -> Result<Vec<String>, StoreE
 /// Keeps an order that has its id already.
 pub(super) async fn insert(db: &Db, order: &Override) -> Result<(), StoreError> {
     let body = json(order)?;
-    within(async {
+    within!(async {
         on!(db, pool => {
             let row = sqlx::query(INSERT)
                 .bind(&order.id)

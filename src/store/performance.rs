@@ -43,7 +43,7 @@ impl Store {
         until: Millis,
     ) -> Result<Vec<Performance>, StoreError> {
         let opened = self.db().await?;
-        let rows: Vec<String> = within(async {
+        let rows: Vec<String> = within!(async {
             Ok(on!(&opened.db, pool => {
                 sqlx::query_scalar(LIST).bind(since).bind(until).fetch_all(pool).await?
             }))

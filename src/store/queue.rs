@@ -15,6 +15,8 @@ pub(super) const PIECE: usize = 500;
 pub(super) struct Queue {
     decisions: VecDeque<Decision>,
     states: BTreeMap<String, SavedState>,
+    /// Of what was taken out, what is not on disk yet.
+    writing: usize,
     /// Decisions that were given up.
     pub(super) dropped: u64,
 }
@@ -43,25 +45,33 @@ impl Queue {
         }
     }
 
-    /// Decisions and states that wait.
+    /// Decisions and states that are not on disk.
     pub(super) fn len(&self) -> usize {
-        self.decisions.len() + self.states.len()
+        self.decisions.len() + self.states.len() + self.writing
     }
 
     /// The next piece, all states in it; `None` where nothing waits.
     pub(super) fn take(&mut self) -> Option<Piece> {
-        if self.len() == 0 {
+        if self.decisions.is_empty() && self.states.is_empty() {
             return None;
         }
         let some = self.decisions.len().min(PIECE);
-        Some(Piece {
+        let piece = Piece {
             decisions: self.decisions.drain(..some).collect(),
             states: std::mem::take(&mut self.states).into_values().collect(),
-        })
+        };
+        self.writing = piece.decisions.len() + piece.states.len();
+        Some(piece)
+    }
+
+    /// What was taken out is on disk.
+    pub(super) fn written(&mut self) {
+        self.writing = 0;
     }
 
     /// Puts back what could not be written; says how many decisions were given up, as others came meanwhile.
     pub(super) fn put_back(&mut self, piece: Piece) -> u64 {
+        self.writing = 0;
         for decision in piece.decisions.into_iter().rev() {
             self.decisions.push_front(decision);
         }
@@ -109,6 +119,9 @@ mod tests {
         assert_eq!(queue.put_back(piece), PIECE as u64);
         assert_eq!(queue.len(), MOST);
         let next = queue.take().unwrap().decisions.remove(0);
+        assert_eq!(queue.len(), MOST, "what is being written is not on disk");
+        queue.written();
+        assert_eq!(queue.len(), MOST - PIECE);
         assert_eq!((&*next.workload, next.at), ("a", 3 + PIECE as i64));
     }
 

@@ -54,7 +54,7 @@ impl Store {
         if removed > 0
             && let Db::Sqlite(pool) = &opened.db
         {
-            within(async { Ok(sqlx::query(GIVE_BACK).execute(pool).await.map(drop)?) }).await?;
+            within!(async { Ok(sqlx::query(GIVE_BACK).execute(pool).await.map(drop)?) }).await?;
         }
         Ok(removed)
     }
@@ -62,7 +62,7 @@ impl Store {
 
 /// Decisions before this are too old, or more than may be.
 async fn oldest_decision(db: &Db, kept: &Retention, now: Millis) -> Result<Millis, StoreError> {
-    let surplus: Option<Millis> = within(async {
+    let surplus: Option<Millis> = within!(async {
         Ok(on!(db, pool => {
             sqlx::query_scalar(OLDEST)
                 .bind(i64::from(kept.max_decisions) - 1)
@@ -78,7 +78,7 @@ async fn oldest_decision(db: &Db, kept: &Retention, now: Millis) -> Result<Milli
 async fn remove(db: &Db, sql: &'static str, limit: Millis) -> Result<u64, StoreError> {
     let mut removed = 0;
     for _ in 0..PIECES {
-        let some = within(async {
+        let some = within!(async {
             Ok(on!(db, pool => {
                 sqlx::query(sql).bind(limit).bind(PIECE).execute(pool).await?.rows_affected()
             }))

@@ -7,6 +7,7 @@ use super::{
     StoreError,
     database::{Db, within},
 };
+use sqlx::Executor;
 
 /// The steps; the first makes schema 1. A step that was released never changes: another is added.
 const STEPS: &[&str] = &[include_str!("schema/0001_records.sql")];
@@ -26,7 +27,7 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(112585593021544)";
 /// # Errors
 /// The database does not answer, or its schema is newer than [`NEWEST`].
 pub(super) async fn bring_up_to_date(db: &Db) -> Result<(), StoreError> {
-    within(async {
+    within!(async {
         match db {
             Db::Sqlite(pool) => {
                 // Only who has something to write waits for who writes.
@@ -34,10 +35,10 @@ pub(super) async fn bring_up_to_date(db: &Db) -> Result<(), StoreError> {
                     return Ok(());
                 }
                 let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-                sqlx::raw_sql(NOTES).execute(&mut *transaction).await?;
+                transaction.execute(NOTES).await?;
                 let applied = sqlx::query_scalar(APPLIED).fetch_one(&mut *transaction);
                 for (version, step) in missing(applied.await?)? {
-                    sqlx::raw_sql(step).execute(&mut *transaction).await?;
+                    transaction.execute(step).await?;
                     let note = sqlx::query(NOTE).bind(version);
                     note.execute(&mut *transaction).await?;
                 }
@@ -45,11 +46,11 @@ pub(super) async fn bring_up_to_date(db: &Db) -> Result<(), StoreError> {
             }
             Db::Postgres(pool) => {
                 let mut transaction = pool.begin().await?;
-                sqlx::raw_sql(LOCK).execute(&mut *transaction).await?;
-                sqlx::raw_sql(NOTES).execute(&mut *transaction).await?;
+                transaction.execute(LOCK).await?;
+                transaction.execute(NOTES).await?;
                 let applied = sqlx::query_scalar(APPLIED).fetch_one(&mut *transaction);
                 for (version, step) in missing(applied.await?)? {
-                    sqlx::raw_sql(step).execute(&mut *transaction).await?;
+                    transaction.execute(step).await?;
                     let note = sqlx::query(NOTE).bind(version);
                     note.execute(&mut *transaction).await?;
                 }

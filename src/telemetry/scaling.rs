@@ -1,7 +1,7 @@
 //! What is counted and logged of decisions on workloads.
 
 use crate::{
-    decide::{Closed, Decision, Gate},
+    decide::{Binding, Closed, Decision, Gate},
     series::Millis,
 };
 use prometheus_client::{
@@ -136,7 +136,12 @@ impl ScalingEvents {
             };
             drop(self.changes.get_or_create_owned(&of));
             drop(self.rollbacks.get_or_create_owned(&of));
-            let before = former.remove(name).unwrap_or_default();
+            let mut before = former.remove(name).unwrap_or_default();
+            // The one that an alert asks for: a counter that starts at 1 has no rate.
+            let reason = Binding::Oscillation.as_str();
+            let workload = name.to_owned();
+            drop(self.held.get_or_create_owned(&Held { workload, reason }));
+            before.held.insert(reason);
             known.insert(name.to_owned(), before);
         }
         for (workload, Known { held, .. }) in former {

@@ -8,7 +8,7 @@ use prometheus_client::{
 };
 use std::{
     fmt,
-    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -30,8 +30,15 @@ pub struct StoreEvents {
     dropped: Family<OfDatabase, Counter>,
     size: Family<OfDatabase, Gauge>,
     unreadable: Counter,
+    known: Mutex<Known>,
+}
+
+/// The store in force. Of others nothing is counted: one that is gone may have a last word.
+#[derive(Debug, Default)]
+struct Known {
+    database: Option<&'static str>,
     /// What went wrong last: said once.
-    said: Mutex<Option<String>>,
+    said: Option<String>,
 }
 
 impl StoreEvents {
@@ -83,6 +90,10 @@ impl StoreEvents {
 
     /// A store is put in force: its series exist from now on, at zero.
     pub fn announce(&self, database: &'static str) {
+        *self.known() = Known {
+            database: Some(database),
+            said: None,
+        };
         let of = OfDatabase { database };
         drop(self.up.get_or_create(&of));
         drop(self.last_success.get_or_create(&of));
@@ -93,6 +104,7 @@ impl StoreEvents {
 
     /// No store is in force any more.
     pub fn forget(&self) {
+        *self.known() = Known::default();
         self.up.clear();
         self.refresh.clear();
         self.last_success.clear();
@@ -100,34 +112,41 @@ impl StoreEvents {
         self.queue.clear();
         self.dropped.clear();
         self.size.clear();
-        *self.said() = None;
     }
 
     /// Events and overrides were read in `took`.
     pub fn refreshed(&self, database: &'static str, took: Duration, now: Millis) {
+        let mut known = self.known();
+        if known.database != Some(database) {
+            return;
+        }
         let of = OfDatabase { database };
         self.up.get_or_create_owned(&of).set(1);
         let seconds = took.as_secs_f64();
         self.refresh.get_or_create_owned(&of).set(seconds);
         let at = now as f64 / 1_000.0;
         self.last_success.get_or_create_owned(&of).set(at);
-        if self.said().take().is_some() {
+        if known.said.take().is_some() {
             tracing::info!(database, "the store works again");
         }
     }
 
     /// Something did not work. An outage is one warning, another reason another.
     pub fn failed(&self, database: &'static str, error: &dyn fmt::Display) {
-        self.up.get_or_create_owned(&OfDatabase { database }).set(0);
         let text = error.to_string();
-        let mut said = self.said();
-        if said.as_ref() != Some(&text) {
+        let mut known = self.known();
+        if known.database != Some(database) {
+            tracing::debug!(database, error = text, "the store does not work");
+            return;
+        }
+        self.up.get_or_create_owned(&OfDatabase { database }).set(0);
+        if known.said.as_ref() != Some(&text) {
             tracing::warn!(
                 database,
                 error = text,
                 "the store does not work: decisions go on with the events and overrides of before, and are written down later"
             );
-            *said = Some(text);
+            known.said = Some(text);
         } else {
             tracing::debug!(database, error = text, "the store does not work");
         }
@@ -135,12 +154,18 @@ impl StoreEvents {
 
     /// Decisions could not be written; they wait.
     pub fn write_failed(&self, database: &'static str) {
+        if self.known().database != Some(database) {
+            return;
+        }
         let of = OfDatabase { database };
         self.write_failures.get_or_create_owned(&of).inc();
     }
 
     /// So much waits now, and so many decisions were given up.
     pub fn queued(&self, database: &'static str, length: usize, dropped: u64) {
+        if self.known().database != Some(database) {
+            return;
+        }
         let of = OfDatabase { database };
         let length = i64::try_from(length).unwrap_or(i64::MAX);
         self.queue.get_or_create_owned(&of).set(length);
@@ -157,6 +182,9 @@ impl StoreEvents {
 
     /// What was old is removed.
     pub fn tidied(&self, database: &'static str, removed: u64, size: u64) {
+        if self.known().database != Some(database) {
+            return;
+        }
         let of = OfDatabase { database };
         let size = i64::try_from(size).unwrap_or(i64::MAX);
         self.size.get_or_create_owned(&of).set(size);
@@ -188,8 +216,8 @@ impl StoreEvents {
         }
     }
 
-    fn said(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -228,6 +256,8 @@ mod tests {
                 .contains("forethought_store_refresh_duration_seconds{database=\"sqlite\"} 0.25\n")
         );
         events.forget();
+        events.failed("sqlite", &"a last word");
+        events.queued("sqlite", 1, 1);
         assert!(!telemetry.open_metrics().unwrap().contains("{database="));
     }
 }

@@ -1,6 +1,7 @@
 //! The JSON that the page reads.
 
 mod contest;
+mod scaling;
 mod why;
 
 use super::{
@@ -17,6 +18,7 @@ use crate::{
 };
 use contest::{ContestOfModel, contests};
 use hyper::StatusCode;
+pub(super) use scaling::Read;
 use serde::{Serialize, Serializer};
 use std::{
     cmp::Reverse,

@@ -10,6 +10,9 @@
 //! | `/api/v1/status` | GET | what is loaded and why a signal is silent |
 //! | `/api/v1/signals` | GET | the signals and panels |
 //! | `/api/v1/series` | GET | the recent past and the forecasts of a signal's series |
+//! | `/api/v1/events` `/api/v1/events/ID` | GET, POST, DELETE | known causes of load; changes with `--web.enable-admin-api` |
+//! | `/api/v1/overrides` `/api/v1/overrides/ID` | GET, POST, DELETE | orders over workloads; likewise |
+//! | `/api/v1/scaling/decisions` | GET | what was decided, and why |
 
 mod api;
 mod body;
@@ -17,6 +20,7 @@ mod connection;
 mod control;
 mod metrics;
 mod query;
+mod records;
 mod reply;
 mod routes;
 mod settings;
@@ -27,8 +31,10 @@ pub use settings::{Limits, Settings, route_prefix_of};
 
 use crate::{
     engine::{Catalogue, Clock},
+    store::Store,
     telemetry::Telemetry,
 };
+use arc_swap::ArcSwapOption;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, atomic::AtomicBool};
 use tokio::{
@@ -51,6 +57,10 @@ pub struct State {
     pub ready: Arc<AtomicBool>,
     /// Where `/-/reload` and `/-/quit` go; `None` where the lifecycle API is not enabled.
     pub lifecycle: Option<mpsc::Sender<Lifecycle>>,
+    /// Events, overrides, decisions; nothing where the configuration has no store.
+    pub store: Arc<ArcSwapOption<Store>>,
+    /// Whether events and overrides can be changed.
+    pub admin: bool,
     /// What became of the configuration; the app keeps it up to date.
     pub config: Arc<Mutex<ConfigReport>>,
     /// Paths and limits.

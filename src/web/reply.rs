@@ -78,9 +78,28 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize, gzip: bool) -> Re
     encoded(parts(status, "application/json", all), packed)
 }
 
-/// An error of the API.
+/// An error of the API, as RFC 9457 has it; `error` is `detail` under the name it had before.
 pub(super) fn json_error(status: StatusCode, sentence: &str) -> Reply {
-    json(status, &serde_json::json!({ "error": sentence }), false)
+    problem(status, sentence, &[])
+}
+
+/// As [`json_error`], with the fields of the request that are wrong.
+pub(super) fn problem(status: StatusCode, sentence: &str, fields: &[(String, String)]) -> Reply {
+    let mut problem = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("error"),
+        "status": status.as_u16(),
+        "detail": sentence,
+        "error": sentence,
+    });
+    if !fields.is_empty() {
+        let field = |(field, text): &(String, String)| serde_json::json!({ "field": field, "message": text });
+        problem["problems"] = fields.iter().map(field).collect();
+    }
+    let mut reply = json(status, &problem, false);
+    let kind = HeaderValue::from_static("application/problem+json");
+    reply.headers_mut().insert(CONTENT_TYPE, kind);
+    reply
 }
 
 /// Says how the body is encoded, and that this depends on the request.
@@ -120,7 +139,8 @@ pub(super) fn head_only(reply: Reply) -> Reply {
     reply.map(|_| Parts::default())
 }
 
-fn with(mut reply: Reply, name: HeaderName, value: HeaderValue) -> Reply {
+/// The same answer with another header.
+pub(super) fn with(mut reply: Reply, name: HeaderName, value: HeaderValue) -> Reply {
     reply.headers_mut().insert(name, value);
     reply
 }

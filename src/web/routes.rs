@@ -3,10 +3,12 @@
 use super::{
     Server, api, control, metrics,
     query::Query,
+    records,
     reply::{self, Reply},
 };
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
+    body::Incoming,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderName},
     http::request,
 };
@@ -14,10 +16,14 @@ use std::sync::Arc;
 
 const READING: &str = "GET, HEAD";
 const COMMANDING: &str = "POST, PUT";
+const KEEPING: &str = "GET, HEAD, POST";
+const CLEARING: &str = "GET, HEAD, POST, DELETE";
+const ONE: &str = "GET, HEAD, DELETE";
+const REMOVING: &str = "DELETE";
 
 /// What a path is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
+pub(super) enum Route {
     Metrics,
     Page,
     Style,
@@ -30,6 +36,15 @@ enum Route {
     Status,
     Signals,
     Series,
+    /// What else is read as JSON.
+    Read(api::Read),
+    Events,
+    /// `/api/v1/events/ID`.
+    Event,
+    Overrides,
+    /// `/api/v1/overrides/ID`.
+    Override,
+    Decisions,
     /// The path without the slash behind the prefix, or without the prefix.
     Elsewhere,
     Unknown,
@@ -58,7 +73,12 @@ impl Route {
             "/api/v1/status" => Self::Status,
             "/api/v1/signals" => Self::Signals,
             "/api/v1/series" => Self::Series,
-            _ => Self::Unknown,
+            "/api/v1/events" => Self::Events,
+            "/api/v1/overrides" => Self::Overrides,
+            "/api/v1/scaling/decisions" => Self::Decisions,
+            _ if is_one_of(path, "/api/v1/events/") => Self::Event,
+            _ if is_one_of(path, "/api/v1/overrides/") => Self::Override,
+            _ => api::Read::of(path).map_or(Self::Unknown, Self::Read),
         }
     }
 
@@ -74,6 +94,10 @@ impl Route {
             Self::Status => "status",
             Self::Signals => "signals",
             Self::Series => "series",
+            Self::Read(read) => read.name(),
+            Self::Events | Self::Event => "events",
+            Self::Overrides | Self::Override => "overrides",
+            Self::Decisions => "decisions",
             Self::Unknown => "unknown",
         }
     }
@@ -81,27 +105,55 @@ impl Route {
     fn allowed(self) -> &'static str {
         match self {
             Self::Reload | Self::Quit => COMMANDING,
+            Self::Events => KEEPING,
+            Self::Overrides => CLEARING,
+            Self::Event => ONE,
+            Self::Override => REMOVING,
             _ => READING,
         }
     }
 
-    fn parameters(self) -> &'static [&'static str] {
+    fn parameters(self, method: &Method) -> &'static [&'static str] {
         match self {
+            Self::Overrides if method == Method::DELETE => &["workload"],
+            _ if !matches!(*method, Method::GET | Method::HEAD) => &[],
+            Self::Events => &["active", "after", "before", "cursor", "limit"],
+            Self::Overrides => &["cursor", "limit"],
+            Self::Decisions => &["cursor", "limit", "since", "until", "workload"],
             Self::Metrics => &["name[]"],
             Self::Series => &["limit", "signal", "since"],
+            Self::Read(read) => read.parameters(),
             _ => &[],
         }
     }
 
     fn is_api(self) -> bool {
-        matches!(self, Self::Status | Self::Signals | Self::Series)
+        let reads = matches!(
+            self,
+            Self::Status | Self::Signals | Self::Series | Self::Read(_)
+        );
+        reads || self.is_of_store()
+    }
+
+    /// Whether it is about what the store keeps.
+    fn is_of_store(self) -> bool {
+        matches!(
+            self,
+            Self::Events | Self::Event | Self::Overrides | Self::Override | Self::Decisions
+        )
     }
 }
 
+/// Whether `path` is `folder` and one more name.
+fn is_one_of(path: &str, folder: &str) -> bool {
+    let name = path.strip_prefix(folder);
+    name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
+}
+
 /// Answers one request, and counts it.
-pub(super) async fn answer<B>(server: Arc<Server>, request: Request<B>) -> Reply {
-    // No route reads a body; hyper throws away what comes of it.
-    let (head, _body) = request.into_parts();
+pub(super) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Reply {
+    // Only routes of the store read a body; hyper throws away what comes of others.
+    let (head, body) = request.into_parts();
     let settings = &server.state.settings;
     let route = Route::of(
         head.uri.path(),
@@ -110,7 +162,7 @@ pub(super) async fn answer<B>(server: Arc<Server>, request: Request<B>) -> Reply
     );
     let events = Arc::clone(&server.state.telemetry.web);
     let running = events.begin(route.name());
-    let reply = respond(&server, route, &head).await;
+    let reply = respond(&server, route, &head, body).await;
     running.finish(reply.status().as_u16());
     if head.method == Method::HEAD {
         return reply::head_only(reply);
@@ -118,7 +170,12 @@ pub(super) async fn answer<B>(server: Arc<Server>, request: Request<B>) -> Reply
     reply
 }
 
-async fn respond(server: &Arc<Server>, route: Route, head: &request::Parts) -> Reply {
+async fn respond(
+    server: &Arc<Server>,
+    route: Route,
+    head: &request::Parts,
+    body: Incoming,
+) -> Reply {
     if route == Route::Unknown {
         return unknown(server, head.uri.path());
     }
@@ -126,16 +183,20 @@ async fn respond(server: &Arc<Server>, route: Route, head: &request::Parts) -> R
     if !allowed.split(", ").any(|method| head.method == method) {
         return reply::not_allowed(allowed);
     }
-    if let Some(refused) = refuse_body(server, &head.headers) {
+    if let Some(refused) = refuse_body(server, route, &head.headers) {
         return refused;
     }
-    let query = match Query::parse(head.uri.query(), route.parameters()) {
+    let query = match Query::parse(head.uri.query(), route.parameters(&head.method)) {
         Ok(query) => query,
         Err(sentence) if route.is_api() => {
             return reply::json_error(StatusCode::BAD_REQUEST, &sentence);
         }
         Err(sentence) => return reply::text(StatusCode::BAD_REQUEST, &sentence),
     };
+    if route.is_of_store() {
+        let gzip = Wishes::of(&head.headers).gzip;
+        return records::answer(&server.state, route, head, &query, gzip, body).await;
+    }
     dispatch(server, route, &query, &Wishes::of(&head.headers)).await
 }
 
@@ -157,7 +218,14 @@ async fn dispatch(server: &Arc<Server>, route: Route, query: &Query, wishes: &Wi
         Route::Status => api::status(server, wishes.gzip),
         Route::Signals => api::signals(&server.state, wishes.gzip),
         Route::Series => api::series(server, query, wishes.gzip).await,
-        Route::Unknown => unknown(server, ""),
+        Route::Read(read) => read.answer(&server.state, query, wishes.gzip),
+        // Those of the store were answered before.
+        Route::Unknown
+        | Route::Events
+        | Route::Event
+        | Route::Overrides
+        | Route::Override
+        | Route::Decisions => unknown(server, ""),
     }
 }
 
@@ -189,10 +257,13 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join(","))
 }
 
-fn refuse_body(server: &Server, headers: &HeaderMap) -> Option<Reply> {
+fn refuse_body(server: &Server, route: Route, headers: &HeaderMap) -> Option<Reply> {
     let limit = server.state.settings.limits.body;
     let announced: u64 = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
     (announced > limit).then(|| {
+        if route.is_of_store() {
+            return records::too_long(limit);
+        }
         let sentence =
             format!("a request's body may have at most {limit} bytes; no path here needs one");
         reply::text(StatusCode::PAYLOAD_TOO_LARGE, &sentence)
@@ -205,7 +276,8 @@ fn unknown(server: &Server, path: &str) -> Reply {
     let metrics = &settings.telemetry_path;
     let sentence = format!(
         "nothing is at {path:?}; there are {prefix}/ (the page), {prefix}{metrics}, {prefix}/-/healthy, {prefix}/-/ready, \
-         {prefix}/-/reload, {prefix}/-/quit, {prefix}/api/v1/status, {prefix}/api/v1/signals and {prefix}/api/v1/series"
+         {prefix}/-/reload, {prefix}/-/quit, {prefix}/api/v1/status, {prefix}/api/v1/signals, {prefix}/api/v1/series, \
+         {prefix}/api/v1/events, {prefix}/api/v1/overrides and {prefix}/api/v1/scaling/decisions"
     );
     reply::text(StatusCode::NOT_FOUND, &sentence)
 }
@@ -229,6 +301,12 @@ mod tests {
             ("/xmetrics", "/x", Route::Unknown),
             ("/-/reload", "", Route::Reload),
             ("/api/v1/series", "", Route::Series),
+            ("/api/v1/events", "", Route::Events),
+            ("/api/v1/events/", "", Route::Unknown),
+            ("/x/api/v1/events/k3v9", "/x", Route::Event),
+            ("/api/v1/events/k3v9/x", "", Route::Unknown),
+            ("/api/v1/overrides/k3v9", "", Route::Override),
+            ("/api/v1/scaling/decisions", "", Route::Decisions),
             ("/page/../metrics", "", Route::Unknown),
         ];
         for (path, prefix, route) in cases {

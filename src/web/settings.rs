@@ -38,7 +38,7 @@ pub struct Limits {
     pub stall: Duration,
     /// Bytes of a request head.
     pub head: usize,
-    /// Bytes a request's body may announce. No route reads a body.
+    /// Bytes a request's body may have.
     pub body: u64,
     /// How long requests under way may still take when the server stops.
     pub shutdown: Duration,

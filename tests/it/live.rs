@@ -184,11 +184,12 @@ fn every_metric_the_shipped_alerts_use_is_exposed() {
     for used in metrics_of_alerts() {
         // Those are there where alerts are pushed (see `push`), where a model of the registry is named (see the tests of
         // `app`), where models are trained and there is more than a week of history (see `retrain`), where a store is
-        // followed (see `store`).
+        // followed (see `store`), where events and decisions are kept (see `records`).
         let elsewhere = [
             "forethought_alertmanager_",
             "forethought_training_",
             "forethought_model_store_",
+            "forethought_store_",
         ];
         let named = ["forethought_model_info", "predicted_drift_score"];
         if elsewhere.iter().any(|prefix| used.starts_with(prefix)) || named.contains(&used.as_str())
@@ -207,7 +208,8 @@ fn every_metric_the_shipped_alerts_use_is_exposed() {
 /// The metrics of ours in the expressions of the shipped alerts.
 pub(crate) fn metrics_of_alerts() -> Vec<String> {
     let name = regex::Regex::new(r"\b(forethought|anomaly|predicted)_[a-z_]+").unwrap();
-    let alerts = ["alerts/series.yml", "alerts/forethought-self.yml"].map(crate::support::read);
+    let files = ["series", "forethought-self", "scaling"];
+    let alerts = files.map(|file| crate::support::read(&format!("alerts/{file}.yml")));
     let expressions = alerts.iter().flat_map(|text| text.lines()).filter(|line| {
         let line = line.trim();
         !line.starts_with('#') && !line.contains("without") && !line.contains("description")

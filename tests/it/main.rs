@@ -22,8 +22,10 @@ mod models;
 mod page;
 mod promql;
 mod push;
+mod records;
 mod replicas;
 mod retrain;
+mod scaling;
 mod servers;
 mod sources;
 #[cfg(feature = "object-store")]

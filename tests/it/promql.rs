@@ -384,3 +384,20 @@ fn what_is_newer_than_the_server_is_answered_or_refused() {
         assert!(found.starts_with(expected), "{expression}: {found}");
     }
 }
+
+#[test]
+fn the_examples_of_the_manual_are_rules() {
+    let text = read("docs/rules.md");
+    let (_, table) = text.split_once("## Examples").unwrap();
+    let examples: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(rule, _)| rule)
+        .collect();
+    assert!(examples.len() > 5);
+    for rule in examples {
+        let read = Expression::parse_condition(rule).unwrap();
+        assert_eq!(read.caution(), None, "{rule}");
+        read.evaluate(AT * 1_000, &snapshot()).unwrap();
+    }
+}

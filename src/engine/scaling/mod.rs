@@ -6,10 +6,12 @@
 //! | `gather.rs` | from answers and outcomes to what a decision looks at |
 //! | `current.rs` | the series of this process as rules see them |
 //! | `publish.rs` | the families of workloads |
+//! | `course.rs` | the recent past of workloads, for pictures |
 //! | `ledger.rs` | the seam to what is kept: events, overrides, decisions |
 //!
 //! Synchronous and without IO, as every unit: the live loop asks the questions and hands the answers in.
 
+mod course;
 mod current;
 mod gather;
 mod ledger;
@@ -18,6 +20,7 @@ mod questions;
 #[cfg(test)]
 mod tests;
 
+pub use course::{CoursePoint, Courses};
 pub use ledger::{Ledger, NoLedger, Records, SavedState, States};
 pub use questions::{Answer, Question};
 

@@ -299,7 +299,6 @@ fn http_client(settings: &Settings, files: &TlsFiles) -> Result<HttpClient, Stri
 ///
 /// # Errors
 /// A file that cannot be used, with its key.
-#[cfg(feature = "object-store")]
 pub(crate) fn plain_client(tls: &TlsSettings, connect_timeout: Span) -> Result<HttpClient, String> {
     client_to(tls, &TlsFiles::read(tls)?, connect_timeout, false)
 }

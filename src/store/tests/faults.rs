@@ -67,15 +67,20 @@ async fn a_lock_is_told_and_readers_go_on() {
 async fn a_full_database_is_told_and_what_waits_is_written_later() {
     let bench = Bench::new().await;
     let store = &bench.store;
-    // The pool has one connection by now; `max_page_count` is a limit of each.
+    // `max_page_count` is a limit of each connection: all there may be are taken at once.
     let opened = store.db().await.unwrap();
     let database::Db::Sqlite(pool) = &opened.db else {
         panic!("a file")
     };
     let limit = async |pages: i64| {
-        for _ in 0..pool.size() {
-            let sql = format!("PRAGMA max_page_count = {pages}");
-            sqlx::raw_sql(&sql).execute(pool).await.unwrap();
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        let mut all = Vec::new();
+        for _ in 0..database::FILE_CONNECTIONS {
+            all.push(pool.acquire().await.unwrap());
+        }
+        for connection in &mut all {
+            let limit = sqlx::raw_sql(&sql).execute(&mut **connection);
+            limit.await.unwrap();
         }
     };
     limit(1).await;

@@ -144,6 +144,8 @@ async fn start(lines: usize, change: impl FnOnce(&mut State)) -> Running {
         clock: Clock::scaled(NOW, 1.0),
         ready: Arc::new(AtomicBool::new(true)),
         lifecycle: Some(sender),
+        store: Arc::default(),
+        admin: true,
         config: Arc::default(),
         settings: Settings::default(),
     };

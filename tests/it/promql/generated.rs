@@ -3,8 +3,11 @@
 /// Makes one expression after the other, the same for the same seed.
 pub(super) struct Generator(fastrand::Rng);
 
+/// A label and values of it.
+type Values = (&'static str, &'static [&'static str]);
+
 /// Metrics with the labels they have.
-const METRICS: &[(&str, &[(&str, &[&str])])] = &[
+const METRICS: &[(&str, &[Values])] = &[
     (
         "queue_depth",
         &[

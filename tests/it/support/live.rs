@@ -74,6 +74,24 @@ signals:
     )
 }
 
+/// Workloads over the series of [`SIGNAL`]: one that is followed, one that is only observed.
+const WORKLOADS: &str = r#"
+workloads:
+  - name: cart
+    demand: {signal: shop_requests, match: {path: /cart}}
+    capacity_per_replica: 10
+    lead_time: 10s
+    pipeline: 4s
+    limits: {min: 1, max: 500, hold: 20s}
+    mode: guarded
+  - name: search
+    demand: {signal: shop_requests, match: {path: /search}}
+    capacity_per_replica: 10
+    lead_time: 10s
+    pipeline: 4s
+    limits: {min: 1, max: 500, hold: 20s}
+"#;
+
 /// The parts of the loop.
 pub(crate) struct Live {
     /// What is scraped first.
@@ -91,7 +109,7 @@ pub(crate) fn live() -> &'static Live {
     static SHARED: OnceLock<Live> = OnceLock::new();
     SHARED.get_or_init(|| {
         let shop = Job::start("shop");
-        let program = Program::ready(&configuration("shop", SIGNAL), &[]);
+        let program = Program::ready(&[&configuration("shop", SIGNAL), WORKLOADS].concat(), &[]);
         let scrape = prometheus().scrape_forethought(program.address());
         let query = format!("count(predicted_{SIGNAL}{{job=\"shop\",horizon=\"0s\"}}) == 3");
         eventually("Prometheus scrapes forethought", 60, || {

@@ -6,6 +6,7 @@ pub(crate) mod fake;
 pub(crate) mod guard;
 pub(crate) mod http;
 pub(crate) mod live;
+pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod server;
 pub(crate) mod servers;

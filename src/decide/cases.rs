@@ -1,0 +1,319 @@
+//! What each part of a decision does, one case each.
+
+use super::{
+    scenarios::{MINUTE, SECOND, START, decide, inputs, settings, workload},
+    *,
+};
+use crate::series::Millis;
+use std::sync::Arc;
+
+/// Inputs with the size that is there.
+fn sized(at: Millis, demand: f64, quantile: f64, ready: u32) -> Inputs {
+    Inputs {
+        replicas: Some(Replicas {
+            at,
+            ready,
+            wanted: Some(ready),
+        }),
+        ..inputs(at, demand, Some(quantile))
+    }
+}
+
+#[test]
+fn the_published_demand_gets_over_the_autoscaler_s_tolerance() {
+    // ceil(ratio * current) of an HPA that does nothing while the ratio is within a tenth of 1.
+    let hpa = |demand: f64, current: u32| {
+        let ratio = demand / 100.0 / f64::from(current);
+        match (ratio - 1.0).abs() <= 0.1 {
+            true => current,
+            false => (demand / 100.0 - 1e-9).ceil() as u32,
+        }
+    };
+    for current in 1..60 {
+        for wanted in 1..=50_u32 {
+            let mut workload =
+                workload("mode: guarded, limits: {min: 0, max: 1000, hysteresis: 0}");
+            let inputs = sized(START, f64::from(wanted) * 100.0, 0.0, current);
+            let decision = decide(&mut workload, START, &inputs);
+            let (size, demand) = (
+                decision.replicas.unwrap(),
+                decision.published_demand.unwrap(),
+            );
+            let reached = hpa(demand, current);
+            assert!(reached >= size, "{wanted} of {current}: {reached}");
+            let excess = f64::from(reached - size);
+            assert!(size <= current || excess <= 0.1 * f64::from(current) + 1.0);
+        }
+    }
+}
+
+#[test]
+fn ceilings_of_people_go_below_what_is_asked_for_and_say_so() {
+    for (more, size, binding, part) in [
+        ("limits: {max: 6}", 6, Binding::Max, "greatest size is 6"),
+        (
+            "limits: {max: 50, budget_per_hour: 0.5}, cost: {replica_hour: 0.1}",
+            5,
+            Binding::Budget,
+            "budget of 0.5 per hour",
+        ),
+        (
+            "limits: {max: 50}, schedules: [{months: [10], max: 4}]",
+            4,
+            Binding::Max,
+            "by a schedule",
+        ),
+    ] {
+        let mut workload = workload(&format!("mode: full, {more}"));
+        let decision = decide(&mut workload, START, &inputs(START, 800.0, Some(900.0)));
+        assert_eq!((decision.replicas, decision.binding), (Some(size), binding));
+        let reason = &decision.reason;
+        assert!(
+            reason.contains(part) && reason.contains("below the 8"),
+            "{reason}"
+        );
+        assert_eq!(
+            decision.held.map(|held| held.wanted),
+            Some(if binding == Binding::Budget { 8 } else { 9 })
+        );
+    }
+}
+
+#[test]
+fn the_surplus_leaves_a_part_of_the_budget() {
+    let more = "mode: full, limits: {max: 50, budget_per_hour: 2}, cost: {replica_hour: 0.1}";
+    let decision = decide(
+        &mut workload(more),
+        START,
+        &inputs(START, 800.0, Some(1_900.0)),
+    );
+    assert_eq!(
+        (decision.replicas, decision.binding),
+        (Some(16), Binding::Budget)
+    );
+    let decision = decide(
+        &mut workload(more),
+        START,
+        &inputs(START, 1_900.0, Some(1_900.0)),
+    );
+    assert_eq!(
+        (decision.replicas, decision.binding),
+        (Some(19), Binding::Reactive)
+    );
+    assert_eq!(
+        decision.cost_per_hour.map(|cost| (cost * 10.0).round()),
+        Some(19.0)
+    );
+}
+
+#[test]
+fn max_may_be_raised_where_a_person_said_so() {
+    let more = "mode: full, limits: {max: 10, max_breach: {increase: {buffer: 0.1, ceiling: 30}}}";
+    let sizes = [800.0, 2_000.0, 3_500.0].map(|quantile| {
+        decide(
+            &mut workload(more),
+            START,
+            &inputs(START, 700.0, Some(quantile)),
+        )
+        .replicas
+    });
+    assert_eq!(sizes, [Some(8), Some(20), Some(30)]);
+}
+
+#[test]
+fn an_emergency_goes_down_and_silence_ends_it() {
+    let mut workload =
+        workload("mode: full, limits: {max: 50}, emergency: {host: critical, fraction: 0.5}");
+    let mut size = |seconds: Millis, host: Option<f64>| {
+        let at = START + seconds * SECOND;
+        let mut inputs = inputs(at, 1_000.0, Some(1_000.0));
+        inputs.host = host.map(|value| Reading { at, value });
+        let decision = decide(&mut workload, at, &inputs);
+        (decision.replicas.unwrap(), decision.binding)
+    };
+    assert_eq!(size(0, Some(1.0)), (10, Binding::Reactive));
+    assert_eq!(size(30, Some(1.0)), (10, Binding::Reactive));
+    assert_eq!(size(60, Some(1.0)), (5, Binding::Emergency));
+    assert_eq!(size(90, None), (10, Binding::Reactive));
+}
+
+#[test]
+fn a_schedule_is_ready_when_it_begins() {
+    // START is 2025-10-09 09:00 UTC.
+    let mut workload = workload(
+        "mode: full, limits: {max: 50}, schedules: [{cron: '10 9 * * *', for: 1h, min: 12}]",
+    );
+    let mut size = |minute: Millis| {
+        let at = START + minute * MINUTE;
+        let decision = decide(&mut workload, at, &inputs(at, 300.0, Some(300.0)));
+        (decision.replicas.unwrap(), decision.binding)
+    };
+    assert_eq!(size(4), (3, Binding::Reactive));
+    assert_eq!(size(6), (12, Binding::Schedule));
+    assert_eq!(size(30), (12, Binding::Schedule));
+}
+
+#[test]
+fn a_rule_and_an_event_ask_for_more_and_are_named() {
+    let mut workload =
+        workload("mode: full, limits: {max: 50}, rules: [{when: queue_depth > 9, scale: 1.5}]");
+    let mut inputs = inputs(START, 400.0, Some(400.0));
+    decide(&mut workload, START, &inputs);
+    inputs.rules = vec![Truth::Holds];
+    let ruled = decide(&mut workload, START, &inputs);
+    assert_eq!((ruled.replicas, ruled.binding), (Some(6), Binding::Rule));
+    assert!(
+        ruled.reason.contains("`queue_depth > 9`"),
+        "{}",
+        ruled.reason
+    );
+    inputs.events = Arc::new(vec![Event {
+        id: "1".to_owned(),
+        kind: "sale".to_owned(),
+        name: "Black Friday".to_owned(),
+        start: START + 4 * MINUTE,
+        end: START + 90 * MINUTE,
+        lead: None,
+        decay: 0,
+        effect: Some(Effect::Multiplier(5.0)),
+        workloads: Vec::new(),
+        author: "ada".to_owned(),
+        created: 0,
+    }]);
+    let event = decide(&mut workload, START, &inputs);
+    assert_eq!((event.replicas, event.binding), (Some(20), Binding::Event));
+    assert!(event.reason.contains("Black Friday"), "{}", event.reason);
+}
+
+#[test]
+fn a_climb_starts_as_early_as_its_rate_makes_necessary() {
+    let mut workload = workload("mode: full, limits: {max: 50, up: {replicas: 1, per: 1m}}");
+    let mut sizes = Vec::new();
+    // The demand is to jump from 300 to 2,000 in the 30th minute.
+    for minute in 0..=30 {
+        let at = START + minute * MINUTE;
+        let mut inputs = sized(at, 300.0, 300.0, *sizes.last().unwrap_or(&3));
+        let forecast = inputs.forecast.as_mut().map(Arc::make_mut).unwrap();
+        forecast.coverage = None;
+        for one in &mut forecast.maxima {
+            let reaches = forecast.generated + one.ahead >= START + 30 * MINUTE;
+            one.quantile = if reaches { 1_500.0 } else { 300.0 };
+        }
+        let decision = decide(&mut workload, at, &inputs);
+        sizes.push(decision.replicas.unwrap());
+    }
+    assert_eq!(sizes[0], 3, "{sizes:?}");
+    // In time: the lead time of 3 minutes before the jump.
+    assert!(sizes[26] >= 15, "{sizes:?}");
+    assert!(
+        sizes.windows(2).all(|pair| pair[1] <= pair[0] + 1),
+        "{sizes:?}"
+    );
+}
+
+#[test]
+fn up_and_down_in_turn_is_damped_and_said() {
+    let mut workload =
+        workload("mode: full, limits: {max: 50, hold: 0s, stabilisation: {down: 0s}}");
+    let mut last = None;
+    for minute in 0..12 {
+        let demand = if minute % 4 < 2 { 500.0 } else { 1_000.0 };
+        let at = START + minute * MINUTE;
+        last = Some(decide(&mut workload, at, &inputs(at, demand, Some(demand))));
+    }
+    let last = last.unwrap();
+    assert_eq!((last.replicas, last.binding), (Some(10), Binding::Reactive));
+    let at = START + 13 * MINUTE;
+    let damped = decide(&mut workload, at, &inputs(at, 500.0, Some(500.0)));
+    assert_eq!(
+        (damped.replicas, damped.binding),
+        (Some(10), Binding::Oscillation)
+    );
+    assert!(damped.reason.contains("oscillates"), "{}", damped.reason);
+    let at = START + 60 * MINUTE;
+    let calm = decide(&mut workload, at, &inputs(at, 500.0, Some(500.0)));
+    assert_eq!(calm.replicas, Some(5));
+}
+
+#[test]
+fn what_made_things_worse_is_withdrawn() {
+    let mut workload = workload("mode: guarded, limits: {max: 50, hold: 0s}");
+    let mut step = |minute: Millis, ready: u32| {
+        let at = START + minute * MINUTE;
+        let mut inputs = sized(at, 500.0, 1_500.0, ready);
+        inputs.replicas = inputs.replicas.map(|one| Replicas {
+            wanted: None,
+            ..one
+        });
+        decide(&mut workload, at, &inputs)
+    };
+    assert_eq!(step(0, 5).replicas, Some(15));
+    assert!(!step(3, 5).withdrawn);
+    let worse = step(6, 3);
+    assert_eq!(
+        (worse.replicas, worse.gate),
+        (Some(5), Gate::Shut(Closed::RolledBack))
+    );
+    assert!(
+        worse.withdrawn && worse.reason.contains("withdrawn"),
+        "{}",
+        worse.reason
+    );
+    assert_eq!(step(35, 5).replicas, Some(5));
+    assert_eq!(step(37, 5).replicas, Some(15));
+}
+
+#[test]
+fn capacity_is_learned_and_used() {
+    let mut found = settings("mode: full, limits: {max: 50}");
+    let text = "{learned: {utilisation: cpu, target: 0.7}}";
+    let value = serde_yaml::Deserializer::from_str(text);
+    found.capacity_per_replica =
+        serde_yaml::with::singleton_map_recursive::deserialize(value).unwrap();
+    let mut workload = Workload::new(Arc::new(found));
+    let (mut last, mut random) = (None, fastrand::Rng::with_seed(3));
+    for minute in 0..300 {
+        let at = START + minute * MINUTE;
+        let demand = 500.0 + 400.0 * (minute as f64 / 40.0).sin();
+        let mut inputs = sized(at, demand, demand, 10);
+        let value = demand / 10.0 / 120.0 + 0.02 * random.f64();
+        inputs.utilisation = Some(Reading { at, value });
+        let decision = decide(&mut workload, at, &inputs);
+        assert!(minute > 20 || decision.replicas.is_none());
+        last = Some(decision);
+    }
+    // 0.7 of 120 are 84 per replica.
+    let capacity = last.unwrap().capacity.unwrap();
+    assert!((79.0..=84.0).contains(&capacity), "{capacity}");
+}
+
+#[test]
+fn workloads_share_by_priority() {
+    let one = |priority: i32| {
+        let more =
+            format!("mode: full, limits: {{max: 50}}, priority: {priority}, uses: {{cpu: 2}}");
+        workload(&more)
+    };
+    let mut board = Board {
+        workloads: vec![one(1), one(9)],
+        shared: vec![SharedSettings {
+            name: "cpu".to_owned(),
+            limit: 24.0,
+            per: None,
+        }],
+        used: Vec::new(),
+    };
+    let demands = [
+        inputs(START, 500.0, Some(900.0)),
+        inputs(START, 400.0, Some(900.0)),
+    ];
+    let decisions = board.decide(START, &demands);
+    let sizes: Vec<_> = decisions.iter().map(|one| one.replicas).collect();
+    assert_eq!(sizes, [Some(5), Some(7)]);
+    assert_eq!(decisions[1].binding, Binding::Shared);
+    assert!(
+        decisions[1].reason.contains("shared \"cpu\""),
+        "{}",
+        decisions[1].reason
+    );
+}

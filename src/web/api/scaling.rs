@@ -1,0 +1,450 @@
+//! What is decided on workloads, and how far what it rests on can be trusted.
+
+use super::super::{
+    State,
+    query::Query,
+    reply::{self, Reply},
+};
+use crate::{
+    decide::{Decision, Mode},
+    engine::{
+        Outcome,
+        scaling::{CoursePoint, Decided, Scaling},
+    },
+    series::{Labels, Millis},
+};
+use hyper::StatusCode;
+use serde::Serialize;
+use std::sync::{Arc, PoisonError};
+
+const NONE_DECIDED: &str = "nothing was decided yet, or the newest decisions are too old; see /api/v1/status and whether the configuration has workloads";
+
+/// What is read here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Read {
+    Accuracy,
+    Health,
+    Predictions,
+    ScalingStatus,
+    Workloads,
+}
+
+impl Read {
+    /// What is at a path.
+    pub(in super::super) fn of(path: &str) -> Option<Self> {
+        match path {
+            "/api/v1/health" => Some(Self::Health),
+            "/api/v1/models/accuracy" => Some(Self::Accuracy),
+            "/api/v1/predictions/current" => Some(Self::Predictions),
+            "/api/v1/scaling/status" => Some(Self::ScalingStatus),
+            "/api/v1/workloads" => Some(Self::Workloads),
+            _ => None,
+        }
+    }
+
+    /// Its name in our own metrics.
+    pub(in super::super) fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "models_accuracy",
+            Self::Health => "health",
+            Self::Predictions => "predictions",
+            Self::ScalingStatus => "scaling_status",
+            Self::Workloads => "workloads",
+        }
+    }
+
+    /// The parameters it takes.
+    pub(in super::super) fn parameters(self) -> &'static [&'static str] {
+        match self {
+            Self::Accuracy | Self::Health | Self::ScalingStatus => &[],
+            Self::Predictions => &["cursor", "limit", "signal"],
+            Self::Workloads => &["name"],
+        }
+    }
+
+    /// The answer, from what is newest.
+    pub(in super::super) fn answer(self, state: &State, query: &Query, gzip: bool) -> Reply {
+        match self {
+            Self::Accuracy => accuracy(state, gzip),
+            Self::Health => health(state, gzip),
+            Self::Predictions => predictions(state, query, gzip),
+            Self::ScalingStatus => status(state, gzip),
+            Self::Workloads => workloads(state, query, gzip),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Workloads {
+    now: Millis,
+    at: Millis,
+    workloads: Vec<Workload>,
+}
+
+#[derive(Serialize)]
+struct Workload {
+    #[serde(flatten)]
+    decision: Decision,
+    /// What could not be found out.
+    notes: Vec<String>,
+    coverage: Option<f64>,
+    skill: Option<f64>,
+    /// Only where one workload was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    course: Vec<CoursePoint>,
+}
+
+impl Workload {
+    fn of(one: &Decided) -> Self {
+        Self {
+            decision: one.decision.clone(),
+            notes: one.notes.clone(),
+            coverage: one.coverage,
+            skill: one.skill,
+            course: Vec::new(),
+        }
+    }
+}
+
+/// `GET /api/v1/workloads`: the newest decision on every workload, or on the one called `name`, then with its recent past.
+fn workloads(state: &State, query: &Query, gzip: bool) -> Reply {
+    let now = state.clock.now();
+    let name = match query.one("name") {
+        Ok(name) => name,
+        Err(sentence) => return reply::json_error(StatusCode::BAD_REQUEST, &sentence),
+    };
+    let Some(scaling) = state.catalogue.scaling(now) else {
+        return reply::json_error(StatusCode::SERVICE_UNAVAILABLE, NONE_DECIDED);
+    };
+    let wanted = |one: &&Decided| name.is_none_or(|name| *one.decision.workload == *name);
+    let mut found: Vec<Workload> = scaling
+        .decisions
+        .iter()
+        .filter(wanted)
+        .map(Workload::of)
+        .collect();
+    if let (Some(name), [one]) = (name, found.as_mut_slice()) {
+        one.course = state.catalogue.courses().of(name);
+    }
+    if let (Some(name), true) = (name, found.is_empty()) {
+        let known = scaling.decisions.iter().map(|one| &*one.decision.workload);
+        let known: Vec<&str> = known.collect();
+        let sentence = format!(
+            "no workload is called {name:?}; there are: {}",
+            known.join(", ")
+        );
+        return reply::json_error(StatusCode::NOT_FOUND, &sentence);
+    }
+    let workloads = Workloads {
+        now,
+        at: scaling.at,
+        workloads: found,
+    };
+    reply::json(StatusCode::OK, &workloads, gzip)
+}
+
+#[derive(Serialize)]
+struct Status {
+    now: Millis,
+    /// Time of the newest decisions; null where there are none that count.
+    at: Option<Millis>,
+    workloads: usize,
+    modes: Modes,
+    gates_open: usize,
+    /// Gates that are shut, with why.
+    shut: Vec<Shut>,
+    /// Sizes that differ from what was wanted, with what held them.
+    held: Vec<Held>,
+    /// Workloads whose recommendation is not known.
+    unknown: Vec<Arc<str>>,
+}
+
+#[derive(Serialize, Default)]
+struct Modes {
+    off: usize,
+    observe: usize,
+    guarded: usize,
+    full: usize,
+}
+
+#[derive(Serialize)]
+struct Shut {
+    workload: Arc<str>,
+    gate: &'static str,
+}
+
+#[derive(Serialize)]
+struct Held {
+    workload: Arc<str>,
+    by: &'static str,
+    wanted: u32,
+}
+
+/// `GET /api/v1/scaling/status`: all workloads at a glance.
+fn status(state: &State, gzip: bool) -> Reply {
+    let now = state.clock.now();
+    let scaling = state.catalogue.scaling(now);
+    let decisions = scaling.iter().flat_map(|scaling| &scaling.decisions);
+    let mut status = Status {
+        now,
+        at: scaling.as_ref().map(|scaling| scaling.at),
+        workloads: 0,
+        modes: Modes::default(),
+        gates_open: 0,
+        shut: Vec::new(),
+        held: Vec::new(),
+        unknown: Vec::new(),
+    };
+    for Decided { decision, .. } in decisions {
+        let workload = || Arc::clone(&decision.workload);
+        status.workloads += 1;
+        *match decision.mode {
+            Mode::Off => &mut status.modes.off,
+            Mode::Observe => &mut status.modes.observe,
+            Mode::Guarded => &mut status.modes.guarded,
+            Mode::Full => &mut status.modes.full,
+        } += 1;
+        match decision.gate.is_open() {
+            true => status.gates_open += 1,
+            false => status.shut.push(Shut {
+                workload: workload(),
+                gate: decision.gate.as_str(),
+            }),
+        }
+        if let Some(held) = decision.held {
+            status.held.push(Held {
+                workload: workload(),
+                by: held.by.as_str(),
+                wanted: held.wanted,
+            });
+        }
+        if decision.replicas.is_none() {
+            status.unknown.push(workload());
+        }
+    }
+    reply::json(StatusCode::OK, &status, gzip)
+}
+
+#[derive(Serialize)]
+struct Accuracy {
+    now: Millis,
+    models: Vec<AccuracyAt>,
+    workloads: Vec<AccuracyOf>,
+}
+
+#[derive(Serialize)]
+struct AccuracyAt {
+    signal: Arc<str>,
+    horizon: String,
+    error: Option<f32>,
+    coverage: Option<f32>,
+    skill: Option<f32>,
+    drift: Option<f32>,
+}
+
+#[derive(Serialize)]
+struct AccuracyOf {
+    workload: Arc<str>,
+    coverage: Option<f64>,
+    level: f64,
+    skill: Option<f64>,
+}
+
+/// `GET /api/v1/models/accuracy`: how good recent forecasts were, by signal and horizon, and by workload.
+fn accuracy(state: &State, gzip: bool) -> Reply {
+    let now = state.clock.now();
+    let fresh = state.catalogue.fresh(now);
+    let scaling = state.catalogue.scaling(now);
+    let of_scaling = |scaling: &Arc<Scaling>| -> Vec<AccuracyOf> {
+        let decisions = scaling.decisions.iter();
+        let of = |one: &Decided| AccuracyOf {
+            workload: Arc::clone(&one.decision.workload),
+            coverage: one.coverage,
+            level: one.decision.level,
+            skill: one.skill,
+        };
+        decisions.map(of).collect()
+    };
+    let accuracy = Accuracy {
+        now,
+        models: fresh
+            .iter()
+            .flat_map(|outcome| accuracy_of(outcome))
+            .collect(),
+        workloads: scaling.as_ref().map(of_scaling).unwrap_or_default(),
+    };
+    reply::json(StatusCode::OK, &accuracy, gzip)
+}
+
+fn accuracy_of(outcome: &Outcome) -> Vec<AccuracyAt> {
+    let horizons = outcome.horizons.iter().zip(&outcome.trust);
+    let known = |value: f32| Some(value).filter(|value| value.is_finite());
+    let at = horizons.map(|(horizon, trust)| AccuracyAt {
+        signal: Arc::clone(&outcome.unit),
+        horizon: horizon.span.to_string(),
+        error: trust.and_then(|trust| known(trust.error_ratio)),
+        coverage: trust.and_then(|trust| known(trust.coverage_ratio)),
+        skill: trust.and_then(|trust| known(trust.skill_ratio)),
+        drift: outcome.drift,
+    });
+    at.collect()
+}
+
+#[derive(Serialize)]
+struct Predictions {
+    now: Millis,
+    predictions: Vec<Prediction>,
+    /// Where there is more: what to give as `cursor` next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Prediction {
+    signal: Arc<str>,
+    #[serde(serialize_with = "super::as_map")]
+    labels: Labels,
+    at: Millis,
+    value: Option<f32>,
+    forecasts: Vec<super::Forecast>,
+}
+
+/// `GET /api/v1/predictions/current`: the newest forecasts, of all signals or of one.
+fn predictions(state: &State, query: &Query, gzip: bool) -> Reply {
+    let now = state.clock.now();
+    let asked = || -> Result<_, String> {
+        let signal = query.one("signal")?;
+        let from = match query.one("cursor")? {
+            None => 0,
+            Some(text) => text.parse::<usize>().map_err(|_| {
+                format!(
+                    "parameter \"cursor\" must be one that an answer gave as next, got {text:?}"
+                )
+            })?,
+        };
+        Ok((signal, from, super::limit(query)?))
+    };
+    let (signal, from, limit) = match asked() {
+        Ok(asked) => asked,
+        Err(sentence) => return reply::json_error(StatusCode::BAD_REQUEST, &sentence),
+    };
+    let fresh = state.catalogue.fresh(now);
+    if let Some(signal) = signal
+        && !fresh.iter().any(|outcome| *outcome.unit == *signal)
+    {
+        let sentence =
+            format!("no signal called {signal:?} has a newest outcome; see /api/v1/signals");
+        return reply::json_error(StatusCode::NOT_FOUND, &sentence);
+    }
+    let wanted = fresh
+        .iter()
+        .filter(|outcome| signal.is_none_or(|signal| *outcome.unit == *signal))
+        .filter(|outcome| !outcome.horizons.is_empty());
+    let mut all =
+        wanted.flat_map(|outcome| (0..outcome.series.len()).map(move |index| (outcome, index)));
+    let page = all.by_ref().skip(from).take(limit).map(|(outcome, index)| {
+        let series = &outcome.series[index];
+        Prediction {
+            signal: Arc::clone(&outcome.unit),
+            labels: series.labels.clone(),
+            at: outcome.at,
+            value: super::known(series.value),
+            forecasts: super::forecasts(outcome, index),
+        }
+    });
+    let predictions: Vec<Prediction> = page.collect();
+    let next = all.next().map(|_| (from + predictions.len()).to_string());
+    let answer = Predictions {
+        now,
+        predictions,
+        next,
+    };
+    reply::json(StatusCode::OK, &answer, gzip)
+}
+
+#[derive(Serialize)]
+struct Health {
+    now: Millis,
+    /// 1 where every part is well, 0 where none is: the mean of the parts.
+    score: f64,
+    parts: Vec<Part>,
+}
+
+/// One part of what must be well.
+#[derive(Serialize)]
+struct Part {
+    part: &'static str,
+    /// 0 to 1.
+    score: f64,
+    /// What is not well, in sentences.
+    problems: Vec<String>,
+}
+
+impl Part {
+    /// Well in so far as `well` of `all` are.
+    fn share(part: &'static str, all: usize, problems: Vec<String>) -> Self {
+        let well = all.saturating_sub(problems.len());
+        Self {
+            part,
+            score: if all == 0 {
+                1.0
+            } else {
+                well as f64 / all as f64
+            },
+            problems,
+        }
+    }
+}
+
+/// `GET /api/v1/health`: what is well and what is not, part by part. 200 always: `/-/healthy` and `/-/ready` are for machines.
+fn health(state: &State, gzip: bool) -> Reply {
+    let now = state.clock.now();
+    let mut parts = vec![configuration(state), signals(state, now)];
+    if state.catalogue.decides() {
+        parts.push(workloads_part(state, now));
+    }
+    parts.extend(store(state));
+    let score = parts.iter().map(|part| part.score).sum::<f64>() / parts.len() as f64;
+    reply::json(StatusCode::OK, &Health { now, score, parts }, gzip)
+}
+
+fn configuration(state: &State) -> Part {
+    let config = state.config.lock().unwrap_or_else(PoisonError::into_inner);
+    let problems = config.last_error.iter().cloned().collect();
+    Part::share("configuration", 1, problems)
+}
+
+fn signals(state: &State, now: Millis) -> Part {
+    let units = state.catalogue.units();
+    let problems = units.iter().filter_map(|unit| {
+        let silent = super::report(unit, now).silent_because?;
+        Some(format!("{}: {silent}", unit.name))
+    });
+    Part::share("signals", units.len(), problems.collect())
+}
+
+/// Whether events, overrides and decisions are kept; nothing where that is not wanted.
+fn store(state: &State) -> Option<Part> {
+    let health = state.store.load().as_ref()?.health();
+    let why = || {
+        let why = health.error.clone();
+        why.unwrap_or_else(|| "the database has not answered yet".to_owned())
+    };
+    let problems = (!health.up).then(why);
+    Some(Part::share("store", 1, problems.into_iter().collect()))
+}
+
+fn workloads_part(state: &State, now: Millis) -> Part {
+    let Some(scaling) = state.catalogue.scaling(now) else {
+        return Part::share("workloads", 1, vec![NONE_DECIDED.to_owned()]);
+    };
+    let problems = scaling.decisions.iter().filter_map(|one| {
+        let unknown = one.decision.replicas.is_none() && one.decision.mode != Mode::Off;
+        let why = || match one.notes.first() {
+            Some(note) => note.clone(),
+            None => one.decision.reason.clone(),
+        };
+        unknown.then(|| format!("{}: {}", one.decision.workload, why()))
+    });
+    Part::share("workloads", scaling.decisions.len(), problems.collect())
+}

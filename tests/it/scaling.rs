@@ -1,0 +1,137 @@
+//! Recommendations over the real loop: what Prometheus knows becomes a size, and Prometheus knows that again.
+
+use crate::support::{
+    eventually, http,
+    live::{SIGNAL, live},
+    servers::prometheus,
+};
+use serde_json::Value;
+
+/// What the API says of a workload.
+fn workload(name: &str) -> Result<Value, String> {
+    let path = format!("/api/v1/workloads?name={name}");
+    let all = http::json(live().program.address(), &path)?;
+    let found = all.pointer("/workloads/0").cloned();
+    found.ok_or_else(|| all.to_string())
+}
+
+fn value(metric: &str, labels: &str) -> Result<f64, String> {
+    prometheus().value(&format!("{metric}{{{labels}}}"))
+}
+
+#[test]
+fn what_is_asked_now_becomes_a_size_that_prometheus_scrapes() {
+    live();
+    let replicas = eventually("a size is recommended", 60, || {
+        value("predicted_replicas", "workload=\"cart\"")
+    });
+    assert!((1.0..=500.0).contains(&replicas), "{replicas}");
+    let reactive = value(
+        "predicted_replicas_part",
+        "workload=\"cart\",part=\"reactive\"",
+    )
+    .unwrap();
+    assert!(replicas >= reactive, "{replicas} is below {reactive}");
+    let demand = value("predicted_demand", "workload=\"cart\"").unwrap();
+    assert!(demand > 10.0 * (replicas - 1.0), "{demand} for {replicas}");
+    let told = workload("cart").unwrap();
+    let reason = told["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("replica"), "{told}");
+    assert!(
+        told["course"]
+            .as_array()
+            .is_some_and(|course| !course.is_empty()),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_forecast_of_the_window_opens_the_gate() {
+    live();
+    eventually("the gate is open", 90, || {
+        match value("predicted_gate_open", "workload=\"cart\"")? {
+            1.0 => Ok(()),
+            _ => Err(workload("cart")?.to_string()),
+        }
+    });
+    let forecast = value("predicted_demand_forecast", "workload=\"cart\"").unwrap();
+    assert!(forecast > 0.0);
+    assert_eq!(
+        value(
+            "predicted_mode_info",
+            "workload=\"cart\",mode=\"guarded\",gate=\"open\""
+        ),
+        Ok(1.0)
+    );
+}
+
+#[test]
+fn observing_recommends_what_the_present_asks_for() {
+    live();
+    eventually("the size is the reactive one", 60, || {
+        let replicas = value("predicted_replicas", "workload=\"search\"")?;
+        let reactive = value(
+            "predicted_replicas_part",
+            "workload=\"search\",part=\"reactive\"",
+        )?;
+        match replicas == reactive.max(1.0) {
+            true => Ok(()),
+            false => Err(format!("{replicas} and {reactive}")),
+        }
+    });
+    let told = workload("search").unwrap();
+    assert_eq!(told["mode"], "observe", "{told}");
+}
+
+#[test]
+fn the_state_of_scaling_is_told_at_a_glance() {
+    let address = live().program.address();
+    let status = eventually("both workloads are decided on", 60, || {
+        let status = http::json(address, "/api/v1/scaling/status")?;
+        match status["workloads"].as_u64() {
+            Some(2) => Ok(status),
+            _ => Err(status.to_string()),
+        }
+    });
+    assert_eq!(
+        status.pointer("/modes/guarded"),
+        Some(&1.into()),
+        "{status}"
+    );
+    assert_eq!(
+        status.pointer("/modes/observe"),
+        Some(&1.into()),
+        "{status}"
+    );
+    let health = http::json(address, "/api/v1/health").unwrap();
+    assert!(
+        health["score"].as_f64().is_some_and(|score| score > 0.0),
+        "{health}"
+    );
+    let accuracy = eventually("forecasts came due", 60, || {
+        let accuracy = http::json(address, "/api/v1/models/accuracy")?;
+        match accuracy.pointer("/models/0/error").and_then(Value::as_f64) {
+            Some(_) => Ok(accuracy),
+            None => Err(accuracy.to_string()),
+        }
+    });
+    assert_eq!(accuracy.pointer("/models/0/signal"), Some(&SIGNAL.into()));
+    let first = http::json(address, "/api/v1/predictions/current?limit=2").unwrap();
+    assert_eq!(
+        first["predictions"].as_array().map(Vec::len),
+        Some(2),
+        "{first}"
+    );
+    let next = first["next"].as_str().unwrap();
+    let second = http::json(
+        address,
+        &format!("/api/v1/predictions/current?limit=2&cursor={next}"),
+    );
+    let second = second.unwrap();
+    assert_eq!(
+        second["predictions"].as_array().map(Vec::len),
+        Some(1),
+        "{second}"
+    );
+    assert!(second.get("next").is_none(), "{second}");
+}
