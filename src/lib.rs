@@ -52,6 +52,7 @@ pub mod forecast;
 pub mod promql;
 pub mod registry;
 pub mod series;
+pub mod simulate;
 pub mod sink;
 pub mod source;
 pub mod stats;

@@ -173,7 +173,7 @@ pub(super) fn sources(loaded: &Loaded) -> Result<BTreeMap<String, Arc<dyn Source
 }
 
 /// Looking back may take minutes: that the picture cannot be written is found out before.
-fn can_write(path: &Path) -> Result<(), Failure> {
+pub(super) fn can_write(path: &Path) -> Result<(), Failure> {
     let was_there = path.exists();
     let opened = OpenOptions::new().create(true).append(true).open(path);
     opened.map_err(|error| {

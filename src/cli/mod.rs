@@ -18,6 +18,7 @@ mod records;
 mod rules;
 mod run;
 mod samples;
+mod simulate;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,8 @@ Examples:
     forethought rules --config.file=forethought.yml > capacity.rules.yml
   See how it would have done over the last week:
     forethought backtest --config.file=forethought.yml --from=7d
+  See what scaling by forecasts would have cost and saved:
+    forethought simulate --trace=requests.csv
 
 Then let Prometheus scrape http://localhost:10057/metrics with `honor_labels: true`.
 Exit codes: 0 all well, 1 failed, 2 usage or configuration.";
@@ -92,6 +95,8 @@ enum Command {
     Models(models::Arguments),
     /// Train a forecaster on the past of a signal; put it in force if it wins on days it has not seen
     Train(Box<train::Arguments>),
+    /// Replay past demand under several ways of scaling: violations, replica-hours and cost of each, and of ours
+    Simulate(Box<simulate::Arguments>),
     /// Write recording rules that keep the long past of signals, for horizons of weeks and months
     Rules(rules::Arguments),
     /// Put in, list and remove known causes of load: campaigns, games, releases
@@ -144,6 +149,7 @@ pub fn dispatch(
         Command::Demo(arguments) => demo::run(&arguments, out),
         Command::Models(arguments) => models::run(&arguments, out),
         Command::Train(arguments) => train::run(&arguments, out),
+        Command::Simulate(arguments) => simulate::run(&arguments, out),
         Command::Rules(arguments) => rules::run(&arguments, out),
         Command::Events(arguments) => events::run(&arguments, out),
         Command::Overrides(arguments) => overrides::run(&arguments, out),

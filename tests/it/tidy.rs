@@ -20,6 +20,7 @@ const OUTSIDE: &[&str] = &[
     "demo",
     "engine",
     "registry",
+    "simulate",
     "sink",
     "source",
     "store",

@@ -1,0 +1,238 @@
+//! Traces from files.
+
+use super::{Kind, Trace};
+use crate::{series::Millis, source::file};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Folders in which traces are looked for, beside the folder given itself.
+const FOLDERS: [&str; 3] = ["", "traces", "prometheus"];
+/// Columns that are demand, where nobody says which are.
+const DEMAND: [&str; 9] = [
+    "value",
+    "requests",
+    "context_tokens",
+    "generated_tokens",
+    "cpu_util_percent",
+    "net_in",
+    "net_out",
+    "avg_cpu",
+    "cpu_pct",
+];
+/// Shares of the daily rhythm from which a trace is periodic, and mixed.
+const PERIODIC: f64 = 0.6;
+const MIXED: f64 = 0.2;
+const DAY: Millis = 86_400_000;
+/// Means over so long are compared from day to day.
+const CELL: Millis = 300_000;
+
+/// Which traces are taken from files.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Columns of values; the usual ones where empty.
+    pub columns: Vec<String>,
+    /// At most so many series of one column; all where `None`.
+    pub series: Option<usize>,
+}
+
+/// The traces in `folder` and its parts `traces` and `prometheus`, in the order of their names.
+///
+/// # Errors
+/// What cannot be read, and that there are none.
+pub fn in_folder(folder: &Path, wanted: &Wanted) -> Result<Vec<Trace>, String> {
+    let mut traces = Vec::new();
+    for part in FOLDERS {
+        let part = folder.join(part);
+        if part.is_dir() {
+            for path in files(&part)? {
+                traces.extend(in_file(&path, wanted)?);
+            }
+        }
+    }
+    if traces.is_empty() {
+        return Err(format!(
+            "{}: no traces; expected are files *.csv, *.csv.gz or *.csv.xz with a column timestamp and one of {}",
+            folder.display(),
+            DEMAND.join(", ")
+        ));
+    }
+    Ok(traces)
+}
+
+/// The traces of one file of CSV, packed or not.
+///
+/// # Errors
+/// What cannot be read.
+pub fn in_file(path: &Path, wanted: &Wanted) -> Result<Vec<Trace>, String> {
+    let shown = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+    let mut reader = csv::Reader::from_reader(file::open(path)?);
+    let head = reader.headers().map_err(|error| shown(&error))?.clone();
+    let place = |name: &str| head.iter().position(|column| column == name);
+    let Some(time) = place("timestamp") else {
+        return Ok(Vec::new());
+    };
+    let owner = place("series");
+    let usual: Vec<String> = DEMAND.map(str::to_owned).to_vec();
+    let columns = if wanted.columns.is_empty() {
+        &usual
+    } else {
+        &wanted.columns
+    };
+    let columns: Vec<(usize, &String)> = columns
+        .iter()
+        .filter_map(|name| Some((place(name)?, name)))
+        .collect();
+    let mut found: BTreeMap<(usize, String), Vec<(Millis, f32)>> = BTreeMap::new();
+    for row in reader.into_records() {
+        let row = row.map_err(|error| shown(&error))?;
+        let cell = |column: usize| row.get(column).unwrap_or_default();
+        let wrong = |_| shown(&format!("{:?} is no time in seconds", cell(time)));
+        let at = cell(time).parse::<f64>().map_err(wrong)?;
+        let owner = owner.map_or("", cell);
+        for (place, (column, _)) in columns.iter().enumerate() {
+            if let Ok(value) = cell(*column).parse::<f32>() {
+                let series = found.entry((place, owner.to_owned())).or_default();
+                series.push(((at * 1_000.0) as Millis, value));
+            }
+        }
+    }
+    let file = name_of(path);
+    let mut taken = BTreeMap::new();
+    let traces = found.into_iter().filter_map(|((place, owner), rows)| {
+        let count: &mut usize = taken.entry(place).or_default();
+        *count += 1;
+        if wanted.series.is_some_and(|most| *count > most) {
+            return None;
+        }
+        let name = [file.as_str(), &owner, columns[place].1]
+            .into_iter()
+            .filter(|part| !part.is_empty() && *part != "value");
+        trace(name.collect::<Vec<_>>().join(" "), &rows)
+    });
+    Ok(traces.collect())
+}
+
+/// A trace of samples in the order of time; `None` where they are too few.
+pub fn trace(name: String, rows: &[(Millis, f32)]) -> Option<Trace> {
+    let mut gaps: Vec<Millis> = rows.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    gaps.sort_unstable();
+    let step = *gaps.get(gaps.len() / 2).filter(|step| **step > 0)?;
+    let (first, last) = (
+        rows.first()?.0.div_euclid(step),
+        rows.last()?.0.div_euclid(step),
+    );
+    let mut values = vec![f32::NAN; usize::try_from(last - first + 1).ok()?];
+    for &(at, value) in rows {
+        if let Some(cell) = values.get_mut((at.div_euclid(step) - first) as usize) {
+            *cell = value;
+        }
+    }
+    Some(Trace {
+        name,
+        kind: kind(&values, step),
+        start: first * step,
+        step,
+        values,
+    })
+}
+
+/// By how alike neighbouring days are: the autocorrelation of five-minute means at a day.
+fn kind(values: &[f32], step: Millis) -> Kind {
+    let together = usize::try_from(CELL / step).unwrap_or(1).max(1);
+    let mean = |part: &[f32]| {
+        let known = part.iter().filter(|value| value.is_finite());
+        known.clone().sum::<f32>() / known.count() as f32
+    };
+    let cells: Vec<f64> = values
+        .chunks(together)
+        .map(|part| f64::from(mean(part)))
+        .collect();
+    let day = usize::try_from(DAY / (step * together as i64)).unwrap_or(usize::MAX);
+    if cells.len() < 3 * day {
+        return Kind::Spiky;
+    }
+    match super::autocorrelation(&cells, day) {
+        rhythm if rhythm >= PERIODIC => Kind::Periodic,
+        rhythm if rhythm >= MIXED => Kind::Mixed,
+        _ => Kind::Spiky,
+    }
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let shown = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(shown)? {
+        let path = entry.map_err(shown)?.path();
+        let name = path.to_string_lossy();
+        if [".csv", ".csv.gz", ".csv.xz"]
+            .iter()
+            .any(|ending| name.ends_with(ending))
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    name.split(".csv").next().unwrap_or(&name).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_demand_become_traces_and_gaps_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "timestamp,series,value,label\n0,b,1,0\n60,b,2,0\n240,b,3,0\n300,b,4,1\n0,a,7,0\n60,a,8,0\n";
+        fs::write(folder.path().join("load.csv"), text).unwrap();
+        let all = in_folder(folder.path(), &Wanted::default()).unwrap();
+        assert_eq!(
+            all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),
+            ["load a", "load b"]
+        );
+        assert_eq!(
+            (all[1].step, all[1].values.len(), all[1].kind),
+            (60_000, 6, Kind::Spiky)
+        );
+        assert!(all[1].values[2].is_nan() && all[1].values[4] == 3.0);
+        let one = Wanted {
+            series: Some(1),
+            ..Wanted::default()
+        };
+        assert_eq!(in_folder(folder.path(), &one).unwrap().len(), 1);
+        let none = Wanted {
+            columns: vec!["label2".into()],
+            ..Wanted::default()
+        };
+        assert!(
+            in_folder(folder.path(), &none)
+                .unwrap_err()
+                .contains("no traces")
+        );
+    }
+
+    #[test]
+    fn a_day_like_the_day_before_is_periodic_and_noise_is_not() {
+        let day = |cell: usize| ((cell % 288) as f64 / 288.0 * std::f64::consts::TAU).sin() as f32;
+        let of = |value: &dyn Fn(usize) -> f32| {
+            kind(&(0..288 * 6).map(value).collect::<Vec<f32>>(), 300_000)
+        };
+        assert_eq!(of(&day), Kind::Periodic);
+        let noise = std::cell::RefCell::new(fastrand::Rng::with_seed(3));
+        assert_eq!(of(&|_| noise.borrow_mut().f32()), Kind::Spiky);
+        assert_eq!(
+            of(&|cell| day(cell) + 3.0 * (noise.borrow_mut().f32() - 0.5)),
+            Kind::Mixed
+        );
+    }
+}
