@@ -9,6 +9,9 @@ use crate::{
 use std::sync::Arc;
 
 type Samples = Vec<(Arc<RenderedLabels>, f64)>;
+type Value<'a> = &'a dyn Fn(&Decided) -> Option<f64>;
+/// The family of that name, of what is known of each workload.
+type Gauge<'a> = &'a dyn Fn(&str, Value<'_>) -> Chunk;
 
 /// Everything that is published of these decisions. Of a workload in mode `off` nothing is.
 pub(super) fn chunks(decided: &[Decided], replica: Option<&str>) -> Vec<Chunk> {
@@ -20,7 +23,7 @@ pub(super) fn chunks(decided: &[Decided], replica: Option<&str>) -> Vec<Chunk> {
             (one, rendered([("workload", workload)].into_iter(), replica))
         })
         .collect();
-    let gauge = |name: &str, value: &dyn Fn(&Decided) -> Option<f64>| {
+    let gauge = |name: &str, value: Value<'_>| {
         let known = shown
             .iter()
             .filter_map(|(one, labels)| Some((Arc::clone(labels), value(one)?)));
@@ -80,10 +83,10 @@ pub(super) fn chunks(decided: &[Decided], replica: Option<&str>) -> Vec<Chunk> {
 /// What the queues in front of workloads do.
 fn queues(
     shown: &[(&Decided, Arc<RenderedLabels>)],
-    gauge: &dyn Fn(&str, &dyn Fn(&Decided) -> Option<f64>) -> Chunk,
+    gauge: Gauge<'_>,
     replica: Option<&str>,
 ) -> [Chunk; 3] {
-    let queue = |one: &Decided| one.decision.queue.clone();
+    let queue = |one: &Decided| one.decision.queue;
     let trends = shown.iter().filter_map(|(one, _)| {
         let trend = queue(one)?.trend.as_str();
         let labels = [("workload", &*one.decision.workload), ("trend", trend)];

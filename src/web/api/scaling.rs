@@ -301,7 +301,7 @@ fn queues(state: &State, gzip: bool) -> Reply {
     let of = |one: &Decided| {
         Some(QueueOf {
             workload: Arc::clone(&one.decision.workload),
-            queue: one.decision.queue.clone()?,
+            queue: one.decision.queue?,
         })
     };
     let queues = scaling.decisions.iter().filter_map(of).collect();
