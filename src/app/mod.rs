@@ -13,6 +13,7 @@
 //! | `calendars.rs` | the calendars, and the iCal files among those |
 //! | `wiring.rs` | from a configuration to sources and units |
 //! | `records.rs` | the store of events, overrides and decisions in force |
+//! | `performance.rs` | how good forecasts were, day by day |
 //! | `pushers.rs` | the Alertmanagers in force |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
@@ -27,6 +28,7 @@ mod ledger;
 mod load;
 mod models;
 mod options;
+mod performance;
 mod pushers;
 mod records;
 mod retrain;
@@ -210,6 +212,15 @@ impl App {
             drop(tracker.spawn(serve));
         }
         deployment.put_in_force(first).await;
+        let (catalogue, store) = (deployment.catalogue(), deployment.store());
+        let keeps = performance::keep(catalogue, store, options.clock.clone());
+        let stopped = stop.clone();
+        drop(tracker.spawn(async move {
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = keeps => {}
+            }
+        }));
         drop(tracker.spawn(become_ready(
             deployment.catalogue(),
             Arc::clone(&ready),

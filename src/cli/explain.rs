@@ -1,7 +1,7 @@
 //! `forethought explain`: why a workload has the size it has.
 
-mod chart;
-mod picture;
+pub(super) mod chart;
+pub(super) mod picture;
 
 use super::{
     Failure,
@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         } else {
             Theme::Light
         };
-        picture::draw(name, &known.course, theme, path).map_err(Failure::Failed)?;
+        picture::draw(&[(name.as_str(), &known.course)], theme, path).map_err(Failure::Failed)?;
     }
     match arguments.output {
         Output::Json => records::json(out, &known),

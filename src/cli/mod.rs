@@ -15,6 +15,7 @@ mod flags;
 mod models;
 mod overrides;
 mod records;
+mod report;
 mod rules;
 mod run;
 mod samples;
@@ -105,6 +106,8 @@ enum Command {
     Overrides(overrides::Arguments),
     /// List what was decided about workloads, and why
     Decisions(decisions::Arguments),
+    /// Sum up a day of workloads: accuracy, decisions, what they saved beside a reactive autoscaler, what was missed
+    Report(report::Arguments),
     /// Say why a workload has the size it has: the sentence, the numbers, the picture
     Explain(explain::Arguments),
     /// Measure evaluation on this machine: time and memory by number of series; or accuracy on labelled data
@@ -155,6 +158,7 @@ pub fn dispatch(
         Command::Overrides(arguments) => overrides::run(&arguments, out),
         Command::Decisions(arguments) => decisions::run(&arguments, out),
         Command::Explain(arguments) => explain::run(&arguments, out),
+        Command::Report(arguments) => report::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
     }
 }

@@ -67,7 +67,7 @@ impl Capacity {
     }
 
     /// What a person said of it.
-    pub(super) fn declared(&self) -> Option<f64> {
+    pub fn declared(&self) -> Option<f64> {
         match self {
             Self::Declared(capacity) => Some(*capacity),
             Self::Learned(learned) => learned.otherwise,

@@ -97,10 +97,18 @@ impl Workload {
         }
     }
 
-    /// After an abnormal drop those who left may come back all at once. Noted after the decision: what is held now
-    /// does not hang on what is asked for now.
-    pub(super) fn note_drop(&mut self, present: &Present, inputs: &Inputs) {
-        let verdict = inputs.forecast.as_ref().map(|one| one.anomaly);
+    /// After an abnormal drop those who left may come back all at once: the size before it is kept. A verdict on the
+    /// demand does so at once.
+    pub(super) fn heed_verdict(&mut self, present: &Present, inputs: &Inputs) {
+        if has_low_verdict(inputs) && !self.state.low {
+            let actual = present.actual.map(|one| one.wanted.unwrap_or(one.ready));
+            self.keep_size(present.at, self.state.size.or(actual));
+        }
+    }
+
+    /// A drop that is seen without a verdict is noted after the decision, which was made from a size of `before`: what
+    /// is kept does not hang on what is asked for now, so more demand never means fewer replicas.
+    pub(super) fn note_drop(&mut self, present: &Present, inputs: &Inputs, before: Option<u32>) {
         let level = self.state.level.map(f64::from);
         let fell = |demand: f64, level: f64, capacity: f64| {
             demand < ABNORMAL_DROP * level && level >= DROP_MIN * capacity
@@ -109,19 +117,26 @@ impl Workload {
             (Some(demand), Some(level), Some(capacity)) => fell(demand, level, capacity),
             _ => false,
         };
-        let low = fell || verdict == Some(-1);
-        if low && !self.state.low {
-            let span = self.settings.limits.retry_storm.as_millis();
-            self.state.storm = Some(present.at + span);
+        if fell && !self.state.low && !has_low_verdict(inputs) {
+            self.keep_size(present.at, before);
         }
+        let low = fell || has_low_verdict(inputs);
         self.state.low = low;
-        let storm = self.state.storm.is_some_and(|until| present.at < until);
+        let storm = self
+            .state
+            .storm
+            .is_some_and(|(_, until)| present.at < until);
         if let Some(demand) = present.demand.filter(|_| !(low && storm)) {
             // Per decision, not per time: a state must not depend on what came before it but in its fields.
             let share = 1.0 - (-(self.settings.review() as f64) / LEVEL_MEMORY).exp();
             let news = level.map_or(demand, |level| level + share * (demand - level));
             self.state.level = Some(news as f32);
         }
+    }
+
+    fn keep_size(&mut self, at: Millis, size: Option<u32>) {
+        let until = at + self.settings.limits.retry_storm.as_millis();
+        self.state.storm = size.map(|size| (size, until));
     }
 }
 
@@ -133,4 +148,10 @@ fn health(present: &Present) -> Option<Health> {
         asked: present.reactive?,
         utilisation: present.utilisation.map(|one| one.value),
     })
+}
+
+/// Whether the demand is judged to be abnormally low.
+fn has_low_verdict(inputs: &Inputs) -> bool {
+    let verdict = inputs.forecast.as_ref().map(|one| one.anomaly);
+    verdict == Some(-1)
 }

@@ -323,8 +323,6 @@ pub(super) struct Situation<'a> {
     pub(super) changed_down: Option<Millis>,
     /// It went up and down too often.
     pub(super) oscillates: bool,
-    /// An abnormal drop was not long ago.
-    pub(super) storm: bool,
 }
 
 impl Situation<'_> {
@@ -371,7 +369,6 @@ impl Situation<'_> {
         let cools = self.is_recent(self.changed_down, limits.cooldown.down)
             || self.is_recent(self.changed_up, limits.cooldown.down);
         let keeps = [
-            (self.storm, Binding::RetryStorm),
             (self.oscillates, Binding::Oscillation),
             (cools, Binding::Cooldown),
             (

@@ -99,13 +99,17 @@ impl Workload {
             changed_up: self.state.changed_up,
             changed_down: self.state.changed_down,
             oscillates: self.oscillates(at),
-            storm: self.state.storm.is_some_and(|until| at < until),
         };
-        let goal = target.or(keep, Binding::Hold);
+        let storm = self.state.storm.filter(|(_, until)| at < *until);
+        let storm = storm.map(|(size, _)| size);
+        let goal = target
+            .or(keep, Binding::Hold)
+            .or(storm, Binding::RetryStorm);
         let mut found = situation.restrain(limits, base, goal);
-        if found.held.is_none() && found.by == Binding::Hold && target.size != found.size {
+        let kept = matches!(found.by, Binding::Hold | Binding::RetryStorm);
+        if found.held.is_none() && kept && target.size != found.size {
             found.held = Some(Held {
-                by: Binding::Hold,
+                by: found.by,
                 wanted: target.size,
             });
         }

@@ -253,19 +253,26 @@ fn a_clock_that_was_set_back_holds_nothing_for_long() {
 
 #[test]
 fn an_abnormal_drop_keeps_the_size_for_those_who_come_back() {
-    let mut workload = workload("mode: guarded, limits: {max: 50, retry_storm: 10m}");
+    let more = "mode: guarded, limits: {max: 50, retry_storm: 10m}";
     let mut steps: Vec<_> = (0..5).map(|minute| (minute, 2_000.0, None)).collect();
     steps.extend((5..20).map(|minute| (minute, 100.0, None)));
-    let sizes = run(&mut workload, &steps);
-    // The drop is noted after the decision that sees it first; the autoscaler's own stabilisation covers that one.
-    assert_eq!(sizes[4], Some(20));
-    let at = START + 40 * MINUTE;
-    let mut low = inputs(at, 100.0, Some(100.0));
+    let sizes = run(&mut workload(more), &steps);
+    // The drop is noted after the decision that sees it first, which the autoscaler's own stabilisation covers.
+    assert_eq!(sizes[4..7], [Some(20), Some(1), Some(20)]);
+    assert_eq!(sizes[14..16], [Some(20), Some(1)]);
+    // A verdict counts at once.
+    let mut judged = workload(more);
+    run(&mut judged, &steps[..5]);
+    let at = START + 5 * MINUTE;
+    let mut low = inputs(at, 900.0, Some(900.0));
     if let Some(forecast) = low.forecast.as_mut().map(Arc::make_mut) {
         forecast.anomaly = -1;
     }
-    let decision = decide(&mut workload, at, &low);
-    assert_eq!(decision.gate, Gate::Shut(Closed::Anomaly));
+    let decision = decide(&mut judged, at, &low);
+    let found = (decision.replicas, decision.binding, decision.gate);
+    let shut = Gate::Shut(Closed::Anomaly);
+    assert_eq!(found, (Some(20), Binding::RetryStorm, shut));
+    assert_eq!(decision.held.map(|held| held.wanted), Some(9));
 }
 
 #[test]

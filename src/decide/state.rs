@@ -36,8 +36,8 @@ pub struct State {
     pub(super) level: Option<f32>,
     /// Whether the demand was abnormally low at the newest decision.
     pub(super) low: bool,
-    /// The sizes that an abnormal drop keeps, until then.
-    pub(super) storm: Option<Millis>,
+    /// The size that an abnormal drop keeps, and until when.
+    pub(super) storm: Option<(u32, Millis)>,
     pub(super) lead: Measurement,
     pub(super) rule: Standing,
     pub(super) emergency: Emergency,
@@ -111,9 +111,9 @@ impl State {
             *then = (*then).min(at);
         }
         // What was to last so much longer still does.
-        for until in [&mut self.storm, &mut self.withdrawn] {
-            *until = until.map(|until| at + (until - last).max(0));
-        }
+        let later = |until: Millis| at + (until - last).max(0);
+        self.withdrawn = self.withdrawn.map(later);
+        self.storm = self.storm.map(|(size, until)| (size, later(until)));
         if let Some(watch) = &mut self.watch {
             watch.rewind(at);
         }

@@ -73,6 +73,7 @@ impl Workload {
         let orders = Orders::in_force(&self.name, at, &inputs.overrides);
         let present = self.present(at, inputs);
         self.learn(&present, inputs);
+        self.heed_verdict(&present, inputs);
         let lead = self.state.lead.lead(self.settings.lead_time);
         let window = self.settings.window(lead);
         let (gate, outlook) = self.outlook(&present, window, inputs, &orders);
@@ -89,7 +90,8 @@ impl Workload {
             self.restrain(&mut proposal, &present, outlook);
         }
         self.state.at = Some(at);
-        self.note_drop(&present, inputs);
+        let before = proposal.target.map(|target| target.before);
+        self.note_drop(&present, inputs, before);
         proposal
     }
 

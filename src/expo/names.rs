@@ -157,6 +157,24 @@ pub const OWN_FAMILIES: &[Family] = &[
         labels: &["signal", "model", "version"],
     },
     Family {
+        name: "predicted_queue_drain_seconds",
+        kind: Kind::Gauge,
+        help: "Time until the queue in front of the workload is empty at its present pace; absent while it does not shrink.",
+        labels: &["workload"],
+    },
+    Family {
+        name: "predicted_queue_growth_per_minute",
+        kind: Kind::Gauge,
+        help: "By how much the queue in front of the workload grows in a minute, below 0 where it shrinks.",
+        labels: &["workload"],
+    },
+    Family {
+        name: "predicted_queue_trend_info",
+        kind: Kind::Gauge,
+        help: "What the queue in front of the workload does: growing_fast, growing_slow, stable, shrinking.",
+        labels: &["workload", "trend"],
+    },
+    Family {
         name: "predicted_replicas",
         kind: Kind::Gauge,
         help: "Recommended size of the workload after every constraint and guard; in mode observe what the present demand alone asks for.",
@@ -181,6 +199,12 @@ pub const OWN_FAMILIES: &[Family] = &[
         labels: &["workload"],
     },
     Family {
+        name: "predicted_workload_cost_per_hour",
+        kind: Kind::Gauge,
+        help: "What the recommended size costs in an hour, in the currency of the configuration.",
+        labels: &["workload"],
+    },
+    Family {
         name: "predicted_workload_coverage_ratio",
         kind: Kind::Gauge,
         help: "Share of recent greatest demands within the window that were at or below their quantile.",
@@ -196,6 +220,12 @@ pub const OWN_FAMILIES: &[Family] = &[
         name: "predicted_workload_level_ratio",
         kind: Kind::Gauge,
         help: "Level of the quantile of demand that the workload is to be ready for, 0 to 1.",
+        labels: &["workload"],
+    },
+    Family {
+        name: "predicted_workload_on_demand_replicas",
+        kind: Kind::Gauge,
+        help: "How many of the recommended replicas must not be ones that may vanish.",
         labels: &["workload"],
     },
     Family {
@@ -225,6 +255,7 @@ pub const OWN_LABELS: &[&str] = &[
     "part",
     "quantile",
     "signal",
+    "trend",
     "version",
     "workload",
 ];

@@ -28,10 +28,18 @@ struct Held {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rise {
+    workload: String,
+    prewarmed: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfCause {
     cause: &'static str,
 }
 
+/// Whether enough was ready.
+const WHETHER: [&str; 2] = ["false", "true"];
 /// Why a question had no answer, beside what a source says.
 const CAUSES: [&str; 9] = [
     "breaker_open",
@@ -57,6 +65,7 @@ pub struct ScalingEvents {
     changes: Family<OfWorkload, Counter>,
     held: Family<Held, Counter>,
     rollbacks: Family<OfWorkload, Counter>,
+    rises: Family<Rise, Counter>,
     known: Mutex<BTreeMap<String, Known>>,
 }
 
@@ -120,6 +129,11 @@ impl ScalingEvents {
             "Times that the forecast was withdrawn from a workload, as following it made things worse",
             events.rollbacks.clone(),
         );
+        registry.register(
+            "scaling_rises",
+            "Rises of the demand to a peak, by whether enough replicas were ready all the way up",
+            events.rises.clone(),
+        );
         for cause in CAUSES {
             drop(events.unanswered.get_or_create_owned(&OfCause { cause }));
         }
@@ -137,6 +151,13 @@ impl ScalingEvents {
             drop(self.changes.get_or_create_owned(&of));
             drop(self.rollbacks.get_or_create_owned(&of));
             let mut before = former.remove(name).unwrap_or_default();
+            for prewarmed in WHETHER {
+                let workload = name.to_owned();
+                drop(self.rises.get_or_create_owned(&Rise {
+                    workload,
+                    prewarmed,
+                }));
+            }
             // The one that an alert asks for: a counter that starts at 1 has no rate.
             let reason = Binding::Oscillation.as_str();
             let workload = name.to_owned();
@@ -148,6 +169,13 @@ impl ScalingEvents {
             let of = OfWorkload { workload };
             self.changes.remove(&of);
             self.rollbacks.remove(&of);
+            for prewarmed in WHETHER {
+                let workload = of.workload.clone();
+                self.rises.remove(&Rise {
+                    workload,
+                    prewarmed,
+                });
+            }
             for reason in held {
                 let workload = of.workload.clone();
                 self.held.remove(&Held { workload, reason });
@@ -169,6 +197,15 @@ impl ScalingEvents {
                 "the decision on workloads panicked; they begin anew"
             );
         }
+    }
+
+    /// The demand of a workload came to the end of a rise.
+    pub fn rose(&self, workload: &str, prewarmed: bool) {
+        let rise = Rise {
+            workload: workload.to_owned(),
+            prewarmed: WHETHER[usize::from(prewarmed)],
+        };
+        self.rises.get_or_create_owned(&rise).inc();
     }
 
     /// A decision that differs from the one before.

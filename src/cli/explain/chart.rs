@@ -84,7 +84,7 @@ fn hours(span: Millis) -> String {
 }
 
 /// A number as short as it can be said: three digits that count, more where it is whole and large.
-pub(super) fn short(value: f64) -> String {
+pub(in crate::cli) fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
         size if size >= 100.0 => format!("{value:.0}"),

@@ -1,29 +1,48 @@
 //! The last day of a workload as a picture: its demand, what was forecast of it, what the replicas could take.
 
 use crate::{backtest::Theme, engine::scaling::CoursePoint, series::Millis};
-use plotters::prelude::*;
+use plotters::{coord::Shift, prelude::*};
 use std::path::Path;
 
-const SIZE: (u32, u32) = (1_200, 420);
+const WIDTH: u32 = 1_200;
+/// Of each workload.
+const HEIGHT: u32 = 420;
 
 type Drawn = Result<(), Box<dyn std::error::Error>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws it into an SVG file.
+/// Draws workloads, one below the other, into an SVG file.
 ///
 /// # Errors
 /// Nothing to draw, or a file that cannot be written.
-pub(super) fn draw(
-    name: &str,
-    course: &[CoursePoint],
+pub(in crate::cli) fn draw(
+    courses: &[(&str, &[CoursePoint])],
     theme: Theme,
     path: &Path,
 ) -> Result<(), String> {
-    drawn(name, course, theme, path).map_err(|error| format!("{}: {error}", path.display()))
+    drawn(courses, theme, path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn drawn(name: &str, course: &[CoursePoint], theme: Theme, path: &Path) -> Drawn {
+fn drawn(courses: &[(&str, &[CoursePoint])], theme: Theme, path: &Path) -> Drawn {
+    let some = courses.iter().filter(|(_, course)| !course.is_empty());
+    let some: Vec<_> = some.collect();
+    if some.is_empty() {
+        return Err("nothing to draw: nothing was decided in that day".into());
+    }
+    let size = (WIDTH, HEIGHT * some.len() as u32);
+    let area = SVGBackend::new(path, size).into_drawing_area();
+    area.fill(&theme.colours().page)?;
+    let parts = area.split_evenly((some.len(), 1));
+    for (part, (name, course)) in parts.iter().zip(some) {
+        chart(part, name, course, theme)?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+fn chart(area: &Area<'_>, name: &str, course: &[CoursePoint], theme: Theme) -> Drawn {
     let (Some(first), Some(last)) = (course.first(), course.last()) else {
-        return Err("nothing to draw: nothing was decided in the last day".into());
+        return Ok(());
     };
     let demand = line(course, |point| point.demand);
     let forecast = line(course, |point| point.forecast);
@@ -34,10 +53,8 @@ fn drawn(name: &str, course: &[CoursePoint], theme: Theme, path: &Path) -> Drawn
     let values = all.into_iter().flatten().map(|(_, value)| *value);
     let top = values.fold(0.0, f32::max).max(f32::MIN_POSITIVE) * 1.08;
     let colours = theme.colours();
-    let area = SVGBackend::new(path, SIZE).into_drawing_area();
-    area.fill(&colours.page)?;
     let font = |size: i32| ("sans-serif", size).into_font().color(&colours.ink);
-    let mut chart = ChartBuilder::on(&area)
+    let mut chart = ChartBuilder::on(area)
         .caption(
             format!("{name}: demand, and what its replicas take"),
             font(18),
@@ -82,7 +99,6 @@ fn drawn(name: &str, course: &[CoursePoint], theme: Theme, path: &Path) -> Drawn
         .border_style(colours.faint)
         .label_font(font(13))
         .draw()?;
-    area.present()?;
     Ok(())
 }
 
@@ -136,12 +152,12 @@ mod tests {
                 ready: Some(12),
             })
             .collect();
-        draw("shop", &course, Theme::Light, &path).unwrap();
+        draw(&[("shop", &course)], Theme::Light, &path).unwrap();
         let svg = std::fs::read_to_string(&path).unwrap();
         for text in ["shop: demand", "recommended", "ready", "forecast of"] {
             assert!(svg.contains(text), "{text}");
         }
-        let nothing = draw("shop", &[], Theme::Light, &path).unwrap_err();
+        let nothing = draw(&[("shop", &[])], Theme::Light, &path).unwrap_err();
         assert!(nothing.contains("nothing to draw"), "{nothing}");
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     engine::{
         Clock, Pool,
         catalogue::{Catalogue, ScalingHandle},
-        scaling::{Answer, Ledger, Question, Records, SavedState, Scaling, ScalingUnit},
+        scaling::{Answer, Decided, Ledger, Question, Records, SavedState, Scaling, ScalingUnit},
     },
     series::{Millis, Span},
     source::Source,
@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Questions that are asked at once: a source is not to be flooded every few seconds.
@@ -155,7 +155,7 @@ impl ScalingTask {
         let records: Records = self.ledger.records();
         let demand = Arc::clone(self.catalogue.demand());
         let work = move |unit: &mut ScalingUnit| {
-            let began = std::time::Instant::now();
+            let began = Instant::now();
             let scaling = unit.decide(at, answers, &outcomes, &records);
             demand.warm_chunks(&scaling.chunks);
             (scaling, unit.states(at), began.elapsed())
@@ -171,6 +171,11 @@ impl ScalingTask {
     fn publish(&self, scaling: Scaling, took: Duration) {
         self.events
             .decided(scaling.at, scaling.decisions.len(), scaling.panicked, took);
+        for Decided { decision, .. } in &scaling.decisions {
+            if let Some(prewarmed) = decision.prewarmed {
+                self.events.rose(&decision.workload, prewarmed);
+            }
+        }
         let news = scaling.decisions.iter().filter(|one| one.is_news);
         let news: Vec<_> = news.map(|one| one.decision.clone()).collect();
         news.iter().for_each(|decision| self.events.news(decision));

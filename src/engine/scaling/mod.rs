@@ -6,6 +6,7 @@
 //! | `gather.rs` | from answers and outcomes to what a decision looks at |
 //! | `current.rs` | the series of this process as rules see them |
 //! | `publish.rs` | the families of workloads |
+//! | `what_if.rs` | what would be decided if something were otherwise |
 //! | `course.rs` | the recent past of workloads, for pictures |
 //! | `ledger.rs` | the seam to what is kept: events, overrides, decisions |
 //!
@@ -19,10 +20,12 @@ mod publish;
 mod questions;
 #[cfg(test)]
 mod tests;
+mod what_if;
 
 pub use course::{CoursePoint, Courses};
 pub use ledger::{Ledger, NoLedger, Records, SavedState, States};
 pub use questions::{Answer, Question};
+pub use what_if::Supposed;
 
 use crate::{
     decide::{
@@ -66,6 +69,9 @@ pub struct Scaling {
     pub chunks: Vec<Chunk>,
     /// Workloads whose decision panicked.
     pub panicked: usize,
+    /// What was decided from, for whoever asks what would be if.
+    inputs: Vec<Inputs>,
+    before: Board,
 }
 
 /// A decision, and what readers want to know beside it.
@@ -179,7 +185,8 @@ impl ScalingUnit {
         records: &Records,
     ) -> Scaling {
         let gathered = self.gatherer.gather(at, answers, outcomes, records);
-        let (decisions, panicked) = self.decisions(at, &gathered.inputs);
+        let before = self.board.clone();
+        let (decisions, panicked) = self.decisions(at, &gathered.inputs, &before);
         let mut decided = Vec::with_capacity(decisions.len());
         for (place, (decision, about)) in decisions.into_iter().zip(gathered.about).enumerate() {
             let key = Some(log_key(&decision));
@@ -198,16 +205,22 @@ impl ScalingUnit {
             chunks: publish::chunks(&decided, self.replica.as_deref()),
             decisions: decided,
             panicked: panicked.len(),
+            inputs: gathered.inputs,
+            before,
         }
     }
 
     /// Decides on all at once; where that panics, the workload that does begins anew, not knowing anything at this tick.
-    fn decisions(&mut self, at: Millis, inputs: &[Inputs]) -> (Vec<Decision>, Vec<usize>) {
-        let before = self.board.clone();
+    fn decisions(
+        &mut self,
+        at: Millis,
+        inputs: &[Inputs],
+        before: &Board,
+    ) -> (Vec<Decision>, Vec<usize>) {
         if let Some(decisions) = guarded(|| self.board.decide(at, inputs)) {
             return (decisions, Vec::new());
         }
-        self.board = before;
+        self.board = before.clone();
         let (mut inputs, mut panicked) = (inputs.to_vec(), Vec::new());
         for (place, workload) in self.board.workloads.iter_mut().enumerate() {
             let mut alone = Board {

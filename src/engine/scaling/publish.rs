@@ -45,9 +45,18 @@ pub(super) fn chunks(decided: &[Decided], replica: Option<&str>) -> Vec<Chunk> {
             &of(|one| Some(one.lead as f64 / 1_000.0)),
         ),
         gauge("predicted_workload_capacity", &of(|one| one.capacity)),
+        gauge(
+            "predicted_workload_cost_per_hour",
+            &of(|one| one.cost_per_hour),
+        ),
+        gauge(
+            "predicted_workload_on_demand_replicas",
+            &of(|one| one.on_demand.map(f64::from)),
+        ),
         gauge("predicted_workload_coverage_ratio", &|one| one.coverage),
         gauge("predicted_workload_skill_ratio", &|one| one.skill),
     ];
+    chunks.extend(queues(&shown, &gauge, replica));
     let (mut parts, mut modes) = (Samples::new(), Samples::new());
     for (one, _) in &shown {
         let workload = ("workload", &*one.decision.workload);
@@ -68,8 +77,31 @@ pub(super) fn chunks(decided: &[Decided], replica: Option<&str>) -> Vec<Chunk> {
     chunks
 }
 
+/// What the queues in front of workloads do.
+fn queues(
+    shown: &[(&Decided, Arc<RenderedLabels>)],
+    gauge: &dyn Fn(&str, &dyn Fn(&Decided) -> Option<f64>) -> Chunk,
+    replica: Option<&str>,
+) -> [Chunk; 3] {
+    let queue = |one: &Decided| one.decision.queue.clone();
+    let trends = shown.iter().filter_map(|(one, _)| {
+        let trend = queue(one)?.trend.as_str();
+        let labels = [("workload", &*one.decision.workload), ("trend", trend)];
+        Some((rendered(labels.into_iter(), replica), 1.0))
+    });
+    [
+        own("predicted_queue_trend_info", trends.collect()),
+        gauge("predicted_queue_growth_per_minute", &|one| {
+            Some(queue(one)?.growth_per_minute)
+        }),
+        gauge("predicted_queue_drain_seconds", &|one| {
+            Some(queue(one)?.drain? as f64 / 1_000.0)
+        }),
+    ]
+}
+
 /// The sizes behind a recommendation, by the label `part`.
-pub(super) fn parts_of(decision: &Decision) -> [(&'static str, Option<u32>); 11] {
+pub(super) fn parts_of(decision: &Decision) -> [(&'static str, Option<u32>); 13] {
     let parts = &decision.parts;
     [
         ("budget", parts.budget),
@@ -80,8 +112,10 @@ pub(super) fn parts_of(decision: &Decision) -> [(&'static str, Option<u32>); 11]
         ("max", parts.max),
         ("min", parts.min),
         ("override", parts.r#override),
+        ("prewarm", parts.prewarm),
         ("reactive", parts.reactive),
         ("rule", parts.rule),
         ("schedule", parts.schedule),
+        ("shared", parts.shared),
     ]
 }

@@ -9,7 +9,7 @@ use crate::{
     decide::{Decision, Mode},
     engine::{
         Outcome,
-        scaling::{CoursePoint, Decided, Scaling},
+        scaling::{CoursePoint, Decided, Scaling, Supposed},
     },
     series::{Labels, Millis},
 };
@@ -23,8 +23,10 @@ const NONE_DECIDED: &str = "nothing was decided yet, or the newest decisions are
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Read {
     Accuracy,
+    Evaluate,
     Health,
     Predictions,
+    Queues,
     ScalingStatus,
     Workloads,
 }
@@ -36,6 +38,8 @@ impl Read {
             "/api/v1/health" => Some(Self::Health),
             "/api/v1/models/accuracy" => Some(Self::Accuracy),
             "/api/v1/predictions/current" => Some(Self::Predictions),
+            "/api/v1/queues" => Some(Self::Queues),
+            "/api/v1/scaling/evaluate" => Some(Self::Evaluate),
             "/api/v1/scaling/status" => Some(Self::ScalingStatus),
             "/api/v1/workloads" => Some(Self::Workloads),
             _ => None,
@@ -46,8 +50,10 @@ impl Read {
     pub(in super::super) fn name(self) -> &'static str {
         match self {
             Self::Accuracy => "models_accuracy",
+            Self::Evaluate => "scaling_evaluate",
             Self::Health => "health",
             Self::Predictions => "predictions",
+            Self::Queues => "queues",
             Self::ScalingStatus => "scaling_status",
             Self::Workloads => "workloads",
         }
@@ -56,7 +62,8 @@ impl Read {
     /// The parameters it takes.
     pub(in super::super) fn parameters(self) -> &'static [&'static str] {
         match self {
-            Self::Accuracy | Self::Health | Self::ScalingStatus => &[],
+            Self::Accuracy | Self::Health | Self::Queues | Self::ScalingStatus => &[],
+            Self::Evaluate => &["demand", "forecast", "ready", "workload"],
             Self::Predictions => &["cursor", "limit", "signal"],
             Self::Workloads => &["name"],
         }
@@ -66,8 +73,10 @@ impl Read {
     pub(in super::super) fn answer(self, state: &State, query: &Query, gzip: bool) -> Reply {
         match self {
             Self::Accuracy => accuracy(state, gzip),
+            Self::Evaluate => evaluate(state, query, gzip),
             Self::Health => health(state, gzip),
             Self::Predictions => predictions(state, query, gzip),
+            Self::Queues => queues(state, gzip),
             Self::ScalingStatus => status(state, gzip),
             Self::Workloads => workloads(state, query, gzip),
         }
@@ -127,13 +136,7 @@ fn workloads(state: &State, query: &Query, gzip: bool) -> Reply {
         one.course = state.catalogue.courses().of(name);
     }
     if let (Some(name), true) = (name, found.is_empty()) {
-        let known = scaling.decisions.iter().map(|one| &*one.decision.workload);
-        let known: Vec<&str> = known.collect();
-        let sentence = format!(
-            "no workload is called {name:?}; there are: {}",
-            known.join(", ")
-        );
-        return reply::json_error(StatusCode::NOT_FOUND, &sentence);
+        return no_workload(&scaling, name);
     }
     let workloads = Workloads {
         now,
@@ -223,6 +226,86 @@ fn status(state: &State, gzip: bool) -> Reply {
         }
     }
     reply::json(StatusCode::OK, &status, gzip)
+}
+
+/// `GET /api/v1/scaling/evaluate`: what would be decided on `workload` if its demand, its forecast or its size were otherwise.
+/// Changes nothing.
+fn evaluate(state: &State, query: &Query, gzip: bool) -> Reply {
+    let (workload, supposed) = match supposed(query) {
+        Ok(supposed) => supposed,
+        Err(sentence) => return reply::json_error(StatusCode::BAD_REQUEST, &sentence),
+    };
+    let Some(scaling) = state.catalogue.scaling(state.clock.now()) else {
+        return reply::json_error(StatusCode::SERVICE_UNAVAILABLE, NONE_DECIDED);
+    };
+    match scaling.what_if(workload, supposed) {
+        Some(decision) => reply::json(StatusCode::OK, &decision, gzip),
+        None => no_workload(&scaling, workload),
+    }
+}
+
+fn supposed(query: &Query) -> Result<(&str, Supposed), String> {
+    let number = |name: &str| -> Result<Option<f64>, String> {
+        let Some(text) = query.one(name)? else {
+            return Ok(None);
+        };
+        let number: Option<f64> = text.parse().ok();
+        let number = number.filter(|number| number.is_finite() && *number >= 0.0);
+        number.map(Some).ok_or_else(|| {
+            format!("parameter {name:?} must be a number of 0 or more, got {text:?}")
+        })
+    };
+    let ready = number("ready")?;
+    if ready.is_some_and(|ready| ready.fract() != 0.0 || ready > f64::from(u32::MAX)) {
+        return Err("parameter \"ready\" must be a whole number".to_owned());
+    }
+    let workload = query.one("workload")?;
+    let workload = workload.ok_or("parameter \"workload\" is missing")?;
+    let supposed = Supposed {
+        demand: number("demand")?,
+        forecast: number("forecast")?,
+        ready: ready.map(|ready| ready as u32),
+    };
+    Ok((workload, supposed))
+}
+
+fn no_workload(scaling: &Scaling, name: &str) -> Reply {
+    let known = scaling.decisions.iter().map(|one| &*one.decision.workload);
+    let known: Vec<&str> = known.collect();
+    let sentence = format!(
+        "no workload is called {name:?}; there are: {}",
+        known.join(", ")
+    );
+    reply::json_error(StatusCode::NOT_FOUND, &sentence)
+}
+
+#[derive(Serialize)]
+struct Queues {
+    now: Millis,
+    queues: Vec<QueueOf>,
+}
+
+#[derive(Serialize)]
+struct QueueOf {
+    workload: Arc<str>,
+    #[serde(flatten)]
+    queue: crate::decide::Queue,
+}
+
+/// `GET /api/v1/queues`: what the queues in front of workloads do.
+fn queues(state: &State, gzip: bool) -> Reply {
+    let now = state.clock.now();
+    let Some(scaling) = state.catalogue.scaling(now) else {
+        return reply::json_error(StatusCode::SERVICE_UNAVAILABLE, NONE_DECIDED);
+    };
+    let of = |one: &Decided| {
+        Some(QueueOf {
+            workload: Arc::clone(&one.decision.workload),
+            queue: one.decision.queue.clone()?,
+        })
+    };
+    let queues = scaling.decisions.iter().filter_map(of).collect();
+    reply::json(StatusCode::OK, &Queues { now, queues }, gzip)
 }
 
 #[derive(Serialize)]

@@ -115,6 +115,16 @@ fn the_api_keeps_lists_and_removes() {
     );
 }
 
+/// Method, path, headers, body; the status, and a part of what is said.
+type Case<'c> = (
+    &'c str,
+    &'c str,
+    &'c [(&'c str, &'c str)],
+    &'c str,
+    u16,
+    &'c str,
+);
+
 #[test]
 fn the_api_says_what_is_wrong_with_a_request() {
     let setup = Setup::new(&["--web.enable-admin-api"]);
@@ -128,7 +138,7 @@ fn the_api_says_what_is_wrong_with_a_request() {
     };
     let good = campaign("x").to_string();
     let long = format!("{{\"kind\":\"{}\"}}", "x".repeat(70_000));
-    let cases: [(&str, &str, &[(&str, &str)], &str, u16, &str); 13] = [
+    let cases: [Case<'_>; 13] = [
         ("POST", "events", &[], &good, 415, "application/json"),
         ("POST", "events", &[json], "{", 422, "body: "),
         ("POST", "events", &[json], &long, 413, "65536 bytes"),

@@ -79,7 +79,7 @@ fn a_full_disk_is_told_and_nothing_is_garbled() {
     // No file may grow beyond this: to a program the same as a disk without room. The signal that comes with it
     // is ignored, as by a program that is told by its error instead.
     let script = format!(
-        "trap '' XFSZ; ulimit -f 300; for i in $(seq 200); do \
+        "trap '' XFSZ; ulimit -f 200; for i in $(seq 200); do \
          {} events add --config.file={}/f.yml --kind=test --name=$(printf %0200d $i) --start=now --for=1h --author=ada --workload=$(printf %0250d $i) || exit 9; done",
         crate::support::program::BINARY,
         folder.path().display(),

@@ -64,6 +64,8 @@ fn two_replicas_with_clocks_apart_write_one_log_and_keep_the_newest_state() {
             &one,
             kept(&other, async {
                 for at in times(NOW) {
+                    right.store(at - NOW, Ordering::Relaxed);
+                    late.store(at - NOW - APART, Ordering::Relaxed);
                     one.append([decision("checkout", at)]);
                     one.save([state("checkout", at)]);
                     other.append([decision("checkout", at - APART)]);
@@ -91,6 +93,8 @@ fn two_replicas_with_clocks_apart_write_one_log_and_keep_the_newest_state() {
         assert_eq!(other.states().await.unwrap(), [state("checkout", newest)]);
 
         // An order ends for each by its own clock, and one that is given by one is seen by the other.
+        right.store(0, Ordering::Relaxed);
+        late.store(-APART, Ordering::Relaxed);
         let pin = order("checkout", Order::Pin(7), Some(NOW + 60_000));
         one.set_override(pin, None).await.unwrap();
         other.open().await.unwrap();
@@ -120,7 +124,6 @@ fn postgres_stops_and_starts_and_nothing_is_lost() {
     runtime.block_on(store.set_override(pin, None)).unwrap();
     let task = {
         let (store, stop) = (store.clone(), stop.clone());
-        #[expect(clippy::disallowed_methods, reason = "the test waits for it below")]
         runtime.spawn(async move { store.keep(stop).await })
     };
     server.stop();
