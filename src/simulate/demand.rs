@@ -85,13 +85,13 @@ impl Demand {
         }
         let first = &trace.values[..(trace.values.len() as f64 * parameters.split) as usize];
         let capacity = capacity(first, parameters);
-        if !(capacity > 0.0) || first.len() < 16 {
+        if capacity <= 0.0 || first.len() < 16 {
             return Err(format!("{}: too short, or without demand", trace.name));
         }
         let is_count = trace
             .values
             .iter()
-            .all(|value| !(value.fract().abs() > 0.0));
+            .all(|value| value.is_nan() || value.fract() == 0.0);
         let size = size(first, is_count);
         let mut rng = Rng::with_seed(parameters.seed);
         let ticks = if trace.step > tick {
@@ -209,7 +209,7 @@ fn size(first: &[f32], is_count: bool) -> f64 {
 /// Draws the `parts` ticks of a step of mean `value`.
 fn split(value: f64, parts: usize, size: f64, is_count: bool, rng: &mut Rng, out: &mut Vec<f64>) {
     let from = out.len();
-    if !(value > 0.0) {
+    if value.is_nan() || value <= 0.0 {
         // Nothing is nothing in every tick, and what is not known in none.
         out.extend(std::iter::repeat_n(value, parts));
         return;

@@ -262,7 +262,10 @@ impl Parameters {
         if !(0.0..1.0).contains(&self.jitter) {
             return Some(format!("jitter: {} is not within 0 to 1", self.jitter));
         }
-        if !(self.capacity.replicas > 0.0) || self.replicas.min == 0 {
+        if self.capacity.replicas.is_nan()
+            || self.capacity.replicas <= 0.0
+            || self.replicas.min == 0
+        {
             return Some("capacity.replicas and replicas.min must be above 0".to_owned());
         }
         None
