@@ -209,7 +209,7 @@ fn every_metric_the_shipped_alerts_use_is_exposed() {
 pub(crate) fn metrics_of_alerts() -> Vec<String> {
     let name = regex::Regex::new(r"\b(forethought|anomaly|predicted)_[a-z_]+").unwrap();
     let files = ["series", "forethought-self", "scaling"];
-    let alerts = files.map(|file| crate::support::read(&format!("alerts/{file}.yml")));
+    let alerts = files.map(|file| crate::support::read(format!("alerts/{file}.yml")));
     let expressions = alerts.iter().flat_map(|text| text.lines()).filter(|line| {
         let line = line.trim();
         !line.starts_with('#') && !line.contains("without") && !line.contains("description")
