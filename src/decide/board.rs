@@ -38,36 +38,41 @@ impl Board {
         decisions
     }
 
-    /// What is left to each workload where something that is shared does not suffice. As if all of them were followed,
-    /// those that only observe included.
+    /// What is left to each workload where something that is shared does not suffice. Those that only observe leave to
+    /// the others what they would take, and are told what would be left to them if all were followed.
     fn ceilings(&mut self, at: Millis, proposals: &[Proposal]) -> Vec<Vec<Ceiling>> {
-        let mut found: Vec<Vec<Ceiling>> = Vec::new();
-        self.used.resize(self.shared.len(), Used::default());
+        self.used = Used::matched(std::mem::take(&mut self.used), &self.shared);
+        let mut found = vec![Vec::new(); proposals.len()];
         for (shared, used) in self.shared.iter().zip(&mut self.used) {
             let limit = used.limit(at, shared);
             let places = 0..proposals.len();
             let places = places.filter(|&place| use_of(&self.workloads[place], shared) > 0.0);
             let places: Vec<usize> = places.collect();
-            let claims: Vec<Claim> = places
-                .iter()
-                .map(|&place| {
-                    let left = found.get(place).into_iter().flatten();
-                    let left = left.map(|one| one.size).min();
-                    claim(&self.workloads[place], &proposals[place], shared, left)
-                })
-                .collect();
-            let Some(given) = divide(limit, &claims) else {
-                continue;
+            let claims = |all: bool| -> Vec<Claim> {
+                let one = |&place: &usize| {
+                    let left = found[place].iter().map(|one: &Ceiling| one.size).min();
+                    let workload = &self.workloads[place];
+                    let followed = all || workload.is_followed();
+                    claim(workload, &proposals[place], shared, left, followed)
+                };
+                places.iter().map(one).collect()
             };
-            found.resize(proposals.len(), Vec::new());
-            for ((place, size), claim) in places.into_iter().zip(given).zip(claims) {
-                if size < claim.wanted {
-                    found[place].push(Ceiling {
-                        size,
-                        by: Binding::Shared,
-                        name: shared.name.clone(),
-                    });
-                }
+            let (really, all) = (claims(false), claims(true));
+            let (given, would_be) = (divide(limit, &really), divide(limit, &all));
+            for (index, &place) in places.iter().enumerate() {
+                let (given, claim) = match self.workloads[place].is_followed() {
+                    true => (&given, &really[index]),
+                    false => (&would_be, &all[index]),
+                };
+                let size = given.as_ref().map(|given| given[index]);
+                found[place].extend(
+                    size.filter(|size| *size < claim.wanted)
+                        .map(|size| Ceiling {
+                            size,
+                            by: Binding::Shared,
+                            name: shared.name.clone(),
+                        }),
+                );
             }
         }
         found
@@ -78,7 +83,11 @@ impl Board {
         for (shared, used) in self.shared.iter().zip(&mut self.used) {
             let sizes = decisions.iter().zip(&self.workloads);
             let hourly = sizes.map(|(decision, workload)| {
-                let size = decision.ready.max(decision.replicas).unwrap_or(0);
+                let size = match workload.is_followed() {
+                    true => decision.ready.max(decision.replicas),
+                    false => decision.ready.or(decision.replicas),
+                };
+                let size = size.unwrap_or(0);
                 f64::from(size) * use_of(workload, shared)
             });
             used.note(hourly.sum());
@@ -92,26 +101,40 @@ fn use_of(workload: &Workload, shared: &SharedSettings) -> f64 {
     uses.get(&shared.name).copied().unwrap_or(0.0)
 }
 
-/// What a workload claims. What a person pinned is taken whatever is left, and what nobody decides on stays as it is: both go
-/// first.
+/// What a workload claims, where it is `followed` or not. What a person pinned is taken whatever is left, and what nobody
+/// decides on stays as it is: both go first. No claim is left with less than the workload's own least.
 fn claim(
     workload: &Workload,
     proposal: &Proposal,
     shared: &SharedSettings,
     left: Option<u32>,
+    followed: bool,
 ) -> Claim {
     let settings = &workload.settings;
-    let decided = proposal.wanted().filter(|_| settings.mode != Mode::Off);
+    let decided = proposal.wanted();
+    let decided = decided.filter(|_| followed && settings.mode != Mode::Off);
+    let there = proposal.there.or(proposal.draft.parts.reactive);
     let fixed = match (&proposal.pin, decided) {
-        (Some((size, _)), _) => Some(*size),
-        (None, None) => Some(proposal.there.unwrap_or(0)),
-        (None, Some(_)) => None,
+        (Some((size, _)), _) if followed => Some(*size),
+        (_, None) => Some(there.unwrap_or(0)),
+        (_, Some(_)) => None,
     };
+    let use_each = use_of(workload, shared);
+    if let Some(size) = fixed {
+        return Claim {
+            priority: i32::MAX,
+            use_each,
+            least: size,
+            asked: size,
+            wanted: size,
+        };
+    }
     let wanted = decided.unwrap_or(0).min(left.unwrap_or(u32::MAX));
     Claim {
-        priority: fixed.map_or(settings.priority, |_| i32::MAX),
-        use_each: use_of(workload, shared),
-        asked: fixed.unwrap_or(proposal.asked().unwrap_or(0).min(wanted)),
-        wanted: fixed.unwrap_or(wanted),
+        priority: settings.priority,
+        use_each,
+        least: settings.limits.floor().min(wanted),
+        asked: proposal.asked().unwrap_or(0).min(wanted),
+        wanted,
     }
 }

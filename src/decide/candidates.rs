@@ -162,16 +162,29 @@ impl Workload {
         self.state.size.or(actual).unwrap_or(otherwise)
     }
 
+    /// The ceiling of an emergency. Looked at with every decision, also where the demand is not known: what confirms an
+    /// emergency must not be what was seen before a gap.
+    pub(super) fn emergency(&mut self, present: &Present, inputs: &Inputs) -> Option<u32> {
+        let host = self.settings.emergency.as_ref()?;
+        let actual = present.actual.map(|one| one.wanted.unwrap_or(one.ready));
+        let asked = present
+            .reactive
+            .map(|size| size.max(self.settings.limits.min));
+        let size = self.state.size.or(actual).or(asked);
+        let state = &mut self.state.emergency;
+        state.ceiling(host, present.at, inputs.host, size)
+    }
+
     /// What nobody may go above.
     pub(super) fn ceilings(
-        &mut self,
+        &self,
         proposal: &mut Proposal,
-        present: &Present,
         outlook: Option<Outlook>,
-        inputs: &Inputs,
+        emergency: Option<u32>,
         orders: &Orders<'_>,
     ) {
         let settings = &self.settings;
+        let at = proposal.draft.at;
         let limits = &settings.limits;
         let open = outlook.filter(|_| proposal.draft.gate.is_open());
         let mut max = limits.max.unwrap_or(super::MOST_REPLICAS);
@@ -179,17 +192,12 @@ impl Workload {
             let buffered = (f64::from(open.need) * (1.0 + increase.buffer)).ceil() as u32;
             max = max.max(buffered.min(increase.ceiling));
         }
-        let before = proposal.target.map_or(0, |one| one.before);
-        let host = settings.emergency.as_ref();
-        let emergency = host.and_then(|host| {
-            let state = &mut self.state.emergency;
-            state.ceiling(host, present.at, inputs.host, before)
-        });
         let budget = limits.budget_per_hour.and_then(|budget| {
             let (cost, spot) = (settings.cost.as_ref(), settings.spot.as_ref());
-            affordable(cost, spot, budget, max)
+            let size = affordable(cost, spot, budget, max)?;
+            Some(size.max(limits.floor()))
         });
-        let scheduled = schedule::ceiling(&settings.schedules, present.at, &settings.calendars);
+        let scheduled = schedule::ceiling(&settings.schedules, at, &settings.calendars);
         let mut add = |size: Option<u32>, by: Binding, name: String| {
             let ceiling = size.map(|size| Ceiling { size, by, name });
             proposal.ceilings.extend(ceiling);

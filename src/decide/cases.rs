@@ -317,3 +317,222 @@ fn workloads_share_by_priority() {
         decisions[1].reason
     );
 }
+
+#[test]
+fn a_queue_that_counts_and_is_not_known_leaves_no_recommendation() {
+    let more = "mode: full, limits: {max: 50}, queue: {query: waiting, drain_within: 100s}";
+    let decide_with = |queue: Option<Reading>| {
+        let mut inputs = inputs(START, 500.0, Some(500.0));
+        inputs.queue = queue;
+        decide(&mut workload(more), START, &inputs)
+    };
+    let reading = |at, value| Some(Reading { at, value });
+    let known = decide_with(reading(START, 100_000.0));
+    assert_eq!((known.replicas, known.demand), (Some(15), Some(1_500.0)));
+    for queue in [None, reading(START - 3 * MINUTE, 9.0), reading(START, -1.0)] {
+        let decision = decide_with(queue);
+        let found = (decision.replicas, decision.published_demand);
+        assert_eq!(found, (None, None), "{queue:?}");
+        let reason = &decision.reason;
+        assert!(reason.contains("the queue is not known"), "{reason}");
+    }
+    let described = "mode: full, limits: {max: 50}, queue: {query: waiting}";
+    let inputs = inputs(START, 500.0, Some(500.0));
+    let decision = decide(&mut workload(described), START, &inputs);
+    assert_eq!(decision.replicas, Some(5));
+}
+
+/// Two that share `limit` of one unit each: the first observes.
+fn observed(limit: f64, pinned: bool) -> Vec<Decision> {
+    let one = |mode: &str| {
+        workload(&format!(
+            "mode: {mode}, limits: {{min: 2, max: 50}}, uses: {{cpu: 1}}"
+        ))
+    };
+    let mut board = Board {
+        workloads: vec![one("observe"), one("full")],
+        shared: vec![SharedSettings {
+            name: "cpu".to_owned(),
+            limit,
+            per: None,
+        }],
+        used: Vec::new(),
+    };
+    let mut watched = sized(START, 500.0, 3_000.0, 5);
+    if pinned {
+        watched.overrides = Arc::new(vec![Override {
+            id: "1".to_owned(),
+            workload: "checkout".to_owned(),
+            order: Order::Pin(40),
+            reason: "drill".to_owned(),
+            author: "ada".to_owned(),
+            created: START,
+            expires: None,
+        }]);
+    }
+    board.decide(START, &[watched, sized(START, 500.0, 1_000.0, 5)])
+}
+
+#[test]
+fn who_only_observes_takes_nothing_from_others() {
+    for pinned in [false, true] {
+        let decisions = observed(16.0, pinned);
+        assert_eq!(decisions[1].replicas, Some(10), "pinned: {pinned}");
+    }
+    // Of what there is for both, what is asked for goes first.
+    let would_be = observed(16.0, false)[0].would_be;
+    assert!(
+        would_be.is_some_and(|size| (5..16).contains(&size)),
+        "{would_be:?}"
+    );
+}
+
+#[test]
+fn what_is_used_up_leaves_the_least() {
+    let decisions = observed(1.0, false);
+    assert_eq!(
+        (decisions[1].replicas, decisions[1].binding),
+        (Some(2), Binding::Shared)
+    );
+}
+
+#[test]
+fn a_budget_pays_for_the_least_size() {
+    let text =
+        "mode: full, limits: {min: 5, max: 50, budget_per_hour: 0.4}, cost: {replica_hour: 0.1}";
+    let value = format!("{{name: a, demand: {{signal: b}}, capacity_per_replica: 1, {text}}}");
+    let value = serde_yaml::Deserializer::from_str(&value);
+    let found: Settings = serde_yaml::with::singleton_map_recursive::deserialize(value).unwrap();
+    let problems = found.validate();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].0, "limits.budget_per_hour");
+    let mut workload = Workload::new(Arc::new(found));
+    let decision = decide(&mut workload, START, &inputs(START, 50.0, None));
+    assert_eq!(
+        (decision.replicas, decision.binding),
+        (Some(5), Binding::Budget)
+    );
+}
+
+#[test]
+fn an_emergency_is_not_confirmed_across_a_gap_in_the_demand() {
+    let mut workload =
+        workload("mode: full, limits: {max: 50}, emergency: {host: critical, fraction: 0.5}");
+    let mut size = |seconds: Millis, demand: bool| {
+        let at = START + seconds * SECOND;
+        let mut inputs = inputs(at, 1_000.0, Some(1_000.0));
+        inputs.demand = inputs.demand.filter(|_| demand);
+        inputs.host = Some(Reading { at, value: 1.0 });
+        decide(&mut workload, at, &inputs).replicas
+    };
+    assert_eq!(size(0, true), Some(10));
+    assert_eq!(size(120, true), Some(10));
+    // Watched on while the demand is not known.
+    assert_eq!(size(150, false), None);
+    assert_eq!(size(180, true), Some(5));
+    assert_eq!(size(900, true), Some(10));
+}
+
+#[test]
+fn what_was_learned_in_another_unit_is_forgotten() {
+    let more = "mode: full, limits: {max: 50}";
+    let mut one = workload(more);
+    for minute in 0..5 {
+        let at = START + minute * MINUTE;
+        decide(&mut one, at, &inputs(at, 2_000.0, Some(2_000.0)));
+    }
+    let restored = |settings: Settings| {
+        let workload = Workload::restore(Arc::new(settings), one.state().clone());
+        (workload.state().size, workload.state().level.is_some())
+    };
+    assert_eq!(restored(settings(more)), (Some(20), true));
+    assert_eq!(
+        restored(settings("mode: full, limits: {max: 40}")),
+        (Some(20), true)
+    );
+    for change in 0..4 {
+        let mut other = settings(more);
+        match change {
+            0 => other.demand.signal = "bytes".to_owned(),
+            1 => other.demand.query = Some("sum(x)".to_owned()),
+            2 => drop(other.demand.r#match.insert("a".to_owned(), "b".to_owned())),
+            _ => other.capacity_per_replica = Capacity::Declared(3.0),
+        }
+        assert_eq!(restored(other), (Some(20), false), "{change}");
+    }
+}
+
+#[test]
+fn a_size_of_long_ago_is_no_worse_than_none() {
+    let mut old = workload("mode: full, limits: {max: 50}");
+    decide(&mut old, START, &inputs(START, 200.0, Some(200.0)));
+    let at = START + 60 * MINUTE;
+    // Somebody else has scaled it meanwhile.
+    let inputs = sized(at, 500.0, 500.0, 12);
+    let mut fresh = workload("mode: full, limits: {max: 50}");
+    let (kept, without) = (
+        decide(&mut old, at, &inputs),
+        decide(&mut fresh, at, &inputs),
+    );
+    assert_eq!(kept.replicas, Some(12));
+    assert_eq!(kept.replicas, without.replicas);
+}
+
+#[test]
+fn a_demand_that_seems_to_vanish_does_not_refute_the_forecast() {
+    let mut workload = workload("mode: guarded, limits: {max: 50}");
+    for minute in 0..5 {
+        let at = START + minute * MINUTE;
+        decide(&mut workload, at, &inputs(at, 2_000.0, Some(2_200.0)));
+    }
+    let at = START + 5 * MINUTE;
+    let lost = decide(&mut workload, at, &inputs(at, 300.0, Some(2_200.0)));
+    assert_eq!((lost.replicas, lost.gate), (Some(22), Gate::Open));
+    // And what is beyond belief does not end what the last one said.
+    let at = at + MINUTE;
+    let jump = decide(&mut workload, at, &inputs(at, 300.0, Some(90_000.0)));
+    let shut = Gate::Shut(Closed::Implausible);
+    assert_eq!((jump.replicas, jump.gate), (Some(22), shut));
+}
+
+#[test]
+fn the_published_demand_keeps_the_unit_of_a_fixed_target() {
+    for (otherwise, is_known) in [(", otherwise: 50", true), ("", false)] {
+        let mut found = settings("mode: full, limits: {max: 50}");
+        let text = format!("{{learned: {{utilisation: cpu, target: 0.7{otherwise}}}}}");
+        let value = serde_yaml::Deserializer::from_str(&text);
+        found.capacity_per_replica =
+            serde_yaml::with::singleton_map_recursive::deserialize(value).unwrap();
+        let mut workload = Workload::new(Arc::new(found));
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut last = None;
+        for minute in 0..300 {
+            let at = START + minute * MINUTE;
+            let demand = 500.0 + 330.0 * (minute as f64 / 40.0).sin();
+            let mut inputs = sized(at, demand, 0.0, 10);
+            inputs.replicas = inputs.replicas.filter(|_| minute < 299);
+            let value = demand / 10.0 / 120.0 + 0.02 * random.f64();
+            inputs.utilisation = Some(Reading { at, value });
+            last = Some(decide(&mut workload, at, &inputs));
+        }
+        let last = last.unwrap();
+        assert!(last.capacity.unwrap() > 79.0);
+        let size = f64::from(last.replicas.unwrap());
+        assert_eq!(last.published_demand, is_known.then_some(size * 50.0));
+    }
+}
+
+#[test]
+fn a_level_is_the_same_however_often_it_is_looked_at() {
+    let level = |step: Millis| {
+        let mut workload = workload("mode: full, review: 2m, limits: {max: 50}");
+        for place in 0..=20 * MINUTE / step {
+            let at = START + place * step;
+            let demand = if place == 0 { 1_000.0 } else { 2_000.0 };
+            decide(&mut workload, at, &inputs(at, demand, None));
+        }
+        f64::from(workload.state().level.unwrap())
+    };
+    let (often, seldom) = (level(15 * SECOND), level(2 * MINUTE));
+    assert!((often - seldom).abs() < 1.0, "{often} {seldom}");
+}

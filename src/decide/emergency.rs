@@ -84,16 +84,21 @@ pub(super) struct Emergency {
     critical: Option<(Millis, Millis)>,
     /// The ceiling in force, and since when.
     ceiling: Option<(u32, Millis)>,
+    /// When that was looked at last.
+    #[serde(default)]
+    looked: Option<Millis>,
 }
 
 impl Emergency {
-    /// The ceiling at `at`, where there is an emergency. `size`: that before.
+    /// The ceiling at `at`, where there is an emergency. `size`: that before; where it is not known nothing is cut.
+    /// A gap longer than a reading counts, between readings or between looks, begins anew: what was confirmed before it
+    /// may be long over.
     pub(super) fn ceiling(
         &mut self,
         settings: &EmergencySettings,
         at: Millis,
         host: Option<Reading>,
-        size: u32,
+        size: Option<u32>,
     ) -> Option<u32> {
         let max_age = settings.max_age.as_millis();
         let is_fresh = |host: &Reading| (0..=max_age).contains(&at.saturating_sub(host.at));
@@ -102,6 +107,12 @@ impl Emergency {
             *self = Self::default();
             return None;
         };
+        let silent = self.looked.is_some_and(|then| at - then > max_age);
+        let newest = self.critical.map(|(_, newest)| newest);
+        if silent || newest.is_some_and(|newest| host.at - newest > max_age) {
+            *self = Self::default();
+        }
+        self.looked = Some(at);
         let (first, newest) = self.critical.unwrap_or((host.at, host.at));
         self.critical = Some((first, newest.max(host.at)));
         if newest.max(host.at) <= first || host.at - first < settings.r#for.as_millis() {
@@ -111,13 +122,13 @@ impl Emergency {
             let kept = (f64::from(size) * (1.0 - settings.fraction)).floor() as u32;
             kept.max(settings.floor)
         };
-        self.ceiling = Some(match self.ceiling {
-            None => (cut(size), at),
+        self.ceiling = match self.ceiling {
+            None => size.map(|size| (cut(size), at)),
             Some((ceiling, since)) if at - since >= settings.cooldown.as_millis() => {
-                (cut(ceiling), at)
+                Some((cut(ceiling), at))
             }
-            Some(kept) => kept,
-        });
+            kept => kept,
+        };
         self.ceiling.map(|(ceiling, _)| ceiling)
     }
 
@@ -144,12 +155,15 @@ mod tests {
     #[test]
     fn needs_a_signal_that_lasts_and_goes_on_being_sent() {
         let (settings, mut emergency) = (settings(), Emergency::default());
-        let mut ceiling = |at: Millis, host| emergency.ceiling(&settings, at * SECOND, host, 20);
+        let mut ceiling =
+            |at: Millis, host| emergency.ceiling(&settings, at * SECOND, host, Some(20));
         assert_eq!(ceiling(0, reading(0, 1.0)), None);
         // The same sample again confirms nothing.
         assert_eq!(ceiling(60, reading(0, 1.0)), None);
         assert_eq!(ceiling(60, reading(60 * SECOND, 1.0)), Some(15));
-        assert_eq!(ceiling(300, reading(300 * SECOND, 1.0)), Some(15));
+        for at in (75..360).step_by(15) {
+            assert_eq!(ceiling(at, reading(at * SECOND, 1.0)), Some(15), "{at}");
+        }
         assert_eq!(ceiling(360, reading(360 * SECOND, 1.0)), Some(11));
         assert_eq!(ceiling(400, reading(400 * SECOND, 0.0)), None);
         assert_eq!(ceiling(415, reading(415 * SECOND, 1.0)), None);
@@ -158,12 +172,34 @@ mod tests {
     #[test]
     fn silence_and_old_samples_are_no_emergency() {
         let (settings, mut emergency) = (settings(), Emergency::default());
-        let mut ceiling = |at: Millis, host| emergency.ceiling(&settings, at * SECOND, host, 20);
+        let mut ceiling =
+            |at: Millis, host| emergency.ceiling(&settings, at * SECOND, host, Some(20));
         ceiling(0, reading(0, 1.0));
         assert_eq!(ceiling(60, reading(60 * SECOND, 1.0)), Some(15));
         assert_eq!(ceiling(75, None), None);
         assert_eq!(ceiling(90, reading(60 * SECOND, 1.0)), None);
         assert_eq!(ceiling(600, reading(60 * SECOND, 1.0)), None);
         assert_eq!(ceiling(615, reading(615 * SECOND, f64::NAN)), None);
+    }
+
+    #[test]
+    fn what_was_seen_before_a_gap_confirms_nothing() {
+        let settings = settings();
+        for confirmed in [false, true] {
+            let mut emergency = Emergency::default();
+            let mut ceiling = |at: Millis, size: Option<u32>| {
+                emergency.ceiling(&settings, at * SECOND, reading(at * SECOND, 1.0), size)
+            };
+            ceiling(0, Some(20));
+            if confirmed {
+                assert_eq!(ceiling(60, Some(20)), Some(15));
+            }
+            // An hour later, as after a restart: neither confirmed nor cut once more.
+            assert_eq!(ceiling(3_660, Some(20)), None);
+            assert_eq!(ceiling(3_690, Some(20)), None);
+            // Where the size is not known there is nothing to cut.
+            assert_eq!(ceiling(3_720, None), None);
+            assert_eq!(ceiling(3_735, Some(20)), Some(15));
+        }
     }
 }

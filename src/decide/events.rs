@@ -92,6 +92,11 @@ pub(super) struct Course {
 }
 
 impl Events {
+    /// The demand before those in force is not known in the unit of now; what past ones did is a ratio.
+    pub(super) fn forget_followed(&mut self) {
+        self.followed.clear();
+    }
+
     /// The greatest demand that an event in force asks for, and that event.
     pub(super) fn demand<'a>(
         &mut self,

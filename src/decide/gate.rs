@@ -66,8 +66,13 @@ impl GateSettings {
 
     /// How old a forecast on a grid of `step` milliseconds may be, milliseconds.
     pub(super) fn age(&self, step: Millis) -> Millis {
-        let usual = step.saturating_mul(2).max(120_000);
+        let usual = Self::usual_age(step);
         self.max_age.map_or(usual, Span::as_millis)
+    }
+
+    /// The same where nothing is said.
+    pub(super) fn usual_age(step: Millis) -> Millis {
+        step.saturating_mul(2).max(120_000)
     }
 
     /// Why the forecast does not count by itself: age, coverage, skill, the state of its input. Contracts, section 8,

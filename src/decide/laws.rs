@@ -232,8 +232,9 @@ fn check(decision: &Decision, settings: &Settings) -> Result<(), TestCaseError> 
     }
     if let Some(demand) = decision.published_demand {
         prop_assert!(demand.is_finite() && demand >= 0.0, "{decision:?}");
-        let (size, capacity) = (decision.replicas.unwrap(), decision.capacity.unwrap());
-        prop_assert!(decision.mode == Mode::Observe || demand >= f64::from(size) * capacity - 1e-6);
+        let size = decision.replicas.unwrap();
+        let each = settings.capacity_per_replica.declared().unwrap();
+        prop_assert!(decision.mode == Mode::Observe || demand >= f64::from(size) * each - 1e-6);
     }
     prop_assert!(
         decision
@@ -279,10 +280,17 @@ proptest! {
             .map(|tick| Tick { pause: tick.pause.abs().max(SECOND), order: None, host: 0.0, ..tick })
             .collect();
         let limits = settings.limits.clone();
+        let memory = settings.memory();
         let mut workload = Workload::new(Arc::new(settings));
         let decisions = run(&mut workload, &ticks, START);
         let mut known: Vec<(Millis, u32)> = Vec::new();
+        let mut last = None;
         for decision in decisions {
+            // After so long a gap what is there is what counts.
+            if last.is_some_and(|last| decision.at - last > memory) {
+                known.clear();
+            }
+            last = Some(decision.at);
             let Some(size) = decision.would_be else { continue };
             let parts = decision.parts;
             let base = parts.reactive.max(parts.min).max(parts.schedule).unwrap();
@@ -371,11 +379,21 @@ proptest! {
                 .map(|tick| Tick { order: None, ..tick.clone() }.inputs(at))
                 .collect();
             let decisions = board.decide(at, &inputs);
-            let used = decisions.iter().zip(&settings);
-            let used: f64 = used
-                .map(|(decision, (_, _, each))| f64::from(decision.would_be.unwrap_or(0)) * each)
-                .sum();
-            prop_assert!(used <= limit * 1.000_001, "{used} of {limit}: {decisions:?}");
+            // Those that observe take what is there; nobody is left with less than the least.
+            let (mut used, mut least) = (0.0, 0.0);
+            for (index, (decision, (settings, _, each))) in decisions.iter().zip(&settings).enumerate() {
+                let wanted = inputs[index].replicas.and_then(|one| one.wanted);
+                let there = wanted.or(decision.parts.reactive).unwrap_or(0);
+                let (size, floor) = match (settings.mode, decision.would_be) {
+                    (Mode::Guarded | Mode::Full, Some(_)) => {
+                        (decision.replicas.unwrap(), settings.limits.min.max(1))
+                    }
+                    _ => (there, there),
+                };
+                used += f64::from(size) * each;
+                least += f64::from(floor) * each;
+            }
+            prop_assert!(used <= limit.max(least) * 1.000_001, "{used} of {limit}: {decisions:?}");
             for (decision, (settings, _, _)) in decisions.iter().zip(&settings) {
                 check(decision, settings)?;
             }

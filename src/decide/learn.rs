@@ -127,8 +127,11 @@ impl Workload {
             .storm
             .is_some_and(|(_, until)| present.at < until);
         if let Some(demand) = present.demand.filter(|_| !(low && storm)) {
-            // Per decision, not per time: a state must not depend on what came before it but in its fields.
-            let share = 1.0 - (-(self.settings.review() as f64) / LEVEL_MEMORY).exp();
+            // All workloads are decided on as often as the one that asks for it most often. After a gap, or on a clock
+            // that was set back, one review at most counts.
+            let review = self.settings.review();
+            let since = self.state.at.map_or(review, |then| present.at - then);
+            let share = 1.0 - (-(since.clamp(0, review) as f64) / LEVEL_MEMORY).exp();
             let news = level.map_or(demand, |level| level + share * (demand - level));
             self.state.level = Some(news as f32);
         }

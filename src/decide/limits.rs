@@ -220,6 +220,11 @@ impl Limits {
         problems
     }
 
+    /// What no budget and nothing that is shared goes below: a workload of none serves nobody.
+    pub(super) fn floor(&self) -> u32 {
+        self.min.max(1)
+    }
+
     /// The longest time whose sizes are asked for, milliseconds.
     pub(super) fn memory(&self) -> Millis {
         let rates = [self.up, self.down];

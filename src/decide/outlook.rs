@@ -39,7 +39,12 @@ impl Outlook {
         capacity: f64,
     ) -> Result<Self, Closed> {
         let age = at.saturating_sub(forecast.generated).max(0);
-        let covering = covering(&forecast.maxima, age.saturating_add(window))?;
+        let must = age.saturating_add(window);
+        let covering = covering(&forecast.maxima, must)?;
+        // A shorter window than what must be covered says nothing of the rest of it.
+        if covering.ahead < must {
+            return Err(Closed::NoForecast);
+        }
         let holding = self::covering(&forecast.maxima, age.saturating_add(hold))?;
         let size = |demand: f64| size_for(demand, capacity).ok_or(Closed::Implausible);
         let need = size(covering.quantile)?;
@@ -115,7 +120,9 @@ mod tests {
         let need = |at, window| outlook([50.0, 80.0, 90.0], at, window).unwrap().need;
         assert_eq!(need(0, 5 * MINUTE), 5);
         assert_eq!(need(MINUTE, 5 * MINUTE), 8);
-        assert_eq!(need(MINUTE, 60 * MINUTE), 9);
+        assert_eq!(need(MINUTE, 14 * MINUTE), 9);
+        let short = outlook([50.0, 80.0, 90.0], MINUTE, 14 * MINUTE + 1);
+        assert_eq!(short, Err(Closed::NoForecast));
         assert_eq!(need(-MINUTE, 5 * MINUTE), 5);
     }
 

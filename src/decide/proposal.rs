@@ -50,6 +50,8 @@ pub(super) struct Target {
 /// What only reasons need.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Notes {
+    /// The demand is measured, but not what waits in the queue, which counts.
+    pub(super) lacks_queue: bool,
     pub(super) order: Option<String>,
     pub(super) rule: Option<usize>,
     /// The event that asks for most.

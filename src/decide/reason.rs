@@ -10,7 +10,7 @@ pub(super) fn sentence(settings: &Settings, proposal: &Proposal, decision: &Deci
     let mut text = String::with_capacity(192);
     match decision.would_be {
         _ if decision.mode == Mode::Off => text.push_str("switched off: nothing is recommended"),
-        None => unknown(&mut text, decision),
+        None => unknown(&mut text, proposal, decision),
         Some(size) => {
             let (verb, by) = verb(decision);
             add(&mut text, format_args!("{verb}{}: ", replicas(size)));
@@ -74,8 +74,11 @@ fn verb(decision: &Decision) -> (&'static str, Binding) {
     (if kept { "kept at " } else { "" }, decision.binding)
 }
 
-fn unknown(text: &mut String, decision: &Decision) {
+fn unknown(text: &mut String, proposal: &Proposal, decision: &Decision) {
     let why = match (decision.demand, decision.capacity) {
+        (None, _) if proposal.notes.lacks_queue => {
+            "the queue is not known, and what waits in it counts as demand"
+        }
         (None, _) => "the demand is not known, so nothing can be said that might not be too little",
         (_, None) => "what one replica can take is not known",
         _ => "the demand is beyond belief",

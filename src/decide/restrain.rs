@@ -62,8 +62,8 @@ impl Workload {
         }
     }
 
-    /// What will be needed within the hold, as far as that is known. Of a forecast that is missing or too old, or of a
-    /// demand that left its usual course, it is what the last one said, for as long as the hold.
+    /// What will be needed within the hold, as far as that is known. Of a forecast that is missing, too old or not
+    /// believed, or of a demand that left its usual course, it is what the last one said, for as long as the hold.
     fn needed_ahead(&mut self, at: Millis, gate: Gate, outlook: Option<Outlook>) -> Option<u32> {
         match gate {
             Gate::Open => {
@@ -71,7 +71,13 @@ impl Workload {
                 self.state.bridge = hold.map(|hold| (hold, at));
                 hold
             }
-            Gate::Shut(Closed::NoForecast | Closed::Stale | Closed::Capacity | Closed::Anomaly) => {
+            Gate::Shut(
+                Closed::NoForecast
+                | Closed::Stale
+                | Closed::Capacity
+                | Closed::Anomaly
+                | Closed::Implausible,
+            ) => {
                 let hold = self.settings.limits.hold.as_millis();
                 let bridge = self.state.bridge.filter(|(_, then)| at - then <= hold);
                 bridge.map(|(size, _)| size)

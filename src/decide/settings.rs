@@ -2,7 +2,7 @@
 
 use super::{
     Capacity, GateSettings, LeadTime, Limits, Mode, RuleSettings,
-    budget::{CostSettings, SpotSettings},
+    budget::{CostSettings, SpotSettings, cost_per_hour},
     emergency::EmergencySettings,
     events::EventSettings,
     queue::QueueSettings,
@@ -12,13 +12,14 @@ use super::{
 use crate::series::{Calendar, Millis, Span};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A forecast has at most so many windows.
 const MOST_WINDOWS: usize = 4;
 /// And none is longer than so many steps.
 const LONGEST_STEPS: Millis = 1_440;
-/// A grid slot is evaluated so long after its end where nothing else is said.
-const USUAL_OFFSET: Millis = 30_000;
+/// A shorter gap between decisions is none.
+const LEAST_MEMORY: Span = Span::minutes(5);
 /// The quantiles that scaling may ask for.
 const LEVELS: std::ops::RangeInclusive<f64> = 0.5..=0.995;
 /// Ten rules of thumb are a policy, a thousand a mistake.
@@ -94,6 +95,9 @@ pub struct Settings {
     /// `global.evaluation_interval`.
     #[serde(skip, default = "default_interval")]
     pub interval: Span,
+    /// A grid slot of the signal is evaluated so long after its end: its `offset`.
+    #[serde(skip, default = "default_offset")]
+    pub offset: Span,
     /// The calendars that schedules refer to, by name.
     #[serde(skip)]
     pub calendars: BTreeMap<String, Arc<Calendar>>,
@@ -141,6 +145,10 @@ const fn default_age() -> Span {
 
 const fn default_tolerance() -> f64 {
     0.1
+}
+
+const fn default_offset() -> Span {
+    Span::seconds(30)
 }
 
 const fn default_interval() -> Span {
@@ -201,6 +209,14 @@ impl Settings {
         self.review.unwrap_or(self.interval).as_millis()
     }
 
+    /// A size that was decided on longer ago than this says nothing about now, milliseconds.
+    pub(super) fn memory(&self) -> Millis {
+        let limits = &self.limits;
+        let kept = limits.hold.max(limits.stabilisation.down).max(LEAST_MEMORY);
+        // One decision may fail.
+        kept.as_millis().max(2 * self.review())
+    }
+
     /// From a decision with this lead time until its replicas work and the next decision's could not yet: the window
     /// whose greatest demand must be covered, milliseconds.
     pub fn window(&self, lead: Millis) -> Millis {
@@ -212,30 +228,56 @@ impl Settings {
     /// far as a climb from the least to the greatest size takes.
     ///
     /// Windows begin where the forecast was made, so each is longer than what it must cover by the age at which a
-    /// forecast is still the newest.
+    /// forecast is still the newest, the greatest by the age at which it usually still counts.
     pub fn windows(&self, step: Span) -> Vec<Span> {
         let step = step.as_millis().max(1);
-        let age = step + USUAL_OFFSET;
+        let age = step + self.offset.as_millis();
+        let oldest = age.max(GateSettings::usual_age(step));
         let (least, most) = self.lead_time.range();
-        let (least, most) = (
-            self.window(least.as_millis()) + age,
-            self.window(most.as_millis()) + age,
-        );
+        let least = self.window(least.as_millis()) + age;
+        let most = self.window(most.as_millis());
+        let longest = most + oldest;
         let hold = self.limits.hold.as_millis() + age;
-        let climb = self.limits.climb().map(|climb| climb + most);
+        let climb = self.limits.climb().map(|climb| climb + most + age);
         let rungs = MOST_WINDOWS - 1 - usize::from(climb.is_some());
-        let ratio = (most as f64 / least as f64).max(1.0);
+        let ratio = ((most + age) as f64 / least as f64).max(1.0);
         let rung =
             |place: usize| least as f64 * ratio.powf(place as f64 / (rungs - 1).max(1) as f64);
-        let ladder = (0..rungs).map(|place| rung(place).round() as Millis);
+        let ladder = (0..rungs - 1).map(|place| rung(place).round() as Millis);
         let whole = |length: Millis| {
             let steps = length.div_euclid(step) + i64::from(length % step != 0);
             Span::millis(steps.clamp(1, LONGEST_STEPS) * step)
         };
-        let mut windows: Vec<Span> = ladder.chain([hold]).chain(climb).map(whole).collect();
+        let mut windows: Vec<Span> = ladder
+            .chain([longest, hold])
+            .chain(climb)
+            .map(whole)
+            .collect();
         windows.sort_unstable();
         windows.dedup();
         windows
+    }
+
+    /// Names what the demand is measured in: what was learned of it under another name is not about it.
+    pub(super) fn unit(&self) -> u64 {
+        let demand = &self.demand;
+        let queue = self.queue.as_ref();
+        let queue = queue.map(|queue| (&queue.query, queue.drain_within.map(Span::as_millis)));
+        let capacity = match &self.capacity_per_replica {
+            Capacity::Declared(capacity) => (None, *capacity),
+            Capacity::Learned(learned) => (Some(&learned.utilisation), learned.target),
+        };
+        let text = format!(
+            "{:?}",
+            (
+                &demand.signal,
+                &demand.r#match,
+                &demand.query,
+                queue,
+                capacity
+            )
+        );
+        xxh3_64(text.as_bytes())
     }
 
     /// Every query, with the field that holds it: each must give one value.
@@ -320,6 +362,9 @@ impl Settings {
                 add(field, format!("{span} is not within {least} to {most}"));
             }
         }
+        if let Some(review) = self.review.filter(|span| span.as_millis() % 1_000 != 0) {
+            add("review", format!("{review} is not whole seconds"));
+        }
         if !(0.0..=0.5).contains(&self.tolerance) {
             let text = format!("{} is not within 0 to 0.5", self.tolerance);
             add("tolerance", text);
@@ -339,6 +384,13 @@ impl Settings {
             .is_some_and(|cost| cost.replica_hour.is_some());
         if self.limits.budget_per_hour.is_some() && !priced {
             let text = "needs cost.replica_hour".to_owned();
+            add("limits.budget_per_hour", text);
+        }
+        let floor = self.limits.floor();
+        let least = cost_per_hour(self.cost.as_ref(), self.spot.as_ref(), floor);
+        let budget = self.limits.budget_per_hour.filter(|budget| *budget > 0.0);
+        if let Some((least, budget)) = least.zip(budget).filter(|(least, budget)| least > budget) {
+            let text = format!("{budget} does not pay for {floor} replicas, which cost {least}");
             add("limits.budget_per_hour", text);
         }
     }
@@ -465,6 +517,31 @@ mod tests {
         assert!(windows.len() <= MOST_WINDOWS);
         assert_eq!(windows.last(), Some(&Span::days(1)));
         assert!(windows.is_sorted());
+    }
+
+    #[test]
+    fn a_forecast_that_counts_reaches_as_far_as_must_be_covered() {
+        for (lead, step, offset) in [
+            ("3m", 60, 30),
+            ("3m", 300, 240),
+            ("20s", 15, 5),
+            ("measured", 60, 600),
+        ] {
+            let mut found = short(&format!("lead_time: {lead}, limits: {{max: 9, hold: 0s}}"));
+            let step = Span::seconds(step);
+            found.offset = Span::seconds(offset);
+            let (_, most) = found.lead_time.range();
+            let newest = step.as_millis() + found.offset.as_millis();
+            let age = newest.max(found.gate.age(step.as_millis()));
+            let must = found.window(most.as_millis()) + age;
+            let longest = found.windows(step).last().map(|one| one.as_millis());
+            assert!(
+                longest >= Some(must),
+                "{lead} {step}: {longest:?} of {must}"
+            );
+        }
+        let uneven = short("review: 1500ms, limits: {max: 9}").validate();
+        assert_eq!(uneven[0].0, "review");
     }
 
     #[test]

@@ -84,7 +84,12 @@ impl Workload {
     /// The demand that makes an autoscaler arrive at the recommendation: it leaves the size alone while the demand is
     /// within its tolerance of it, so a size just above is asked for with more than that. Contracts, section 8, step 8.
     fn published(&self, decision: &Decision, proposal: &Proposal) -> Option<f64> {
-        let (size, capacity) = (decision.replicas?, decision.capacity?);
+        // In the unit that an autoscaler's fixed target is in: with what was learned in its place, a size times it over
+        // that target would undo what was learned.
+        let (size, each) = (
+            decision.replicas?,
+            self.settings.capacity_per_replica.declared()?,
+        );
         if decision.mode == Mode::Observe {
             return decision.demand;
         }
@@ -103,7 +108,7 @@ impl Workload {
         };
         let most = proposal.ceilings.iter().map(|one| one.size).min();
         let most = most.map_or(asked, |most| f64::from(most.max(size)));
-        Some(asked.min(most) * capacity)
+        Some(asked.min(most) * each)
     }
 
     /// A change of our own making is watched: more for what is forecast, or a release earlier than an autoscaler by

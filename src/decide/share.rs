@@ -25,8 +25,11 @@ pub struct SharedSettings {
 }
 
 /// What was used of a quota.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Used {
+    /// The name of what it is of: quotas come and go with the configuration.
+    #[serde(default)]
+    name: String,
     /// When the span began that the quota is for.
     from: Millis,
     /// What was used since then.
@@ -38,6 +41,18 @@ pub struct Used {
 }
 
 impl Used {
+    /// What was used of each of `shared`, in their order; what is written down without a name belongs to none.
+    pub(super) fn matched(known: Vec<Self>, shared: &[SharedSettings]) -> Vec<Self> {
+        let of = |settings: &SharedSettings| {
+            let found = known.iter().find(|one| one.name == settings.name);
+            found.cloned().unwrap_or_else(|| Self {
+                name: settings.name.clone(),
+                ..Self::default()
+            })
+        };
+        shared.iter().map(of).collect()
+    }
+
     /// What may be used at `at`, in the unit of `uses`: of a quota what is left of it, spread over what is left of its
     /// span.
     pub(super) fn limit(&mut self, at: Millis, settings: &SharedSettings) -> f64 {
@@ -90,6 +105,8 @@ pub(super) struct Claim {
     pub(super) priority: i32,
     /// Of one replica.
     pub(super) use_each: f64,
+    /// Given whatever is left; at most `wanted`.
+    pub(super) least: u32,
     /// Asked for now.
     pub(super) asked: u32,
     /// With the surplus; at least `asked`.
@@ -107,8 +124,12 @@ pub(super) fn divide(limit: f64, claims: &[Claim]) -> Option<Vec<u32>> {
     }
     let mut order: Vec<usize> = (0..claims.len()).collect();
     order.sort_by_key(|&place| std::cmp::Reverse(claims[place].priority));
-    let mut given = vec![0; claims.len()];
-    let mut left = limit;
+    let mut given: Vec<u32> = claims.iter().map(|one| one.least).collect();
+    let taken: f64 = claims
+        .iter()
+        .map(|one| one.use_each * f64::from(one.least))
+        .sum();
+    let mut left = (limit - taken).max(0.0);
     for goal in [|one: &Claim| one.asked, |one: &Claim| one.wanted] {
         for group in order.chunk_by(|&one, &other| claims[one].priority == claims[other].priority) {
             fill(&mut left, group, claims, &mut given, goal);
@@ -156,6 +177,7 @@ mod tests {
         Claim {
             priority,
             use_each: 1.0,
+            least: 0,
             asked,
             wanted,
         }
@@ -176,6 +198,39 @@ mod tests {
         let claims = [claim(0, 10, 10), claim(0, 20, 20)];
         assert_eq!(divide(15.0, &claims), Some(vec![5, 10]));
         assert_eq!(divide(16.0, &claims), Some(vec![6, 10]));
+    }
+
+    #[test]
+    fn the_least_is_given_whatever_is_left() {
+        let claim = |least: u32, priority: i32| Claim {
+            least,
+            ..claim(priority, 6, 9)
+        };
+        assert_eq!(divide(12.0, &[claim(2, 0), claim(1, 5)]), Some(vec![6, 6]));
+        assert_eq!(divide(8.0, &[claim(2, 0), claim(1, 5)]), Some(vec![2, 6]));
+        assert_eq!(divide(0.0, &[claim(2, 0), claim(1, 5)]), Some(vec![2, 1]));
+    }
+
+    #[test]
+    fn what_was_used_is_known_by_name() {
+        let settings = |name: &str| SharedSettings {
+            name: name.to_owned(),
+            limit: 24_000.0,
+            per: Some(Span::days(1)),
+        };
+        let mut used = Used::matched(Vec::new(), &[settings("gpu"), settings("maps")]);
+        used[1].amount = 9.0;
+        used.push(Used {
+            amount: 7.0,
+            ..Used::default()
+        });
+        let amounts = |shared: &[SharedSettings]| {
+            let found = Used::matched(used.clone(), shared);
+            found.iter().map(|one| one.amount).collect::<Vec<_>>()
+        };
+        assert_eq!(amounts(&[settings("maps")]), [9.0]);
+        let more = [settings("new"), settings("gpu"), settings("maps")];
+        assert_eq!(amounts(&more), [0.0, 0.0, 9.0]);
     }
 
     #[test]
@@ -210,7 +265,7 @@ mod tests {
             let claims: Vec<Claim> = claims
                 .into_iter()
                 .map(|(priority, use_each, asked, more)| Claim {
-                    priority, use_each, asked, wanted: asked + more,
+                    priority, use_each, least: 0, asked, wanted: asked + more,
                 })
                 .collect();
             let given = divide(limit, &claims);

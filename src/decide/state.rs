@@ -16,6 +16,8 @@ const VERSION: u32 = 1;
 #[serde(default)]
 pub struct State {
     version: u32,
+    /// What the demand was measured in, see [`super::Settings::unit`].
+    unit: Option<u64>,
     /// The newest decision.
     pub(super) at: Option<Millis>,
     /// The size that was decided on last.
@@ -57,6 +59,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             version: VERSION,
+            unit: None,
             at: None,
             size: None,
             sizes: Extent::default(),
@@ -89,6 +92,32 @@ impl State {
         match self.version {
             VERSION => self,
             _ => Self::default(),
+        }
+    }
+
+    /// This state for a workload whose demand is measured in `unit`. Where that is another than before, what was learned
+    /// of the demand says nothing about the new one; sizes and lead times are the same whatever asks for them.
+    pub(super) fn adopted(mut self, unit: u64) -> Self {
+        if self.unit.is_some_and(|before| before != unit) {
+            self.capacity = Learner::default();
+            self.level = None;
+            self.low = false;
+            self.storm = None;
+            self.watch = None;
+            self.queue = Readings::default();
+            self.events.forget_followed();
+        }
+        self.unit = Some(unit);
+        self
+    }
+
+    /// Where the newest decision is more than `memory` ago, the size of then says nothing about now: what is there counts,
+    /// as without a state.
+    pub(super) fn expire(&mut self, at: Millis, memory: Millis) {
+        if self.at.is_some_and(|last| at - last > memory) {
+            self.size = None;
+            self.sizes = Extent::default();
+            self.wishes = Extent::default();
         }
     }
 

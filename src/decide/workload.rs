@@ -52,7 +52,7 @@ impl Workload {
         Self {
             name: settings.name.as_str().into(),
             level: settings.level(),
-            state: state.checked(),
+            state: state.checked().adopted(settings.unit()),
             settings,
         }
     }
@@ -70,6 +70,7 @@ impl Workload {
     /// What is wanted at `at`, and what restraints leave of it. To be settled before the next is made.
     pub fn propose(&mut self, at: Millis, inputs: &Inputs) -> Proposal {
         self.state.rewind(at);
+        self.state.expire(at, self.settings.memory());
         let orders = Orders::in_force(&self.name, at, &inputs.overrides);
         let present = self.present(at, inputs);
         self.learn(&present, inputs);
@@ -81,17 +82,19 @@ impl Workload {
         proposal.draft.queue = self.queue(&present);
         proposal.draft.prewarmed = self.judge_rise(&present);
         proposal.draft.withdrawn = self.state.withdrew == Some(at);
+        proposal.notes.lacks_queue = present.measured.is_some() && present.demand.is_none();
         proposal.there = present.actual.map(|one| one.wanted.unwrap_or(one.ready));
         proposal.utilisation = present.utilisation.map(|one| one.value);
         proposal.pin = orders.pin.map(|(size, order)| (size, told(order)));
+        let emergency = self.emergency(&present, inputs);
         if let Some(reactive) = present.reactive {
             self.candidates(&mut proposal, reactive, &present, outlook, inputs, &orders);
-            self.ceilings(&mut proposal, &present, outlook, inputs, &orders);
+            self.ceilings(&mut proposal, outlook, emergency, &orders);
             self.restrain(&mut proposal, &present, outlook);
         }
-        self.state.at = Some(at);
         let before = proposal.target.map(|target| target.before);
         self.note_drop(&present, inputs, before);
+        self.state.at = Some(at);
         proposal
     }
 
@@ -101,7 +104,9 @@ impl Workload {
         let queue = settings.queue.as_ref();
         let queue_age = queue.map_or(0, |queue| queue.max_age.as_millis());
         let queue = fresh(at, inputs.queue, queue_age).filter(|_| queue.is_some());
-        let demand = measured.map(|demand| demand + self.backlog(queue));
+        let demand = measured
+            .zip(self.backlog(queue))
+            .map(|(one, other)| one + other);
         let capacity = self.capacity(at);
         let reactive = demand.zip(capacity);
         let reactive = reactive.and_then(|(demand, capacity)| size_for(demand, capacity));
@@ -122,13 +127,14 @@ impl Workload {
         }
     }
 
-    /// What the queue adds to the demand, so that it is empty in time.
-    fn backlog(&self, length: Option<f64>) -> f64 {
+    /// What the queue adds to the demand, so that it is empty in time; `None` where it counts and is not known: taken
+    /// for empty it would give up what its backlog needs.
+    fn backlog(&self, length: Option<f64>) -> Option<f64> {
         let queue = self.settings.queue.as_ref();
-        let within = queue.and_then(|queue| queue.drain_within);
-        let within = within.map(|span| span.as_millis() as f64 / 1e3);
-        let rate = length.zip(within).map(|(length, within)| length / within);
-        rate.unwrap_or(0.0)
+        match queue.and_then(|queue| queue.drain_within) {
+            Some(within) => length.map(|length| length / (within.as_millis() as f64 / 1e3)),
+            None => Some(0.0),
+        }
     }
 
     /// Whether the forecast counts, and what it asks for, which is told even where it does not.
@@ -153,7 +159,7 @@ impl Workload {
         };
         let gate = match self.settings.gate.judge(at, self.level, forecast) {
             Gate::Shut(why) => self.shut_first(at, orders, why),
-            Gate::Open if self.is_implausible(outlook.need, present.reactive) => {
+            Gate::Open if self.is_implausible(outlook.need, present.reactive, capacity) => {
                 self.shut_first(at, orders, Closed::Implausible)
             }
             Gate::Open => self.ordered_shut(at, orders).map_or(Gate::Open, Gate::Shut),
@@ -172,10 +178,14 @@ impl Workload {
         paused.or(withdrawn.then_some(Closed::RolledBack))
     }
 
-    /// So far above what is asked for now that it is not believed. A workload at its least size may grow from there.
-    fn is_implausible(&self, need: u32, reactive: Option<u32>) -> bool {
+    /// So far above what is asked for now, and was of late, that it is not believed: a demand that seems to vanish, as
+    /// when most of its targets are lost, says nothing against the forecast. A workload at its least size may grow from
+    /// there.
+    fn is_implausible(&self, need: u32, reactive: Option<u32>, capacity: f64) -> bool {
         let least = self.settings.limits.min.max(1);
-        let known = f64::from(reactive.unwrap_or(0).max(least));
+        let level = self.state.level;
+        let usual = level.and_then(|level| size_for(f64::from(level), capacity));
+        let known = f64::from(reactive.max(usual).unwrap_or(0).max(least));
         f64::from(need) > self.settings.gate.max_jump * known
     }
 
