@@ -153,6 +153,8 @@ fn serve(runtime: &Runtime, chunks: Vec<Chunk>, stop: CancellationToken) -> Sock
         lifecycle: None,
         config: Arc::default(),
         settings: web::Settings::default(),
+        store: Arc::default(),
+        admin: false,
     };
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let addr = listener.local_addr().unwrap();

@@ -114,6 +114,11 @@ impl Deployment {
         self.records.slot()
     }
 
+    /// Whether workloads are decided on.
+    pub(super) fn scales(&self) -> bool {
+        self.scaler.runs()
+    }
+
     /// What became of the configuration, for the status page.
     pub(super) fn report(&self) -> Arc<Mutex<ConfigReport>> {
         Arc::clone(&self.report)

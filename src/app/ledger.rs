@@ -19,6 +19,7 @@ impl Ledger for StoreLedger {
         };
         let snapshot = store.snapshot();
         Records {
+            known: snapshot.at.is_some(),
             events: Arc::clone(&snapshot.events),
             overrides: Arc::clone(&snapshot.overrides),
         }

@@ -223,6 +223,7 @@ impl App {
         }));
         drop(tracker.spawn(become_ready(
             deployment.catalogue(),
+            deployment.scales(),
             Arc::clone(&ready),
             telemetry.clone(),
             stop.clone(),
@@ -271,9 +272,10 @@ async fn steer(
     }
 }
 
-/// Waits for the first outcome of every unit that runs at the start, and not for ever.
+/// Waits for the first outcome of every unit that runs at the start, and the first decisions; not for ever.
 async fn become_ready(
     catalogue: Arc<Catalogue>,
+    scales: bool,
     ready: Arc<AtomicBool>,
     telemetry: Telemetry,
     stop: CancellationToken,
@@ -283,6 +285,10 @@ async fn become_ready(
             let mut outcome = unit.outcome.clone();
             // The unit was removed: nothing more will come of it.
             drop(outcome.wait_for(Option::is_some).await.map(drop));
+        }
+        if scales {
+            let mut decided = catalogue.follow_scaling();
+            drop(decided.wait_for(Option::is_some).await.map(drop));
         }
     };
     tokio::select! {

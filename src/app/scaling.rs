@@ -75,6 +75,11 @@ impl Scaler {
         }
     }
 
+    /// Whether anything is decided on.
+    pub(super) fn runs(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Works out what `loaded` wants decided. Starts nothing.
     ///
     /// # Errors

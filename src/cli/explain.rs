@@ -117,7 +117,7 @@ async fn logged(store: &Store, name: &str, now: Millis) -> Result<Known, Failure
         .items
         .iter()
         .filter(|one| now - one.at <= DAY.as_millis());
-    let mut course: Vec<CoursePoint> = of_day.map(point).collect();
+    let mut course: Vec<CoursePoint> = of_day.map(CoursePoint::of).collect();
     course.reverse();
     let newest = page.items.into_iter().next();
     let decision = newest.ok_or_else(|| {
@@ -132,20 +132,6 @@ async fn logged(store: &Store, name: &str, now: Millis) -> Result<Known, Failure
         skill: None,
         course,
     })
-}
-
-fn point(decision: &Decision) -> CoursePoint {
-    let short = |value: Option<f64>| value.map(|value| value as f32);
-    CoursePoint {
-        at: decision.at,
-        demand: short(decision.demand),
-        forecast: short(decision.demand_forecast),
-        capacity: short(decision.capacity),
-        reactive: decision.parts.reactive,
-        replicas: decision.replicas,
-        full: decision.would_be,
-        ready: decision.ready,
-    }
 }
 
 /// The sentence, the numbers, the picture.

@@ -27,6 +27,7 @@ autoscaler would have done (Kubernetes' defaults, the same capacity and limits):
 Exit codes: 0 all well, 1 failed, 2 usage or configuration.";
 
 const DAY: Millis = 86_400_000;
+const MINUTE: Millis = 60_000;
 
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
@@ -67,13 +68,13 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let now = Clock::System.now();
     let today = now.div_euclid(DAY) * DAY;
     let from = arguments.day.unwrap_or(today - DAY);
-    if from > now {
+    if from + MINUTE > now {
         return Err(Failure::Usage("--day: that day has not begun".to_owned()));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let until = (from + DAY).min(now);
+    let until = (from + DAY).min(now.div_euclid(MINUTE) * MINUTE);
     let wanted = arguments.workload.as_deref();
     let read = read::read(&arguments.config_file, wanted, from, until);
     let report: Day = runtime.block_on(read)?;

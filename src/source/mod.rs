@@ -46,6 +46,18 @@ pub struct Matrix {
     pub rejected: usize,
 }
 
+impl Matrix {
+    /// Whether the source says that something of the answer is missing: a store of several did not answer, a remote read
+    /// failed. What it merely finds odd about the query is no such thing.
+    pub fn is_partial(&self) -> bool {
+        let is_remark = |text: &String| {
+            let remarks = ["info: ", "PromQL info:", "PromQL warning:"];
+            remarks.iter().any(|remark| text.starts_with(remark))
+        };
+        !self.warnings.iter().all(is_remark)
+    }
+}
+
 /// Why a source gave no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -123,4 +135,26 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     fn range(&self, request: RangeRequest) -> Answer<'_>;
     /// The state of its circuit breaker.
     fn breaker(&self) -> BreakerState;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remark_is_no_part_that_is_missing() {
+        let warned = |text: &str| Matrix {
+            warnings: vec![text.to_owned()],
+            ..Matrix::default()
+        };
+        assert!(!Matrix::default().is_partial());
+        assert!(!warned("info: PromQL info: metric might not be a counter").is_partial());
+        assert!(!warned("PromQL warning: bucket label \"le\" is missing").is_partial());
+        for text in [
+            "the answer is partial",
+            "receive series from store-2: deadline exceeded",
+        ] {
+            assert!(warned(text).is_partial(), "{text}");
+        }
+    }
 }

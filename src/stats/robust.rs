@@ -7,6 +7,11 @@ pub fn normal_quantile(p: f64) -> f64 {
     Normal::standard().inverse_cdf(p)
 }
 
+/// The share of a standard normal variable that is at or below `value`.
+pub fn normal_share(value: f64) -> f64 {
+    Normal::standard().cdf(value)
+}
+
 /// What a median absolute deviation is multiplied by to estimate the standard deviation of a normal
 /// variable: `1 / quantile(3/4)`, about 1.4826.
 pub fn mad_consistency() -> f32 {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// Decisions that may wait: a thousand workloads that all change their mind every half minute fill it in five minutes,
 /// ordinary ones in hours.
 const MOST: usize = 10_000;
-/// Decisions of one transaction: others get their turn between two.
+/// Rows of one transaction: others get their turn between two.
 pub(super) const PIECE: usize = 500;
 
 /// What waits to be written: decisions in their order, and the newest state of each workload.
@@ -50,15 +50,21 @@ impl Queue {
         self.decisions.len() + self.states.len() + self.writing
     }
 
-    /// The next piece, all states in it; `None` where nothing waits.
+    /// The next piece, no longer than a transaction should be; `None` where nothing waits.
     pub(super) fn take(&mut self) -> Option<Piece> {
         if self.decisions.is_empty() && self.states.is_empty() {
             return None;
         }
         let some = self.decisions.len().min(PIECE);
+        let room = PIECE - some;
+        let rest = match self.states.keys().nth(room).cloned() {
+            Some(first) => self.states.split_off(&first),
+            None => BTreeMap::new(),
+        };
+        let states = std::mem::replace(&mut self.states, rest);
         let piece = Piece {
             decisions: self.decisions.drain(..some).collect(),
-            states: std::mem::take(&mut self.states).into_values().collect(),
+            states: states.into_values().collect(),
         };
         self.writing = piece.decisions.len() + piece.states.len();
         Some(piece)
@@ -135,6 +141,21 @@ mod tests {
         queue.put_back(piece);
         let states = queue.take().unwrap().states;
         assert_eq!(states, [state("a", 3), state("b", 1)]);
+        assert!(queue.take().is_none());
+    }
+
+    #[test]
+    fn a_piece_is_no_longer_than_a_transaction_should_be() {
+        let mut queue = Queue::default();
+        queue.append((0..3).map(|at| decision("a", at)));
+        queue.save((0..PIECE).map(|place| state(&format!("{place:04}"), 1)));
+        let first = queue.take().unwrap();
+        assert_eq!((first.decisions.len(), first.states.len()), (3, PIECE - 3));
+        queue.written();
+        let second = queue.take().unwrap();
+        assert_eq!((second.decisions.len(), second.states.len()), (0, 3));
+        assert_eq!(second.states[2].workload, "0499");
+        queue.written();
         assert!(queue.take().is_none());
     }
 }

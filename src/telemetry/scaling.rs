@@ -41,12 +41,13 @@ struct OfCause {
 /// Whether enough was ready.
 const WHETHER: [&str; 2] = ["false", "true"];
 /// Why a question had no answer, beside what a source says.
-const CAUSES: [&str; 9] = [
+const CAUSES: [&str; 10] = [
     "breaker_open",
     "connect",
     "decode",
     "limit",
     "panic",
+    "partial",
     "query",
     "status",
     "timeout",
@@ -275,6 +276,18 @@ impl ScalingEvents {
     /// What was kept could not be read from the store.
     pub fn not_restored(&self, error: &dyn fmt::Display) {
         tracing::warn!(%error, "decisions begin without what was kept of earlier ones");
+    }
+
+    /// What people ordered was never read: nothing is decided for a while, or without it.
+    pub fn blind(&self, waits: bool) {
+        match waits {
+            true => {
+                tracing::warn!("nothing is decided, as the store has not told the overrides yet")
+            }
+            false => tracing::error!(
+                "decisions are made without the overrides, as the store does not tell them"
+            ),
+        }
     }
 
     /// The unit panicked as a whole.

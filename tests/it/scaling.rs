@@ -3,9 +3,12 @@
 use crate::support::{
     eventually, http,
     live::{SIGNAL, live},
+    program::command,
+    read,
     servers::prometheus,
 };
 use serde_json::Value;
+use tempfile::tempdir;
 
 /// What the API says of a workload.
 fn workload(name: &str) -> Result<Value, String> {
@@ -134,4 +137,95 @@ fn the_state_of_scaling_is_told_at_a_glance() {
         "{second}"
     );
     assert!(second.get("next").is_none(), "{second}");
+}
+
+#[test]
+fn what_would_be_decided_if_is_told_and_nothing_changes() {
+    let address = live().program.address();
+    eventually("a size is recommended", 60, || {
+        value("predicted_replicas", "workload=\"cart\"")
+    });
+    let path = "/api/v1/scaling/evaluate?workload=cart&demand=1000";
+    let supposed = http::json(address, path).unwrap();
+    assert_eq!(
+        supposed.pointer("/parts/reactive"),
+        Some(&100.into()),
+        "{supposed}"
+    );
+    let replicas = supposed["replicas"].as_u64().unwrap();
+    assert!(replicas >= 100, "{supposed}");
+    let now = workload("cart").unwrap();
+    assert!(now["replicas"].as_u64().unwrap() < 100, "{now}");
+    for (wrong, why) in [
+        ("demand=1", "workload"),
+        ("workload=cart&demand=-1", "demand"),
+        ("workload=cart&ready=1.5", "ready"),
+        ("workload=none", "cart, search"),
+    ] {
+        let path = format!("/api/v1/scaling/evaluate?{wrong}");
+        let problem = http::json(address, &path).unwrap_err();
+        assert!(problem.contains(why), "{wrong}: {problem}");
+    }
+}
+
+#[test]
+fn a_person_is_told_why_and_what_a_day_came_to() {
+    let live = live();
+    eventually("a size is recommended", 60, || {
+        value("predicted_replicas", "workload=\"cart\"")
+    });
+    let url = format!("http://{}", live.program.address());
+    let folder = tempdir().unwrap();
+    let picture = |name: &str| folder.path().join(name).display().to_string();
+    let (explained, day) = (picture("cart.svg"), picture("day.svg"));
+    let arguments = ["explain", "cart", "--url", &url, "--svg", &explained];
+    let (code, out, error) = command(&arguments);
+    assert_eq!(code, 0, "{out}{error}");
+    for text in [
+        "cart: ",
+        "replicas, mode guarded",
+        "reactive",
+        "lead time",
+        "gate",
+    ] {
+        assert!(out.contains(text), "{text}: {out}");
+    }
+    assert!(read(&explained).contains("recommended"));
+    let file = live.program.file().display().to_string();
+    let logged = eventually("the log has it", 60, || {
+        match command(&["explain", "cart", "--config.file", &file]) {
+            (0, out, _) => Ok(out),
+            (_, out, error) => Err(format!("{out}{error}")),
+        }
+    });
+    assert!(logged.contains("cart: "), "{logged}");
+    let (code, _, error) = command(&["explain", "none", "--url", &url]);
+    assert_eq!(code, 1);
+    assert!(error.contains("cart, search"), "{error}");
+
+    let date = command(&["report", "--help"]).1;
+    assert!(date.contains("--day"), "{date}");
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let arguments = [
+        "report",
+        "--config.file",
+        &file,
+        "--day",
+        &today,
+        "--svg",
+        &day,
+    ];
+    let (code, out, error) = command(&arguments);
+    assert_eq!(code, 0, "{out}{error}");
+    for text in [
+        "# Report of ",
+        "## cart",
+        "## search",
+        "reactive autoscaler",
+    ] {
+        assert!(out.contains(text), "{text}: {out}");
+    }
+    assert!(read(&day).contains("search: demand"));
+    let (code, _, error) = command(&["report", "--config.file", &file, "--workload", "none"]);
+    assert_eq!(code, 2, "{error}");
 }

@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(lines.len(), HEIGHT);
         assert!(lines[0].starts_with("        80 ┤───"), "{chart}");
         assert!(
-            lines[4].ends_with('█') && lines[3].ends_with('┤'),
+            lines[4].ends_with('█') && lines[3].trim_end().ends_with('┤'),
             "{chart}"
         );
     }

@@ -11,6 +11,7 @@ use crate::{
     telemetry::ScalingEvents,
 };
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,13 +25,22 @@ use tokio::{
 const AT_ONCE: usize = 8;
 /// A decision waits no longer for answers; those before are in force until they are too old.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Where the store could not be asked at the start, a tick waits so long for it.
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
+/// Nothing is decided for so long where the orders of people were never read.
+const LONGEST_BLIND: Duration = Duration::from_secs(60);
+/// What workloads remember is written so often at most.
+const SAVED_EVERY: Duration = Duration::from_secs(15);
 /// A start waits no longer for what was kept.
 const LONGEST_RESTORE: Duration = Duration::from_secs(10);
 /// The longest sleep: a clock that was set meanwhile is noticed within this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
-/// Decisions are served for so many ticks.
+/// Decisions are made of times that are multiples of this, or of the tick where that is shorter, milliseconds.
+const LONGEST_GRAIN: Millis = 30_000;
+/// Decisions are served for so many ticks, as long as that is short.
 const SERVED_TICKS: i64 = 3;
-/// And at least so long.
+const SERVED: Span = Span::minutes(5);
+/// And at least so much longer than a tick.
 const LEAST_SERVED: Span = Span::seconds(60);
 
 /// Makes the unit of all workloads, knowing nothing of what was.
@@ -89,70 +99,113 @@ impl std::fmt::Debug for ScalingTask {
 impl ScalingTask {
     /// Runs until dropped.
     pub async fn run(self: Arc<Self>) {
-        let kept = self.kept().await;
-        self.carried.set(kept);
+        let mut carried = self.carried.get();
+        let own: BTreeSet<Arc<str>> = carried
+            .iter()
+            .map(|one| Arc::clone(&one.workload))
+            .collect();
+        let stored = self.stored(LONGEST_RESTORE, &own).await;
+        let mut restored = stored.is_some();
+        carried.extend(stored.into_iter().flatten());
+        self.carried.set(carried);
         loop {
             let mut unit = (self.make)();
-            let unread = unit.restore(&self.carried.get());
-            unread
-                .iter()
-                .for_each(|name| self.events.state_unread(name));
-            let panic = self.follow(unit).await;
+            self.take_up(&mut unit, &self.carried.get());
+            let panic = self.follow(unit, &own, &mut restored).await;
             self.events.panicked(&panic);
             sleep(LONGEST_SLEEP).await;
         }
     }
 
-    /// What was kept of earlier decisions: what this process remembers goes before what the store has.
-    async fn kept(&self) -> Vec<SavedState> {
-        let mut kept = self.carried.get();
-        let stored = match timeout(LONGEST_RESTORE, self.ledger.states()).await {
-            Ok(Ok(stored)) => stored,
-            Ok(Err(error)) => {
-                self.events.not_restored(&error);
-                Vec::new()
+    /// What the store has of workloads that are not `own`, which this process remembers itself; `None` where the store does
+    /// not answer. Until it did nothing is saved there, or what it has would be lost.
+    async fn stored(
+        &self,
+        patience: Duration,
+        own: &BTreeSet<Arc<str>>,
+    ) -> Option<Vec<SavedState>> {
+        match timeout(patience, self.ledger.states()).await {
+            Ok(Ok(mut stored)) => {
+                stored.retain(|one| !own.contains(&one.workload));
+                return Some(stored);
             }
-            Err(_) => {
-                self.events
-                    .not_restored(&"the store did not answer in time");
-                Vec::new()
-            }
-        };
-        let newer = |stored: &SavedState| {
-            let mut kept = kept.iter();
-            kept.all(|kept| kept.workload != stored.workload)
-        };
-        let stored: Vec<SavedState> = stored.into_iter().filter(newer).collect();
-        kept.extend(stored);
-        kept
+            Ok(Err(error)) => self.events.not_restored(&error),
+            Err(_) => self
+                .events
+                .not_restored(&"the store did not answer in time"),
+        }
+        None
+    }
+
+    fn take_up(&self, unit: &mut ScalingUnit, states: &[SavedState]) {
+        let unread = unit.restore(states);
+        unread
+            .iter()
+            .for_each(|name| self.events.state_unread(name));
     }
 
     /// Decides at every tick; returns what a panic said.
-    async fn follow(&self, mut unit: ScalingUnit) -> String {
+    async fn follow(
+        &self,
+        mut unit: ScalingUnit,
+        own: &BTreeSet<Arc<str>>,
+        restored: &mut bool,
+    ) -> String {
         let tick = self.tick.as_millis().max(1);
-        let mut last = None;
+        // Replicas ask about the same times; where decisions are rare, none of them is about one that is long past.
+        let grain = tick.min(LONGEST_GRAIN);
+        let (mut last, mut blind, mut saved) = (None, None, None);
         loop {
-            let at = self.clock.now().div_euclid(tick) * tick;
-            if last.replace(at) != Some(at) {
-                let answers = self.ask(unit.questions(), at).await;
-                match self.decide(unit, at, answers).await {
-                    Ok(back) => unit = back,
-                    Err(panic) => return panic,
+            let at = self.clock.now().div_euclid(grain) * grain;
+            let turn = at.div_euclid(tick);
+            if last.replace(turn) != Some(turn) {
+                if !*restored && let Some(stored) = self.stored(LONGEST_RETRY, own).await {
+                    self.take_up(&mut unit, &stored);
+                    *restored = true;
+                }
+                let records = self.ledger.records();
+                if self.may_decide(&records, &mut blind) {
+                    let answers = self.ask(unit.questions(), at).await;
+                    let save = *restored && self.is_time_to_save(&mut saved);
+                    match self.decide(unit, (at, save), answers, records).await {
+                        Ok(back) => unit = back,
+                        Err(panic) => return panic,
+                    }
                 }
             }
-            let next = self.clock.until(at + tick);
+            let next = self.clock.until((turn + 1) * tick);
             sleep(next.min(LONGEST_SLEEP).max(Duration::from_millis(1))).await;
         }
+    }
+
+    /// Orders that were never read are waited for, but not for ever. `blind` is since when.
+    fn may_decide(&self, records: &Records, blind: &mut Option<Instant>) -> bool {
+        if records.known {
+            *blind = None;
+            return true;
+        }
+        let since = *blind.get_or_insert_with(Instant::now);
+        let waits = since.elapsed() < LONGEST_BLIND;
+        self.events.blind(waits);
+        !waits
+    }
+
+    fn is_time_to_save(&self, saved: &mut Option<Instant>) -> bool {
+        let is_time = saved.is_none_or(|last| last.elapsed() >= SAVED_EVERY);
+        if is_time {
+            *saved = Some(Instant::now());
+        }
+        is_time
     }
 
     async fn decide(
         &self,
         unit: ScalingUnit,
-        at: Millis,
+        (at, save): (Millis, bool),
         answers: Vec<Option<Answer>>,
+        records: Records,
     ) -> Result<ScalingUnit, String> {
         let outcomes = self.catalogue.fresh(self.clock.now());
-        let records: Records = self.ledger.records();
         let demand = Arc::clone(self.catalogue.demand());
         let work = move |unit: &mut ScalingUnit| {
             let began = Instant::now();
@@ -163,7 +216,9 @@ impl ScalingTask {
         let done = self.pool.run(unit, work).await;
         let (unit, (scaling, states, took)) = done.map_err(|panic| panic.to_string())?;
         self.carried.set(states.clone());
-        self.ledger.save(states);
+        if save {
+            self.ledger.save(states);
+        }
         self.publish(scaling, took);
         Ok(unit)
     }
@@ -180,7 +235,9 @@ impl ScalingTask {
         let news: Vec<_> = news.map(|one| one.decision.clone()).collect();
         news.iter().for_each(|decision| self.events.news(decision));
         self.ledger.append(news);
-        let served = Span::millis(self.tick.as_millis() * SERVED_TICKS).max(LEAST_SERVED);
+        let tick = self.tick.as_millis();
+        let served = Span::millis(tick * SERVED_TICKS).min(SERVED);
+        let served = served.max(Span::millis(tick + LEAST_SERVED.as_millis()));
         self.catalogue.decided(Some(ScalingHandle {
             newest: Arc::new(scaling),
             max_age: served,
@@ -207,9 +264,15 @@ impl ScalingTask {
         let collect = async {
             while let Some(answered) = asked.join_next().await {
                 match answered {
+                    // Half of the demand is not the demand: the answer before holds until it is too old.
+                    Ok((place, Ok(matrix))) if matrix.is_partial() => {
+                        let query = &questions[place].query;
+                        let why = matrix.warnings.join("; ");
+                        self.events.unanswered("partial", query, &why);
+                    }
                     Ok((place, Ok(matrix))) => {
                         let matrix = Arc::new(matrix);
-                        answers[place] = Some(Answer { at, matrix });
+                        answers[place] = Some(Answer::new(at, matrix));
                     }
                     Ok((place, Err(error))) => {
                         let query = &questions[place].query;
@@ -221,7 +284,7 @@ impl ScalingTask {
         };
         if timeout(wait, collect).await.is_err() {
             self.events
-                .unanswered("timeout", "", &"the tick did not wait any longer");
+                .unanswered("tick", "", &"the tick did not wait any longer");
         }
         answers
     }

@@ -1,6 +1,6 @@
 //! The recent past of workloads, kept for pictures only.
 
-use super::{Millis, Scaling};
+use super::{Decision, Millis, Scaling};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -37,6 +37,23 @@ pub struct CoursePoint {
     pub ready: Option<u32>,
 }
 
+impl CoursePoint {
+    /// What a decision says of its time.
+    pub fn of(decision: &Decision) -> Self {
+        let short = |value: Option<f64>| value.map(|value| value as f32);
+        Self {
+            at: decision.at,
+            demand: short(decision.demand),
+            forecast: short(decision.demand_forecast),
+            capacity: short(decision.capacity),
+            reactive: decision.parts.reactive,
+            replicas: decision.replicas,
+            full: decision.would_be,
+            ready: decision.ready,
+        }
+    }
+}
+
 impl Courses {
     /// Takes in new decisions; forgets workloads that are not among them.
     pub fn record(&self, scaling: &Scaling) {
@@ -51,17 +68,7 @@ impl Courses {
                 course.clear();
             }
             if newest.is_none_or(|newest| scaling.at - newest >= APART || newest > scaling.at) {
-                let short = |value: Option<f64>| value.map(|value| value as f32);
-                course.push_back(CoursePoint {
-                    at: scaling.at,
-                    demand: short(decision.demand),
-                    forecast: short(decision.demand_forecast),
-                    capacity: short(decision.capacity),
-                    reactive: decision.parts.reactive,
-                    replicas: decision.replicas,
-                    full: decision.would_be,
-                    ready: decision.ready,
-                });
+                course.push_back(CoursePoint::of(decision));
             }
             while course.len() > POINTS {
                 course.pop_front();

@@ -4,15 +4,19 @@ use super::{
     WorkloadPlan,
     current::Current,
     ledger::Records,
-    questions::{Answer, Finder, Question, Questions},
+    questions::{self, Answer, Finder, Question, Questions},
 };
 use crate::{
     decide::{DemandForecast, Inputs, Maximum, Reading, Replicas},
     engine::outcome::Outcome,
     forecast::Trust,
     series::Millis,
+    stats::robust::{normal_quantile, normal_share},
 };
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Of some hundred forecasts none is rarer.
+const LEAST_SHARE: f64 = 0.001;
 
 /// What is gathered for all workloads.
 #[derive(Debug)]
@@ -94,13 +98,21 @@ impl Gatherer {
             inputs: Vec::with_capacity(self.wants.len()),
             about: Vec::with_capacity(self.wants.len()),
         };
+        // Each worked out once, and only of signals that a workload names.
+        let mut shapes: Vec<Option<u64>> = vec![None; outcomes.len()];
         for wants in &mut self.wants {
             let mut about = About::default();
-            let mut inputs = wants.readings(&self.answers, &mut about.notes);
+            let mut inputs = wants.readings(at, &self.answers, &mut about.notes);
             let signal = &wants.plan.settings.demand.signal;
-            let outcome = outcomes.iter().find(|one| *one.unit == **signal);
-            match outcome {
-                Some(outcome) => inputs.forecast = wants.forecast(outcome, &mut about),
+            let place = outcomes.iter().position(|one| *one.unit == **signal);
+            match place {
+                Some(place) => {
+                    let outcome = &outcomes[place];
+                    let shape = *shapes[place].get_or_insert_with(|| {
+                        questions::shape(outcome.series.iter().map(|one| &one.labels))
+                    });
+                    inputs.forecast = wants.forecast(outcome, shape, &mut about);
+                }
                 None => about
                     .notes
                     .push(format!("the signal {signal} has no newest outcome")),
@@ -145,7 +157,12 @@ impl Wants {
     }
 
     /// What the sources answered.
-    fn readings(&mut self, answers: &[Option<Answer>], notes: &mut Vec<String>) -> Inputs {
+    fn readings(
+        &mut self,
+        at: Millis,
+        answers: &[Option<Answer>],
+        notes: &mut Vec<String>,
+    ) -> Inputs {
         let demand = match &answers[self.demand] {
             None => {
                 notes.push("the demand was never answered".to_owned());
@@ -153,9 +170,8 @@ impl Wants {
             }
             Some(answer) => {
                 let series = &answer.matrix.series;
-                let found = self.asked.find(&self.demand_match, series.len(), |place| {
-                    &series[place].labels
-                });
+                let labels = series.iter().map(|one| &one.labels);
+                let found = self.asked.find(&self.demand_match, answer.shape(), labels);
                 match found {
                     Ok(place) => reading(answer, place),
                     Err(count) => {
@@ -179,7 +195,11 @@ impl Wants {
             reading(answer, 0)
         };
         let ready = one("replicas.query", self.ready);
-        let wanted = one("replicas.wanted", self.wanted).and_then(|reading| whole(reading.value));
+        let oldest = self.plan.settings.replicas.as_ref();
+        let oldest = oldest.map_or(Millis::MIN, |own| at - own.max_age.as_millis());
+        let wanted = one("replicas.wanted", self.wanted);
+        let wanted = wanted.filter(|wanted| wanted.at >= oldest);
+        let wanted = wanted.and_then(|wanted| whole(wanted.value));
         let ready = ready.and_then(|reading| Some((reading.at, whole(reading.value)?)));
         Inputs {
             demand,
@@ -192,11 +212,16 @@ impl Wants {
     }
 
     /// What the newest outcome of its signal says of the future.
-    fn forecast(&mut self, outcome: &Outcome, about: &mut About) -> Option<Arc<DemandForecast>> {
+    fn forecast(
+        &mut self,
+        outcome: &Outcome,
+        shape: u64,
+        about: &mut About,
+    ) -> Option<Arc<DemandForecast>> {
         let settings = &self.plan.settings;
         let (series, wanted) = (&outcome.series, &settings.demand.r#match);
-        let labels = |place: usize| &series[place].labels;
-        let place = match self.forecast.find(wanted, series.len(), labels) {
+        let labels = series.iter().map(|one| &one.labels);
+        let place = match self.forecast.find(wanted, shape, labels) {
             Ok(place) => place,
             Err(count) => {
                 let signal = &outcome.unit;
@@ -218,8 +243,9 @@ impl Wants {
                 quantile: f64::from(outcome.tails[cell * levels + column]),
             }
         });
-        let maxima: Vec<Maximum> = maxima.filter(|one| one.quantile.is_finite()).collect();
-        if maxima.is_empty() {
+        let maxima: Vec<Maximum> = maxima.collect();
+        // Some of them missing is for the decision to judge: a shorter window is not the one it needs.
+        if maxima.iter().all(|one| one.quantile.is_nan()) {
             about.notes.push(format!(
                 "the signal {} has no forecast of this series yet",
                 outcome.unit
@@ -229,8 +255,11 @@ impl Wants {
         let own = outcome
             .tail_trust
             .get(place * windows..(place + 1) * windows);
-        let trust = own.and_then(|own| own.iter().flatten().next());
-        about.coverage = trust.map(|trust| self.coverage(level, trust));
+        let trusts = || own.into_iter().flatten().flatten();
+        // The window that counts depends on the lead time: the worst of them.
+        let coverages = trusts().map(|trust| self.coverage(level, trust));
+        about.coverage = coverages.min_by(f64::total_cmp);
+        let trust = trusts().next();
         let skill = trust.map(|trust| f64::from(trust.skill_ratio));
         about.skill = skill.filter(|skill| skill.is_finite());
         let one = &series[place];
@@ -247,11 +276,13 @@ impl Wants {
         }))
     }
 
-    /// Share of greatest values at or below the quantile at `level`: measured at the upper end of the signal's interval,
-    /// and moved from there.
+    /// Share of greatest values at or below the quantile at `level`: measured at the upper end of the signal's interval, and
+    /// moved from there in standard deviations of a normal variable, as misses lie closer together in the tail.
     fn coverage(&self, level: f64, trust: &Trust) -> f64 {
         let measured_at = (1.0 + self.plan.interval) / 2.0;
-        (level + f64::from(trust.below_ratio) - measured_at).clamp(0.0, 1.0)
+        let below = f64::from(trust.below_ratio).clamp(LEAST_SHARE, 1.0 - LEAST_SHARE);
+        let shift = normal_quantile(below) - normal_quantile(measured_at);
+        normal_share(normal_quantile(level) + shift)
     }
 }
 

@@ -7,12 +7,25 @@ use crate::{
 use std::{future::Future, pin::Pin, sync::Arc};
 
 /// What people gave, as last read.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Records {
+    /// Whether they were ever read: where not, there may be orders that nobody here knows of.
+    pub known: bool,
     /// Known causes of load.
     pub events: Arc<Vec<Event>>,
     /// Orders over workloads.
     pub overrides: Arc<Vec<Override>>,
+}
+
+impl Default for Records {
+    /// There are none, and that is known.
+    fn default() -> Self {
+        Self {
+            known: true,
+            events: Arc::default(),
+            overrides: Arc::default(),
+        }
+    }
 }
 
 /// What one workload remembers between decisions.

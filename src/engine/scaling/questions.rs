@@ -4,7 +4,12 @@ use crate::{
     series::{Labels, Millis},
     source::{Matrix, RangeRequest},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+use xxhash_rust::xxh3::Xxh3;
 
 /// An answer that should be one number has no business being longer.
 const FEW_SERIES: usize = 16;
@@ -27,6 +32,21 @@ pub struct Answer {
     pub at: Millis,
     /// One sample a series.
     pub matrix: Arc<Matrix>,
+    /// Of the labels of its series.
+    shape: u64,
+}
+
+impl Answer {
+    /// What was answered about `at`.
+    pub fn new(at: Millis, matrix: Arc<Matrix>) -> Self {
+        let shape = shape(matrix.series.iter().map(|one| &one.labels));
+        Self { at, matrix, shape }
+    }
+
+    /// Of the labels of its series.
+    pub(super) fn shape(&self) -> u64 {
+        self.shape
+    }
 }
 
 impl Question {
@@ -69,45 +89,47 @@ impl Questions {
     }
 }
 
-/// The one series of many that has certain labels; remembers where it was, as it mostly still is there.
+/// The labels of many series as one number: while it is the same, every series is where it was.
+pub(super) fn shape<'l>(labels: impl Iterator<Item = &'l Labels>) -> u64 {
+    let mut hasher = Xxh3::new();
+    labels.for_each(|labels| labels.hash(&mut hasher));
+    hasher.finish()
+}
+
+/// The one series of many that has certain labels; remembers where it was while there are no others.
 #[derive(Debug, Default)]
 pub(super) struct Finder {
-    last: Option<(Labels, usize, usize)>,
+    /// Of which shape, and what was found there.
+    last: Option<(u64, Result<usize, usize>)>,
 }
 
 impl Finder {
-    /// Where the one series among `count` is whose labels have all of `wanted`.
+    /// Where the one series is whose labels have all of `wanted`. `shape` is that of all labels.
     ///
     /// # Errors
     /// How many there are instead.
     pub(super) fn find<'l>(
         &mut self,
         wanted: &BTreeMap<String, String>,
-        count: usize,
-        labels: impl Fn(usize) -> &'l Labels,
+        shape: u64,
+        all: impl Iterator<Item = &'l Labels>,
     ) -> Result<usize, usize> {
-        if let Some((known, place, of)) = &self.last
-            && *of == count
-            && labels(*place) == known
-        {
-            return Ok(*place);
+        if let Some((_, found)) = self.last.filter(|(known, _)| *known == shape) {
+            return found;
         }
-        self.last = None;
-        let has_all = |place: &usize| {
-            let labels = labels(*place);
+        let has_all = |labels: &Labels| {
             wanted
                 .iter()
                 .all(|(name, value)| labels.get(name) == Some(value))
         };
-        let mut found = (0..count).filter(has_all);
-        match (found.next(), found.count()) {
-            (Some(place), 0) => {
-                self.last = Some((labels(place).clone(), place, count));
-                Ok(place)
-            }
+        let mut found = all.enumerate().filter(|(_, labels)| has_all(labels));
+        let found = match (found.next(), found.count()) {
+            (Some((place, _)), 0) => Ok(place),
             (None, _) => Err(0),
             (Some(_), others) => Err(1 + others),
-        }
+        };
+        self.last = Some((shape, found));
+        found
     }
 }
 
@@ -126,6 +148,19 @@ mod tests {
     }
 
     #[test]
+    fn a_second_match_is_seen_though_another_series_went_in_the_same_moment() {
+        let label = |app: &str, pod: &str| Labels::new([("app", app), ("pod", pod)]).unwrap();
+        let wanted = BTreeMap::from([("app".to_owned(), "shop".to_owned())]);
+        let before = [label("cart", "1"), label("shop", "1")];
+        let after = [label("shop", "2"), label("shop", "1")];
+        let mut finder = Finder::default();
+        let found = finder.find(&wanted, shape(before.iter()), before.iter());
+        assert_eq!(found, Ok(1));
+        let found = finder.find(&wanted, shape(after.iter()), after.iter());
+        assert_eq!(found, Err(2));
+    }
+
+    #[test]
     fn exactly_one_series_is_found_and_found_again() {
         let label = |app: &str, pod: &str| Labels::new([("app", app), ("pod", pod)]).unwrap();
         let mut series = vec![label("a", "1"), label("b", "1"), label("b", "2")];
@@ -136,7 +171,7 @@ mod tests {
                 .collect()
         };
         let find = |finder: &mut Finder, wanted: &BTreeMap<String, String>, series: &[Labels]| {
-            finder.find(wanted, series.len(), |place| &series[place])
+            finder.find(wanted, shape(series.iter()), series.iter())
         };
         let mut finder = Finder::default();
         let a = wanted(&[("app", "a")]);

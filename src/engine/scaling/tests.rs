@@ -53,7 +53,7 @@ fn answer(at: Millis, demand: &[(&str, f64)]) -> Vec<Option<Answer>> {
         series: series.collect(),
         ..Matrix::default()
     });
-    vec![Some(Answer { at, matrix })]
+    vec![Some(Answer::new(at, matrix))]
 }
 
 /// An outcome whose window forecasts are `quantile` for the shop, and half of it for the other app.

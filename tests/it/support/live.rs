@@ -76,6 +76,7 @@ signals:
 
 /// Workloads over the series of [`SIGNAL`]: one that is followed, one that is only observed.
 const WORKLOADS: &str = r#"
+store: {sqlite: decisions.db}
 workloads:
   - name: cart
     demand: {signal: shop_requests, match: {path: /cart}}
