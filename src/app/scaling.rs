@@ -192,7 +192,6 @@ fn whole(settings: &Settings, loaded: &Loaded) -> Settings {
     let calendars = loaded.calendars.iter();
     let calendars = calendars.map(|(name, named)| (name.clone(), Arc::clone(&named.calendar)));
     Settings {
-        interval: loaded.config.global.evaluation_interval,
         calendars: calendars.collect(),
         ..settings.clone()
     }

@@ -216,9 +216,13 @@ impl ConfigFile {
             })
         });
         let mut signals = self.signals;
-        for workload in &self.workloads {
+        let mut workloads = self.workloads;
+        for workload in &mut workloads {
             let of = |signal: &&mut SignalSettings| signal.name == workload.demand.signal;
-            if let Some(signal) = signals.iter_mut().find(of) {
+            let signal = signals.iter_mut().find(of);
+            workload.interval = self.global.evaluation_interval;
+            if let Some(signal) = signal {
+                workload.offset = signal.offset;
                 signal.forecast_for(&workload.windows(signal.step), workload.level());
             }
         }
@@ -230,7 +234,7 @@ impl ConfigFile {
             alertmanagers: self.alertmanagers,
             calendars: self.calendars,
             models: self.models,
-            workloads: self.workloads,
+            workloads,
             shared: self.shared,
             store: self.store,
         }
