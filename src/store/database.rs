@@ -53,9 +53,18 @@ macro_rules! transact {
                     // Where the lock is only taken at the first write, two that have read already refuse each other.
                     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
                     let $tx = &mut transaction;
-                    let value = $body?;
-                    transaction.commit().await?;
-                    Ok(value)
+                    let done: Result<_, $crate::store::StoreError> = async { $body }.await;
+                    match done {
+                        Ok(value) => {
+                            transaction.commit().await?;
+                            Ok(value)
+                        }
+                        Err(error) => {
+                            // Dropped, it would be rolled back some time later, and its connection may be taken before.
+                            drop(transaction.rollback().await);
+                            Err(error)
+                        }
+                    }
                 }
                 $crate::store::database::Db::Postgres(pool) => {
                     let mut transaction = pool.begin().await?;

@@ -26,18 +26,18 @@ fn value(metric: &str, labels: &str) -> Result<f64, String> {
 fn what_is_asked_now_becomes_a_size_that_prometheus_scrapes() {
     live();
     let replicas = eventually("a size is recommended", 60, || {
-        value("predicted_replicas", "workload=\"cart\"")
+        value("predicted_replicas", "workload=\"checkout\"")
     });
     assert!((1.0..=500.0).contains(&replicas), "{replicas}");
     let reactive = value(
         "predicted_replicas_part",
-        "workload=\"cart\",part=\"reactive\"",
+        "workload=\"checkout\",part=\"reactive\"",
     )
     .unwrap();
     assert!(replicas >= reactive, "{replicas} is below {reactive}");
-    let demand = value("predicted_demand", "workload=\"cart\"").unwrap();
+    let demand = value("predicted_demand", "workload=\"checkout\"").unwrap();
     assert!(demand > 10.0 * (replicas - 1.0), "{demand} for {replicas}");
-    let told = workload("cart").unwrap();
+    let told = workload("checkout").unwrap();
     let reason = told["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("replica"), "{told}");
     assert!(
@@ -52,17 +52,17 @@ fn what_is_asked_now_becomes_a_size_that_prometheus_scrapes() {
 fn the_forecast_of_the_window_opens_the_gate() {
     live();
     eventually("the gate is open", 90, || {
-        match value("predicted_gate_open", "workload=\"cart\"")? {
+        match value("predicted_gate_open", "workload=\"checkout\"")? {
             1.0 => Ok(()),
-            _ => Err(workload("cart")?.to_string()),
+            _ => Err(workload("checkout")?.to_string()),
         }
     });
-    let forecast = value("predicted_demand_forecast", "workload=\"cart\"").unwrap();
+    let forecast = value("predicted_demand_forecast", "workload=\"checkout\"").unwrap();
     assert!(forecast > 0.0);
     assert_eq!(
         value(
             "predicted_mode_info",
-            "workload=\"cart\",mode=\"guarded\",gate=\"open\""
+            "workload=\"checkout\",mode=\"guarded\",gate=\"open\""
         ),
         Ok(1.0)
     );
@@ -143,9 +143,9 @@ fn the_state_of_scaling_is_told_at_a_glance() {
 fn what_would_be_decided_if_is_told_and_nothing_changes() {
     let address = live().program.address();
     eventually("a size is recommended", 60, || {
-        value("predicted_replicas", "workload=\"cart\"")
+        value("predicted_replicas", "workload=\"checkout\"")
     });
-    let path = "/api/v1/scaling/evaluate?workload=cart&demand=1000";
+    let path = "/api/v1/scaling/evaluate?workload=checkout&demand=1000";
     let supposed = http::json(address, path).unwrap();
     assert_eq!(
         supposed.pointer("/parts/reactive"),
@@ -154,13 +154,13 @@ fn what_would_be_decided_if_is_told_and_nothing_changes() {
     );
     let replicas = supposed["replicas"].as_u64().unwrap();
     assert!(replicas >= 100, "{supposed}");
-    let now = workload("cart").unwrap();
+    let now = workload("checkout").unwrap();
     assert!(now["replicas"].as_u64().unwrap() < 100, "{now}");
     for (wrong, why) in [
         ("demand=1", "workload"),
-        ("workload=cart&demand=-1", "demand"),
-        ("workload=cart&ready=1.5", "ready"),
-        ("workload=none", "cart, search"),
+        ("workload=checkout&demand=-1", "demand"),
+        ("workload=checkout&ready=1.5", "ready"),
+        ("workload=none", "checkout, search"),
     ] {
         let path = format!("/api/v1/scaling/evaluate?{wrong}");
         let problem = http::json(address, &path).unwrap_err();
@@ -172,17 +172,17 @@ fn what_would_be_decided_if_is_told_and_nothing_changes() {
 fn a_person_is_told_why_and_what_a_day_came_to() {
     let live = live();
     eventually("a size is recommended", 60, || {
-        value("predicted_replicas", "workload=\"cart\"")
+        value("predicted_replicas", "workload=\"checkout\"")
     });
     let url = format!("http://{}", live.program.address());
     let folder = tempdir().unwrap();
     let picture = |name: &str| folder.path().join(name).display().to_string();
-    let (explained, day) = (picture("cart.svg"), picture("day.svg"));
-    let arguments = ["explain", "cart", "--url", &url, "--svg", &explained];
+    let (explained, day) = (picture("checkout.svg"), picture("day.svg"));
+    let arguments = ["explain", "checkout", "--url", &url, "--svg", &explained];
     let (code, out, error) = command(&arguments);
     assert_eq!(code, 0, "{out}{error}");
     for text in [
-        "cart: ",
+        "checkout: ",
         "replicas, mode guarded",
         "reactive",
         "lead time",
@@ -193,15 +193,15 @@ fn a_person_is_told_why_and_what_a_day_came_to() {
     assert!(read(&explained).contains("recommended"));
     let file = live.program.file().display().to_string();
     let logged = eventually("the log has it", 60, || {
-        match command(&["explain", "cart", "--config.file", &file]) {
+        match command(&["explain", "checkout", "--config.file", &file]) {
             (0, out, _) => Ok(out),
             (_, out, error) => Err(format!("{out}{error}")),
         }
     });
-    assert!(logged.contains("cart: "), "{logged}");
+    assert!(logged.contains("checkout: "), "{logged}");
     let (code, _, error) = command(&["explain", "none", "--url", &url]);
     assert_eq!(code, 1);
-    assert!(error.contains("cart, search"), "{error}");
+    assert!(error.contains("checkout, search"), "{error}");
 
     let date = command(&["report", "--help"]).1;
     assert!(date.contains("--day"), "{date}");
@@ -219,7 +219,7 @@ fn a_person_is_told_why_and_what_a_day_came_to() {
     assert_eq!(code, 0, "{out}{error}");
     for text in [
         "# Report of ",
-        "## cart",
+        "## checkout",
         "## search",
         "reactive autoscaler",
     ] {

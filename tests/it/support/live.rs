@@ -78,8 +78,8 @@ signals:
 const WORKLOADS: &str = r#"
 store: {sqlite: decisions.db}
 workloads:
-  - name: cart
-    demand: {signal: shop_requests, match: {path: /cart}}
+  - name: checkout
+    demand: {signal: shop_requests, match: {path: /checkout}}
     capacity_per_replica: 10
     lead_time: 10s
     pipeline: 4s
