@@ -51,7 +51,9 @@ macro_rules! transact {
             match db {
                 $crate::store::database::Db::Sqlite(pool) => {
                     // Where the lock is only taken at the first write, two that have read already refuse each other.
-                    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+                    let mut connection = pool.acquire().await?;
+                    let begun = sqlx::Connection::begin_with(&mut *connection, "BEGIN IMMEDIATE");
+                    let mut transaction = begun.await?;
                     let $tx = &mut transaction;
                     let done: Result<_, $crate::store::StoreError> = async { $body }.await;
                     match done {
@@ -61,7 +63,11 @@ macro_rules! transact {
                         }
                         Err(error) => {
                             // Dropped, it would be rolled back some time later, and its connection may be taken before.
-                            drop(transaction.rollback().await);
+                            if transaction.rollback().await.is_err() {
+                                // SQLite had done so itself, as where the disk is full, which sqlx does not know:
+                                // it would refuse every later transaction on this connection.
+                                connection.close_on_drop();
+                            }
                             Err(error)
                         }
                     }
