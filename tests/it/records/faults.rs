@@ -3,7 +3,14 @@
 use super::*;
 use crate::support::{eventually, guard::run, http, program::command};
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 use tempfile::TempDir;
 
 const STORE: &str = "store: {sqlite: f.db}";
@@ -109,10 +116,11 @@ fn what_was_acknowledged_survives_kill_9_in_the_middle_of_writes() {
     for round in 0..4 {
         let mut program = program(&rest, &["--web.enable-admin-api"]);
         let address = program.address().to_owned();
-        // Four people write at once, until the process is gone.
+        // Four people write at once, until the process is gone: after more of their writes in each round.
+        let written = Arc::new(AtomicUsize::new(0));
         let writers: Vec<_> = (0..4)
             .map(|writer| {
-                let address = address.clone();
+                let (address, written) = (address.clone(), Arc::clone(&written));
                 std::thread::spawn(move || {
                     let mut kept = Vec::new();
                     for n in 0.. {
@@ -121,12 +129,17 @@ fn what_was_acknowledged_survives_kill_9_in_the_middle_of_writes() {
                             break;
                         }
                         kept.push(name);
+                        written.fetch_add(1, Ordering::Relaxed);
                     }
                     kept
                 })
             })
             .collect();
-        std::thread::sleep(std::time::Duration::from_millis(400 + 150 * round));
+        eventually("they have written some", 60, || {
+            let written = written.load(Ordering::Relaxed);
+            let wanted = 20 + 13 * round;
+            (written >= wanted).then_some(()).ok_or(written.to_string())
+        });
         program.signal("KILL");
         program.wait(10);
         for writer in writers {
