@@ -152,12 +152,9 @@ impl ScalingTask {
         restored: &mut bool,
     ) -> String {
         let tick = self.tick.as_millis().max(1);
-        // Replicas ask about the same times; where decisions are rare, none of them is about one that is long past.
-        let grain = tick.min(LONGEST_GRAIN);
         let (mut last, mut blind, mut saved) = (None, None, None);
         loop {
-            let at = self.clock.now().div_euclid(grain) * grain;
-            let turn = at.div_euclid(tick);
+            let (turn, at) = turn_at(self.clock.now(), tick);
             if last.replace(turn) != Some(turn) {
                 if !*restored && let Some(stored) = self.stored(LONGEST_RETRY, own).await {
                     self.take_up(&mut unit, &stored);
@@ -287,5 +284,38 @@ impl ScalingTask {
                 .unanswered("tick", "", &"the tick did not wait any longer");
         }
         answers
+    }
+}
+
+/// The number of the tick that `now` is in, and the time that is decided about then: the same on every replica, and not long
+/// past where ticks are rare.
+fn turn_at(now: Millis, tick: Millis) -> (i64, Millis) {
+    let grain = tick.min(LONGEST_GRAIN);
+    (now.div_euclid(tick), now.div_euclid(grain) * grain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tick_has_its_turn_as_soon_as_it_begins() {
+        for (tick, begins) in [
+            (15_000, vec![0, 15_000, 30_000]),
+            (45_000, vec![0, 45_000, 90_000, 135_000]),
+            (1_800_000, vec![0, 1_800_000]),
+        ] {
+            let mut before = None;
+            for (turn, begin) in begins.into_iter().enumerate() {
+                let (found, at) = turn_at(begin, tick);
+                assert_eq!(found, turn as i64, "{tick}");
+                assert!(at <= begin && begin - at < LONGEST_GRAIN, "{tick}: {at}");
+                assert!(before < Some(at), "{tick}: {at} again");
+                before = Some(at);
+                assert_eq!(turn_at(begin + tick - 1, tick).0, turn as i64);
+            }
+        }
+        // Whoever starts in between decides about now, not about when the tick began.
+        assert_eq!(turn_at(1_745_000, 1_800_000), (0, 1_740_000));
     }
 }
