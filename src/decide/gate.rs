@@ -64,20 +64,26 @@ impl GateSettings {
         problems
     }
 
-    /// How old a forecast on a grid of `step` milliseconds may be, milliseconds.
-    pub(super) fn age(&self, step: Millis) -> Millis {
-        let usual = Self::usual_age(step);
+    /// How old a forecast on a grid of `step` may be, which is `newest` old when the next one comes; milliseconds.
+    pub(super) fn age(&self, step: Millis, newest: Millis) -> Millis {
+        let usual = Self::usual_age(step, newest);
         self.max_age.map_or(usual, Span::as_millis)
     }
 
     /// The same where nothing is said.
-    pub(super) fn usual_age(step: Millis) -> Millis {
-        step.saturating_mul(2).max(120_000)
+    pub(super) fn usual_age(step: Millis, newest: Millis) -> Millis {
+        step.saturating_mul(2).max(120_000).max(newest)
     }
 
     /// Why the forecast does not count by itself: age, coverage, skill, the state of its input. Contracts, section 8,
     /// step 6.
-    pub(super) fn judge(&self, at: Millis, level: f64, forecast: &DemandForecast) -> Gate {
+    pub(super) fn judge(
+        &self,
+        at: Millis,
+        oldest: Millis,
+        level: f64,
+        forecast: &DemandForecast,
+    ) -> Gate {
         let age = at.saturating_sub(forecast.generated);
         let unproven = self.require_proof;
         let below = |value: Option<f64>, least: f64| match value {
@@ -92,7 +98,7 @@ impl GateSettings {
                 forecast.level.is_nan() || forecast.level < level - LEVEL_TOLERANCE,
                 Closed::NoForecast,
             ),
-            (age > self.age(forecast.step) || age < -AHEAD, Closed::Stale),
+            (age > oldest || age < -AHEAD, Closed::Stale),
             (forecast.anomaly != 0, Closed::Anomaly),
             (below(forecast.coverage, covered), Closed::Coverage),
             (below(forecast.skill, self.min_skill), Closed::Skill),
@@ -134,7 +140,7 @@ mod tests {
                 max_drift: Some(1.0),
                 ..GateSettings::default()
             };
-            settings.judge(minutes * MINUTE, 0.95, &forecast)
+            settings.judge(minutes * MINUTE, settings.age(MINUTE, 0), 0.95, &forecast)
         };
         type Case = (fn(&mut DemandForecast), Millis, Gate);
         let cases: [Case; 12] = [
@@ -172,7 +178,7 @@ mod tests {
             require_proof: true,
             ..GateSettings::default()
         };
-        let gate = settings.judge(101 * MINUTE, 0.95, &forecast);
+        let gate = settings.judge(101 * MINUTE, settings.age(MINUTE, 0), 0.95, &forecast);
         assert_eq!(gate, Gate::Shut(Closed::Skill));
     }
 }

@@ -223,6 +223,23 @@ impl Settings {
         lead + self.pipeline.as_millis() + self.review()
     }
 
+    /// How old a forecast may be, milliseconds; it is served until the next one comes, a step and the offset later.
+    pub(super) fn forecast_age(&self, step: Span) -> Millis {
+        let step = step.as_millis().max(1);
+        self.gate.age(step, step + self.offset.as_millis())
+    }
+
+    /// The longest of the windows that a lead time may ask for, on a grid of `step`.
+    pub fn reach(&self, step: Span) -> Span {
+        let (_, most) = self.lead_time.range();
+        let age = step.as_millis() + self.offset.as_millis();
+        let reach = self.window(most.as_millis()) + age;
+        let windows = self.windows(step);
+        let mut long = windows.iter().filter(|window| window.as_millis() >= reach);
+        let found = long.next().or(windows.last());
+        found.copied().unwrap_or_default()
+    }
+
     /// The windows whose greatest demand must be forecast, shortest first, on a grid of `step`: what must be covered
     /// with the shortest to the longest lead time, what decides on a release, and where the rate upwards is limited as
     /// far as a climb from the least to the greatest size takes.
@@ -232,7 +249,8 @@ impl Settings {
     pub fn windows(&self, step: Span) -> Vec<Span> {
         let step = step.as_millis().max(1);
         let age = step + self.offset.as_millis();
-        let oldest = age.max(GateSettings::usual_age(step));
+        let usual = GateSettings::usual_age(step, age);
+        let oldest = self.forecast_age(Span::millis(step)).min(usual).max(age);
         let (least, most) = self.lead_time.range();
         let least = self.window(least.as_millis()) + age;
         let most = self.window(most.as_millis());
@@ -532,7 +550,8 @@ mod tests {
             found.offset = Span::seconds(offset);
             let (_, most) = found.lead_time.range();
             let newest = step.as_millis() + found.offset.as_millis();
-            let age = newest.max(found.gate.age(step.as_millis()));
+            let age = found.forecast_age(step);
+            assert!(age >= newest, "{lead} {step}: the newest would be stale");
             let must = found.window(most.as_millis()) + age;
             let longest = found.windows(step).last().map(|one| one.as_millis());
             assert!(

@@ -8,7 +8,7 @@ use super::{
     orders::Orders,
     outlook::{Outlook, size_for},
 };
-use crate::series::Millis;
+use crate::series::{Millis, Span};
 use std::sync::Arc;
 
 /// A sample may be so much newer than now: clocks differ.
@@ -157,7 +157,12 @@ impl Workload {
             Ok(outlook) => outlook,
             Err(why) => return (self.shut_first(at, orders, why), None),
         };
-        let gate = match self.settings.gate.judge(at, self.level, forecast) {
+        let gate = match self.settings.gate.judge(
+            at,
+            self.settings.forecast_age(Span::millis(forecast.step)),
+            self.level,
+            forecast,
+        ) {
             Gate::Shut(why) => self.shut_first(at, orders, why),
             Gate::Open if self.is_implausible(outlook.need, present.reactive, capacity) => {
                 self.shut_first(at, orders, Closed::Implausible)

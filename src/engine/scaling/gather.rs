@@ -10,7 +10,7 @@ use crate::{
     decide::{DemandForecast, Inputs, Maximum, Reading, Replicas},
     engine::outcome::Outcome,
     forecast::Trust,
-    series::Millis,
+    series::{Millis, Span},
     stats::robust::{normal_quantile, normal_share},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -56,6 +56,9 @@ struct Wants {
     utilisation: Option<usize>,
     queue: Option<usize>,
     host: Option<usize>,
+    /// The windows of its own, and the longest of those that a lead time may ask for.
+    windows: Vec<Span>,
+    reach: Span,
     /// Where its series is among the demand's answer, and among the series of its signal.
     asked: Finder,
     forecast: Finder,
@@ -150,6 +153,8 @@ impl Wants {
             utilisation: one(settings.utilisation().map(|(_, query)| query)),
             queue: one(settings.queue.as_ref().map(|queue| queue.query.as_str())),
             host: one(settings.emergency.as_ref().map(|host| host.host.as_str())),
+            windows: settings.windows(plan.step),
+            reach: settings.reach(plan.step),
             asked: Finder::default(),
             forecast: Finder::default(),
             plan: plan.clone(),
@@ -233,15 +238,24 @@ impl Wants {
         };
         let level = settings.level();
         let at_level = |own: &&f32| (f64::from(**own) - level).abs() < 1e-6;
-        let column = outcome.levels.iter().position(|own| at_level(&own))?;
+        let Some(column) = outcome.levels.iter().position(|own| at_level(&own)) else {
+            let signal = &outcome.unit;
+            let note = format!("the signal {signal} does not forecast the level {level} yet");
+            about.notes.push(note);
+            return None;
+        };
         let (windows, levels) = (outcome.windows.len(), outcome.levels.len());
-        let maxima = outcome.windows.iter().enumerate().map(|(window, horizon)| {
-            let cell = place * windows + window;
-            Maximum {
-                ahead: horizon.span.as_millis(),
-                expected: f64::from(outcome.maxima[cell].expected),
-                quantile: f64::from(outcome.tails[cell * levels + column]),
-            }
+        // Others have windows of their own on the same signal.
+        let own = outcome.windows.iter().enumerate();
+        let own = own.filter(|(_, horizon)| self.windows.contains(&horizon.span));
+        let own = own.map(|(window, horizon)| (place * windows + window, horizon.span));
+        let own: Vec<(usize, Span)> = own.collect();
+        let maxima = own.iter().filter_map(|(cell, span)| {
+            Some(Maximum {
+                ahead: span.as_millis(),
+                expected: f64::from(outcome.maxima.get(*cell)?.expected),
+                quantile: f64::from(*outcome.tails.get(cell * levels + column)?),
+            })
         });
         let maxima: Vec<Maximum> = maxima.collect();
         // Some of them missing is for the decision to judge: a shorter window is not the one it needs.
@@ -252,11 +266,11 @@ impl Wants {
             ));
             return None;
         }
-        let own = outcome
-            .tail_trust
-            .get(place * windows..(place + 1) * windows);
-        let trusts = || own.into_iter().flatten().flatten();
-        // The window that counts depends on the lead time: the worst of them.
+        let trusts = || {
+            let lead = own.iter().filter(|(_, span)| *span <= self.reach);
+            lead.filter_map(|(cell, _)| outcome.tail_trust.get(*cell)?.as_ref())
+        };
+        // The window that counts depends on the lead time: the worst of those that it may be.
         let coverages = trusts().map(|trust| self.coverage(level, trust));
         about.coverage = coverages.min_by(f64::total_cmp);
         let trust = trusts().next();

@@ -241,3 +241,44 @@ fn mode_off_publishes_nothing() {
     let scaling = decide(&mut unit, NOW, 42.0, 78.0);
     assert!(scaling.chunks.is_empty());
 }
+
+#[test]
+fn windows_that_others_have_on_the_signal_say_nothing_here() {
+    let mut unit = unit("limits: {min: 1, max: 50}");
+    let made = outcome(NOW - MINUTE, &unit, 78.0);
+    let own = made.windows.len();
+    let spread = |table: &[f32], other: f32| -> Vec<f32> {
+        let rows = table.chunks(own);
+        rows.flat_map(|row| [row, &[other]].concat()).collect()
+    };
+    let far = Horizon {
+        span: Span::days(1),
+        steps: 1,
+    };
+    let bad = Trust {
+        error_ratio: 1.0,
+        coverage_ratio: 0.0,
+        below_ratio: 0.2,
+        skill_ratio: -3.0,
+    };
+    let trusts = made.tail_trust.chunks(own);
+    let foreign = Outcome {
+        unit: Arc::clone(&made.unit),
+        at: made.at,
+        series: made.series.clone(),
+        windows: made.windows.iter().cloned().chain([far]).collect(),
+        maxima: vec![made.maxima[0]; 2 * (own + 1)],
+        levels: Arc::clone(&made.levels),
+        tails: spread(&made.tails, f32::NAN),
+        tail_trust: trusts
+            .flat_map(|row| [row, &[Some(bad)]].concat())
+            .collect(),
+        ..Outcome::default()
+    };
+    let answers = answer(NOW, &[("shop", 42.0)]);
+    let scaling = unit.decide(NOW, answers, &[Arc::new(foreign)], &Records::default());
+    let one = &scaling.decisions[0];
+    assert_eq!(one.decision.gate, Gate::Open, "{one:?}");
+    assert_eq!(one.decision.replicas, Some(8));
+    assert!((one.coverage.unwrap() - 0.95).abs() < 1e-6);
+}
