@@ -2,7 +2,7 @@
 # Debian 12 in both stages: the binary is linked to the glibc that it will find.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY src src
 COPY benches benches
 # The caches outlive the build; the binary must not stay in one.
@@ -20,6 +20,6 @@ COPY LICENSE /LICENSE
 COPY --from=build /forethought /usr/bin/forethought
 # The number of the user and not the name: `runAsNonRoot` cannot judge a name.
 USER 65532:65532
-EXPOSE 10057
+EXPOSE 10057 10058
 ENTRYPOINT ["/usr/bin/forethought"]
 CMD ["run", "--config.file=/etc/forethought/forethought.yml"]

@@ -1,4 +1,5 @@
-//! Tells the program what it was built from: revision, date, platform. Never uses the network.
+//! Tells the program what it was built from: revision, date, platform, and makes the code of KEDA's gRPC protocol from its
+//! definition, without protoc. Never uses the network.
 //!
 //! For reproducible builds set `FORETHOUGHT_REVISION` and `SOURCE_DATE_EPOCH`.
 
@@ -7,9 +8,25 @@
     reason = "a build script is told by variables and answers on standard output"
 )]
 
-use std::{env, process::Command};
+use std::{env, error::Error, process::Command};
 
-fn main() {
+const PROTOCOL: &str = "src/keda/externalscaler.proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    tell_origin();
+    generate_protocol()
+}
+
+fn generate_protocol() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={PROTOCOL}");
+    let files = protox::compile([PROTOCOL], ["src/keda"])?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .compile_fds(files)?;
+    Ok(())
+}
+
+fn tell_origin() {
     println!("cargo:rerun-if-env-changed=FORETHOUGHT_REVISION");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
     println!("cargo:rerun-if-changed=build.rs");

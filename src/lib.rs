@@ -8,7 +8,7 @@
 //!   current series), [`decide`] (from forecasts to sizes), [`expo`] (text formats).
 //! * [`engine`]: units (a signal, a panel), their outcomes, the catalogue readers see, and the loop that
 //!   drives them. Start reading at [`engine::SignalUnit::advance`].
-//! * Adapters: [`source`], [`sink`], [`web`], [`registry`] (models on disk), and [`store`] (events, overrides, decisions). [`telemetry`] is what they count and log with.
+//! * Adapters: [`source`], [`sink`], [`web`], [`keda`] (what its operator asks), [`tls`], [`manifests`] (Kubernetes objects for a workload), [`registry`] (models on disk), and [`store`] (events, overrides, decisions). [`telemetry`] is what they count and log with.
 //! * [`config`] composes the settings that live beside the code they set; [`app`] is the process as a
 //!   value; [`cli`] the command line; [`demo`], [`backtest`] and [`mod@bench`] are what its commands call.
 //!
@@ -22,7 +22,8 @@
 //!    online state is derived from a bounded span of samples, from aligned epochs.
 //! 4. **Same inputs, same answer on every replica.** State at T after running since long ago equals a fresh
 //!    start at T.
-//! 5. **A read never computes.** Every reader answers from the newest outcome.
+//! 5. **A read never computes.** Every reader answers from the newest outcome; but `scaling/evaluate`, which decides on one
+//!    workload what would be if.
 //! 6. **A detector or a forecaster is one file** plus its name in one sorted list.
 //! 7. **validate: no IO. build: no spawn. run: the rest.** A reload builds everything before it stops
 //!    anything.
@@ -49,6 +50,8 @@ pub mod engine;
 pub mod expo;
 pub mod features;
 pub mod forecast;
+pub mod keda;
+pub mod manifests;
 pub mod promql;
 pub mod registry;
 pub mod series;
@@ -58,5 +61,6 @@ pub mod source;
 pub mod stats;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod train;
 pub mod web;

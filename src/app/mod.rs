@@ -19,6 +19,7 @@
 //! | `training` | trained models: from the past of a signal to a version in the registry |
 //! | `retrain.rs` | trained models kept up to date |
 //! | `scaling.rs`, `ledger.rs` | the workloads that are decided on, and what is kept of that |
+//! | `scaler_service.rs` | what answers KEDA's operator |
 //! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
 
 mod calendars;
@@ -32,6 +33,7 @@ mod performance;
 mod pushers;
 mod records;
 mod retrain;
+mod scaler_service;
 mod scaling;
 pub mod signals;
 #[cfg(test)]
@@ -49,6 +51,7 @@ use crate::{
         Catalogue, Pool,
         run::{Fleet, FleetParts},
     },
+    keda,
     telemetry::Telemetry,
     web::{self, Lifecycle},
 };
@@ -58,9 +61,11 @@ use ledger::StoreLedger;
 use pushers::Pushers;
 use records::Records;
 use retrain::Retrainer;
+use scaler_service::ScalerService;
 use scaling::Scaler;
 use std::{
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -89,6 +94,7 @@ pub struct App {
     deployment: Deployment,
     first: Built,
     listeners: Vec<TcpListener>,
+    scaler: ScalerService,
     addresses: Vec<SocketAddr>,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -121,7 +127,8 @@ impl App {
         let scaler = Scaler::new(
             tracker.clone(),
             stop.clone(),
-            parts.pool.clone(),
+            // Not the pool of the signals: a replay takes a thread of that for minutes, and what is asked for now cannot wait.
+            Pool::new(Some(NonZeroUsize::MIN)).map_err(AppError::Start)?,
             options.clock.clone(),
             Arc::new(StoreLedger(records.slot())),
         );
@@ -134,11 +141,8 @@ impl App {
             records,
         };
         let (deployment, first) = Deployment::build(&options, parts, telemetry.clone()).await?;
-        let mut listeners = Vec::new();
-        for &address in &options.listen {
-            let bound = TcpListener::bind(address).await;
-            listeners.push(bound.map_err(|error| AppError::Listen { address, error })?);
-        }
+        let listeners = bind(&options.listen, "web.listen-address").await?;
+        let scaler = ScalerService::build(&options).await?;
         let addresses = listeners.iter().map(TcpListener::local_addr);
         Ok(Self {
             addresses: addresses
@@ -149,6 +153,7 @@ impl App {
             deployment,
             first,
             listeners,
+            scaler,
             tracker,
             stop,
         })
@@ -163,6 +168,11 @@ impl App {
     /// Every address that is listened on.
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Every address on which KEDA's operator is answered.
+    pub fn grpc_addrs(&self) -> Vec<SocketAddr> {
+        self.scaler.addresses()
     }
 
     /// What readers see: for a program that has the process inside itself.
@@ -187,6 +197,7 @@ impl App {
             mut deployment,
             first,
             listeners,
+            scaler,
             tracker,
             stop,
             ..
@@ -211,6 +222,20 @@ impl App {
             let serve = web::serve(listener, Arc::clone(&state), stop.clone());
             drop(tracker.spawn(serve));
         }
+        scaler.start(
+            keda::State {
+                catalogue: deployment.catalogue(),
+                clock: options.clock.clone(),
+                ready: Arc::clone(&ready),
+                events: Arc::clone(&telemetry.scaler),
+                web: Arc::clone(&telemetry.web),
+                tls: None,
+                limits: keda::Limits::default(),
+            },
+            &telemetry,
+            &tracker,
+            &stop,
+        );
         deployment.put_in_force(first).await;
         let (catalogue, store) = (deployment.catalogue(), deployment.store());
         let keeps = performance::keep(catalogue, store, options.clock.clone());
@@ -239,6 +264,20 @@ impl App {
             telemetry.app.drained_late(options.grace.as_secs_f64());
         }
     }
+}
+
+/// Binds every address; `flag` is what sets them.
+async fn bind(addresses: &[SocketAddr], flag: &'static str) -> Result<Vec<TcpListener>, AppError> {
+    let mut listeners = Vec::new();
+    for &address in addresses {
+        let bound = TcpListener::bind(address).await;
+        listeners.push(bound.map_err(|error| AppError::Listen {
+            address,
+            flag,
+            error,
+        })?);
+    }
+    Ok(listeners)
 }
 
 /// Reloads when asked or when the file changed, until it is time to stop: returns why.

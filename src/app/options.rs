@@ -38,6 +38,10 @@ pub struct AppOptions {
     pub config: ConfigSource,
     /// Addresses to listen on; port 0 for any free one.
     pub listen: Vec<SocketAddr>,
+    /// Addresses on which KEDA's operator asks; none where that is not wanted.
+    pub grpc: Vec<SocketAddr>,
+    /// The file with `tls_server_config` for those; without it nothing is encrypted.
+    pub grpc_config: Option<PathBuf>,
     /// Paths and limits of the server.
     pub web: web::Settings,
     /// Where people reach the page (`--web.external-url`), without a slash at its end, if that is known.
@@ -74,10 +78,12 @@ pub enum AppError {
     #[error("{0}")]
     Config(String),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {error}; choose another with --web.listen-address")]
+    #[error("cannot listen on {address}: {error}; choose another with --{flag}")]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// What sets it.
+        flag: &'static str,
         /// What the operating system said.
         #[source]
         error: io::Error,
@@ -95,6 +101,8 @@ impl AppOptions {
         Self {
             config,
             listen: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))],
+            grpc: Vec::new(),
+            grpc_config: None,
             web: web::Settings::default(),
             external_url: None,
             lifecycle: false,
@@ -124,6 +132,9 @@ impl AppOptions {
             .collect();
         if self.listen.is_empty() {
             problems.push("--web.listen-address: at least one address is needed".into());
+        }
+        if self.grpc.is_empty() && self.grpc_config.is_some() {
+            problems.push("--grpc.config.file: needs --grpc.listen-address".into());
         }
         if self.poll_interval.is_zero() {
             problems.push("the poll interval of the configuration must be positive".into());

@@ -32,22 +32,21 @@ pub(super) async fn keep(catalogue: Arc<Catalogue>, slot: StoreSlot, clock: Cloc
 
 /// The figures of a signal at every horizon that can be judged.
 fn of(outcome: &Outcome, now: Millis) -> Vec<Performance> {
-    let horizons = outcome.horizons.iter().zip(&outcome.trust).enumerate();
-    let figures = horizons.filter_map(|(place, (horizon, trust))| {
-        let trust = trust.as_ref()?;
-        let known = |value: f32| Some(f64::from(value)).filter(|value| value.is_finite());
+    let horizons = outcome.accuracy().enumerate();
+    let figures = horizons.filter(|(_, one)| one.is_known());
+    let figures = figures.map(|(place, one)| {
         let links = outcome.links.iter().skip(place);
         let links = links.step_by(outcome.horizons.len());
-        Some(Performance {
+        Performance {
             signal: outcome.unit.to_string(),
-            horizon_ms: horizon.span.as_millis(),
+            horizon_ms: one.horizon.span.as_millis(),
             day: now.div_euclid(DAY) * DAY,
             model: most(links.map(|link| link.name())),
-            error: known(trust.error_ratio),
-            coverage: known(trust.coverage_ratio),
-            skill: known(trust.skill_ratio),
+            error: one.error.map(f64::from),
+            coverage: one.coverage.map(f64::from),
+            skill: one.skill.map(f64::from),
             count: outcome.series.len() as u64,
-        })
+        }
     });
     figures.collect()
 }

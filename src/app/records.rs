@@ -76,22 +76,98 @@ impl Records {
         }
     }
 
-    /// Puts in force what was prepared. The former store writes down what still waits.
+    /// Puts in force what was prepared. The former store writes down what still waits, or leaves it to the next; what it
+    /// read holds until the next has read something itself.
     pub(super) fn commit(&mut self, prepared: PreparedRecords, telemetry: &Telemetry) {
         let next = match prepared {
             PreparedRecords::Same => return,
             PreparedRecords::None => None,
             PreparedRecords::Other(store) => Some(*store),
         };
+        telemetry.store.forget();
+        if let Some(store) = &next {
+            telemetry.store.announce(store.settings().kind());
+            // Before anybody sees it: no decision is made without the orders that are known.
+            if let Some(former) = self.slot.load_full() {
+                store.succeed(&former);
+            }
+        }
         if let Some(running) = self.running.take() {
             running.cancel();
-            telemetry.store.forget();
         }
         self.slot.store(next.clone().map(Arc::new));
         let Some(store) = next else { return };
-        telemetry.store.announce(store.settings().kind());
         let stop = self.stop.child_token();
         self.running = Some(stop.clone());
         drop(self.tracker.spawn(async move { store.keep(stop).await }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        app::ledger::StoreLedger,
+        decide::{Order, Override},
+        engine::scaling::Ledger,
+        store::Settings,
+    };
+    use std::time::Duration;
+
+    fn configuration(store: Settings) -> Config {
+        let text = "sources: [{name: main, prometheus: {url: 'http://127.0.0.1:1'}}]\nsignals: [{name: load, query: load}]\n";
+        let mut config = crate::config::parse(text, &|_| None).unwrap();
+        config.store = Some(store);
+        config
+    }
+
+    #[tokio::test]
+    async fn orders_stay_in_force_where_the_next_store_cannot_be_read_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let (telemetry, tracker) = (Telemetry::default(), TaskTracker::new());
+        let options = AppOptions::new(crate::app::ConfigSource::File("unused".into()));
+        let stop = CancellationToken::new();
+        let mut records = Records::new(tracker.clone(), stop.clone());
+        let ledger = StoreLedger(records.slot());
+        let mut reload = async |store| {
+            let config = configuration(store);
+            let prepared = records.prepare(&config, &options, &telemetry).await;
+            records.commit(prepared.unwrap(), &telemetry);
+        };
+        reload(Settings::sqlite(folder.path().join("f.db"))).await;
+        let pin = Override {
+            id: String::new(),
+            workload: "checkout".to_owned(),
+            order: Order::Pin(30),
+            reason: "a game".to_owned(),
+            author: "ada".to_owned(),
+            created: 0,
+            expires: None,
+        };
+        let first = ledger.0.load_full().unwrap();
+        first.set_override(pin, None).await.unwrap();
+        // Nobody listens there.
+        reload(Settings::postgres("postgres://f@127.0.0.1:1/f")).await;
+        let second = ledger.0.load_full().unwrap();
+        assert_eq!(second.settings().kind(), "postgres");
+        assert!(!second.health().up);
+        let known = ledger.records();
+        assert!(known.known, "decisions go on, with what is known");
+        assert_eq!(known.overrides[0].order, Order::Pin(30));
+        // And back: what counts then is what is read, not what was carried over.
+        let cleared = crate::store::Cleared::Workload("checkout");
+        let elsewhere = Store::new(
+            first.settings().clone(),
+            options.clock.clone(),
+            Arc::clone(&telemetry.store),
+        );
+        elsewhere.clear_overrides(cleared).await.unwrap();
+        reload(Settings::sqlite(folder.path().join("f.db"))).await;
+        assert!(ledger.records().known && ledger.records().overrides.is_empty());
+        stop.cancel();
+        tracker.close();
+        tokio::time::timeout(Duration::from_secs(30), tracker.wait())
+            .await
+            .unwrap();
     }
 }

@@ -150,7 +150,8 @@ impl Scaler {
             stop.cancel();
         }
         let names = prepared.plans.iter().map(|plan| &*plan.settings.name);
-        telemetry.scaling.announce(names);
+        telemetry.scaling.announce(names.clone(), prepared.tick);
+        catalogue.announce(names.map(Arc::from).collect());
         if prepared.plans.is_empty() {
             catalogue.decided(None);
             return;

@@ -1,9 +1,11 @@
 //! End-to-end figures: what a series costs in time and memory, and how that grows.
 //!
 //! The engine is the real one; only the answers of the source are made here, so that nothing but our
-//! own time is measured. How well anomalies are found is [`anomaly`], how well is forecast [`mod@forecast`].
+//! own time is measured. How well anomalies are found is [`anomaly`], how well is forecast [`mod@forecast`], how
+//! soon readers are answered [`api`].
 
 pub mod anomaly;
+pub mod api;
 mod cpu;
 pub mod forecast;
 pub mod network;

@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    bar::bar,
     flags::{self, Moment},
     samples::FileFlags,
 };
@@ -15,7 +16,6 @@ use crate::{
     telemetry::Telemetry,
 };
 use clap::ArgGroup;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     collections::BTreeMap,
     fs::OpenOptions,
@@ -120,7 +120,7 @@ async fn look_back(arguments: &Arguments) -> Result<backtest::Backtest, Failure>
         calendars,
         keep_points: arguments.plot.is_some(),
     };
-    let bar = bar();
+    let bar = bar(1_000);
     let progress = |what: &str, share: f64| {
         bar.set_message(what.to_owned());
         bar.set_position((share * 1_000.0) as u64);
@@ -189,14 +189,4 @@ pub(super) fn can_write(path: &Path) -> Result<(), Failure> {
 fn draw(done: &backtest::Backtest, dark: bool, path: &Path) -> Result<(), Failure> {
     let theme = if dark { Theme::Dark } else { Theme::Light };
     backtest::plot(&done.pictures, theme, path).map_err(Failure::Failed)
-}
-
-/// A bar on a terminal; nothing where stderr is none.
-fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}");
-    let bar = ProgressBar::new(1_000);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }

@@ -1,6 +1,7 @@
 //! `forethought bench`.
 
 mod anomaly;
+mod api;
 mod forecast;
 mod network;
 
@@ -40,6 +41,8 @@ pub(super) struct Arguments {
 enum Command {
     /// Measure accuracy on labelled data instead: every detector alone, and the default configuration
     Anomaly(anomaly::Arguments),
+    /// Measure how soon the API answers, while everything is evaluated and while nothing is
+    Api(api::Arguments),
     /// Measure accuracy of forecasts on real series: the default ensemble and every member alone
     Forecast(forecast::Arguments),
     /// Measure what one network costs: time by number of rows, and for a thousand series
@@ -50,6 +53,7 @@ enum Command {
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     match &arguments.command {
         Some(Command::Anomaly(arguments)) => return anomaly::run(arguments, out),
+        Some(Command::Api(arguments)) => return api::run(arguments, out),
         Some(Command::Forecast(arguments)) => return forecast::run(arguments, out),
         Some(Command::Network(arguments)) => return network::run(arguments, out),
         None => {}

@@ -1,5 +1,7 @@
 //! `forethought check`.
 
+mod workloads;
+
 use super::{Failure, flags, table};
 use crate::{
     app::{self, AppOptions, ConfigSource, Loaded},
@@ -25,8 +27,8 @@ Examples:
   forethought check forethought.yml --against-source --storage.memory-limit=2GiB
 
 Problems go to stderr, one a line, as `file:line:column: path: message`; what is sound goes to stdout.
-Exit codes: 0 all well, 1 a source did not answer or a query matches nothing, 2 the configuration is
-wrong.";
+Exit codes: 0 all well, 1 a source did not answer, a query matches nothing or the demand of a workload
+is not one series, 2 the configuration is wrong.";
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +37,7 @@ pub(super) struct Arguments {
     /// The configuration file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Ask the sources how many series each signal has and how far back its history reaches
+    /// Ask the sources how many series each signal has, how far back its history reaches, and what workloads ask of them
     #[arg(long = "against-source")]
     against_source: bool,
     /// Refuse the configuration where its series may take more memory than this, such as 2GiB
@@ -62,7 +64,11 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         let now = Clock::System.now();
         let answers = runtime.block_on(ask(config, &sources, now));
         write!(out, "{}", sizes(config, Some((&answers, now))))?;
-        let wrong = complaints(config, &answers);
+        let mut wrong = complaints(config, &answers);
+        // Where the sources do not answer, workloads are not what is wrong.
+        if wrong.is_empty() {
+            wrong = runtime.block_on(workloads::complaints(config, &sources, now));
+        }
         if !wrong.is_empty() {
             return Err(Failure::Failed(wrong.join("\n")));
         }
@@ -153,6 +159,9 @@ fn summary(config: &Config) -> String {
         count(config.signals.len(), "signal"),
         count(config.panels.len(), "panel"),
     ];
+    if !config.workloads.is_empty() {
+        parts.push(count(config.workloads.len(), "workload"));
+    }
     if !config.alertmanagers.is_empty() {
         parts.push(count(config.alertmanagers.len(), "alertmanager"));
     }

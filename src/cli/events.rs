@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    records::{self, Output, Place, Records, When},
+    records::{self, Output, Place, Records, Strange, When},
     table,
 };
 use crate::{
@@ -64,7 +64,7 @@ enum Action {
 #[command(group = ArgGroup::new("ending").required(true).args(["end", "length"]))]
 #[command(group = ArgGroup::new("effect").args(["multiplier", "load"]))]
 struct Add {
-    /// What sort of event, such as campaign; past events of a kind teach what the next will do
+    /// What sort of event, such as campaign; workloads learn from those of a kind that they see what the next will do
     #[arg(long, value_name = "WORD")]
     kind: String,
     /// What people call it
@@ -94,6 +94,8 @@ struct Add {
     /// A workload it is for; may be given more than once [default: all]
     #[arg(long = "workload", value_name = "NAME")]
     workloads: Vec<String>,
+    #[command(flatten)]
+    strange: Strange,
     /// Who says so
     #[arg(long, value_name = "NAME", env = "USER")]
     author: String,
@@ -123,8 +125,13 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let (records, runtime) = arguments.place.open()?;
     match &arguments.action {
         Action::Add(add) => {
-            let event =
-                runtime.block_on(records.closed(put(&records, add.event(Clock::System.now())?)))?;
+            let names = add.workloads.iter().map(String::as_str);
+            add.strange.check(&arguments.place, "workloads", names)?;
+            let event = runtime.block_on(records.closed(put(
+                &records,
+                add.event(Clock::System.now())?,
+                add.strange,
+            )))?;
             match add.output {
                 None => writeln!(out, "{}", event.id)?,
                 Some(Output::Json) => records::json(out, &event)?,
@@ -181,7 +188,7 @@ impl Add {
     }
 }
 
-async fn put(records: &Records, new: NewEvent) -> Result<ShownEvent, Failure> {
+async fn put(records: &Records, new: NewEvent, strange: Strange) -> Result<ShownEvent, Failure> {
     match records {
         Records::Store(store) => {
             let added = store.add_event(Event::from(new), None).await?;
@@ -189,7 +196,8 @@ async fn put(records: &Records, new: NewEvent) -> Result<ShownEvent, Failure> {
         }
         Records::Client(client) => {
             let body = serde_json::json!(new);
-            of(client.post("events", &body).await?)
+            let path = format!("events{}", strange.parameter());
+            of(client.post(&path, &body).await?)
         }
     }
 }

@@ -74,10 +74,13 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let (records, runtime) = arguments.place.open()?;
     let now = Clock::System.now();
     let name = &arguments.workload;
-    let known = match &records {
-        Records::Client(client) => runtime.block_on(newest(client, name))?,
-        Records::Store(store) => runtime.block_on(logged(store, name, now))?,
+    let read = async {
+        match &records {
+            Records::Client(client) => newest(client, name).await,
+            Records::Store(store) => logged(store, name, now).await,
+        }
     };
+    let known = runtime.block_on(records.closed(read))?;
     if let Some(path) = &arguments.svg {
         let theme = if arguments.dark {
             Theme::Dark
@@ -188,7 +191,7 @@ fn numbers(known: &Known, now: Millis) -> Vec<(&'static str, String)> {
     add("reactive", size(parts.reactive));
     add("forecast", size(parts.forecast));
     add("demand forecast", number(decision.demand_forecast));
-    add("quantile", Some(decision.level.to_string()));
+    add("quantile", number(Some(decision.level)));
     add("window", Some(span(decision.window)));
     add("lead time", Some(span(decision.lead)));
     let age = decision.generated.map(|made| (now - made).max(0));

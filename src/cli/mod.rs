@@ -4,6 +4,7 @@
 //! closed pipe) is no failure.
 
 mod backtest;
+mod bar;
 mod bench;
 mod check;
 mod decisions;
@@ -12,6 +13,8 @@ mod events;
 mod explain;
 mod failure;
 mod flags;
+mod lint;
+mod manifests;
 mod models;
 mod overrides;
 mod records;
@@ -110,6 +113,10 @@ enum Command {
     Report(report::Arguments),
     /// Say why a workload has the size it has: the sentence, the numbers, the picture
     Explain(explain::Arguments),
+    /// Write what Kubernetes needs so that a workload follows its recommendation: ScaledObject or HPA, rules, alerts
+    Manifests(manifests::Arguments),
+    /// Find ways in which a failure would scale down, in ScaledObjects and HPAs that are there
+    Lint(lint::Arguments),
     /// Measure evaluation on this machine: time and memory by number of series; or accuracy on labelled data
     Bench(bench::Arguments),
 }
@@ -158,6 +165,8 @@ pub fn dispatch(
         Command::Overrides(arguments) => overrides::run(&arguments, out),
         Command::Decisions(arguments) => decisions::run(&arguments, out),
         Command::Explain(arguments) => explain::run(&arguments, out),
+        Command::Manifests(arguments) => manifests::run(&arguments, out),
+        Command::Lint(arguments) => lint::run(&arguments, out),
         Command::Report(arguments) => report::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
     }

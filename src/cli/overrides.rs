@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    records::{self, Output, Place, Records, When},
+    records::{self, Output, Place, Records, Strange, When},
     table,
 };
 use crate::{
@@ -65,6 +65,8 @@ struct Set {
     /// The workload
     #[arg(value_name = "WORKLOAD")]
     workload: String,
+    #[command(flatten)]
+    strange: Strange,
     /// Nothing predictive: the reactive part alone
     #[arg(long)]
     pause: bool,
@@ -120,8 +122,13 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let (records, runtime) = arguments.place.open()?;
     match &arguments.action {
         Action::Set(set) => {
-            let order =
-                runtime.block_on(records.closed(give(&records, set.order(Clock::System.now()))))?;
+            let name = [set.workload.as_str()];
+            set.strange.check(&arguments.place, "workload", name)?;
+            let order = runtime.block_on(records.closed(give(
+                &records,
+                set.order(Clock::System.now()),
+                set.strange,
+            )))?;
             match set.output {
                 None => writeln!(out, "{}", order.id)?,
                 Some(Output::Json) => records::json(out, &order)?,
@@ -176,7 +183,11 @@ impl Clear {
     }
 }
 
-async fn give(records: &Records, new: NewOverride) -> Result<ShownOverride, Failure> {
+async fn give(
+    records: &Records,
+    new: NewOverride,
+    strange: Strange,
+) -> Result<ShownOverride, Failure> {
     match records {
         Records::Store(store) => {
             let set = store.set_override(Override::from(new), None).await?;
@@ -184,7 +195,8 @@ async fn give(records: &Records, new: NewOverride) -> Result<ShownOverride, Fail
         }
         Records::Client(client) => {
             let body = serde_json::json!(new);
-            of(client.post("overrides", &body).await?)
+            let path = format!("overrides{}", strange.parameter());
+            of(client.post(&path, &body).await?)
         }
     }
 }

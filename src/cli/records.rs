@@ -5,10 +5,10 @@ mod api;
 use super::Failure;
 use crate::{
     app::{AppOptions, ConfigSource},
-    config,
+    config::{self, Config},
     engine::Clock,
     series::{Millis, Span},
-    store::{Store, StoreError, wire::Time},
+    store::{KnownWorkloads, Store, StoreError, wire::Time},
     telemetry::Telemetry,
 };
 pub(super) use api::{Client, field, of};
@@ -60,6 +60,43 @@ impl Records {
     }
 }
 
+/// Whether a name is taken that no workload has.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Strange {
+    /// Also for a workload that the configuration does not have
+    #[arg(long)]
+    unknown_workload: bool,
+}
+
+impl Strange {
+    /// Refuses `names` that the configuration at `place` does not have. A process that is asked knows its own.
+    pub(super) fn check<'n>(
+        self,
+        place: &Place,
+        field: &str,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<(), Failure> {
+        let Some(file) = place
+            .config_file
+            .as_ref()
+            .filter(|_| !self.unknown_workload)
+        else {
+            return Ok(());
+        };
+        let workloads = configuration(file)?.workloads.into_iter();
+        let known = KnownWorkloads::new(workloads.map(|workload| workload.name));
+        Ok(known.check(field, names, "--unknown-workload")?)
+    }
+
+    /// The parameter that tells a process so.
+    pub(super) fn parameter(self) -> &'static str {
+        match self.unknown_workload {
+            true => "?unknown_workload=true",
+            false => "",
+        }
+    }
+}
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
@@ -91,25 +128,35 @@ impl Place {
     }
 }
 
-/// The store of a configuration. Files that other sections name are not looked at: an order must get through
-/// whatever is wrong with a model.
-fn store(file: &Path) -> Result<Store, Failure> {
+fn configuration(file: &Path) -> Result<Config, Failure> {
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| {
         Failure::Usage(format!("cannot read the configuration {name}: {error}"))
     })?;
     let environment = AppOptions::new(ConfigSource::File(PathBuf::new())).env;
-    let parsed = config::parse(&text, &*environment).map_err(|problems| {
+    config::parse(&text, &*environment).map_err(|problems| {
         let lines = problems.render(&name.to_string());
         Failure::Usage(lines.trim_end().to_owned())
-    })?;
+    })
+}
+
+/// The store of a configuration. Files that other sections name are not looked at: an order must get through
+/// whatever is wrong with a model.
+fn store(file: &Path) -> Result<Store, Failure> {
+    let name = file.display();
+    let parsed = configuration(file)?;
     let settings = parsed.store.map(|mut settings| {
         settings.set_directory(file.parent().unwrap_or(Path::new("")));
         settings
     });
     let settings = settings.ok_or_else(|| Failure::Usage(format!("{name} {NO_STORE}")))?;
+    Ok(opened(settings))
+}
+
+/// The store of a command: nobody reads what it counts.
+pub(super) fn opened(settings: crate::store::Settings) -> Store {
     let events = Arc::clone(&Telemetry::default().store);
-    Ok(Store::new(settings, Clock::System, events))
+    Store::new(settings, Clock::System, events)
 }
 
 impl From<StoreError> for Failure {

@@ -23,7 +23,7 @@ Examples:
     forethought report --config.file=forethought.yml --output=json
 
 The demand and the size that there was are asked of the sources, decisions and accuracy of the store. Beside them stands what a reactive
-autoscaler would have done (Kubernetes' defaults, the same capacity and limits): its replica-hours, and its minutes without enough.
+autoscaler would have done (Kubernetes' defaults, 80 % of the capacity, the same limits): its replica-hours, and its minutes without enough.
 Exit codes: 0 all well, 1 failed, 2 usage or configuration.";
 
 const DAY: Millis = 86_400_000;

@@ -71,6 +71,26 @@ pub(super) struct Arguments {
     signing_key: Option<PathBuf>,
     #[command(flatten)]
     web: WebFlags,
+    #[command(flatten)]
+    grpc: GrpcFlags,
+}
+
+/// How KEDA's operator reaches the program.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "KEDA")]
+struct GrpcFlags {
+    /// Address on which `external` and `external-push` triggers of KEDA are answered (gRPC), such as 0.0.0.0:10058; can be
+    /// given several times [default: none]
+    #[arg(long = "grpc.listen-address", value_name = "ADDRESS", value_parser = flags::address)]
+    grpc_listen: Vec<SocketAddr>,
+    /// A file with tls_server_config for those addresses, as exporters of Prometheus have it; read again when it changes
+    /// [default: no encryption]
+    #[arg(
+        long = "grpc.config.file",
+        value_name = "FILE",
+        requires = "grpc_listen"
+    )]
+    grpc_config: Option<PathBuf>,
 }
 
 /// How the program is reached.
@@ -114,6 +134,8 @@ fn options(arguments: Arguments) -> Result<AppOptions, Failure> {
     let external_url = arguments.web.external_url.as_deref();
     options.external_url = external_url.map(|url| url.trim_end_matches('/').to_owned());
     options.listen = arguments.web.listen;
+    options.grpc = arguments.grpc.grpc_listen;
+    options.grpc_config = arguments.grpc.grpc_config;
     options.lifecycle = arguments.web.lifecycle;
     options.admin = arguments.web.admin;
     options.replica = arguments.replica;
@@ -206,6 +228,8 @@ mod tests {
             "--web.listen-address=:2",
             "--web.enable-lifecycle",
             "--web.enable-admin-api",
+            "--grpc.listen-address=:3",
+            "--grpc.config.file=tls.yml",
             "--web.external-url=https://example.org/a/b/",
             "--replica=one",
             "--storage.memory-limit=1GiB",
@@ -216,6 +240,12 @@ mod tests {
         assert!(matches!(options.config, ConfigSource::File(path) if path.ends_with("x.yml")));
         assert_eq!(options.listen.len(), 2);
         assert!(options.lifecycle && options.admin);
+        assert_eq!(options.grpc[0].to_string(), "0.0.0.0:3");
+        assert!(
+            options
+                .grpc_config
+                .is_some_and(|file| file.ends_with("tls.yml"))
+        );
         assert_eq!(options.web.route_prefix, "/a/b");
         let page = options.external_url.as_deref();
         assert_eq!(page, Some("https://example.org/a/b"));
@@ -225,6 +255,10 @@ mod tests {
         let defaults = parse(&["--config.file=x.yml"]).unwrap();
         assert_eq!(defaults.listen[0].to_string(), "0.0.0.0:10057");
         assert_eq!(defaults.web.telemetry_path, "/metrics");
+        assert!(
+            defaults.grpc.is_empty(),
+            "nothing more is open than was asked for"
+        );
         assert!(!defaults.admin, "nobody scales by a request unless told so");
         let usual = AppOptions::new(ConfigSource::File("x.yml".into()));
         assert_eq!(defaults.poll_interval, usual.poll_interval);
@@ -269,6 +303,10 @@ mod tests {
                 "--prometheus.url: ",
             ),
             (vec!["--config.file=x", "--query=up"], "--query"),
+            (
+                vec!["--config.file=x", "--grpc.config.file=x"],
+                "--grpc.listen-address",
+            ),
             (vec![url, "--query=up", "--train"], "cannot be used with"),
             (vec!["--config.file=x", "--models.signing-key=k"], "--train"),
             (

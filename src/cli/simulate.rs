@@ -1,17 +1,17 @@
 //! `forethought simulate`.
 
-use super::{Failure, backtest::can_write};
+use super::{Failure, backtest::can_write, bar::bar};
 use crate::{
     backtest::Theme,
-    simulate::{Parameters, Report, Trace, heading, plot, study, traces},
+    simulate::{Parameters, Report, Subject, Trace, Which, heading, plot, study, traces},
 };
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::Write,
     path::{Path, PathBuf},
 };
 
+mod own;
 mod past;
 
 const EXAMPLES: &str = "\
@@ -20,6 +20,9 @@ Examples:
   forethought simulate --data=DATA --plot=frontiers.svg
   forethought simulate --prometheus.url=http://localhost:9090 --query='sum(rate(http_requests_total[2m]))' --days=30
   forethought simulate --data=DATA --output=csv > scores.csv
+  forethought simulate --data=DATA --policy=ours,hpa-tuned,static
+  What would have become of the workload checkout of your configuration in the last month:
+    forethought simulate --what-if --config.file=forethought.yml --workload=checkout --days=30 --plot=checkout.svg
 
 Replays demand through a model of Kubernetes' HPA, KEDA and pods that take time to start, under: a static
 size for the peak; HPA as it comes; HPA tuned (the best of a grid, on the first half); Holt-Winters on
@@ -35,14 +38,23 @@ policy; ours; and an oracle that knows the future. The second half is scored.
   peaks     busiest five minutes of a day for which enough was ready as they began
   frontier  what a policy can have of violations and replica-hours, whatever its knob is set to
 
-What a replica can serve follows from the trace: its peak shall need 20. Every number of the simulation is in
+With --what-if the demand is that of the workload's signal, as far back as the source knows it, and ours runs
+with the workload's own settings: capacity_per_replica, lead_time, limits, level or cost, mode, gate,
+schedules, and the forecasters of its signal. Two policies are added: `recorded`, the replicas that there
+were (replicas.query), and `reactive`, what the workload asks for in mode observe. Nothing is changed
+anywhere. What cannot be replayed (queue, rules, events, overrides) is left out and told.
+
+Policies: static, hpa, hpa-tuned, reactive, recorded, oracle, phpa, crane, seasonal-naive, ours. The ratios
+of ours by the others need static, hpa-tuned and ours.
+
+Elsewhere what a replica can serve follows from the trace: its peak shall need 20. Every number of the simulation is in
 one file; `forethought simulate --print-parameters` prints it, --parameters takes another.";
 
 /// Arguments of `simulate`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = EXAMPLES,
-    group = clap::ArgGroup::new("demand").required(true).args(["trace", "data", "url", "print_parameters"])
+    group = clap::ArgGroup::new("demand").required(true).args(["trace", "data", "url", "what_if", "print_parameters"])
 )]
 pub(super) struct Arguments {
     /// A CSV file with columns timestamp (seconds) and values, packed with gzip or xz or not; can be given
@@ -69,9 +81,26 @@ pub(super) struct Arguments {
     /// Demand as PromQL, one series: that of the last days at a minute's step
     #[arg(long, value_name = "PROMQL")]
     query: Option<String>,
-    /// How many days of it
-    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    /// A workload of a configuration over its own past, with its own settings
+    #[arg(long, requires_all = ["config_file", "workload"])]
+    what_if: bool,
+    /// The configuration file that has the workload
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        id = "config_file",
+        requires = "what_if"
+    )]
+    config_file: Option<PathBuf>,
+    /// The workload
+    #[arg(long, value_name = "NAME", requires = "what_if")]
+    workload: Option<String>,
+    /// How many days of the past a server is asked for
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_650))]
     days: u32,
+    /// Run only these policies
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = str::parse::<Which>)]
+    policy: Vec<Which>,
     /// Other numbers for the simulation
     #[arg(long, value_name = "FILE")]
     parameters: Option<PathBuf>,
@@ -110,9 +139,10 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     if let Some(path) = &arguments.plot {
         can_write(path)?;
     }
-    let report = simulate(&demand(arguments)?, &parameters)?;
+    let asked = asked(arguments, parameters)?;
+    let report = simulate(&asked, &arguments.policy)?;
     match arguments.output {
-        Output::Table => write!(out, "{}\n\n{report}", heading(&parameters))?,
+        Output::Table => write!(out, "{}\n\n{report}", heading(&asked.parameters))?,
         Output::Csv => write!(out, "{}", report.csv())?,
         Output::Json => {
             let text = serde_json::to_string_pretty(&report);
@@ -141,6 +171,29 @@ fn parameters(path: Option<&Path>) -> Result<Parameters, String> {
     let shown = |problem: String| format!("--parameters: {}: {problem}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| shown(error.to_string()))?;
     Parameters::read(&text).map_err(shown)
+}
+
+/// What is simulated.
+struct Asked {
+    traces: Vec<Trace>,
+    subject: Subject,
+    parameters: Parameters,
+}
+
+fn asked(arguments: &Arguments, parameters: Parameters) -> Result<Asked, Failure> {
+    if let (Some(file), Some(workload)) = (&arguments.config_file, &arguments.workload) {
+        let own = own::read(file, workload, arguments.days, &parameters)?;
+        return Ok(Asked {
+            traces: vec![own.trace],
+            subject: own.subject,
+            parameters: own.parameters,
+        });
+    }
+    Ok(Asked {
+        traces: demand(arguments)?,
+        subject: Subject::usual(&parameters).map_err(Failure::Usage)?,
+        parameters,
+    })
 }
 
 fn demand(arguments: &Arguments) -> Result<Vec<Trace>, Failure> {
@@ -172,16 +225,16 @@ fn demand(arguments: &Arguments) -> Result<Vec<Trace>, Failure> {
 }
 
 /// Every trace; one that cannot be used is told and left out unless it is the only one.
-fn simulate(all: &[Trace], parameters: &Parameters) -> Result<Report, Failure> {
-    let bar = bar(all.len());
+fn simulate(asked: &Asked, which: &[Which]) -> Result<Report, Failure> {
+    let bar = bar(1_000 * asked.traces.len() as u64);
     let mut report = Report::default();
     let mut problems = Vec::new();
-    for (place, trace) in all.iter().enumerate() {
+    for (place, trace) in asked.traces.iter().enumerate() {
         let progress = |what: &str, share: f64| {
             bar.set_message(what.to_owned());
             bar.set_position((place as f64 * 1_000.0 + share * 1_000.0) as u64);
         };
-        match study(trace, parameters, &progress) {
+        match study(trace, &asked.parameters, &asked.subject, which, &progress) {
             Ok(outcome) => report.traces.push(outcome),
             Err(problem) => problems.push(problem),
         }
@@ -192,14 +245,4 @@ fn simulate(all: &[Trace], parameters: &Parameters) -> Result<Report, Failure> {
     }
     report.left_out = problems;
     Ok(report)
-}
-
-/// A bar on a terminal; nothing where stderr is none.
-fn bar(traces: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}");
-    let bar = ProgressBar::new(1_000 * traces as u64);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }

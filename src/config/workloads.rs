@@ -27,14 +27,6 @@ pub(super) fn check(file: &ConfigFile, names: &Names, report: Report<'_>) {
         check_queries(names, workload, &at, report);
         check_calendars(names, workload, &at, report);
         check_shares(file, workload, &at, report);
-        for (field, name) in workload.calendar_names() {
-            if !names.calendars.iter().any(|known| known == name) {
-                let known = names.calendars.iter().map(String::as_str);
-                let near = wording::suggestion(name, known);
-                let text = format!("there is no calendar {name:?}{near}; name it under calendars");
-                report(at.join(&Path::parse(&field)), text);
-            }
-        }
     }
     let shared = Path::default().key("shared");
     for (index, settings) in file.shared.iter().enumerate() {
@@ -59,6 +51,7 @@ fn check_signal(
     report: Report<'_>,
 ) {
     let wanted = &workload.demand.signal;
+    let workload_at = at;
     let at = at.key("demand").key("signal");
     if !names.signals.contains(wanted) && !wanted.is_empty() {
         let near = wording::suggestion(wanted, names.signals.iter().map(String::as_str));
@@ -73,6 +66,20 @@ fn check_signal(
     let Some(signal) = file.signals.iter().find(of) else {
         return;
     };
+    // As it is put together from the whole file.
+    let whole = Settings {
+        interval: file.global.evaluation_interval,
+        offset: signal.offset,
+        ..workload.clone()
+    };
+    let reach = whole.out_of_reach(signal.step);
+    if let Some((must, most)) = reach.filter(|_| signal.grid().is_some()) {
+        let text = format!(
+            "with pipeline, review and the age of forecasts {must} must be forecast, and with step: {} of the signal {wanted:?} {most} is the most; shorten lead_time (measured.max), or give the signal a longer step",
+            signal.step
+        );
+        report(workload_at.key("lead_time"), text);
+    }
     if signal.forecast().horizons().is_empty() {
         let text = format!(
             "the signal {wanted:?} is not forecast, so nothing but the present would count; give it forecast.horizons, and class: deep where it has many series"
@@ -100,12 +107,11 @@ fn check_queries(names: &Names, workload: &Settings, at: &Path, report: Report<'
 
 /// The calendars of its schedules.
 fn check_calendars(names: &Names, workload: &Settings, at: &Path, report: Report<'_>) {
-    for (index, schedule) in workload.schedules.iter().enumerate() {
-        let wanted = schedule.calendar.iter();
-        for name in wanted.filter(|name| !names.calendars.contains(name)) {
+    for (field, name) in workload.calendar_names() {
+        if !names.calendars.iter().any(|known| known == name) {
             let near = wording::suggestion(name, names.calendars.iter().map(String::as_str));
             let text = format!("there is no calendar {name:?}{near}; name it under calendars");
-            report(at.key("schedules").index(index).key("calendar"), text);
+            report(at.join(&Path::parse(&field)), text);
         }
     }
 }

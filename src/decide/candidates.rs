@@ -14,6 +14,11 @@ use super::{
     workload::{Present, told},
 };
 
+/// What an event multiplies is at most so many times what was measured lately, or what one replica takes: in the minutes
+/// until replicas work a demand that has its usual course rarely more than doubles, and where it does, the forecast asks
+/// for it by itself.
+const MOST_RISE: f64 = 2.0;
+
 impl Workload {
     /// What is asked for: `base`, which restraints leave alone, and `target`, the surplus included.
     pub(super) fn candidates(
@@ -101,11 +106,15 @@ impl Workload {
         inputs: &Inputs,
     ) -> Option<u32> {
         let (demand, capacity) = (present.measured?, present.capacity?);
+        let level = self.state.level.map_or(demand, f64::from);
+        // A forecast that went wild is multiplied with the rest, so what it adds stays near what is there.
+        let jump = self.settings.gate.max_jump.min(MOST_RISE);
+        let most = jump * demand.max(level).max(capacity);
         let course = Course {
             at: present.at,
             demand,
-            level: self.state.level.map_or(demand, f64::from),
-            forecast: open.map(|one| one.demand),
+            level,
+            forecast: open.map(|one| one.demand.min(most)),
             lead: proposal.draft.window,
             normal: !self.state.low,
         };

@@ -8,7 +8,7 @@ use crate::series::Millis;
 use std::sync::Arc;
 
 /// Inputs with the size that is there.
-fn sized(at: Millis, demand: f64, quantile: f64, ready: u32) -> Inputs {
+pub(super) fn sized(at: Millis, demand: f64, quantile: f64, ready: u32) -> Inputs {
     Inputs {
         replicas: Some(Replicas {
             at,
@@ -16,34 +16,6 @@ fn sized(at: Millis, demand: f64, quantile: f64, ready: u32) -> Inputs {
             wanted: Some(ready),
         }),
         ..inputs(at, demand, Some(quantile))
-    }
-}
-
-#[test]
-fn the_published_demand_gets_over_the_autoscaler_s_tolerance() {
-    // ceil(ratio * current) of an HPA that does nothing while the ratio is within a tenth of 1.
-    let hpa = |demand: f64, current: u32| {
-        let ratio = demand / 100.0 / f64::from(current);
-        match (ratio - 1.0).abs() <= 0.1 {
-            true => current,
-            false => (demand / 100.0 - 1e-9).ceil() as u32,
-        }
-    };
-    for current in 1..60 {
-        for wanted in 1..=50_u32 {
-            let mut workload =
-                workload("mode: guarded, limits: {min: 0, max: 1000, hysteresis: 0}");
-            let inputs = sized(START, f64::from(wanted) * 100.0, 0.0, current);
-            let decision = decide(&mut workload, START, &inputs);
-            let (size, demand) = (
-                decision.replicas.unwrap(),
-                decision.published_demand.unwrap(),
-            );
-            let reached = hpa(demand, current);
-            assert!(reached >= size, "{wanted} of {current}: {reached}");
-            let excess = f64::from(reached - size);
-            assert!(size <= current || excess <= 0.1 * f64::from(current) + 1.0);
-        }
     }
 }
 
@@ -186,6 +158,36 @@ fn a_rule_and_an_event_ask_for_more_and_are_named() {
 }
 
 #[test]
+fn an_event_multiplies_no_more_of_a_wild_forecast_than_is_plausible() {
+    let event = Event {
+        id: "1".to_owned(),
+        kind: "sale".to_owned(),
+        name: "Black Friday".to_owned(),
+        start: START + 4 * MINUTE,
+        end: START + 90 * MINUTE,
+        lead: None,
+        decay: 0,
+        effect: Some(Effect::Multiplier(3.0)),
+        workloads: Vec::new(),
+        author: "ada".to_owned(),
+        created: 0,
+    };
+    let size = |demand: f64, quantile: f64, more: &str| {
+        let mut inputs = inputs(START, demand, Some(quantile));
+        inputs.events = Arc::new(vec![event.clone()]);
+        let more = format!("mode: full, limits: {{min: 4, max: 90}}{more}");
+        decide(&mut workload(&more), START, &inputs).parts.event
+    };
+    // A forecast within reason is what will be multiplied.
+    assert_eq!(size(400.0, 700.0, ""), Some(21));
+    // The gate believes five times as much, and the forecast counts, but not three times over.
+    assert_eq!(size(400.0, 1_900.0, ""), Some(24));
+    assert_eq!(size(400.0, 590.0, ", gate: {max_jump: 1.5}"), Some(18));
+    // Of next to nothing one replica is plausible.
+    assert_eq!(size(1.0, 150.0, ""), Some(5));
+}
+
+#[test]
 fn a_climb_starts_as_early_as_its_rate_makes_necessary() {
     let mut workload = workload("mode: full, limits: {max: 50, up: {replicas: 1, per: 1m}}");
     let mut sizes = Vec::new();
@@ -259,6 +261,9 @@ fn what_made_things_worse_is_withdrawn() {
         "{}",
         worse.reason
     );
+    let again = step(6, 3);
+    assert_eq!(again.gate, Gate::Shut(Closed::RolledBack));
+    assert!(!again.withdrawn, "it is told once");
     assert_eq!(step(35, 5).replicas, Some(5));
     assert_eq!(step(37, 5).replicas, Some(15));
 }
@@ -476,50 +481,6 @@ fn a_size_of_long_ago_is_no_worse_than_none() {
     );
     assert_eq!(kept.replicas, Some(12));
     assert_eq!(kept.replicas, without.replicas);
-}
-
-#[test]
-fn a_demand_that_seems_to_vanish_does_not_refute_the_forecast() {
-    let mut workload = workload("mode: guarded, limits: {max: 50}");
-    for minute in 0..5 {
-        let at = START + minute * MINUTE;
-        decide(&mut workload, at, &inputs(at, 2_000.0, Some(2_200.0)));
-    }
-    let at = START + 5 * MINUTE;
-    let lost = decide(&mut workload, at, &inputs(at, 300.0, Some(2_200.0)));
-    assert_eq!((lost.replicas, lost.gate), (Some(22), Gate::Open));
-    // And what is beyond belief does not end what the last one said.
-    let at = at + MINUTE;
-    let jump = decide(&mut workload, at, &inputs(at, 300.0, Some(90_000.0)));
-    let shut = Gate::Shut(Closed::Implausible);
-    assert_eq!((jump.replicas, jump.gate), (Some(22), shut));
-}
-
-#[test]
-fn the_published_demand_keeps_the_unit_of_a_fixed_target() {
-    for (otherwise, is_known) in [(", otherwise: 50", true), ("", false)] {
-        let mut found = settings("mode: full, limits: {max: 50}");
-        let text = format!("{{learned: {{utilisation: cpu, target: 0.7{otherwise}}}}}");
-        let value = serde_yaml::Deserializer::from_str(&text);
-        found.capacity_per_replica =
-            serde_yaml::with::singleton_map_recursive::deserialize(value).unwrap();
-        let mut workload = Workload::new(Arc::new(found));
-        let mut random = fastrand::Rng::with_seed(3);
-        let mut last = None;
-        for minute in 0..300 {
-            let at = START + minute * MINUTE;
-            let demand = 500.0 + 330.0 * (minute as f64 / 40.0).sin();
-            let mut inputs = sized(at, demand, 0.0, 10);
-            inputs.replicas = inputs.replicas.filter(|_| minute < 299);
-            let value = demand / 10.0 / 120.0 + 0.02 * random.f64();
-            inputs.utilisation = Some(Reading { at, value });
-            last = Some(decide(&mut workload, at, &inputs));
-        }
-        let last = last.unwrap();
-        assert!(last.capacity.unwrap() > 79.0);
-        let size = f64::from(last.replicas.unwrap());
-        assert_eq!(last.published_demand, is_known.then_some(size * 50.0));
-    }
 }
 
 #[test]

@@ -230,8 +230,13 @@ pub struct Decision {
     pub generated: Option<Millis>,
     /// Size at that time, where known.
     pub ready: Option<u32>,
-    /// The demand to publish, in its own unit: an autoscaler that divides it by `capacity` arrives at `replicas`,
-    /// its tolerance included. `None` where `replicas` or `capacity` is.
+    /// The number of replicas to publish, with the fraction that gets over an autoscaler's tolerance: one that rounds it up
+    /// arrives at `replicas`. In mode `observe` what the demand comes to. `None` where `replicas` is.
+    #[serde(default)]
+    pub published_replicas: Option<f64>,
+    /// The demand to publish, in its own unit: an autoscaler that divides it by the capacity as declared, of a learned one
+    /// its `otherwise`, arrives at `replicas`, its tolerance included; in mode `observe` the demand as it is. `None` where
+    /// `replicas` is, or a capacity is learned without `otherwise`: no fixed target goes with it.
     #[serde(default)]
     pub published_demand: Option<f64>,
     /// How many of `replicas` must not be ones that may vanish; `None` without `spot`.

@@ -83,7 +83,7 @@ pub(super) struct Course {
     pub(super) demand: f64,
     /// Measured over the last minutes.
     pub(super) level: f64,
-    /// Forecast, where that counts.
+    /// Forecast, where that counts; no more than is plausible.
     pub(super) forecast: Option<f64>,
     /// From a decision until its replicas work, where an event has no lead of its own.
     pub(super) lead: Millis,
@@ -119,11 +119,26 @@ impl Events {
                 greatest = Some((demand, event));
             }
         }
-        self.followed.retain(|followed| {
-            let mut known = events.iter().filter(|event| event.id == followed.id);
-            known.any(|event| in_force(event, course))
-        });
+        self.let_go(course, events);
         greatest
+    }
+
+    /// Lets go of events that have faded or were removed. One that ended between two decisions teaches now.
+    fn let_go(&mut self, course: Course, events: &[Event]) {
+        let mut lessons = Vec::new();
+        self.followed.retain(|followed| {
+            let Some(event) = events.iter().find(|event| event.id == followed.id) else {
+                return false;
+            };
+            let ended = course.at >= event.end && !followed.taught;
+            if let Some(ratio) = followed.ratio().filter(|_| ended) {
+                lessons.push((&event.kind, ratio));
+            }
+            in_force(event, course)
+        });
+        for (kind, ratio) in lessons {
+            self.learn(kind, ratio);
+        }
     }
 
     /// The base of an event; `None` where it was not followed when it began.
@@ -340,6 +355,21 @@ mod tests {
             asked(&mut events, &[event("4", None)], 55, 100.0),
             Some(250.0)
         );
+    }
+
+    #[test]
+    fn learns_also_where_no_decision_is_made_at_the_very_end() {
+        let mut events = Events::default();
+        let mut short = event("1", None);
+        (short.decay, short.end) = (0, 90 * MINUTE + 1);
+        for minute in 45..115 {
+            let inside = (60..91).contains(&minute);
+            let demand = if inside { 250.0 } else { 100.0 };
+            asked(&mut events, std::slice::from_ref(&short), minute, demand);
+        }
+        assert_eq!(events.usual("game"), Some(2.5));
+        assert_eq!(events.learned["game"].len(), 1);
+        assert!(events.followed.is_empty());
     }
 
     #[test]

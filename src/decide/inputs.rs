@@ -2,15 +2,39 @@
 
 use super::{Event, Override};
 use crate::series::Millis;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// A value and when it was.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
-    /// When the sample was taken.
+    /// The time that was asked about. The sample may be older by as much as its source looks back.
     pub at: Millis,
     /// Finite, in the unit of its series.
     pub value: f64,
+}
+
+/// Too little of what the demand is measured at was there for it to be believed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Incomplete {
+    /// The share that was there, 0 to 1; `None` where that is not known.
+    pub share: Option<f64>,
+    /// The share that is needed.
+    pub least: f64,
+}
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.share {
+            Some(share) => write!(
+                f,
+                "only {share:.2} of what the demand is measured at is there"
+            )?,
+            None => {
+                f.write_str("how much of what the demand is measured at is there is not known")?
+            }
+        }
+        write!(f, ", and {} is needed (demand.complete)", self.least)
+    }
 }
 
 /// How large a workload is.
@@ -46,7 +70,8 @@ pub struct DemandForecast {
     pub level: f64,
     /// Shortest window first; at least one.
     pub maxima: Vec<Maximum>,
-    /// Share of recent actual maxima at or below their quantile; `None` where not known yet.
+    /// Share of recent actual maxima at or below their quantile, in the worst of the windows that a lead time may ask for;
+    /// an estimate. `None` where not known yet.
     pub coverage: Option<f64>,
     /// `1 - error / error of seasonal naive`, over recent forecasts; `None` where not known yet.
     pub skill: Option<f64>,
@@ -70,8 +95,10 @@ pub enum Truth {
 /// Everything a decision about one workload looks at. What is absent is not known, which is never the same as 0.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
-    /// The newest demand.
+    /// The newest demand that was measured as a whole.
     pub demand: Option<Reading>,
+    /// Why it is not the one that was measured now.
+    pub incomplete: Option<Incomplete>,
     /// The size it has now.
     pub replicas: Option<Replicas>,
     /// The future of the demand.

@@ -70,6 +70,7 @@ impl Tick {
         let reading = |value: f64| Some(Reading { at, value });
         let truth = |holds: bool| if holds { Truth::Holds } else { Truth::Fails };
         Inputs {
+            incomplete: None,
             demand: self.demand.and_then(reading),
             replicas: self.ready.map(|(ready, wanted)| Replicas {
                 at,

@@ -3,7 +3,7 @@
 use super::{
     Capacity, Inputs, Mode, Queue, Workload,
     verify::{Health, Verdict},
-    workload::Present,
+    workload::{DAYS, Present},
 };
 use crate::series::Millis;
 use std::sync::Arc;
@@ -59,7 +59,8 @@ impl Workload {
         matches!(self.settings.mode, Mode::Guarded | Mode::Full)
     }
 
-    /// Only while all is in its usual course: as many ready as were asked for, and nothing abnormal about the demand.
+    /// Only while all is in its usual course: as many ready as were asked for, all of the demand measured, and nothing
+    /// abnormal about it.
     fn learn_capacity(&mut self, present: &Present, inputs: &Inputs) {
         let Capacity::Learned(learned) = &self.settings.capacity_per_replica else {
             return;
@@ -71,7 +72,8 @@ impl Workload {
         };
         let settled = actual.wanted.is_none_or(|wanted| wanted == actual.ready);
         let usual = inputs.forecast.as_ref().is_none_or(|one| one.anomaly == 0);
-        if settled && usual && actual.ready > 0 {
+        let whole = inputs.incomplete.is_none();
+        if settled && usual && whole && actual.ready > 0 {
             let load = demand / f64::from(actual.ready);
             let learner = &mut self.state.capacity;
             let phase = self.name.bytes().map(usize::from).sum();
@@ -106,7 +108,7 @@ impl Workload {
         }
     }
 
-    /// A drop that is seen without a verdict is noted after the decision, which was made from a size of `before`: what
+    /// What was asked for is noted after the decision. A drop that is seen without a verdict is noted after the decision, which was made from a size of `before`: what
     /// is kept does not hang on what is asked for now, so more demand never means fewer replicas.
     pub(super) fn note_drop(&mut self, present: &Present, inputs: &Inputs, before: Option<u32>) {
         let level = self.state.level.map(f64::from);
@@ -119,6 +121,10 @@ impl Workload {
         };
         if fell && !self.state.low && !has_low_verdict(inputs) {
             self.keep_size(present.at, before);
+        }
+        if let Some(reactive) = present.reactive {
+            let asked = &mut self.state.asked;
+            asked.note(present.at, DAYS.as_millis(), reactive);
         }
         let low = fell || has_low_verdict(inputs);
         self.state.low = low;

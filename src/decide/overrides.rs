@@ -1,6 +1,9 @@
 //! A person's order over a workload.
 
-use super::event::{LONGEST_NAME, TIMES, check_text};
+use super::{
+    MOST_REPLICAS,
+    event::{LONGEST_NAME, TIMES, check_text},
+};
 use crate::series::Millis;
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +41,6 @@ pub struct Override {
 }
 
 const LONGEST_REASON: usize = 500;
-/// No cluster has more; a slip of the finger does.
-const MOST_REPLICAS: u32 = 1_000_000;
 
 // === impl Override ===
 
@@ -86,9 +87,17 @@ mod tests {
             expires: Some(1_795_737_600_001),
         };
         assert_eq!(order.validate(), []);
+        for order_at in [Order::Pin, Order::Min, Order::Max] {
+            let with = |size| Override {
+                order: order_at(size),
+                ..order.clone()
+            };
+            assert_eq!(with(MOST_REPLICAS).validate(), []);
+            assert_eq!(with(MOST_REPLICAS + 1).validate()[0].0, "order");
+        }
         let wrong = Override {
             workload: String::new(),
-            order: Order::Pin(1_000_001),
+            order: Order::Pin(MOST_REPLICAS + 1),
             reason: "a\u{1b}[2J".to_owned(),
             author: " ".to_owned(),
             expires: Some(order.created),

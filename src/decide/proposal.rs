@@ -1,7 +1,7 @@
 //! A decision that is not yet final.
 
 use super::{
-    Binding, Decision,
+    Binding, Decision, Incomplete,
     limits::{Restrained, Wish},
 };
 
@@ -52,6 +52,8 @@ pub(super) struct Target {
 pub(super) struct Notes {
     /// The demand is measured, but not what waits in the queue, which counts.
     pub(super) lacks_queue: bool,
+    /// Why the demand that was measured is not used.
+    pub(super) incomplete: Option<Incomplete>,
     pub(super) order: Option<String>,
     pub(super) rule: Option<usize>,
     /// The event that asks for most.

@@ -8,7 +8,12 @@ use std::fmt::Write as _;
 /// forecast does not count where it does not.
 pub(super) fn sentence(settings: &Settings, proposal: &Proposal, decision: &Decision) -> String {
     let mut text = String::with_capacity(192);
-    match decision.would_be {
+    // Of which number it is: the published one, but where that is what anybody would have asked for.
+    let told = match decision.mode {
+        Mode::Observe => decision.would_be,
+        Mode::Off | Mode::Guarded | Mode::Full => decision.replicas,
+    };
+    match told {
         _ if decision.mode == Mode::Off => text.push_str("switched off: nothing is recommended"),
         None => unknown(&mut text, proposal, decision),
         Some(size) => {
@@ -25,6 +30,11 @@ pub(super) fn sentence(settings: &Settings, proposal: &Proposal, decision: &Deci
             &mut text,
             format_args!("; the forecast does not count: {why}"),
         );
+    }
+    if let (Mode::Guarded, Some(full)) = (decision.mode, decision.would_be)
+        && decision.replicas != Some(full)
+    {
+        add(&mut text, format_args!("; in mode full it would be {full}"));
     }
     if let (Mode::Observe, Some(reactive)) = (decision.mode, decision.replicas) {
         let reactive = replicas(reactive);
@@ -75,10 +85,12 @@ fn verb(decision: &Decision) -> (&'static str, Binding) {
 }
 
 fn unknown(text: &mut String, proposal: &Proposal, decision: &Decision) {
+    let incomplete = proposal.notes.incomplete.map(|one| one.to_string());
     let why = match (decision.demand, decision.capacity) {
         (None, _) if proposal.notes.lacks_queue => {
             "the queue is not known, and what waits in it counts as demand"
         }
+        (None, _) if incomplete.is_some() => incomplete.as_deref().unwrap_or_default(),
         (None, _) => "the demand is not known, so nothing can be said that might not be too little",
         (_, None) => "what one replica can take is not known",
         _ => "the demand is beyond belief",
@@ -293,7 +305,9 @@ fn closed(why: Closed, settings: &Settings, decision: &Decision) -> String {
         Closed::Anomaly => "the demand is anomalous".to_owned(),
         Closed::Implausible => {
             let jump = number(settings.gate.max_jump);
-            format!("it is more than {jump} times what is asked for now")
+            format!(
+                "it is more than {jump} times what is asked for now, and well above all of the last week"
+            )
         }
         Closed::Capacity => "what one replica can take is not known".to_owned(),
         Closed::RolledBack => "a recommendation made things worse and was withdrawn".to_owned(),

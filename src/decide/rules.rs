@@ -48,6 +48,9 @@ impl RuleSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Standing {
     fired: Option<(usize, u32, Millis)>,
+    /// When that rule was last known to hold.
+    #[serde(default)]
+    held: Millis,
 }
 
 /// What rules come to.
@@ -63,6 +66,9 @@ pub(super) enum Verdict {
 
 impl Standing {
     /// What the rules come to at `at`; `size` is that before.
+    ///
+    /// A rule of which nothing is known keeps what it asked for, no more, for its cooldown; and none that leaves less
+    /// counts below one of which nothing is known, as that one might ask for more.
     pub(super) fn judge(
         &mut self,
         rules: &[RuleSettings],
@@ -70,19 +76,32 @@ impl Standing {
         at: Millis,
         size: u32,
     ) -> Verdict {
-        let holding = rules.iter().zip(truths).enumerate();
-        let holding = holding.filter(|(_, (_, truth))| **truth == Truth::Holds);
-        let by_priority = |one: &(usize, i32)| (one.1, std::cmp::Reverse(one.0));
-        let winner = holding.map(|(place, (rule, _))| (place, rule.priority));
-        let Some((place, _)) = winner.max_by_key(by_priority) else {
+        let judged = || rules.iter().zip(truths).enumerate();
+        let rank = |place: usize| (rules[place].priority, std::cmp::Reverse(place));
+        let kept = self.kept(rules, truths, at);
+        let counts = judged().filter(|(place, (_, truth))| {
+            **truth == Truth::Holds || kept.is_some_and(|(kept, _)| kept == *place)
+        });
+        let winner = counts
+            .map(|(place, _)| place)
+            .max_by_key(|place| rank(*place));
+        let Some(place) = winner else {
             self.fired = None;
             return Verdict::None;
         };
+        if let Some((_, goal)) = kept.filter(|(kept, _)| *kept == place) {
+            return Verdict::Grow(place, goal);
+        }
         let rule = &rules[place];
         if rule.scale < 1.0 {
             self.fired = None;
-            return Verdict::Shrink(place, rule.scale);
+            let mut unknown = judged().filter(|(_, (_, truth))| **truth == Truth::Unknown);
+            return match unknown.any(|(other, _)| rank(other) > rank(place)) {
+                true => Verdict::None,
+                false => Verdict::Shrink(place, rule.scale),
+            };
         }
+        self.held = at;
         let times = |size: u32| {
             let goal = (f64::from(size) * rule.scale - 1e-9).ceil();
             goal.min(f64::from(super::MOST_REPLICAS)) as u32
@@ -99,8 +118,18 @@ impl Standing {
         Verdict::Grow(place, goal)
     }
 
+    /// The rule that fired and of which nothing is known right now, with what it asked for.
+    fn kept(&self, rules: &[RuleSettings], truths: &[Truth], at: Millis) -> Option<(usize, u32)> {
+        let (place, goal, _) = self.fired?;
+        let rule = rules.get(place)?;
+        let is_unknown = truths.get(place) == Some(&Truth::Unknown);
+        let lasts = at - self.held < rule.cooldown.as_millis();
+        (is_unknown && lasts).then_some((place, goal))
+    }
+
     /// The clock was set back.
     pub(super) fn rewind(&mut self, at: Millis) {
+        self.held = self.held.min(at);
         if let Some(fired) = &mut self.fired {
             fired.2 = fired.2.min(at);
         }
@@ -133,8 +162,35 @@ mod tests {
         assert_eq!(judge(5, Holds, 15), Verdict::Grow(0, 23));
         // A cut by a ceiling does not take back what was asked for.
         assert_eq!(judge(10, Holds, 4), Verdict::Grow(0, 23));
-        assert_eq!(judge(11, Unknown, 23), Verdict::None);
+        assert_eq!(judge(11, Fails, 23), Verdict::None);
         assert_eq!(judge(12, Holds, 10), Verdict::Grow(0, 15));
+    }
+
+    #[test]
+    fn what_is_not_known_keeps_what_was_asked_for_and_takes_nothing_away() {
+        let (rules, mut standing) = ([rule(1.5, 9), rule(0.5, 1)], Standing::default());
+        let mut judge = |minute, first, second, size| {
+            standing.judge(&rules, &[first, second], minute * MINUTE, size)
+        };
+        assert_eq!(judge(0, Holds, Fails, 10), Verdict::Grow(0, 15));
+        assert_eq!(judge(4, Holds, Holds, 15), Verdict::Grow(0, 15));
+        // From when it was last known; not one more, though the cooldown of what it asked for is over.
+        assert_eq!(judge(5, Unknown, Holds, 15), Verdict::Grow(0, 15));
+        assert_eq!(judge(8, Unknown, Holds, 15), Verdict::Grow(0, 15));
+        assert_eq!(judge(9, Unknown, Holds, 15), Verdict::None);
+        assert_eq!(judge(10, Fails, Holds, 15), Verdict::Shrink(1, 0.5));
+        assert_eq!(
+            judge(11, Unknown, Holds, 15),
+            Verdict::None,
+            "it never fired since"
+        );
+        // Below one that shrinks, what is not known changes nothing.
+        let rules = [rule(1.5, 1), rule(0.5, 9)];
+        let judged = Standing::default().judge(&rules, &[Unknown, Holds], 0, 10);
+        assert_eq!(judged, Verdict::Shrink(1, 0.5));
+        let equal = [rule(0.5, 1), rule(1.5, 1)];
+        let judged = Standing::default().judge(&equal, &[Holds, Unknown], 0, 10);
+        assert_eq!(judged, Verdict::Shrink(0, 0.5), "of equal ones the first");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A workload, as written in configuration.
 
 use super::{
-    Capacity, GateSettings, LeadTime, Limits, Mode, RuleSettings,
+    Capacity, DemandSettings, GateSettings, LeadTime, Limits, Mode, RuleSettings,
     budget::{CostSettings, SpotSettings, cost_per_hour},
     emergency::EmergencySettings,
     events::EventSettings,
@@ -14,10 +14,6 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A forecast has at most so many windows.
-const MOST_WINDOWS: usize = 4;
-/// And none is longer than so many steps.
-const LONGEST_STEPS: Millis = 1_440;
 /// A shorter gap between decisions is none.
 const LEAST_MEMORY: Span = Span::minutes(5);
 /// The quantiles that scaling may ask for.
@@ -103,24 +99,6 @@ pub struct Settings {
     pub calendars: BTreeMap<String, Arc<Calendar>>,
 }
 
-/// What is asked of a workload.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DemandSettings {
-    /// The signal whose forecast counts.
-    pub signal: String,
-    /// Labels of the one series that is meant.
-    #[serde(default)]
-    pub r#match: BTreeMap<String, String>,
-    /// Asked at decision time for the newest demand, one value; the signal's own query, narrowed by `match`, where
-    /// left out.
-    #[serde(default)]
-    pub query: Option<String>,
-    /// The newest demand counts for so long.
-    #[serde(default = "default_age")]
-    pub max_age: Span,
-}
-
 /// How large a workload is.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,7 +117,7 @@ const fn default_pipeline() -> Span {
     Span::seconds(75)
 }
 
-const fn default_age() -> Span {
+pub(super) const fn default_age() -> Span {
     Span::minutes(2)
 }
 
@@ -167,6 +145,11 @@ impl Settings {
             };
             problems.extend(found.into_iter().map(|(inner, text)| (join(inner), text)));
         };
+        let complete = self.demand.complete.iter();
+        within(
+            "demand.complete",
+            complete.flat_map(|one| one.validate()).collect(),
+        );
         within("capacity_per_replica", self.capacity_per_replica.validate());
         within("lead_time", self.lead_time.validate());
         within("limits", self.limits.validate());
@@ -229,53 +212,6 @@ impl Settings {
         self.gate.age(step, step + self.offset.as_millis())
     }
 
-    /// The longest of the windows that a lead time may ask for, on a grid of `step`.
-    pub fn reach(&self, step: Span) -> Span {
-        let (_, most) = self.lead_time.range();
-        let age = step.as_millis() + self.offset.as_millis();
-        let reach = self.window(most.as_millis()) + age;
-        let windows = self.windows(step);
-        let mut long = windows.iter().filter(|window| window.as_millis() >= reach);
-        let found = long.next().or(windows.last());
-        found.copied().unwrap_or_default()
-    }
-
-    /// The windows whose greatest demand must be forecast, shortest first, on a grid of `step`: what must be covered
-    /// with the shortest to the longest lead time, what decides on a release, and where the rate upwards is limited as
-    /// far as a climb from the least to the greatest size takes.
-    ///
-    /// Windows begin where the forecast was made, so each is longer than what it must cover by the age at which a
-    /// forecast is still the newest, the greatest by the age at which it usually still counts.
-    pub fn windows(&self, step: Span) -> Vec<Span> {
-        let step = step.as_millis().max(1);
-        let age = step + self.offset.as_millis();
-        let usual = GateSettings::usual_age(step, age);
-        let oldest = self.forecast_age(Span::millis(step)).min(usual).max(age);
-        let (least, most) = self.lead_time.range();
-        let least = self.window(least.as_millis()) + age;
-        let most = self.window(most.as_millis());
-        let longest = most + oldest;
-        let hold = self.limits.hold.as_millis() + age;
-        let climb = self.limits.climb().map(|climb| climb + most + age);
-        let rungs = MOST_WINDOWS - 1 - usize::from(climb.is_some());
-        let ratio = ((most + age) as f64 / least as f64).max(1.0);
-        let rung =
-            |place: usize| least as f64 * ratio.powf(place as f64 / (rungs - 1).max(1) as f64);
-        let ladder = (0..rungs - 1).map(|place| rung(place).round() as Millis);
-        let whole = |length: Millis| {
-            let steps = length.div_euclid(step) + i64::from(length % step != 0);
-            Span::millis(steps.clamp(1, LONGEST_STEPS) * step)
-        };
-        let mut windows: Vec<Span> = ladder
-            .chain([longest, hold])
-            .chain(climb)
-            .map(whole)
-            .collect();
-        windows.sort_unstable();
-        windows.dedup();
-        windows
-    }
-
     /// Names what the demand is measured in: what was learned of it under another name is not about it.
     pub(super) fn unit(&self) -> u64 {
         let demand = &self.demand;
@@ -303,6 +239,9 @@ impl Settings {
         let mut queries = Vec::new();
         if let Some(query) = &self.demand.query {
             queries.push(("demand.query", query.as_str()));
+        }
+        if let Some(complete) = &self.demand.complete {
+            queries.push(("demand.complete.query", complete.query.as_str()));
         }
         if let Some(replicas) = &self.replicas {
             queries.push(("replicas.query", replicas.query.as_str()));
@@ -508,59 +447,6 @@ mod tests {
         assert_eq!(unbounded[0].0, "limits.max");
         let unpriced = short("limits: {max: 9, budget_per_hour: 3}").validate();
         assert_eq!(unpriced[0].0, "limits.budget_per_hour");
-    }
-
-    #[test]
-    fn windows_cover_lead_time_hold_and_climb() {
-        let minute = Span::minutes(1);
-        let shown = |more: &str, step: Span| {
-            let windows = short(more).windows(step);
-            let shown: Vec<_> = windows.iter().map(Span::to_string).collect();
-            shown.join(" ")
-        };
-        // 3 min + 75 s + 30 s to cover, a forecast of up to 90 s of age.
-        assert_eq!(shown("lead_time: 3m, limits: {max: 9}", minute), "7m 12m");
-        assert_eq!(
-            shown("lead_time: 3m, limits: {max: 9}", Span::minutes(5)),
-            "15m 20m"
-        );
-        assert_eq!(
-            shown("limits: {max: 9, hold: 15m}", minute),
-            "4m 8m 17m 19m"
-        );
-        let climb = "lead_time: 3m, limits: {min: 5, max: 65, up: {replicas: 2, per: 1m}}";
-        assert_eq!(shown(climb, minute), "7m 12m 37m");
-        let slow = "limits: {max: 99999, up: {replicas: 1, per: 1h}}";
-        let windows = short(slow).windows(minute);
-        assert!(windows.len() <= MOST_WINDOWS);
-        assert_eq!(windows.last(), Some(&Span::days(1)));
-        assert!(windows.is_sorted());
-    }
-
-    #[test]
-    fn a_forecast_that_counts_reaches_as_far_as_must_be_covered() {
-        for (lead, step, offset) in [
-            ("3m", 60, 30),
-            ("3m", 300, 240),
-            ("20s", 15, 5),
-            ("measured", 60, 600),
-        ] {
-            let mut found = short(&format!("lead_time: {lead}, limits: {{max: 9, hold: 0s}}"));
-            let step = Span::seconds(step);
-            found.offset = Span::seconds(offset);
-            let (_, most) = found.lead_time.range();
-            let newest = step.as_millis() + found.offset.as_millis();
-            let age = found.forecast_age(step);
-            assert!(age >= newest, "{lead} {step}: the newest would be stale");
-            let must = found.window(most.as_millis()) + age;
-            let longest = found.windows(step).last().map(|one| one.as_millis());
-            assert!(
-                longest >= Some(must),
-                "{lead} {step}: {longest:?} of {must}"
-            );
-        }
-        let uneven = short("review: 1500ms, limits: {max: 9}").validate();
-        assert_eq!(uneven[0].0, "review");
     }
 
     #[test]

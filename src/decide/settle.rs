@@ -76,22 +76,33 @@ impl Workload {
         decision.cost_per_hour = decision
             .replicas
             .and_then(|size| cost_per_hour(cost, spot, size));
-        decision.published_demand = self.published(&decision, proposal);
+        decision.published_replicas = self.asked(&decision, proposal);
+        // In the unit that an autoscaler's fixed target is in: with what was learned in its place, a size times it over
+        // that target would undo what was learned.
+        let each = self.settings.capacity_per_replica.declared();
+        decision.published_demand = match decision.mode {
+            Mode::Observe => each.and(decision.demand),
+            _ => decision
+                .published_replicas
+                .zip(each)
+                .map(|(asked, each)| asked * each),
+        };
         decision.reason = reason::sentence(&self.settings, proposal, &decision);
         decision
     }
 
-    /// The demand that makes an autoscaler arrive at the recommendation: it leaves the size alone while the demand is
-    /// within its tolerance of it, so a size just above is asked for with more than that. Contracts, section 8, step 8.
-    fn published(&self, decision: &Decision, proposal: &Proposal) -> Option<f64> {
-        // In the unit that an autoscaler's fixed target is in: with what was learned in its place, a size times it over
-        // that target would undo what was learned.
-        let (size, each) = (
-            decision.replicas?,
-            self.settings.capacity_per_replica.declared()?,
-        );
+    /// The number of replicas that makes an autoscaler arrive at the recommendation: it leaves the size alone while what it
+    /// divides is within its tolerance of it, so a size just above is asked for with more than that. Contracts, section 8,
+    /// step 8. Where a workload is only observed, what its demand comes to.
+    fn asked(&self, decision: &Decision, proposal: &Proposal) -> Option<f64> {
+        let size = decision.replicas?;
         if decision.mode == Mode::Observe {
-            return decision.demand;
+            let each = decision.capacity.filter(|each| *each > 0.0);
+            let shared = decision
+                .demand
+                .zip(each)
+                .map(|(demand, each)| demand / each);
+            return Some(shared.unwrap_or(f64::from(size)));
         }
         let tolerance = self.settings.tolerance;
         let there = proposal.there.filter(|there| *there > 0);
@@ -108,7 +119,7 @@ impl Workload {
         };
         let most = proposal.ceilings.iter().map(|one| one.size).min();
         let most = most.map_or(asked, |most| f64::from(most.max(size)));
-        Some(asked.min(most) * each)
+        Some(asked.min(most))
     }
 
     /// A change of our own making is watched: more for what is forecast, or a release earlier than an autoscaler by

@@ -26,6 +26,8 @@ pub struct State {
     pub(super) sizes: Extent,
     /// What was asked for lately: reactive, events, rules.
     pub(super) needs: Extent,
+    /// What was asked for now, over the last days.
+    pub(super) asked: Extent,
     /// What the surplus would have been without restraints lately.
     pub(super) wishes: Extent,
     pub(super) changed_up: Option<Millis>,
@@ -64,6 +66,7 @@ impl Default for State {
             size: None,
             sizes: Extent::default(),
             needs: Extent::default(),
+            asked: Extent::default(),
             wishes: Extent::default(),
             changed_up: None,
             changed_down: None,
@@ -101,6 +104,7 @@ impl State {
         if self.unit.is_some_and(|before| before != unit) {
             self.capacity = Learner::default();
             self.level = None;
+            self.asked = Extent::default();
             self.low = false;
             self.storm = None;
             self.watch = None;
@@ -127,7 +131,12 @@ impl State {
             return;
         };
         self.at = Some(at);
-        for extent in [&mut self.sizes, &mut self.needs, &mut self.wishes] {
+        for extent in [
+            &mut self.sizes,
+            &mut self.needs,
+            &mut self.asked,
+            &mut self.wishes,
+        ] {
             extent.rewind(at);
         }
         for then in [&mut self.changed_up, &mut self.changed_down] {

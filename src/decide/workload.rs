@@ -13,6 +13,10 @@ use std::sync::Arc;
 
 /// A sample may be so much newer than now: clocks differ.
 const AHEAD: Millis = 60_000;
+/// A size that was asked for within so long may come again, however little is asked for now.
+pub(super) const DAYS: Span = Span::days(8);
+/// And so many times it.
+const SEEN: f64 = 1.5;
 /// Nothing is measured in more.
 const MOST_BELIEVED: f64 = 1e15;
 
@@ -62,6 +66,11 @@ impl Workload {
         &self.state
     }
 
+    /// When it was decided on last.
+    pub fn decided(&self) -> Option<Millis> {
+        self.state.at
+    }
+
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -73,6 +82,7 @@ impl Workload {
         self.state.expire(at, self.settings.memory());
         let orders = Orders::in_force(&self.name, at, &inputs.overrides);
         let present = self.present(at, inputs);
+        let withdrew = self.state.withdrew;
         self.learn(&present, inputs);
         self.heed_verdict(&present, inputs);
         let lead = self.state.lead.lead(self.settings.lead_time);
@@ -81,7 +91,9 @@ impl Workload {
         let mut proposal = self.draft(&present, gate, outlook, lead, window, inputs);
         proposal.draft.queue = self.queue(&present);
         proposal.draft.prewarmed = self.judge_rise(&present);
-        proposal.draft.withdrawn = self.state.withdrew == Some(at);
+        // Not by the time alone: a reload may decide on the same time again.
+        proposal.draft.withdrawn = self.state.withdrew != withdrew;
+        proposal.notes.incomplete = inputs.incomplete;
         proposal.notes.lacks_queue = present.measured.is_some() && present.demand.is_none();
         proposal.there = present.actual.map(|one| one.wanted.unwrap_or(one.ready));
         proposal.utilisation = present.utilisation.map(|one| one.value);
@@ -164,7 +176,7 @@ impl Workload {
             forecast,
         ) {
             Gate::Shut(why) => self.shut_first(at, orders, why),
-            Gate::Open if self.is_implausible(outlook.need, present.reactive, capacity) => {
+            Gate::Open if self.is_implausible(at, outlook.need, present.reactive, capacity) => {
                 self.shut_first(at, orders, Closed::Implausible)
             }
             Gate::Open => self.ordered_shut(at, orders).map_or(Gate::Open, Gate::Shut),
@@ -185,13 +197,15 @@ impl Workload {
 
     /// So far above what is asked for now, and was of late, that it is not believed: a demand that seems to vanish, as
     /// when most of its targets are lost, says nothing against the forecast. A workload at its least size may grow from
-    /// there.
-    fn is_implausible(&self, need: u32, reactive: Option<u32>, capacity: f64) -> bool {
+    /// there, and what is not much above the most of the last week has been there before: nights of no load end.
+    fn is_implausible(&self, at: Millis, need: u32, reactive: Option<u32>, capacity: f64) -> bool {
         let least = self.settings.limits.min.max(1);
         let level = self.state.level;
         let usual = level.and_then(|level| size_for(f64::from(level), capacity));
         let known = f64::from(reactive.max(usual).unwrap_or(0).max(least));
-        f64::from(need) > self.settings.gate.max_jump * known
+        let most = self.state.asked.greatest(at, DAYS.as_millis());
+        let seen = f64::from(most.unwrap_or(0)) * SEEN;
+        f64::from(need) > (self.settings.gate.max_jump * known).max(seen)
     }
 
     fn draft(
@@ -227,6 +241,7 @@ impl Workload {
             capacity: present.capacity,
             generated,
             ready: present.actual.map(|one| one.ready),
+            published_replicas: None,
             published_demand: None,
             on_demand: None,
             cost_per_hour: None,

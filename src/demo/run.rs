@@ -68,6 +68,7 @@ impl fmt::Display for Announcement {
         writeln!(f, "metrics  {base}/metrics")?;
         writeln!(f, "status   {base}/api/v1/status")?;
         writeln!(f, "health   {base}/-/healthy")?;
+        writeln!(f, "scaling  forethought explain catalog --url={base}")?;
         writeln!(
             f,
             "behind it: a synthetic Prometheus at http://{}",
@@ -196,6 +197,20 @@ mod tests {
             assert!(series >= 4, "{}: {series} series", signal.name);
             found += series;
         }
+        for own in &config.workloads {
+            let Expr::VectorSelector(selector) =
+                parse(&own.replicas.as_ref().unwrap().query).unwrap()
+            else {
+                panic!("{}: a plain selector", own.name);
+            };
+            let ready = workload.labels().iter().filter(|labels| {
+                let mut matchers = selector.matchers.matchers.iter();
+                labels.get("__name__") == selector.name.as_deref()
+                    && matchers.all(|one| one.is_match(labels.get(&one.name).unwrap_or("")))
+            });
+            assert_eq!(ready.count(), 1, "{}", own.name);
+            found += 1;
+        }
         assert_eq!(found, workload.labels().len(), "every series is watched");
         assert_eq!(config.panels.len(), 1);
     }
@@ -213,6 +228,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("60 times as fast"), "{text}");
+        let explain = "forethought explain catalog --url=http://127.0.0.1:10057\n";
+        assert!(text.contains(explain), "{text}");
     }
 
     #[tokio::test]

@@ -91,6 +91,16 @@ const PODS: [&str; 8] = [
 /// CPU cores a pod of `checkout` needs for one request per second.
 const CORES_PER_REQUEST: f64 = 0.011;
 
+/// The deployments that an autoscaler follows: the service, what one replica takes, requests per second.
+const SCALED: [(usize, f64); 2] = [(CATALOG, 120.0), (SEARCH, 90.0)];
+/// That autoscaler sees the demand of so long ago in what is ready now: scrape, sync, a container that starts.
+const STARTING: Millis = 4 * 60_000;
+/// It keeps what was asked for within this, as the HPA does when scaling down.
+const STABILISATION: Millis = 5 * 60_000;
+const MINUTE: Millis = 60_000;
+/// The share of what replicas take that it aims at.
+const TARGET: f64 = 0.85;
+
 /// The nodes, and the share of memory each holds after a restart.
 const NODES: [(&str, f64); 5] = [
     ("node-1:9100", 0.52),
@@ -109,6 +119,8 @@ enum Measure {
     PodCpu(usize),
     NodeCpu(usize),
     NodeMemory(usize),
+    /// Of [`SCALED`].
+    Ready(usize),
 }
 
 /// The workload of one demo.
@@ -158,6 +170,12 @@ impl Workload {
                 &own,
                 Measure::PodCpu(index),
             );
+        }
+        for (index, (service, _)) in SCALED.iter().enumerate() {
+            let deployment = SERVICES[*service].name;
+            let own = [("deployment", deployment), ("namespace", "shop")];
+            let name = "kube_deployment_status_replicas_ready";
+            workload.add(name, &own, Measure::Ready(index));
         }
         for (index, (node, _)) in NODES.iter().enumerate() {
             let own = [("instance", *node)];
@@ -294,6 +312,17 @@ impl Workload {
         )
     }
 
+    /// Replicas that an autoscaler of the usual kind has got ready: for the greatest demand of a while, some minutes late.
+    fn ready(&self, index: usize, at: Millis) -> f64 {
+        let (service, capacity) = SCALED[index];
+        let last = (at - STARTING).div_euclid(MINUTE) * MINUTE;
+        let seen =
+            (0..=STABILISATION / MINUTE).map(|back| self.requests(service, last - back * MINUTE));
+        (seen.fold(0.0, f64::max) / (TARGET * capacity))
+            .ceil()
+            .max(2.0)
+    }
+
     /// How much of its leak a node has lost, 0 to 1.
     fn leaked(&self, node: usize, at: Millis) -> f64 {
         let leak = self
@@ -324,6 +353,7 @@ impl Dataset for Workload {
             Measure::PodCpu(pod) => self.pod_cpu(pod, at),
             Measure::NodeCpu(node) => self.node_cpu(node, at)?,
             Measure::NodeMemory(node) => self.node_memory(node, at)?,
+            Measure::Ready(index) => self.ready(index, at),
         };
         Some(value)
     }
@@ -410,7 +440,6 @@ mod tests {
 
     /// A Saturday, noon.
     const START: Millis = 1_760_184_000_000;
-    const MINUTE: Millis = 60_000;
 
     fn workload() -> Workload {
         Workload::new(START, 42)
@@ -509,13 +538,50 @@ mod tests {
     }
 
     #[test]
+    fn the_autoscaler_follows_the_demand_and_is_late() {
+        let workload = workload();
+        let catalog = ("service:http_requests:rate2m", "service", "catalog");
+        let ready = (
+            "kube_deployment_status_replicas_ready",
+            "deployment",
+            "catalog",
+        );
+        let [demand, ready] =
+            [catalog, ready].map(|(name, label, value)| index(&workload, name, label, value));
+        let short = |at: &i64| {
+            let taken = 120.0 * workload.value(ready, *at).unwrap();
+            workload.value(demand, *at).unwrap() > taken
+        };
+        let minutes = || (0..1_440).map(|minute| START + minute * MINUTE);
+        let sizes: Vec<f64> = minutes()
+            .map(|at| workload.value(ready, at).unwrap())
+            .collect();
+        assert!(
+            sizes
+                .iter()
+                .all(|size| size.fract() == 0.0 && (2.0..60.0).contains(size))
+        );
+        let (least, most) = (
+            sizes.iter().copied().fold(f64::MAX, f64::min),
+            sizes.iter().copied().fold(0.0, f64::max),
+        );
+        assert!(most > 3.0 * least, "{least} to {most}");
+        // The flash sale comes faster than its containers start.
+        let missed = minutes().filter(short).count();
+        assert!((1..60).contains(&missed), "{missed}");
+    }
+
+    #[test]
     fn a_hung_exporter_repeats_itself_and_a_lost_node_is_absent() {
         let workload = workload();
         let mut stuck = 0;
         let mut absent = 0;
         for series in 0..workload.labels().len() {
             let at = |minute: i64| workload.value(series, START + minute * MINUTE);
-            stuck += usize::from((400..600).all(|minute| at(minute) == at(400)));
+            // What follows a hung exporter stands still as well.
+            let hung = workload.labels()[series].get("deployment") != Some("search")
+                && (400..600).all(|minute| at(minute) == at(400));
+            stuck += usize::from(hung);
             absent += usize::from((702..717).all(|minute| at(minute).is_none()));
         }
         assert_eq!((stuck, absent), (1, 2));

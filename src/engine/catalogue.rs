@@ -3,10 +3,13 @@
 use super::{
     demand::Demand,
     outcome::Outcome,
-    scaling::{Courses, Scaling},
+    scaling::{Advice, Courses, Scaling, Silence},
     trail::Trail,
 };
-use crate::series::{Millis, Span};
+use crate::{
+    decide::Settings,
+    series::{Millis, Span},
+};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use std::sync::{Arc, Mutex};
@@ -18,6 +21,7 @@ pub struct Catalogue {
     units: ArcSwap<Vec<Arc<UnitHandle>>>,
     demand: Arc<Demand>,
     scaling: watch::Sender<Option<ScalingHandle>>,
+    workloads: ArcSwap<Vec<Arc<str>>>,
     courses: Courses,
 }
 
@@ -28,6 +32,14 @@ pub struct ScalingHandle {
     pub newest: Arc<Scaling>,
     /// Older ones are not served.
     pub max_age: Span,
+}
+
+impl ScalingHandle {
+    /// Whether it is served at `now`.
+    pub fn is_fresh(&self, now: Millis) -> bool {
+        let age = now.saturating_sub(self.newest.at).saturating_abs();
+        age <= self.max_age.as_millis()
+    }
 }
 
 impl Catalogue {
@@ -49,14 +61,40 @@ impl Catalogue {
 
     /// The newest decisions on workloads, unless they are too old at `now` or there are none.
     pub fn scaling(&self, now: Millis) -> Option<Arc<Scaling>> {
-        let handle = self.scaling.borrow().clone()?;
-        let age = now.saturating_sub(handle.newest.at).saturating_abs();
-        (age <= handle.max_age.as_millis()).then_some(handle.newest)
+        let handle = self.last_scaling()?;
+        handle.is_fresh(now).then_some(handle.newest)
     }
 
-    /// Whether anything was decided since workloads were configured, however long ago.
-    pub fn decides(&self) -> bool {
-        self.scaling.borrow().is_some()
+    /// What an autoscaler is told of a workload at `now`.
+    ///
+    /// # Errors
+    /// There is nothing that it could be told.
+    pub fn advice(&self, now: Millis, workload: &str) -> Result<Advice, Silence> {
+        self.knows(workload)?;
+        let scaling = self.scaling(now).ok_or(Silence::Undecided)?;
+        scaling.advice(workload)
+    }
+
+    /// Whether a workload is in the configuration in force, decided on or not.
+    ///
+    /// # Errors
+    /// It is not; with the names of those that are.
+    pub fn knows(&self, workload: &str) -> Result<(), Silence> {
+        let known = self.workloads.load_full();
+        match known.iter().any(|name| **name == *workload) {
+            true => Ok(()),
+            false => Err(Silence::Stranger(workload.to_owned(), known.to_vec())),
+        }
+    }
+
+    /// Puts the names of these workloads in the place of the former ones.
+    pub fn announce(&self, workloads: Vec<Arc<str>>) {
+        self.workloads.store(Arc::new(workloads));
+    }
+
+    /// What was decided last since workloads were configured, however long ago.
+    pub fn last_scaling(&self) -> Option<ScalingHandle> {
+        self.scaling.borrow().clone()
     }
 
     /// The recent past of workloads.
@@ -67,9 +105,30 @@ impl Catalogue {
     /// Puts newer decisions in the place of the former ones; `None` where nothing is decided any more.
     pub fn decided(&self, handle: Option<ScalingHandle>) {
         if let Some(handle) = &handle {
-            self.courses.record(&handle.newest);
+            let past = |workload: &Settings| self.demand_so_far(workload, handle.newest.at);
+            self.courses.record(&handle.newest, past);
         }
         self.scaling.send_replace(handle);
+    }
+
+    /// What the trail of its signal has of the demand of a workload; nothing where that is not one series, `None` before
+    /// the history was read.
+    fn demand_so_far(&self, workload: &Settings, now: Millis) -> Option<Vec<(Millis, f32)>> {
+        let wanted = &workload.demand;
+        let units = self.units();
+        let unit = units.iter().find(|unit| *unit.name == *wanted.signal)?;
+        unit.fresh(now)?;
+        let mut labels = unit.trail.labels();
+        labels.retain(|labels| {
+            let mut pairs = wanted.r#match.iter();
+            pairs.all(|(name, value)| labels.get(name) == Some(value))
+        });
+        let [labels] = labels.as_slice() else {
+            return Some(Vec::new());
+        };
+        let points = unit.trail.points(labels).into_iter();
+        let known = points.filter_map(|point| Some((point.at, point.value?)));
+        Some(known.collect())
     }
 
     /// Tells of every change of the decisions.

@@ -29,6 +29,19 @@ pub struct Horizon {
     pub steps: usize,
 }
 
+/// How good recent forecasts of a signal were at one horizon; the median over its series. `None`: not known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Accuracy<'a> {
+    /// The horizon.
+    pub horizon: &'a Horizon,
+    /// WAPE: sum of absolute errors over sum of absolute actuals.
+    pub error: Option<f32>,
+    /// Share of actuals inside their interval.
+    pub coverage: Option<f32>,
+    /// 1 minus the error relative to seasonal naive.
+    pub skill: Option<f32>,
+}
+
 /// One series in an outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesOutcome {
@@ -135,6 +148,27 @@ pub struct Outcome {
     pub chunks: Vec<Chunk>,
     /// Counts, for status and self-metrics.
     pub counts: Counts,
+}
+
+impl Outcome {
+    /// How good its recent forecasts were, at each horizon in turn.
+    pub fn accuracy(&self) -> impl Iterator<Item = Accuracy<'_>> {
+        let known = |value: f32| Some(value).filter(|value| value.is_finite());
+        let horizons = self.horizons.iter().zip(&self.trust);
+        horizons.map(move |(horizon, trust)| Accuracy {
+            horizon,
+            error: trust.and_then(|trust| known(trust.error_ratio)),
+            coverage: trust.and_then(|trust| known(trust.coverage_ratio)),
+            skill: trust.and_then(|trust| known(trust.skill_ratio)),
+        })
+    }
+}
+
+impl Accuracy<'_> {
+    /// Whether anything of it is known.
+    pub fn is_known(&self) -> bool {
+        self.error.or(self.coverage).or(self.skill).is_some()
+    }
 }
 
 /// What happened in one evaluation.

@@ -250,8 +250,13 @@ impl SignalSettings {
                 } else {
                     FORECAST_BYTES
                 };
+                // Those that workloads scale by are forecast of every series of the signal.
+                let windows = self.forecast().all_windows().len();
+                let day = if windows > 0 { DAY_BYTES } else { 0 };
+                let windows = windows.saturating_mul(WINDOW_BYTES).saturating_add(day);
                 window
                     .saturating_add(forecasts)
+                    .saturating_add(windows)
                     .saturating_add(DETECTION_BYTES)
                     .saturating_add(self.detector_bytes(grid))
                     .saturating_add(SERIES_BYTES)
@@ -265,6 +270,12 @@ const DETECTION_BYTES: usize = 30_000;
 
 /// Forecasters, their ensemble and calibration of one deep series.
 const FORECAST_BYTES: usize = 100_000;
+
+/// What is kept of one series for the greatest value within one window: errors to calibrate by, forecasts under way.
+const WINDOW_BYTES: usize = 10_000;
+
+/// What is remembered of the day before where there are windows: a day of minutes, twice.
+const DAY_BYTES: usize = 12_000;
 
 /// Labels, rendered labels and bookkeeping of one series.
 const SERIES_BYTES: usize = 2_000;

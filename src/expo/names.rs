@@ -109,9 +109,15 @@ pub const OWN_FAMILIES: &[Family] = &[
         labels: &["signal", "horizon"],
     },
     Family {
+        name: "predicted_decided_timestamp_seconds",
+        kind: Kind::Gauge,
+        help: "When the workload's recommendation was decided, seconds since the epoch.",
+        labels: &["workload"],
+    },
+    Family {
         name: "predicted_demand",
         kind: Kind::Gauge,
-        help: "What the workload is to be ready for: the recommended size times what one replica can take, in the unit of its demand.",
+        help: "What the workload is to be ready for, for autoscalers with a fixed target: the recommended size times what one replica can take as declared (of a learned capacity its `otherwise`); in mode observe the demand as it is.",
         labels: &["workload"],
     },
     Family {
@@ -207,7 +213,7 @@ pub const OWN_FAMILIES: &[Family] = &[
     Family {
         name: "predicted_workload_coverage_ratio",
         kind: Kind::Gauge,
-        help: "Share of recent greatest demands within the window that were at or below their quantile.",
+        help: "Share of recent greatest demands that were at or below their quantile, in the worst of the workload's windows: estimated from how the upper end of the signal's interval held.",
         labels: &["workload"],
     },
     Family {

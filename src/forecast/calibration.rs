@@ -4,6 +4,7 @@
 use super::{
     choice::{Choice, choose},
     contest::{Bout, Score},
+    crest::{Crest, Judged},
     health::Errors,
     lanes::Lanes,
     scale::{Mode, Seen},
@@ -46,6 +47,8 @@ pub(super) struct Walk<'a> {
 pub(super) struct Cast {
     /// By member, whether it is a network.
     pub(super) networks: Vec<bool>,
+    /// By member, whether it is about the greatest value within a window.
+    pub(super) of_maxima: Vec<bool>,
     /// By member, the place of the version that was in force before.
     pub(super) former: Vec<Option<usize>>,
     /// Rows in all.
@@ -56,6 +59,11 @@ impl Cast {
     /// How many members there are.
     pub(super) fn members(&self) -> usize {
         self.networks.len()
+    }
+
+    /// Whether a member says nothing of horizons, as it is about windows and others are there.
+    fn leaves_horizons(&self, member: usize) -> bool {
+        self.of_maxima[member] && self.of_maxima.contains(&false)
     }
 
     pub(super) fn reference(&self) -> usize {
@@ -132,7 +140,10 @@ impl Walk<'_> {
         let (choice, ranking) = choose(&errors, &weights, interval).unzip();
         track.choice = choice;
         let mut track = match choice {
-            Some(choice) => self.calibrated(&track, choice, h, interval, &errors, &origins),
+            Some(choice) => {
+                let judged = (&errors[..], &weights[..], &origins[..]);
+                self.calibrated(&track, choice, h, interval, judged)
+            }
             None => track,
         };
         track.standbys = self.standbys(h, choice, &ranking.unwrap_or_default(), &origins);
@@ -182,8 +193,7 @@ impl Walk<'_> {
         choice: Choice,
         h: usize,
         interval: f32,
-        errors: &[Vec<f32>],
-        origins: &[Origin<'_>],
+        (errors, weights, origins): (&[Vec<f32>], &[f32], &[Origin<'_>]),
     ) -> Track {
         let count = self.horizons.len();
         let residuals: Vec<Seen> = origins
@@ -196,10 +206,14 @@ impl Walk<'_> {
             })
             .filter(|seen| seen.residual.is_finite())
             .collect();
+        let prepared = |mode: Mode| {
+            let mut track = track.clone();
+            track.prepare(interval, &residuals, self.horizons[h], mode);
+            track
+        };
         let attempt = |mode: &Mode| {
-            let mut tried = track.clone();
-            tried.prepare(interval, &residuals, self.horizons[h], *mode);
-            self.replay(&mut tried, choice, h, origins);
+            let mut tried = prepared(*mode);
+            self.replay(&mut tried, choice, h, origins, &mut |_, _| ());
             (*mode, tried)
         };
         let better = |best: (Mode, Track), next: (Mode, Track)| {
@@ -212,9 +226,38 @@ impl Walk<'_> {
         let [plain, scales @ ..] = Mode::SCALES;
         let best = scales.iter().map(attempt).fold(attempt(&plain), better);
         let refined = best.0.refined();
-        let mut best = refined.iter().map(attempt).fold(best, better).1;
+        let (mode, mut best) = refined.iter().map(attempt).fold(best, better);
+        if h >= self.lanes.horizons {
+            best.crest = self.crest(prepared(mode), choice, h, weights, origins);
+        }
         best.errors = self.errors_so_far(choice, errors, origins);
         best
+    }
+
+    /// Whether what a window held a day before counts, judged by the quantiles that `track` had at each origin.
+    fn crest(
+        &self,
+        mut track: Track,
+        choice: Choice,
+        h: usize,
+        weights: &[f32],
+        origins: &[Origin<'_>],
+    ) -> Crest {
+        let mut judged = Judged::default();
+        let count = self.horizons.len();
+        let values = self.past.values;
+        let end = self.past.grid.index(self.past.end);
+        let mut weights = weights.iter();
+        self.replay(&mut track, choice, h, origins, &mut |track, origin| {
+            let weight = weights.next().copied().unwrap_or(0.0);
+            let known = values.len() as i64 - (end - origin.number);
+            let before = self.lanes.day_before(h, &values[..known as usize]);
+            let expected = choice.of(|member| origin.points[member * count + h]);
+            judged.see(weight, origin.actual, before, |level| {
+                track.quantile(origin.bin, expected, level)
+            });
+        });
+        judged.crest()
     }
 
     /// The errors of what is chosen, those of the newest day judged by the others.
@@ -266,21 +309,33 @@ impl Walk<'_> {
     /// Residuals by member, then origin.
     fn errors(&self, h: usize, origins: &[Origin<'_>]) -> Vec<Vec<f32>> {
         let count = self.horizons.len();
+        let is_horizon = h < self.lanes.horizons;
         (0..self.cast.members())
             .map(|member| {
-                origins
-                    .iter()
-                    .map(|origin| origin.actual - origin.points[member * count + h])
-                    .collect()
+                let says = !(is_horizon && self.cast.leaves_horizons(member));
+                let error = |origin: &Origin<'_>| match says {
+                    true => origin.actual - origin.points[member * count + h],
+                    false => f32::NAN,
+                };
+                origins.iter().map(error).collect()
             })
             .collect()
     }
 
-    /// Forecasts at each origin and takes in each actual value when it became known, in their order.
-    fn replay(&self, track: &mut Track, choice: Choice, h: usize, origins: &[Origin<'_>]) {
+    /// Forecasts at each origin and takes in each actual value when it became known, in their order. `seen` is told of each
+    /// origin before it is forecast from.
+    fn replay(
+        &self,
+        track: &mut Track,
+        choice: Choice,
+        h: usize,
+        origins: &[Origin<'_>],
+        seen: &mut dyn FnMut(&Track, &Origin<'_>),
+    ) {
         let count = self.horizons.len();
         for origin in origins {
             self.resolve(track, h, origin.number);
+            seen(track, origin);
             let expected = choice.of(|member| origin.points[member * count + h]);
             let reference = origin.points[self.cast.reference() * count + h];
             track.forecast(origin.target, origin.bin, expected, reference);

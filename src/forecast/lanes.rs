@@ -6,7 +6,7 @@
 //! it, its actual value the greatest one that came, and choice, interval and trust are worked out from those like
 //! those of a horizon: the residuals know what the knots do not.
 
-use crate::series::{Grid, Slot, Span};
+use crate::series::{Grid, Millis, Slot, Span};
 
 /// Knots of a window beside its horizons, at these shares of its length.
 const KNOTS: [f32; 3] = [1.0 / 3.0, 2.0 / 3.0, 1.0];
@@ -17,6 +17,7 @@ const LEAST_KNOWN: f32 = 0.75;
 const MOST_WINDOWS: usize = 4;
 /// A day of minutes: that many values of each series are kept.
 const LONGEST_WINDOW: usize = 1_440;
+const DAY: Millis = 86_400_000;
 
 /// Every problem of the windows that a person wrote, as (field, what is wrong and what is allowed). `step` is that of
 /// the signal, where it is known.
@@ -58,6 +59,8 @@ pub(super) struct Lanes {
     lanes: Vec<Lane>,
     /// How many of them are horizons.
     pub(super) horizons: usize,
+    /// Steps of a day; `None` where there are no windows, or where it has more steps than are kept.
+    day: Option<usize>,
 }
 
 /// One thing that is forecast.
@@ -72,7 +75,7 @@ pub(super) struct Lane {
 
 impl Lanes {
     /// Horizons and windows in steps, both ascending.
-    pub(super) fn new(horizons: &[usize], windows: &[usize]) -> Self {
+    pub(super) fn new(horizons: &[usize], windows: &[usize], grid: Grid) -> Self {
         let within = |window: usize| {
             let further = KNOTS.map(|share| (window as f32 * share).round().max(1.0) as usize);
             let inside = horizons
@@ -100,10 +103,12 @@ impl Lanes {
             columns: columns(within(steps).collect()),
             is_window: true,
         });
+        let day = (DAY % grid.step() == 0).then(|| grid.steps(DAY));
         Self {
             lanes: of_horizons.chain(of_windows).collect(),
             horizons: horizons.len(),
             asked,
+            day: day.filter(|&day| !windows.is_empty() && day <= LONGEST_WINDOW),
         }
     }
 
@@ -136,10 +141,24 @@ impl Lanes {
         self.lanes.iter().map(|lane| lane.steps).collect()
     }
 
-    /// Steps of the longest window.
-    pub(super) fn longest_window(&self) -> usize {
+    /// Values of a series that are looked back at: the longest window, and a day.
+    fn kept(&self) -> usize {
         let windows = self.lanes[self.horizons..].iter();
-        windows.map(|lane| lane.steps).max().unwrap_or(0)
+        let longest = windows.map(|lane| lane.steps).max().unwrap_or(0);
+        longest.max(self.day.unwrap_or(0))
+    }
+
+    /// What the window that begins now held a day ago, given the values up to now; `NaN` where that is not known, or not over.
+    pub(super) fn day_before(&self, lane: usize, values: &[f32]) -> f32 {
+        let lane = self.get(lane);
+        let from = self
+            .day
+            .filter(|&day| lane.is_window && lane.steps <= day)
+            .and_then(|day| values.len().checked_sub(day));
+        match from {
+            Some(from) => greatest(&values[from..from + lane.steps], lane.steps),
+            None => f32::NAN,
+        }
     }
 }
 
@@ -171,7 +190,7 @@ fn greatest(values: &[f32], steps: usize) -> f32 {
     values.iter().copied().fold(f32::NAN, f32::max)
 }
 
-/// The newest values of every series, for the actual values of windows.
+/// The newest values of every series, for the actual values of windows and what they were a day before.
 #[derive(Debug)]
 pub(super) struct Newest {
     /// Values kept of each.
@@ -185,7 +204,7 @@ pub(super) struct Newest {
 impl Newest {
     pub(super) fn new(lanes: &Lanes) -> Self {
         Self {
-            kept: lanes.longest_window(),
+            kept: lanes.kept(),
             rings: Vec::new(),
             next: Vec::new(),
         }
@@ -238,9 +257,29 @@ impl Newest {
 mod tests {
     use super::*;
 
+    fn minutes() -> Grid {
+        Grid::new(60_000).unwrap()
+    }
+
+    #[test]
+    fn the_day_before_is_the_same_window_of_a_day_ago() {
+        let hours = Grid::new(3_600_000).unwrap();
+        let lanes = Lanes::new(&[1], &[2, 30], hours);
+        let mut values: Vec<f32> = (0..100).map(|hour| hour as f32).collect();
+        // The newest is that of hour 99: the window is of hours 100 and 101, a day before 76 and 77.
+        assert_eq!(lanes.day_before(1, &values), 77.0);
+        assert!(lanes.day_before(0, &values).is_nan(), "no window");
+        assert!(lanes.day_before(2, &values).is_nan(), "longer than a day");
+        assert!(lanes.day_before(1, &values[..23]).is_nan());
+        values[77] = f32::NAN;
+        assert!(lanes.day_before(1, &values).is_nan());
+        let seconds = Lanes::new(&[1], &[2], Grid::new(15_000).unwrap());
+        assert!(seconds.day_before(1, &values.repeat(100)).is_nan());
+    }
+
     #[test]
     fn a_window_is_asked_at_its_horizons_and_three_further_knots() {
-        let lanes = Lanes::new(&[15, 60, 1_440], &[15, 90]);
+        let lanes = Lanes::new(&[15, 60, 1_440], &[15, 90], minutes());
         assert_eq!(lanes.asked, [5, 10, 15, 30, 60, 90, 1_440]);
         let steps = |lane: usize| -> Vec<usize> {
             let columns = lanes.get(lane).columns.iter();
@@ -249,12 +288,9 @@ mod tests {
         assert_eq!(steps(1), [60]);
         assert_eq!(steps(3), [5, 10, 15]);
         assert_eq!(steps(4), [15, 30, 60, 90]);
-        assert_eq!((lanes.len(), lanes.longest_window()), (5, 90));
-        let none = Lanes::new(&[15, 60], &[]);
-        assert_eq!(
-            (none.asked.as_slice(), none.longest_window()),
-            (&[15, 60][..], 0)
-        );
+        assert_eq!((lanes.len(), lanes.kept()), (5, 1_440));
+        let none = Lanes::new(&[15, 60], &[], minutes());
+        assert_eq!((none.asked.as_slice(), none.kept()), (&[15, 60][..], 0));
     }
 
     #[test]
@@ -292,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_greatest_of_a_window_needs_most_of_its_values() {
-        let lanes = Lanes::new(&[4], &[4]);
+        let lanes = Lanes::new(&[4], &[4], minutes());
         let (horizon, window) = (lanes.get(0), lanes.get(1));
         let mut values = [9.0, 1.0, 5.0, 2.0, 3.0];
         assert_eq!(
@@ -308,7 +344,9 @@ mod tests {
 
     #[test]
     fn the_newest_values_are_those_whatever_came_before() {
-        let mut newest = Newest::new(&Lanes::new(&[3], &[3]));
+        // A third of a day: what is kept is a day then.
+        let eight_hours = Grid::new(28_800_000).unwrap();
+        let mut newest = Newest::new(&Lanes::new(&[3], &[3], eight_hours));
         newest.grow(2);
         newest.learn(0, &[1.0, 2.0, 3.0, 4.0]);
         newest.see(0, 5.0);

@@ -112,6 +112,10 @@ impl Member {
         self.inner.is_network()
     }
 
+    pub(super) fn is_of_maxima(&self) -> bool {
+        self.inner.is_of_maxima()
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.inner.heap_bytes() + self.states.capacity() * size_of::<State>()
     }

@@ -11,6 +11,7 @@ mod choice;
 mod column;
 mod conformal;
 mod contest;
+mod crest;
 mod drift;
 mod ets;
 mod harmonic;
@@ -28,6 +29,7 @@ mod onnx;
 mod profile;
 mod prophet;
 mod reach;
+mod recent;
 #[cfg(test)]
 mod reference;
 pub mod renewal;
@@ -79,6 +81,10 @@ pub trait Forecaster: Send + std::fmt::Debug {
     }
     /// Whether it may answer `NaN` at some horizons though it has learned a series: for want of a value it needs.
     fn abstains(&self) -> bool {
+        false
+    }
+    /// Whether it is about the greatest value within a window: of horizons it is asked only where it is alone.
+    fn is_of_maxima(&self) -> bool {
         false
     }
     /// Whether it asks a network, whose answers follow from the newest values alone.
@@ -186,6 +192,7 @@ kinds! {
     mstl_ets => MstlEts,
     onnx => Onnx,
     prophet => Prophet,
+    recent => Recent,
     seasonal_mean => SeasonalMean,
     seasonal_naive => SeasonalNaive,
     theta => Theta,
@@ -270,6 +277,11 @@ impl Models {
             network.set_kept(kept);
         }
     }
+}
+
+/// What `models: auto` runs beside [`auto`] where there are windows.
+fn auto_of_maxima() -> ModelSettings {
+    ModelSettings::Recent(recent::Settings::default())
 }
 
 /// What `models: auto` runs.

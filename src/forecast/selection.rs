@@ -120,7 +120,7 @@ impl Forecasts {
         })?;
         let windows = settings.all_windows().into_iter();
         let windows: Vec<usize> = windows.map(|span| grid.steps(span.as_millis())).collect();
-        let lanes = Lanes::new(&horizons, &windows);
+        let lanes = Lanes::new(&horizons, &windows, grid);
         let asked = &lanes.asked;
         let (mut members, mut shadows) = (Vec::new(), Vec::new());
         for (of, model) in settings.members().into_iter().enumerate() {
@@ -446,6 +446,7 @@ impl Forecasts {
     fn set_cast(&mut self) {
         self.cast = Cast {
             networks: self.members.iter().map(Member::is_network).collect(),
+            of_maxima: self.members.iter().map(Member::is_of_maxima).collect(),
             former: vec![None; self.members.len()],
             rows: 0,
         };
@@ -516,3 +517,5 @@ impl Forecasts {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod windows;

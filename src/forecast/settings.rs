@@ -216,7 +216,8 @@ impl Settings {
     /// The forecasters that will run.
     pub(super) fn members(&self) -> Vec<ModelSettings> {
         let mut models = match &self.models {
-            Models::Auto => super::auto(),
+            Models::Auto if self.windows.is_empty() && self.scaled.is_empty() => super::auto(),
+            Models::Auto => [super::auto(), vec![super::auto_of_maxima()]].concat(),
             Models::Given(models) => models.clone(),
         };
         for model in &mut models {

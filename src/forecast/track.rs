@@ -5,6 +5,7 @@ use super::{
     Interval, Trust,
     choice::Choice,
     conformal::Conformal,
+    crest::Crest,
     health::Errors,
     scale::{BINS, Mode, Seen},
     standby::{Link, Source, Standby},
@@ -31,6 +32,16 @@ pub(super) struct Pending {
     upper: f32,
     /// Whether it is of somebody who stands by: it says nothing about the errors of the choice.
     is_standby: bool,
+}
+
+/// What quantiles are made of beside the errors so far.
+pub(super) struct Told<F> {
+    /// What the choice in force expects.
+    pub(super) chosen: f32,
+    /// What others do.
+    pub(super) other: F,
+    /// Of a window: what it held a day ago, `NaN` where that is not known.
+    pub(super) day_before: f32,
 }
 
 /// What is published of one series at one horizon, and by whom it is.
@@ -66,6 +77,8 @@ pub(super) struct Track {
     pub(super) errors: Errors,
     /// Winkler's: `2 / alpha` per unit outside the interval.
     penalty: f32,
+    /// Of a window: at which levels what it held a day ago counts.
+    pub(super) crest: Crest,
     /// Who stands by, in the order in which they are asked.
     pub(super) standbys: Box<[Standby]>,
 }
@@ -138,21 +151,23 @@ impl Track {
         answered.unwrap_or(Served::NOTHING)
     }
 
-    /// The quantile at `level` of what is to come, by whoever was served; `expected` gives what they expect now.
-    pub(super) fn quantile_of(
+    /// The quantile at `level` of what is to come, by whoever was served; `told` gives what they expect now.
+    fn quantile_of(
         &self,
         served: &Served,
         bin: usize,
         level: f32,
-        chosen: f32,
-        other: impl Fn(Source) -> f32,
+        told: &Told<impl Fn(Source) -> f32>,
     ) -> f32 {
         match served
             .by
             .and_then(|place| self.standbys.get(usize::from(place)))
         {
-            Some(standby) => standby.quantile(other(standby.source), level),
-            None => self.quantile(bin, chosen, level),
+            Some(standby) => standby.quantile((told.other)(standby.source), level),
+            None => {
+                let own = self.quantile(bin, told.chosen, level);
+                self.crest.over(own, told.day_before, level)
+            }
         }
     }
 
@@ -161,8 +176,7 @@ impl Track {
         &self,
         served: &Served,
         bin: usize,
-        chosen: f32,
-        other: impl Fn(Source) -> f32 + Copy,
+        told: &Told<impl Fn(Source) -> f32>,
         levels: &[f32],
         out: &mut [f32],
     ) {
@@ -171,7 +185,7 @@ impl Track {
         }
         let mut least = f32::NEG_INFINITY;
         for (out, &level) in out.iter_mut().zip(levels) {
-            let value = self.quantile_of(served, bin, level, chosen, other);
+            let value = self.quantile_of(served, bin, level, told);
             least = least.max(value);
             *out = if value.is_nan() { value } else { least };
         }
@@ -194,7 +208,7 @@ impl Track {
 
     /// The quantile at `level` of what is to come, for `expected` in a part of the season; `NaN` where
     /// it is not known.
-    fn quantile(&self, bin: usize, expected: f32, level: f32) -> f32 {
+    pub(super) fn quantile(&self, bin: usize, expected: f32, level: f32) -> f32 {
         let known = self.conformal.as_ref().filter(|_| expected.is_finite());
         let at = |conformal: &Conformal| {
             let (scale, centre) = conformal.around(bin, expected);

@@ -3,7 +3,7 @@
 use super::{
     evaluate::{Element, Evaluation, EvaluationError, Value},
     functions::sort,
-    relabel::{Identity, with},
+    relabel::{Identity, set},
     tree::{Aggregate, Aggregation, Grouping},
 };
 use std::collections::HashMap;
@@ -28,7 +28,8 @@ pub(super) fn evaluate(
         }
         Aggregation::CountValues(label) => {
             for element in &mut elements {
-                element.labels = with(&element.labels, label, &written(element.value));
+                let own = (element.name.take(), std::mem::take(&mut element.labels));
+                (element.name, element.labels) = set(own, label, &written(element.value));
             }
             let mut grouping = operation.grouping.clone();
             if grouping.by {

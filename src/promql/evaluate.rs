@@ -7,7 +7,7 @@ use super::{
 use crate::series::{Labels, Millis};
 use std::{collections::HashSet, fmt, sync::Arc};
 
-/// Elements that one evaluation may read and make, all operations together. A rule that needs more is one to record.
+/// Elements that one evaluation may look at and make, all operations together. A rule that needs more is one to record.
 pub const MAX_WORK: usize = 1_000_000;
 
 /// What an expression gives.
@@ -94,18 +94,31 @@ pub(super) struct Evaluation<'a> {
     at: Millis,
     series: &'a dyn Lookup,
     selectors: &'a [Selector],
-    /// What is left of [`MAX_WORK`].
+    limit: usize,
+    /// What is left of it.
     left: usize,
 }
 
 impl<'a> Evaluation<'a> {
-    pub(super) fn new(at: Millis, series: &'a dyn Lookup, selectors: &'a [Selector]) -> Self {
+    /// `limit`: elements that it may look at and make.
+    pub(super) fn new(
+        at: Millis,
+        series: &'a dyn Lookup,
+        selectors: &'a [Selector],
+        limit: usize,
+    ) -> Self {
         Self {
             at,
             series,
             selectors,
-            left: MAX_WORK,
+            limit,
+            left: limit,
         }
+    }
+
+    /// What it looked at and made.
+    pub(super) fn spent(&self) -> usize {
+        self.limit - self.left
     }
 
     /// The value of a node.
@@ -155,20 +168,17 @@ impl<'a> Evaluation<'a> {
         let Some(selector) = self.selectors.get(index) else {
             return Ok(Value::Vector(Vec::new()));
         };
-        let (mut found, left) = (Vec::new(), self.left);
-        let mut seen = 0;
+        // Those that are looked at and not wanted cost as well.
+        self.spend(self.series.rows(&selector.matchers), at)?;
+        let mut found = Vec::new();
         self.series.select(&selector.matchers, &mut |sample| {
-            seen += 1;
-            if seen <= left {
-                found.push(Element {
-                    name: Some(sample.name.clone()).filter(|name| !name.is_empty()),
-                    labels: sample.labels.clone(),
-                    value: sample.value,
-                    at: sample.at,
-                });
-            }
+            found.push(Element {
+                name: Some(sample.name.clone()).filter(|name| !name.is_empty()),
+                labels: sample.labels.clone(),
+                value: sample.value,
+                at: sample.at,
+            });
         });
-        self.spend(seen, at)?;
         Ok(Value::Vector(found))
     }
 
@@ -193,8 +203,10 @@ impl<'a> Evaluation<'a> {
                 Ok(())
             }
             None => {
+                self.left = 0;
+                let limit = self.limit;
                 let message = format!(
-                    "the rule reads and makes more than {MAX_WORK} series; record a part of it in Prometheus"
+                    "the rule reads and makes more than {limit} series; record a part of it in Prometheus"
                 );
                 Err(EvaluationError::new(at, message))
             }

@@ -1,7 +1,7 @@
 //! A rule as it is written, read, and evaluated.
 
 use super::{
-    Lookup, Matchers, Refusal, compile,
+    Lookup, MAX_WORK, Matchers, Refusal, compile,
     evaluate::{Evaluation, EvaluationError, Value},
     tree::{Kind, Node},
 };
@@ -61,7 +61,19 @@ impl Expression {
     /// What has no answer over these series: several elements that could belong to one, two that become the same
     /// series, more work than [`super::MAX_WORK`].
     pub fn evaluate(&self, at: Millis, series: &dyn Lookup) -> Result<Value, EvaluationError> {
-        Evaluation::new(at, series, &self.selectors).value(&self.root)
+        self.evaluate_within(at, series, MAX_WORK).0
+    }
+
+    /// As [`Expression::evaluate`], with another limit than [`MAX_WORK`]; and the series that were looked at and made.
+    pub fn evaluate_within(
+        &self,
+        at: Millis,
+        series: &dyn Lookup,
+        limit: usize,
+    ) -> (Result<Value, EvaluationError>, usize) {
+        let mut evaluation = Evaluation::new(at, series, &self.selectors, limit);
+        let value = evaluation.value(&self.root);
+        (value, evaluation.spent())
     }
 
     /// Whether the value says if something holds ([`Value::holds`]): every vector does, and the answer of a comparison

@@ -91,7 +91,7 @@ pub(super) fn with(labels: &Labels, label: &str, value: &str) -> Labels {
 }
 
 /// As [`with`], for any label.
-fn set((name, labels): Identity, label: &str, value: &str) -> Identity {
+pub(super) fn set((name, labels): Identity, label: &str, value: &str) -> Identity {
     if label == METRIC_NAME {
         let name = (!value.is_empty()).then(|| Arc::from(value));
         (name, labels)

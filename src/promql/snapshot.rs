@@ -24,6 +24,9 @@ pub struct Sample<'a> {
 pub trait Lookup {
     /// Calls `visit` for every series that `matchers` want, each once, always in the same order.
     fn select(&self, matchers: &Matchers, visit: &mut dyn FnMut(Sample<'_>));
+
+    /// How many series [`Lookup::select`] looks at for that, wanted or not.
+    fn rows(&self, matchers: &Matchers) -> usize;
 }
 
 /// Series in memory, found by name.
@@ -45,6 +48,10 @@ struct Metric {
 }
 
 impl Metric {
+    fn len(&self) -> usize {
+        self.added.len()
+    }
+
     fn rows(&self) -> &[Row] {
         self.sorted.get_or_init(|| {
             let mut rows = self.added.clone();
@@ -83,6 +90,20 @@ impl Snapshot {
         }
     }
 
+    /// The metrics that `matchers` may want.
+    fn read<'s>(
+        &'s self,
+        matchers: &'s Matchers,
+    ) -> impl Iterator<Item = (&'s Arc<str>, &'s Metric)> {
+        let by_name = matchers.name();
+        let found = by_name.and_then(|name| self.metrics.get_key_value(name));
+        let rest = by_name.is_none().then_some(&self.metrics);
+        let rest = rest.into_iter().flatten();
+        found
+            .into_iter()
+            .chain(rest.filter(|(name, _)| matchers.may_match(name)))
+    }
+
     /// The names that are there, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.metrics.keys().map(|name| &**name)
@@ -91,7 +112,7 @@ impl Snapshot {
 
 impl Lookup for Snapshot {
     fn select(&self, matchers: &Matchers, visit: &mut dyn FnMut(Sample<'_>)) {
-        let mut of_metric = |name: &Arc<str>, metric: &Metric| {
+        for (name, metric) in self.read(matchers) {
             for (labels, value, at) in metric.rows() {
                 if matchers.matches(name, labels) {
                     visit(Sample {
@@ -102,21 +123,11 @@ impl Lookup for Snapshot {
                     });
                 }
             }
-        };
-        match matchers.name() {
-            Some(name) => {
-                if let Some((name, metric)) = self.metrics.get_key_value(name) {
-                    of_metric(name, metric);
-                }
-            }
-            None => {
-                for (name, metric) in &self.metrics {
-                    if matchers.may_match(name) {
-                        of_metric(name, metric);
-                    }
-                }
-            }
         }
+    }
+
+    fn rows(&self, matchers: &Matchers) -> usize {
+        self.read(matchers).map(|(_, metric)| metric.len()).sum()
     }
 }
 

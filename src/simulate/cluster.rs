@@ -60,6 +60,12 @@ impl Cluster {
         self.ready -= (gone - from_starting) as u32;
     }
 
+    /// So many are ready, however they came to be.
+    pub(super) fn become_ready(&mut self, replicas: u32) {
+        self.ready = replicas;
+        self.starting.clear();
+    }
+
     /// One tick of work, in replicas: what is not served waits.
     pub(super) fn work(&mut self, demand: f64) {
         self.backlog = (self.backlog + demand - f64::from(self.ready)).max(0.0);

@@ -84,8 +84,10 @@ impl Demand {
             ));
         }
         let first = &trace.values[..(trace.values.len() as f64 * parameters.split) as usize];
-        let capacity = capacity(first, parameters);
-        if capacity <= 0.0 || first.len() < 16 {
+        let by_rule = || capacity(first, parameters);
+        let capacity = parameters.capacity.declared.unwrap_or_else(by_rule);
+        let is_known = |value: &f32| value.is_finite();
+        if capacity <= 0.0 || first.len() < 16 || !first.iter().any(is_known) {
             return Err(format!("{}: too short, or without demand", trace.name));
         }
         let is_count = trace

@@ -1,126 +1,117 @@
 //! What our own forecasts say at every minute of a trace, worked out once: the forecasters that run live, derived anew as the engine does it
 //! and carried on between.
 
-use super::{Demand, Parameters};
+use super::{Demand, Parameters, Subject, subject::Forecasting};
 use crate::{
-    forecast::{Forecasts, ModelFiles, Settings},
-    series::{Grid, Millis, Past, Span, Zone},
-    stats::season,
+    forecast::{Forecasts, Settings},
+    series::{Grid, Millis, Past, Span},
 };
 
 const DAY: Millis = 86_400_000;
-/// History of a signal, and how often a series is derived anew: the defaults of the engine.
-const HISTORY: Millis = 21 * DAY;
-/// A slot of the grid is evaluated so long after its end: the default `offset`.
-const OFFSET: Span = Span::seconds(30);
-/// Step of the signal.
-pub(super) const STEP: Span = Span::minutes(1);
+/// The maxima of so long must be known for a coverage.
+const LEAST_JUDGED: Millis = 14_400_000;
 
-/// Forecasts by minute.
+/// Forecasts by step, which is a minute unless a signal says otherwise.
 #[derive(Debug, Clone)]
 pub struct Foresight {
-    /// Windows in minutes, shortest first.
+    /// Windows in steps, shortest first.
     pub windows: Vec<usize>,
     /// Levels of the quantiles, ascending.
     pub levels: Vec<f32>,
-    /// By minute, window and level; `NaN` where there is none.
+    /// Milliseconds of a step.
+    pub step: Millis,
+    /// By step, window and level; `NaN` where there is none.
     values: Vec<f32>,
-    /// By minute: `1 - error / error of seasonal naive` at the shortest horizon.
+    /// By step: `1 - error / error of seasonal naive` at the shortest horizon.
     skill: Vec<f32>,
-    /// The demand of every minute.
-    minutes: Vec<f32>,
-    /// Ticks of a minute, and of the offset.
-    minute: usize,
+    /// The demand of every step.
+    demand: Vec<f32>,
+    /// Ticks of a step, and of the offset.
+    every: usize,
     offset: usize,
 }
 
 /// What is known of the future at a tick.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outlook<'a> {
-    /// First tick after the minute it was made at.
+    /// First tick after the step it was made at.
     pub(super) made: usize,
     foresight: &'a Foresight,
-    /// Its minute.
+    /// Its step.
     pub(super) index: usize,
 }
 
-/// Share of the maxima of so many minutes must be known for a coverage.
-const LEAST_JUDGED: usize = 240;
-
 impl Foresight {
-    /// Walks the whole trace. `progress` is told the share done.
+    /// Walks the whole trace with the forecasts of `subject`. `progress` is told the share done.
     ///
     /// # Errors
     /// Settings that cannot be.
     pub fn walk(
         demand: &Demand,
         parameters: &Parameters,
+        subject: &Subject,
         progress: &dyn Fn(f64),
     ) -> Result<Self, String> {
-        let windows = &super::policy::windows(parameters)?;
+        let windows = subject.windows();
         let levels = parameters.frontier.level.iter().map(|&level| level as f32);
-        let levels = &levels.collect::<Vec<f32>>();
-        let minute = parameters.ticks(STEP);
-        let grid = Grid::new(STEP.as_millis()).ok_or("no step")?;
-        let minutes: Vec<f32> = (0..demand.ticks.len() / minute)
-            .map(|index| {
-                demand
-                    .mean(index * minute, (index + 1) * minute)
-                    .map_or(f32::NAN, |mean| mean as f32)
-            })
-            .collect();
-        let mut walk = Walk::new(grid, windows)?;
+        let levels = levels.collect::<Vec<f32>>();
+        let forecasting = &subject.forecasting;
+        let every = parameters.ticks(forecasting.step);
+        let grid = Grid::new(forecasting.step.as_millis()).ok_or("no step")?;
+        let of_step = |index: usize| {
+            let mean = demand.mean(index * every, (index + 1) * every);
+            mean.map_or(f32::NAN, |mean| mean as f32)
+        };
+        let steps: Vec<f32> = (0..demand.ticks.len() / every).map(of_step).collect();
+        let mut walk = Walk::new(grid, &windows, forecasting)?;
         let start = grid.floor(demand.start);
-        let mut values = vec![f32::NAN; minutes.len() * windows.len() * levels.len()];
-        let mut skill = Vec::with_capacity(minutes.len());
-        for (index, row) in values
-            .chunks_exact_mut(windows.len() * levels.len())
-            .enumerate()
-        {
-            walk.step(&minutes[..=index], start + index as i64 * grid.step());
-            walk.forecasts.quantiles_of_maxima(0, levels, row);
-            skill.push(
-                walk.forecasts
-                    .trust(0, 0)
-                    .map_or(f32::NAN, |trust| trust.skill_ratio),
-            );
+        let width = windows.len() * levels.len();
+        let mut values = vec![f32::NAN; steps.len() * width];
+        let mut skill = Vec::with_capacity(steps.len());
+        for (index, row) in values.chunks_exact_mut(width).enumerate() {
+            walk.step(&steps[..=index], start + index as i64 * grid.step());
+            walk.forecasts.quantiles_of_maxima(0, &levels, row);
+            let trust = walk.forecasts.trust(0, 0);
+            skill.push(trust.map_or(f32::NAN, |trust| trust.skill_ratio));
             if index.is_multiple_of(1_440) {
-                progress(index as f64 / minutes.len() as f64);
+                progress(index as f64 / steps.len() as f64);
             }
         }
         Ok(Self {
-            windows: windows.to_vec(),
-            levels: levels.to_vec(),
+            windows,
+            levels,
+            step: grid.step(),
             values,
             skill,
-            minutes,
-            minute,
-            offset: parameters.ticks(OFFSET),
+            demand: steps,
+            every,
+            offset: parameters.ticks(forecasting.offset),
         })
     }
 
-    /// What is known at the beginning of a tick; `None` before the first minute.
+    /// What is known at the beginning of a tick; `None` before the first step.
     pub(super) fn at(&self, tick: usize) -> Option<Outlook<'_>> {
-        let over = tick.checked_sub(self.offset)? / self.minute;
+        let over = tick.checked_sub(self.offset)? / self.every;
         let index = over.checked_sub(1)?.min(self.skill.len() - 1);
         Some(Outlook {
-            made: over * self.minute,
+            made: over * self.every,
             foresight: self,
             index,
         })
     }
 
-    /// By minute: of the greatest values within the shortest window of the day before, the share at or below their quantile; `NaN` while
+    /// By step: of the greatest values within the shortest window of the day before, the share at or below their quantile; `NaN` while
     /// fewer than four hours are known.
     pub(super) fn coverage(&self, level: usize) -> Vec<f32> {
         let (window, width) = (self.windows[0], self.windows.len() * self.levels.len());
-        let day = 1_440;
+        let day = (DAY / self.step).max(1) as usize;
+        let least = LEAST_JUDGED / self.step;
         let mut held: Vec<(u32, u32)> = vec![(0, 0)];
-        let mut coverage = Vec::with_capacity(self.minutes.len());
-        for index in 0..self.minutes.len() {
-            // The window that has just ended began so many minutes ago.
+        let mut coverage = Vec::with_capacity(self.demand.len());
+        for index in 0..self.demand.len() {
+            // The window that has just ended began so many steps ago.
             let judged = index.checked_sub(window).and_then(|origin| {
-                let came = self.minutes[origin + 1..=index].iter();
+                let came = self.demand[origin + 1..=index].iter();
                 let came = came.copied().fold(f32::NAN, f32::max);
                 let quantile = self.values[origin * width + level];
                 (came.is_finite() && quantile.is_finite()).then_some(came <= quantile)
@@ -132,7 +123,7 @@ impl Foresight {
             ));
             let (before, now) = (held[(index + 1).saturating_sub(day)], held[index + 1]);
             let known = now.1 - before.1;
-            coverage.push(if known as usize >= LEAST_JUDGED {
+            coverage.push(if i64::from(known) >= least {
                 (now.0 - before.0) as f32 / known as f32
             } else {
                 f32::NAN
@@ -141,7 +132,7 @@ impl Foresight {
         coverage
     }
 
-    /// Share of minutes with a forecast.
+    /// Share of steps with a forecast.
     pub fn known(&self) -> f64 {
         let width = self.windows.len() * self.levels.len();
         let known = self
@@ -153,7 +144,7 @@ impl Foresight {
 }
 
 impl Outlook<'_> {
-    /// The quantile of the greatest minute within a window, both by their place; `None` where there is none.
+    /// The quantile of the greatest step within a window, both by their place; `None` where there is none.
     pub(super) fn quantile(&self, window: usize, level: usize) -> Option<f64> {
         let levels = self.foresight.levels.len();
         let width = self.foresight.windows.len() * levels;
@@ -169,30 +160,33 @@ impl Outlook<'_> {
 }
 
 /// Forecasters of one series under way.
-struct Walk {
+struct Walk<'a> {
     forecasts: Forecasts,
+    forecasting: &'a Forecasting,
     grid: Grid,
     /// Steps between derivations, and of the past they see.
     refit: usize,
     memory: usize,
 }
 
-impl Walk {
-    fn new(grid: Grid, windows: &[usize]) -> Result<Self, String> {
+impl<'a> Walk<'a> {
+    fn new(grid: Grid, windows: &[usize], forecasting: &'a Forecasting) -> Result<Self, String> {
         let span = |steps: &usize| Span::millis(*steps as i64 * grid.step());
         let settings = Settings {
             horizons: Some(windows.iter().map(span).collect()),
             windows: windows.iter().map(span).collect(),
-            ..Settings::default()
+            ..forecasting.settings.clone()
         };
-        let mut forecasts = Forecasts::build(&settings, grid, &ModelFiles::new())?;
+        let mut forecasts = Forecasts::build(&settings, grid, &forecasting.files)?;
         forecasts.grow(1);
-        let refit = grid.steps(HISTORY / 21);
+        let history = forecasting.history.as_millis();
+        let refit = grid.steps(history / 21).max(1);
         Ok(Self {
             forecasts,
+            forecasting,
             grid,
             refit,
-            memory: grid.steps(HISTORY) - 3 * refit,
+            memory: grid.steps(history) - 3 * refit,
         })
     }
 
@@ -200,7 +194,7 @@ impl Walk {
     fn step(&mut self, values: &[f32], at: Millis) {
         if is_due(values.len(), self.refit) {
             let past = &values[values.len().saturating_sub(self.memory)..];
-            let seasons = season::detect(past, self.grid);
+            let seasons = self.forecasting.seasons(past, self.grid);
             self.forecasts.rebuild(
                 0,
                 &Past {
@@ -208,7 +202,7 @@ impl Walk {
                     grid: self.grid,
                     values: past,
                     seasons: &seasons,
-                    zone: &Zone::default(),
+                    zone: &self.forecasting.zone,
                 },
             );
         }

@@ -63,6 +63,9 @@ pub struct Capacity {
     pub quantile: f64,
     /// Replicas that serve it.
     pub replicas: f64,
+    /// What one replica serves, in the trace's unit, where that is known: then the rule does not count.
+    #[serde(skip)]
+    pub declared: Option<f64>,
 }
 
 /// Least and greatest size.
@@ -163,8 +166,9 @@ impl HpaGrid {
 pub struct OurWorkload {
     /// The newest demand is a mean over so long.
     pub rate_window: Span,
-    /// The autoscaler has a trigger beside ours: the present rate at this target utilisation.
-    pub reactive_target: f64,
+    /// The autoscaler has a trigger beside ours: the present rate at this target utilisation; none where left out.
+    #[serde(default)]
+    pub reactive_target: Option<f64>,
     /// Stabilisation downwards of the autoscaler that follows: mode `guarded` leaves it to that.
     pub stabilisation: Span,
     /// `lead_time`.

@@ -48,6 +48,7 @@ const fn ink(theme: Theme) -> (RGBColor, RGBColor) {
 fn colour(name: &str, theme: Theme) -> Option<RGBColor> {
     let (light, dark) = match name {
         "ours" => (RGBColor(37, 99, 235), RGBColor(96, 165, 250)),
+        "ours alone" => (RGBColor(8, 145, 178), RGBColor(34, 211, 238)),
         "HPA" | "HPA tuned" => (RGBColor(220, 38, 38), RGBColor(248, 113, 113)),
         "seasonal naive" => (RGBColor(146, 64, 14), RGBColor(251, 191, 36)),
         "phpa" => (RGBColor(107, 33, 168), RGBColor(192, 132, 252)),
@@ -104,7 +105,11 @@ fn chart(
         let Some(colour) = colour(&frontier.name, theme) else {
             continue;
         };
-        let width = if frontier.name == "ours" { 3 } else { 1 };
+        let width = if frontier.name.starts_with("ours") {
+            3
+        } else {
+            1
+        };
         let inside = line(frontier).into_iter().filter(|point| point.0 <= right);
         chart.draw_series(LineSeries::new(inside, colour.stroke_width(width)))?;
         entry(area, &mut legend, &frontier.name, colour, &font(12))?;

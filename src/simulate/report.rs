@@ -1,6 +1,6 @@
 //! Tables of what came of traces.
 
-use super::{Beside, Frontier, Outcome, Parameters, Score};
+use super::{Beside, Comparison, Frontier, Outcome, Parameters, Score};
 use std::fmt::{self, Display, Formatter};
 
 /// What came of all traces.
@@ -66,7 +66,12 @@ impl Display for Report {
         for outcome in &self.traces {
             table(outcome, f)?;
         }
-        summary(&self.traces, f)?;
+        let of = |own: fn(&Outcome) -> Option<&Comparison>| {
+            let traces = self.traces.iter();
+            traces.filter_map(move |outcome| Some((outcome, own(outcome)?)))
+        };
+        summary("Ours", of(|outcome| outcome.comparison.as_ref()), f)?;
+        summary("Ours alone", of(|outcome| outcome.alone.as_ref()), f)?;
         for problem in &self.left_out {
             writeln!(f, "left out: {problem}")?;
         }
@@ -109,9 +114,12 @@ fn table(outcome: &Outcome, f: &mut Formatter<'_>) -> fmt::Result {
     for frontier in outcome
         .frontiers
         .iter()
-        .filter(|one| ["HPA", "ours"].contains(&one.name.as_str()))
+        .filter(|one| ["HPA", "ours", "ours alone"].contains(&one.name.as_str()))
     {
         pairs(frontier, f)?;
+    }
+    for note in &outcome.notes {
+        writeln!(f, "note: {note}")?;
     }
     writeln!(f)
 }
@@ -146,14 +154,23 @@ fn line(name: &str, setting: &str, score: &Score, f: &mut Formatter<'_>) -> fmt:
     )
 }
 
-fn summary(outcomes: &[Outcome], f: &mut Formatter<'_>) -> fmt::Result {
+/// A line per trace, of those that have a comparison.
+fn summary<'a>(
+    whose: &str,
+    compared: impl Iterator<Item = (&'a Outcome, &'a Comparison)>,
+    f: &mut Formatter<'_>,
+) -> fmt::Result {
+    let mut compared = compared.peekable();
+    if compared.peek().is_none() {
+        return Ok(());
+    }
     writeln!(
         f,
-        "Ours by the HPA, on the frontiers (violations at equal replica-hours, replica-hours at equal violations), and at its own level\n\
+        "{whose} by the HPA, on the frontiers (violations at equal replica-hours, replica-hours at equal violations), and at its own level\n\
          {:42} {:8} {:>10} {:>10} {:>10} {:>10} {:>7} {:>6} {:>6} {:>6} {:>11}",
         "",
         "",
-        "ours",
+        "own level",
         "tuned",
         "at 1 %",
         "at 0.1 %",
@@ -164,8 +181,7 @@ fn summary(outcomes: &[Outcome], f: &mut Formatter<'_>) -> fmt::Result {
         "prewarmed"
     )?;
     let ratio = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
-    for outcome in outcomes {
-        let one = &outcome.comparison;
+    for (outcome, one) in compared {
         let pair =
             |beside: &Beside| format!("{} {}", ratio(beside.violations), ratio(beside.hours));
         writeln!(

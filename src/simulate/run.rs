@@ -1,13 +1,14 @@
 //! One policy over one trace.
 
 use super::{
-    Demand, Parameters,
+    Demand, Parameters, Trace,
     autoscaler::{Autoscaler, Behaviour, Policy as Rate, Settings},
     cluster::Cluster,
     measure::{Meter, Score, Yardstick},
     parameters::{Down, HpaPoint},
     policy::Policy,
 };
+use crate::series::Millis;
 
 /// What runs under a policy.
 #[derive(Debug)]
@@ -73,6 +74,29 @@ impl<'a> Course<'a> {
                 let now = tick as i64 * parameters.tick.as_millis() / 1_000;
                 let wanted = autoscaler.sync(now, size, &metrics);
                 cluster.scale(tick, wanted);
+            }
+            let demand = self.demand.ticks[tick];
+            cluster.work(if demand.is_finite() { demand } else { 0.0 });
+            meter.see(tick, demand, cluster.size(), cluster.backlog);
+        }
+        meter.finish()
+    }
+
+    /// Judges the size that there was: all of it ready, and as it was while it is not known.
+    pub(super) fn recorded(&self, recorded: &Trace, part: Part) -> Score {
+        let (yardstick, end) = match part {
+            Part::First => (&self.yardsticks[0], self.demand.split),
+            Part::Second => (&self.yardsticks[1], self.demand.ticks.len()),
+        };
+        let mut cluster = Cluster::new(self.parameters, 0);
+        let mut meter = Meter::new(yardstick, self.parameters);
+        for tick in 0..end {
+            let at = self.demand.start + tick as Millis * self.parameters.tick.as_millis();
+            let place = (at - recorded.start).div_euclid(recorded.step);
+            let place = usize::try_from(place).ok();
+            let there = place.and_then(|place| recorded.values.get(place));
+            if let Some(there) = there.filter(|there| there.is_finite()) {
+                cluster.become_ready(there.round().max(0.0) as u32);
             }
             let demand = self.demand.ticks[tick];
             cluster.work(if demand.is_finite() { demand } else { 0.0 });

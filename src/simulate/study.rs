@@ -1,8 +1,9 @@
 //! Every policy over one trace, and what that says of ours.
 
 use super::{
-    Demand, Foresight, Frontier, Kind, Parameters, Point, Score, Trace,
+    Comparison, Demand, Foresight, Frontier, Kind, Parameters, Point, Score, Subject, Trace, Which,
     autoscaler::Settings,
+    compare::compare,
     parameters::HpaPoint,
     policy::{Crane, Fixed, Hpa, Naive, Oracle, Ours, Phpa, Policy, Smoothing},
     run::{Course, Part, autoscaler, following, guarded},
@@ -44,68 +45,52 @@ pub struct Outcome {
     pub rows: Vec<Row>,
     /// Policies swept over their knob.
     pub frontiers: Vec<Frontier>,
-    /// Ours beside the others.
-    pub comparison: Comparison,
+    /// Ours beside the others; absent where one of those was not run.
+    pub comparison: Option<Comparison>,
+    /// The same of ours without a trigger on the present.
+    pub alone: Option<Comparison>,
+    /// What is not as it would have been.
+    pub notes: Vec<String>,
 }
 
-/// Ours beside the HPA: on the frontiers, and at the level that the costs give. All ratios are of ours by theirs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Comparison {
-    /// Where the tuned HPA is.
-    pub tuned: Beside,
-    /// Where ours is at its own level: of ours by the best HPA with as many replica-hours, and with as many violations.
-    pub own: Beside,
-    /// Where the HPA has a hundredth of the minutes violated.
-    pub hundredth: Beside,
-    /// Where it has a thousandth.
-    pub thousandth: Beside,
-    /// Replica-hours of ours at its level by those of the tuned HPA.
-    pub hours: f64,
-    /// Violations; `None` where the tuned HPA has none.
-    pub violations: Option<f64>,
-    /// Mean of the days' longest queues; `None` where the tuned HPA has none.
-    pub queue: Option<f64>,
-    /// Cost by that of a static size for the peak.
-    pub cost_of_static: f64,
-    /// Share of peaks for which enough was ready.
-    pub prewarmed: f64,
-    /// The same of the tuned HPA.
-    pub prewarmed_hpa: f64,
-}
-
-/// Our frontier beside one point of the HPA's. `None` where our frontier has no such point, or theirs has not.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Beside {
-    /// Violations with no more replica-hours.
-    pub violations: Option<f64>,
-    /// Replica-hours with no more violations.
-    pub hours: Option<f64>,
-}
-
-/// Runs every policy over `trace`. `progress` is told what is under way and the share done, 0 to 1.
+/// Runs policies over `trace`: those of `which`, or all where that is empty. `progress` is told what is under way and the share done, 0 to 1.
 ///
 /// # Errors
 /// A trace that cannot be used.
 pub fn study(
     trace: &Trace,
     parameters: &Parameters,
+    subject: &Subject,
+    which: &[Which],
     progress: &(dyn Fn(&str, f64) + Sync),
 ) -> Result<Outcome, String> {
     let demand = Demand::draw(trace, parameters)?;
     progress(&trace.name, 0.0);
-    let foresight = Foresight::walk(&demand, parameters, &|share| {
-        progress(&trace.name, share * 0.7)
-    })?;
+    let needs = [Which::Ours, Which::OursAlone];
+    let foresight = match needs.iter().any(|&one| is_wanted(one, which, subject)) {
+        true => Some(Foresight::walk(&demand, parameters, subject, &|share| {
+            progress(&trace.name, share * 0.7);
+        })?),
+        false => None,
+    };
     let bench = Bench {
         course: Course::new(&demand, parameters),
         demand: &demand,
         parameters,
-        foresight: &foresight,
+        subject,
+        which,
+        foresight: foresight.as_ref(),
     };
-    let mut outcome = bench.outcome(trace)?;
-    outcome.forecast_ratio = foresight.known();
+    let outcome = bench.outcome(trace);
     progress(&trace.name, 1.0);
     Ok(outcome)
+}
+
+fn is_wanted(one: Which, which: &[Which], subject: &Subject) -> bool {
+    match which.is_empty() {
+        true => one.is_usual(subject.is_own),
+        false => which.contains(&one),
+    }
 }
 
 /// Everything a trace is judged with.
@@ -113,7 +98,9 @@ struct Bench<'a> {
     course: Course<'a>,
     demand: &'a Demand,
     parameters: &'a Parameters,
-    foresight: &'a Foresight,
+    subject: &'a Subject,
+    which: &'a [Which],
+    foresight: Option<&'a Foresight>,
 }
 
 /// The HPA of every target, with what else suits it best on the first part.
@@ -124,11 +111,16 @@ struct Tuned {
 }
 
 impl Bench<'_> {
-    fn outcome(&self, trace: &Trace) -> Result<Outcome, String> {
-        let tuned = self.tune();
-        let frontiers = self.frontiers(&tuned)?;
-        let mut rows = self.singles(&tuned);
-        let own = ["ours", "seasonal naive", "crane", "phpa"];
+    fn outcome(&self, trace: &Trace) -> Outcome {
+        let needs_tuned = [Which::HpaTuned, Which::Phpa, Which::Crane];
+        let tuned = needs_tuned.iter().any(|&one| self.wants(one));
+        let tuned = tuned.then(|| self.tune());
+        let mut rows = self.singles(tuned.as_ref());
+        let mut frontiers = tuned
+            .as_ref()
+            .map_or(Vec::new(), |tuned| self.beside(tuned));
+        frontiers.extend(self.predicting());
+        let own = ["ours", "ours alone", "seasonal naive", "crane", "phpa"];
         for frontier in frontiers
             .iter()
             .filter(|one| own.contains(&one.name.as_str()))
@@ -138,17 +130,23 @@ impl Bench<'_> {
         let days = (self.demand.ticks.len() - self.demand.split) as f64
             * self.parameters.tick_hours()
             / 24.0;
-        Ok(Outcome {
+        Outcome {
             trace: trace.name.clone(),
             kind: trace.kind,
             days,
             capacity: self.demand.capacity,
             size: self.demand.size.is_finite().then_some(self.demand.size),
-            forecast_ratio: 0.0,
-            comparison: compare(&rows, &frontiers),
+            forecast_ratio: self.foresight.map_or(0.0, Foresight::known),
+            comparison: compare("ours", &rows, &frontiers),
+            alone: compare("ours alone", &rows, &frontiers),
             rows,
             frontiers,
-        })
+            notes: self.subject.notes.clone(),
+        }
+    }
+
+    fn wants(&self, one: Which) -> bool {
+        is_wanted(one, self.which, self.subject)
     }
 
     /// The best of the grid on the first part.
@@ -188,42 +186,52 @@ impl Bench<'_> {
         }
     }
 
-    fn singles(&self, tuned: &Tuned) -> Vec<Row> {
-        let peak = self.peak();
-        let row = |name: &str, setting: String, score| Row {
-            name: name.to_owned(),
-            setting,
-            score,
+    fn singles(&self, tuned: Option<&Tuned>) -> Vec<Row> {
+        let parameters = self.parameters;
+        let mut rows = Vec::new();
+        let mut add = |which: Which, row: &dyn Fn() -> Option<(&'static str, String, Score)>| {
+            let found = self.wants(which).then(row).flatten();
+            rows.extend(found.map(|(name, setting, score)| Row {
+                name: name.to_owned(),
+                setting,
+                score,
+            }));
         };
-        let follow = |policy: &mut dyn Policy| {
-            self.course
-                .run(following(self.parameters), policy, Part::Second, None)
-        };
-        let fixed = self.course.run(
-            following(self.parameters),
-            &mut Fixed(peak),
-            Part::Second,
-            Some(peak),
-        );
-        let default = self.parameters.hpa_default;
-        vec![
-            row("static", format!("{peak} replicas"), fixed),
-            row(
-                "HPA default",
-                told(&default),
-                self.hpa(&default, Part::Second),
-            ),
-            row(
-                "HPA tuned",
-                told(&tuned.best),
-                self.hpa(&tuned.best, Part::Second),
-            ),
-            row(
-                "oracle",
-                String::new(),
-                follow(&mut Oracle::new(self.demand, self.parameters)),
-            ),
-        ]
+        add(Which::Static, &|| {
+            let peak = self.peak();
+            let mut fixed = Fixed(peak);
+            let settings = following(parameters);
+            let score = self
+                .course
+                .run(settings, &mut fixed, Part::Second, Some(peak));
+            Some(("static", format!("{peak} replicas"), score))
+        });
+        add(Which::Recorded, &|| {
+            let recorded = self.subject.recorded.as_ref()?;
+            let score = self.course.recorded(recorded, Part::Second);
+            Some(("recorded", "as it was".to_owned(), score))
+        });
+        add(Which::Reactive, &|| {
+            let mut policy = Ours::observing(self.subject, self.demand.start, parameters);
+            let mut settings = autoscaler(&parameters.hpa_default, parameters);
+            settings.tolerance = self.subject.workload.tolerance;
+            let score = self.follow(settings, &mut policy);
+            Some(("reactive", "mode observe".to_owned(), score))
+        });
+        add(Which::Hpa, &|| {
+            let point = parameters.hpa_default;
+            Some(("HPA default", told(&point), self.hpa(&point, Part::Second)))
+        });
+        add(Which::HpaTuned, &|| {
+            let best = tuned?.best;
+            Some(("HPA tuned", told(&best), self.hpa(&best, Part::Second)))
+        });
+        add(Which::Oracle, &|| {
+            let mut oracle = Oracle::new(self.demand, parameters);
+            let score = self.follow(following(parameters), &mut oracle);
+            Some(("oracle", String::new(), score))
+        });
+        rows
     }
 
     /// What the busiest minute of the whole trace needs.
@@ -247,39 +255,64 @@ impl Bench<'_> {
         }
     }
 
-    fn frontiers(&self, tuned: &Tuned) -> Result<Vec<Frontier>, String> {
-        let knobs = &self.parameters.frontier;
-        let best = self.metric(&tuned.best);
-        let smoothing = self.smoothing(tuned);
-        let levels: Vec<usize> = (0..knobs.level.len()).collect();
-        // Fails here or nowhere, so that no thread has to.
-        Ours::new(self.foresight, 0, self.parameters)?;
-        let beside = autoscaler(&tuned.best, self.parameters);
-        Ok(vec![
-            sweep("HPA", &tuned.all, |point| {
+    /// The HPA, and what goes beside the tuned one.
+    fn beside(&self, tuned: &Tuned) -> Vec<Frontier> {
+        let parameters = self.parameters;
+        let mut frontiers = Vec::new();
+        if self.wants(Which::HpaTuned) {
+            frontiers.push(sweep("HPA", &tuned.all, |point| {
                 (point.target, self.hpa(point, Part::Second))
-            }),
-            sweep("phpa", &tuned.by_target, |point| {
-                let mut policy = Phpa::new(self.metric(point), smoothing, self.parameters);
-                let settings = autoscaler(point, self.parameters);
+            }));
+        }
+        if self.wants(Which::Phpa) {
+            let smoothing = self.smoothing(tuned);
+            frontiers.push(sweep("phpa", &tuned.by_target, |point| {
+                let mut policy = Phpa::new(self.metric(point), smoothing, parameters);
+                let settings = autoscaler(point, parameters);
                 (point.target, self.follow(settings, &mut policy))
-            }),
-            sweep("crane", &knobs.margin, |&margin| {
-                let mut policy = Crane::new(best, margin, self.parameters);
-                (margin, self.follow(beside.clone(), &mut policy))
-            }),
-            sweep("seasonal naive", &knobs.level, |&level| {
-                let mut policy = Naive::new(level, self.parameters);
-                (level, self.follow(guarded(self.parameters), &mut policy))
-            }),
-            sweep("ours", &levels, |&place| {
-                let score = match Ours::new(self.foresight, place, self.parameters) {
-                    Ok(mut policy) => self.follow(guarded(self.parameters), &mut policy),
-                    Err(_) => Score::default(),
-                };
-                (knobs.level[place], score)
-            }),
-        ])
+            }));
+        }
+        if self.wants(Which::Crane) {
+            let best = self.metric(&tuned.best);
+            frontiers.push(sweep("crane", &parameters.frontier.margin, |&margin| {
+                let mut policy = Crane::new(best, margin, parameters);
+                let settings = autoscaler(&tuned.best, parameters);
+                (margin, self.follow(settings, &mut policy))
+            }));
+        }
+        frontiers
+    }
+
+    /// What has a level.
+    fn predicting(&self) -> Vec<Frontier> {
+        let parameters = self.parameters;
+        let levels = &parameters.frontier.level;
+        let follower = self.subject.follower(parameters);
+        let mut frontiers = Vec::new();
+        if self.wants(Which::SeasonalNaive) {
+            frontiers.push(sweep("seasonal naive", levels, |&level| {
+                let mut policy = Naive::new(level, parameters);
+                (level, self.follow(guarded(parameters), &mut policy))
+            }));
+        }
+        if let Some(foresight) = self.foresight {
+            let places: Vec<usize> = (0..levels.len()).collect();
+            let start = self.demand.start;
+            let ours = |place| Ours::new(self.subject, foresight, place, start, parameters);
+            if self.wants(Which::Ours) {
+                frontiers.push(sweep("ours", &places, |&place| {
+                    let score = self.follow(follower.clone(), &mut ours(place));
+                    (levels[place], score)
+                }));
+            }
+            if self.wants(Which::OursAlone) {
+                frontiers.push(sweep("ours alone", &places, |&place| {
+                    let score = self.follow(follower.clone(), &mut ours(place).alone());
+                    (levels[place], score)
+                }));
+            }
+        }
+        frontiers
     }
 
     fn follow(&self, settings: Settings, policy: &mut dyn Policy) -> Score {
@@ -319,9 +352,9 @@ impl Bench<'_> {
 
     /// The row of a frontier: at the level that the costs give where its knob is one, else where it costs least.
     fn chosen(&self, frontier: &Frontier) -> Option<Row> {
-        let by_level = ["ours", "seasonal naive"].contains(&frontier.name.as_str());
+        let by_level = ["ours", "ours alone", "seasonal naive"].contains(&frontier.name.as_str());
         let point = match by_level {
-            true => frontier.at(self.parameters.cost.level()),
+            true => frontier.at(self.subject.level),
             false => frontier.cheapest(),
         }?;
         let knob = match frontier.name.as_str() {
@@ -364,51 +397,6 @@ fn told(point: &HpaPoint) -> String {
     )
 }
 
-/// Ours beside the others.
-fn compare(rows: &[Row], frontiers: &[Frontier]) -> Comparison {
-    let row = |name: &str| {
-        let found = rows.iter().find(|row| row.name == name);
-        found.map(|row| row.score).unwrap_or_default()
-    };
-    let (fixed, tuned, own) = (row("static"), row("HPA tuned"), row("ours"));
-    let ratio = |one: f64, other: f64| (other > 0.0).then_some(one / other);
-    let ours = frontiers.iter().find(|one| one.name == "ours");
-    let hpa = frontiers.iter().find(|one| one.name == "HPA");
-    let beside = |hours: Option<f64>, violations: f64| Beside {
-        violations: hours
-            .and_then(|hours| ours?.violations_at(hours))
-            .and_then(|own| ratio(own, violations)),
-        hours: hours
-            .zip(ours.and_then(|ours| ours.replica_hours_at(violations)))
-            .and_then(|(hours, own)| ratio(own, hours)),
-    };
-    let at = |violations: f64| {
-        beside(
-            hpa.and_then(|hpa| hpa.replica_hours_at(violations)),
-            violations,
-        )
-    };
-    Comparison {
-        tuned: beside(Some(tuned.replica_hours), tuned.violation_ratio),
-        own: Beside {
-            violations: hpa
-                .and_then(|hpa| hpa.violations_at(own.replica_hours))
-                .and_then(|theirs| ratio(own.violation_ratio, theirs)),
-            hours: hpa
-                .and_then(|hpa| hpa.replica_hours_at(own.violation_ratio))
-                .and_then(|theirs| ratio(own.replica_hours, theirs)),
-        },
-        hundredth: at(0.01),
-        thousandth: at(0.001),
-        hours: own.replica_hours / tuned.replica_hours,
-        violations: ratio(own.violation_ratio, tuned.violation_ratio),
-        queue: ratio(own.queue_peak, tuned.queue_peak),
-        cost_of_static: own.cost / fixed.cost,
-        prewarmed: own.prewarmed_ratio(),
-        prewarmed_hpa: tuned.prewarmed_ratio(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -433,6 +421,11 @@ mod tests {
         }
     }
 
+    fn studied(trace: &Trace, parameters: &Parameters, which: &[Which]) -> Result<Outcome, String> {
+        let subject = Subject::usual(parameters).unwrap();
+        study(trace, parameters, &subject, which, &|_, _| ())
+    }
+
     fn parameters() -> Parameters {
         let mut parameters = Parameters::built_in().unwrap();
         parameters.hpa_grid.target = vec![0.6, 0.8];
@@ -444,7 +437,7 @@ mod tests {
 
     #[test]
     fn a_burst_of_every_day_is_met_by_who_foresees_it() {
-        let outcome = study(&daily(), &parameters(), &|_, _| ()).unwrap();
+        let outcome = studied(&daily(), &parameters(), &[]).unwrap();
         let score = |name: &str| {
             outcome
                 .rows
@@ -463,15 +456,25 @@ mod tests {
         assert!(2 * own.violations < tuned.violations, "{own:?} {tuned:?}");
         assert!(score("oracle").replica_hours < own.replica_hours);
         assert!(own.cost < 0.65 * score("static").cost);
-        assert_eq!(outcome.comparison.prewarmed, 1.0);
-        assert_eq!(outcome, study(&daily(), &parameters(), &|_, _| ()).unwrap());
+        assert_eq!(outcome.comparison.unwrap().prewarmed, 1.0);
+        assert_eq!(outcome, studied(&daily(), &parameters(), &[]).unwrap());
+    }
+
+    #[test]
+    fn only_the_chosen_policies_are_run() {
+        let some = studied(&daily(), &parameters(), &[Which::Static, Which::Hpa]).unwrap();
+        let names: Vec<&str> = some.rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["static", "HPA default"]);
+        assert!(some.frontiers.is_empty() && some.comparison.is_none());
+        let all = studied(&daily(), &parameters(), &[]).unwrap();
+        assert_eq!(some.rows[..], all.rows[..2]);
     }
 
     #[test]
     fn what_cannot_be_studied_is_told() {
         let mut short = daily();
         short.values.truncate(20);
-        let told = study(&short, &parameters(), &|_, _| ()).unwrap_err();
+        let told = studied(&short, &parameters(), &[]).unwrap_err();
         assert!(told.contains("daily: too short"), "{told}");
     }
 }

@@ -1,7 +1,10 @@
 //! Traces from files.
 
 use super::{Kind, Trace};
-use crate::{series::Millis, source::file};
+use crate::{
+    series::{Millis, Span},
+    source::file,
+};
 use std::{
     collections::BTreeMap,
     fs,
@@ -28,6 +31,12 @@ const MIXED: f64 = 0.2;
 const DAY: Millis = 86_400_000;
 /// Means over so long are compared from day to day.
 const CELL: Millis = 300_000;
+/// Seconds since the epoch that a time may be: from 1970 to the end of 2100. Well-known traces are of the nineties; what is
+/// beyond is milliseconds, or another number.
+const TIMES: std::ops::Range<f64> = 0.0..4_133_980_800.0;
+/// A year of seconds. More is a time that is wrong, or a file of which nobody wants every step.
+const MOST_CELLS: usize = 32_000_000;
+const TOO_FEW: &str = "fewer than two times have a value";
 
 /// Which traces are taken from files.
 #[derive(Debug, Clone, Default)]
@@ -89,54 +98,101 @@ pub fn in_file(path: &Path, wanted: &Wanted) -> Result<Vec<Trace>, String> {
     for row in reader.into_records() {
         let row = row.map_err(|error| shown(&error))?;
         let cell = |column: usize| row.get(column).unwrap_or_default();
-        let wrong = |_| shown(&format!("{:?} is no time in seconds", cell(time)));
-        let at = cell(time).parse::<f64>().map_err(wrong)?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let at = self::time(cell(time));
+        let at = at.map_err(|problem| shown(&format!("line {line}: {problem}")))?;
         let owner = owner.map_or("", cell);
         for (place, (column, _)) in columns.iter().enumerate() {
             if let Ok(value) = cell(*column).parse::<f32>() {
                 let series = found.entry((place, owner.to_owned())).or_default();
-                series.push(((at * 1_000.0) as Millis, value));
+                series.push((at, value));
             }
         }
     }
     let file = name_of(path);
     let mut taken = BTreeMap::new();
-    let traces = found.into_iter().filter_map(|((place, owner), rows)| {
+    let mut traces = Vec::new();
+    let is_empty = found.is_empty();
+    for ((place, owner), rows) in found {
         let count: &mut usize = taken.entry(place).or_default();
         *count += 1;
-        if wanted.series.is_some_and(|most| *count > most) {
-            return None;
+        // Of many series one that has just begun is no reason to look at none of them.
+        let is_short = rows.iter().all(|row| row.0 == rows[0].0);
+        if is_short || wanted.series.is_some_and(|most| *count > most) {
+            continue;
         }
         let name = [file.as_str(), &owner, columns[place].1]
             .into_iter()
             .filter(|part| !part.is_empty() && *part != "value");
-        trace(name.collect::<Vec<_>>().join(" "), &rows)
-    });
-    Ok(traces.collect())
+        let name = name.collect::<Vec<_>>().join(" ");
+        let made = of_rows(name.clone(), rows);
+        traces.push(made.map_err(|problem| shown(&format!("{name}: {problem}")))?);
+    }
+    if traces.is_empty() && !is_empty {
+        return Err(shown(&TOO_FEW));
+    }
+    Ok(traces)
 }
 
-/// A trace of samples in the order of time; `None` where they are too few.
+/// As [`of_rows`], where nobody asks why there is none.
 pub fn trace(name: String, rows: &[(Millis, f32)]) -> Option<Trace> {
-    let mut gaps: Vec<Millis> = rows.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    of_rows(name, rows.to_vec()).ok()
+}
+
+/// A trace of samples in any order; of equal times the last counts. Its step is the median distance.
+///
+/// # Errors
+/// There are fewer than two times, or so few over so long that most of the trace would be gaps.
+pub fn of_rows(name: String, mut rows: Vec<(Millis, f32)>) -> Result<Trace, String> {
+    // Stable: of equal times the order is that in which they came.
+    rows.sort_by_key(|row| row.0);
+    let mut gaps: Vec<Millis> = rows
+        .windows(2)
+        .map(|pair| pair[1].0 - pair[0].0)
+        .filter(|gap| *gap > 0)
+        .collect();
     gaps.sort_unstable();
-    let step = *gaps.get(gaps.len() / 2).filter(|step| **step > 0)?;
-    let (first, last) = (
-        rows.first()?.0.div_euclid(step),
-        rows.last()?.0.div_euclid(step),
-    );
-    let mut values = vec![f32::NAN; usize::try_from(last - first + 1).ok()?];
-    for &(at, value) in rows {
+    let (Some(&step), Some(first), Some(last)) =
+        (gaps.get(gaps.len() / 2), rows.first(), rows.last())
+    else {
+        return Err(TOO_FEW.to_owned());
+    };
+    let (first, last) = (first.0.div_euclid(step), last.0.div_euclid(step));
+    let cells = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
+    if cells > MOST_CELLS {
+        return Err(format!(
+            "times from {} to {} are {cells} steps of {}, and {MOST_CELLS} is the most; is one of them wrong?",
+            shown_time(first * step),
+            shown_time(last * step),
+            Span::millis(step)
+        ));
+    }
+    let mut values = vec![f32::NAN; cells];
+    for &(at, value) in &rows {
         if let Some(cell) = values.get_mut((at.div_euclid(step) - first) as usize) {
             *cell = value;
         }
     }
-    Some(Trace {
+    Ok(Trace {
         name,
         kind: kind(&values, step),
         start: first * step,
         step,
         values,
     })
+}
+
+/// A time of a file, in seconds since the epoch.
+fn time(text: &str) -> Result<Millis, String> {
+    let seconds = text.trim().parse::<f64>().ok();
+    let at = seconds.filter(|seconds| TIMES.contains(seconds));
+    at.map(|seconds| (seconds * 1_000.0) as Millis)
+        .ok_or_else(|| format!("{text:?} is no time in seconds since 1970, up to 2100"))
+}
+
+fn shown_time(at: Millis) -> String {
+    let time = jiff::Timestamp::from_millisecond(at);
+    time.map_or_else(|_| at.to_string(), |time| time.to_string())
 }
 
 /// By how alike neighbouring days are: the autocorrelation of five-minute means at a day.
@@ -219,6 +275,46 @@ mod tests {
                 .unwrap_err()
                 .contains("no traces")
         );
+    }
+
+    fn read(text: &str) -> Result<Vec<Trace>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("load.csv");
+        fs::write(&file, format!("timestamp,value\n{text}")).unwrap();
+        let traces = in_file(&file, &Wanted::default());
+        traces.map_err(|problem| problem.replace(&file.display().to_string(), "load.csv"))
+    }
+
+    #[test]
+    fn rows_may_come_in_any_order() {
+        let newest_first =
+            read("1700000120,3\n1700000060,2\n1700000000,1\n1700000000,1.5\n").unwrap();
+        let [one] = newest_first.as_slice() else {
+            panic!("{newest_first:?}")
+        };
+        assert_eq!(
+            (one.step, one.values.as_slice()),
+            (60_000, &[1.5, 2.0, 3.0][..])
+        );
+    }
+
+    #[test]
+    fn a_time_that_is_wrong_is_told_with_its_line_and_takes_no_room() {
+        for wrong in ["1700000120000", "NaN", "inf", "-60", "soon"] {
+            let problem = read(&format!("1700000000,1\n1700000060,2\n{wrong},3\n")).unwrap_err();
+            let expected =
+                format!("load.csv: line 4: {wrong:?} is no time in seconds since 1970, up to 2100");
+            assert_eq!(problem, expected);
+        }
+        // A time that could be one, but not of this trace.
+        let problem = read("60,0\n1700000000,1\n1700000001,2\n1700000002,3\n").unwrap_err();
+        assert!(
+            problem.contains("load.csv: load: times from 1970-01-01T00:01:00Z to 2023"),
+            "{problem}"
+        );
+        assert!(problem.contains("1699999943 steps of 1s"), "{problem}");
+        let problem = read("1700000000,1\n1700000000,2\n").unwrap_err();
+        assert_eq!(problem, "load.csv: fewer than two times have a value");
     }
 
     #[test]

@@ -11,3 +11,4 @@ pub mod ridge;
 pub mod robust;
 pub mod season;
 pub mod track;
+pub mod words;

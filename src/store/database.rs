@@ -4,8 +4,9 @@ use super::{
     StoreError, schema,
     settings::{PostgresSettings, Settings, TlsMode},
 };
+use crate::source::Secret;
 use sqlx::{
-    PgPool, SqlitePool,
+    Connection, PgPool, SqliteConnection, SqlitePool,
     pool::PoolOptions,
     postgres::{PgConnectOptions, PgSslMode},
     sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -15,12 +16,15 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     str::FromStr,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{fs, time::timeout};
 
 /// One attempt may take so long. Nobody who decides waits for it, but a person may.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
+/// Rows that SQLite's thread hands over before it waits to be asked for more: a page, so that nobody is woken for each half of it.
+const ROWS_AHEAD: usize = 1_024;
 /// So long SQLite waits for another writer; shorter than [`PATIENCE`], so that the lock is what is told.
 const BUSY: Duration = Duration::from_secs(5);
 /// Connections to a file: one writes while others read.
@@ -57,10 +61,14 @@ macro_rules! transact {
                     let $tx = &mut transaction;
                     let done: Result<_, $crate::store::StoreError> = async { $body }.await;
                     match done {
-                        Ok(value) => {
-                            transaction.commit().await?;
-                            Ok(value)
-                        }
+                        Ok(value) => match transaction.commit().await {
+                            Ok(()) => Ok(value),
+                            Err(error) => {
+                                // Whether SQLite rolled it back, sqlx does not know either.
+                                connection.close_on_drop();
+                                Err(error.into())
+                            }
+                        },
                         Err(error) => {
                             // Dropped, it would be rolled back some time later, and its connection may be taken before.
                             if transaction.rollback().await.is_err() {
@@ -117,6 +125,14 @@ struct FileId {
 pub(super) struct Opened {
     pub(super) db: Db,
     file: Option<OpenFile>,
+    password: Option<FollowedPassword>,
+}
+
+/// A password that somebody else changes now and then.
+#[derive(Debug)]
+struct FollowedPassword {
+    settings: PostgresSettings,
+    newest: Mutex<Secret>,
 }
 
 #[derive(Debug)]
@@ -142,9 +158,17 @@ pub(super) enum Still {
 impl Opened {
     /// Connects and brings the tables up to date.
     pub(super) async fn open(settings: &Settings) -> Result<Self, StoreError> {
+        let mut password = None;
         let db = match (&settings.sqlite, &settings.postgres) {
             (Some(file), _) => Db::Sqlite(open_file(file).await?),
-            (None, Some(postgres)) => Db::Postgres(open_server(postgres).await?),
+            (None, Some(postgres)) => {
+                let (pool, newest) = open_server(postgres).await?;
+                password = newest.map(|newest| FollowedPassword {
+                    settings: postgres.clone(),
+                    newest: Mutex::new(newest),
+                });
+                Db::Postgres(pool)
+            }
             (None, None) => return Err(StoreError::Unusable("no database is set".to_owned())),
         };
         schema::bring_up_to_date(&db).await?;
@@ -155,13 +179,38 @@ impl Opened {
             }),
             None => None,
         };
-        Ok(Self { db, file })
+        Ok(Self { db, file, password })
+    }
+
+    /// Connections that are made from now on have the password that is in its file now. Those that are open stay: the
+    /// server asked them once. Looked at before every use, as a connection is made whenever the pool wants one more.
+    async fn follow_password(&self) {
+        let (Some(followed), Db::Postgres(pool)) = (&self.password, &self.db) else {
+            return;
+        };
+        // Where it is not there right now, as while it is being replaced, the former one is tried on.
+        let Ok(Some(password)) = password_in_file(&followed.settings).await else {
+            return;
+        };
+        let is_new = {
+            let mut newest = followed
+                .newest
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let is_new = *newest != password;
+            *newest = password.clone();
+            is_new
+        };
+        if is_new && let Ok(options) = server_options(&followed.settings, Some(&password)) {
+            pool.set_connect_options(options);
+        }
     }
 
     /// Whether what is open is still what the configuration names. On Unix a file that was removed or replaced can
     /// be written to as before, and nobody would ever see it again.
     pub(super) async fn still(&self) -> Still {
         let Some(file) = &self.file else {
+            self.follow_password().await;
             return Still::There;
         };
         match id(&file.path).await {
@@ -247,49 +296,80 @@ async fn open_file(path: &Path) -> Result<SqlitePool, StoreError> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY)
-        // Decides only while the file is made: then room that was freed can be given back a piece at a time.
-        .auto_vacuum(SqliteAutoVacuum::Incremental);
-    let pool = PoolOptions::new()
-        .max_connections(FILE_CONNECTIONS)
-        .acquire_timeout(PATIENCE)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options);
+        .row_buffer_size(ROWS_AHEAD)
+        .busy_timeout(BUSY);
+    // Decides only while the file is made: then room that was freed can be given back a piece at a time. Said later it
+    // takes the lock of who writes, and every new connection, also of who only reads, would wait for it.
+    if fs::metadata(path).await.map_or(0, |file| file.len()) == 0 {
+        let options = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
+        let made = within!(async {
+            let connection = SqliteConnection::connect_with(&options).await?;
+            Ok(connection.close().await?)
+        });
+        made.await.map_err(|error| of_file(path, error))?;
+    }
+    let pool = pool(FILE_CONNECTIONS).connect_with(options);
     let opened = within!(async { Ok(pool.await?) }).await;
-    opened.map_err(|error| match error {
+    opened.map_err(|error| of_file(path, error))
+}
+
+fn of_file(path: &Path, error: StoreError) -> StoreError {
+    match error {
         StoreError::Unusable(text) => StoreError::Unusable(format!(
             "cannot open {} (store.sqlite): {text}; the folder must be there and writable, and the file a database of forethought",
             path.display()
         )),
         other => other,
-    })
+    }
 }
 
-async fn open_server(settings: &PostgresSettings) -> Result<PgPool, StoreError> {
-    let options = server_options(settings).await?;
-    let pool = PoolOptions::new()
-        .max_connections(settings.connections)
-        .acquire_timeout(PATIENCE)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options);
+/// Connects to a server; with the password that was in its file.
+async fn open_server(settings: &PostgresSettings) -> Result<(PgPool, Option<Secret>), StoreError> {
+    let password = password_in_file(settings).await?;
+    let options = server_options(settings, password.as_ref())?;
+    let pool = pool(settings.connections).connect_with(options);
     let opened = within!(async { Ok(pool.await?) }).await;
-    opened.map_err(|error| match error {
+    let opened = opened.map_err(|error| match error {
         StoreError::Unusable(text) => StoreError::Unusable(format!(
             "cannot use {} (store.postgres): {text}",
             settings.url
         )),
         StoreError::Gone(text) => StoreError::Gone(format!("{}: {text}", settings.url)),
         other => other,
-    })
+    })?;
+    Ok((opened, password))
 }
 
-async fn server_options(settings: &PostgresSettings) -> Result<PgConnectOptions, StoreError> {
-    let wrong = |text: String| StoreError::Unusable(format!("store.postgres: {text}"));
+/// Connections stay: who connects anew every half hour is refused at the worst moment.
+fn pool<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
+    PoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+}
+
+fn wrong(text: &str) -> StoreError {
+    StoreError::Unusable(format!("store.postgres: {text}"))
+}
+
+async fn password_in_file(settings: &PostgresSettings) -> Result<Option<Secret>, StoreError> {
+    let Some(file) = &settings.password_file else {
+        return Ok(None);
+    };
+    let text = fs::read_to_string(file)
+        .await
+        .map_err(|error| wrong(&format!("password_file {}: {error}", file.display())))?;
+    Ok(Some(Secret::new(text.trim_end_matches(['\n', '\r']))))
+}
+
+fn server_options(
+    settings: &PostgresSettings,
+    from_file: Option<&Secret>,
+) -> Result<PgConnectOptions, StoreError> {
     // What sqlx says of a URL it cannot read may quote it.
     let mut options = PgConnectOptions::from_str(settings.url.expose())
-        .map_err(|_| wrong(format!("{} cannot be read as a URL", settings.url)))?
+        .map_err(|_| wrong(&format!("{} cannot be read as a URL", settings.url)))?
         .application_name("forethought")
         // A query that outlives us keeps its locks.
         .options([
@@ -297,14 +377,8 @@ async fn server_options(settings: &PostgresSettings) -> Result<PgConnectOptions,
             ("lock_timeout", BUSY.as_millis().to_string()),
             ("idle_in_transaction_session_timeout", "30000".to_owned()),
         ]);
-    if let Some(password) = &settings.password {
+    if let Some(password) = from_file.or(settings.password.as_ref()) {
         options = options.password(password.expose());
-    }
-    if let Some(file) = &settings.password_file {
-        let text = fs::read_to_string(file)
-            .await
-            .map_err(|error| wrong(format!("password_file {}: {error}", file.display())))?;
-        options = options.password(text.trim_end_matches(['\n', '\r']));
     }
     let tls = &settings.tls_config;
     options = options.ssl_mode(match tls.mode {

@@ -3,9 +3,10 @@
 use super::{
     Cut, Page, SavedState, Store, StoreError,
     database::{Db, on, transact, within},
-    records::{Place, json, read},
+    records::{Row, json, read},
 };
 use crate::{decide::Decision, series::Millis};
+use std::sync::atomic::Ordering;
 
 const INSERT: &str = "INSERT INTO decisions (workload, at, body) VALUES ($1, $2, $3) ON CONFLICT (workload, at) DO NOTHING";
 /// Newest first; each with the same parameters, so that one without a workload uses the index of times.
@@ -18,8 +19,6 @@ const STATES: &str = "SELECT workload, at, body FROM decision_state ORDER BY wor
 
 /// Clocks of replicas may differ by so much before one of them is taken to be wrong.
 const CLOCKS_DIFFER: Millis = 5 * 60_000;
-
-type Row = (Millis, String, String);
 
 /// Which decisions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,10 +43,7 @@ impl Store {
         filter: &DecisionFilter,
         cut: &Cut,
     ) -> Result<Page<Decision>, StoreError> {
-        let place = cut.place()?.unwrap_or(Place {
-            at: Millis::MAX,
-            key: String::new(),
-        });
+        let place = cut.start()?;
         let opened = self.db().await?;
         let sql = match filter.workload {
             Some(_) => LIST_OF,
@@ -60,7 +56,7 @@ impl Store {
                     .bind(filter.until.unwrap_or(Millis::MAX))
                     .bind(place.at)
                     .bind(&place.key)
-                    .bind(cut.rows() as i64 + 1);
+                    .bind(cut.asked());
                 match &filter.workload {
                     Some(workload) => query.bind(workload).fetch_all(pool).await?,
                     None => query.fetch_all(pool).await?,
@@ -69,14 +65,7 @@ impl Store {
         })
         .await?;
         let events = &self.inner.events;
-        Ok(cut.page(
-            rows,
-            |(at, workload, _)| Place {
-                at: *at,
-                key: workload.clone(),
-            },
-            |(_, _, body)| events.readable(read(&body)),
-        ))
+        Ok(cut.page(rows, |body| events.readable(read(body))))
     }
 
     /// What every workload carried over from its newest decision, in the order of their names.
@@ -89,6 +78,7 @@ impl Store {
             Ok(on!(&opened.db, pool => sqlx::query_as(STATES).fetch_all(pool).await?))
         })
         .await?;
+        self.inner.states_read.store(true, Ordering::Relaxed);
         let state = |(workload, at, body)| SavedState { workload, at, body };
         Ok(rows.into_iter().map(state).collect())
     }

@@ -30,6 +30,9 @@ pub enum StoreError {
     /// What is to be kept is not sound: the field, and what is wrong with it.
     #[error("{}", sentence(.0))]
     Invalid(Vec<(String, String)>),
+    /// Somebody else did the same at the same moment; the same attempt works now.
+    #[error("{0}")]
+    Conflict(String),
     /// There are too many already.
     #[error("{0}")]
     TooMany(String),
@@ -96,6 +99,8 @@ fn of_sqlite(code: i64, text: String) -> StoreError {
 fn of_postgres(code: &str, text: String) -> StoreError {
     match code {
         "53100" => StoreError::Full(text),
+        // A character that its texts cannot hold, such as NUL.
+        "22021" | "22P05" => StoreError::Invalid(vec![("text".to_owned(), text)]),
         "55P03" | "40001" | "40P01" => StoreError::Locked(text),
         "28000" | "28P01" | "3D000" | "42501" => StoreError::Unusable(text),
         _ => StoreError::Gone(text),

@@ -2,16 +2,19 @@
 
 use super::{
     Answered, Cut, Once, Page, Store, StoreError,
-    database::{Db, on, transact, within},
-    once::first_time,
-    records::{Place, json, new_id, read},
+    database::{Db, on, within},
+    once::once_only,
+    records::{Row, json, new_id, read},
 };
 use crate::{decide::Event, series::Millis};
 
 /// No more events than this that are not over yet: each is looked at by every decision.
 const MOST_EVENTS: i64 = 2_000;
-/// So many, the newest, are in a snapshot with those that are over: more teach nothing new.
-pub(super) const IN_SNAPSHOT: usize = 5_000;
+/// An event that is over is in snapshots for so much longer: the decision after its end looks back at what it did, also
+/// where decisions are made once in half an hour.
+const LOOKED_BACK_AT: Millis = 2 * 3_600_000;
+/// More than so many in a snapshot are not looked at; those that begin last are left out.
+const IN_SNAPSHOT: i64 = 5_000;
 
 /// Which events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,11 +29,10 @@ const INSERT: &str = "INSERT INTO events (id, kind, start_at, end_at, body) VALU
 const COUNT: &str = "SELECT COUNT(*) FROM events WHERE end_at > $1";
 const ONE: &str = "SELECT body FROM events WHERE id = $1";
 const REMOVE: &str = "DELETE FROM events WHERE id = $1";
+/// In the order in which they begin: where there are too many, those that are far off can wait.
+const TO_COME: &str = "SELECT body FROM events WHERE end_at > $1 ORDER BY start_at, id LIMIT $2";
 /// Latest first.
 const LIST: &str = "SELECT start_at, id, body FROM events WHERE end_at > $1 AND start_at < $2 AND (start_at < $3 OR (start_at = $3 AND id > $4)) ORDER BY start_at DESC, id LIMIT $5";
-
-/// An event with its id and times as columns, and all of it as JSON.
-type Row = (Millis, String, String);
 
 // === impl Store ===
 
@@ -53,36 +55,23 @@ impl Store {
         }
         let body = json(&event)?;
         let opened = self.db().await?;
-        let before: Option<String> = transact!(&opened.db, tx => {
-            let before = match once {
-                Some(once) => first_time!(tx, once, &body, now),
-                None => None,
-            };
-            if before.is_none() {
-                let count: i64 = sqlx::query_scalar(COUNT).bind(now).fetch_one(&mut **tx).await?;
-                if count >= MOST_EVENTS {
-                    return Err(too_many());
-                }
-                let row = sqlx::query(INSERT)
-                    .bind(&event.id)
-                    .bind(&event.kind)
-                    .bind(event.start)
-                    .bind(end(&event))
-                    .bind(&body);
-                if row.execute(&mut **tx).await?.rows_affected() == 0 {
-                    let text = "the id of the event was taken already; try again";
-                    return Err(StoreError::Locked(text.to_owned()));
-                }
+        let before = once_only!(&opened.db, once, &body, now, tx => {
+            let count: i64 = sqlx::query_scalar(COUNT).bind(now).fetch_one(&mut **tx).await?;
+            if count >= MOST_EVENTS {
+                return Err(too_many());
             }
-            Ok::<_, StoreError>(before)
+            let row = sqlx::query(INSERT)
+                .bind(&event.id)
+                .bind(&event.kind)
+                .bind(event.start)
+                .bind(end(&event))
+                .bind(&body);
+            if row.execute(&mut **tx).await?.rows_affected() == 0 {
+                let text = "the id of the event was taken already; try again";
+                return Err(StoreError::Conflict(text.to_owned()));
+            }
         })?;
-        match before {
-            Some(answer) => Ok(Answered::Before(read(&answer)?)),
-            None => {
-                self.changed().await;
-                Ok(Answered::Done(event))
-            }
-        }
+        self.answered(before, event).await
     }
 
     /// Events, latest first.
@@ -93,14 +82,7 @@ impl Store {
         let opened = self.db().await?;
         let rows = list(&opened.db, filter, cut).await?;
         let events = &self.inner.events;
-        Ok(cut.page(
-            rows,
-            |(at, id, _)| Place {
-                at: *at,
-                key: id.clone(),
-            },
-            |(_, _, body)| events.readable(read(&body)),
-        ))
+        Ok(cut.page(rows, |body| events.readable(read(body))))
     }
 
     /// The event with this id.
@@ -140,20 +122,7 @@ impl Store {
 
 /// Rows of a page and one more.
 async fn list(db: &Db, filter: EventFilter, cut: &Cut) -> Result<Vec<Row>, StoreError> {
-    let place = cut.place()?.unwrap_or(Place {
-        at: Millis::MAX,
-        key: String::new(),
-    });
-    let limit = cut.rows() as i64 + 1;
-    rows(db, filter, &place, limit).await
-}
-
-async fn rows(
-    db: &Db,
-    filter: EventFilter,
-    place: &Place,
-    limit: i64,
-) -> Result<Vec<Row>, StoreError> {
+    let place = cut.start()?;
     within!(async {
         Ok(on!(db, pool => {
             sqlx::query_as(LIST)
@@ -161,7 +130,7 @@ async fn rows(
                 .bind(filter.before.unwrap_or(Millis::MAX))
                 .bind(place.at)
                 .bind(&place.key)
-                .bind(limit)
+                .bind(cut.asked())
                 .fetch_all(pool)
                 .await?
         }))
@@ -169,14 +138,18 @@ async fn rows(
     .await
 }
 
-/// The bodies of the newest events, for a snapshot.
-pub(super) async fn newest(db: &Db) -> Result<Vec<String>, StoreError> {
-    let place = Place {
-        at: Millis::MAX,
-        key: String::new(),
-    };
-    let rows = rows(db, EventFilter::default(), &place, IN_SNAPSHOT as i64).await?;
-    Ok(rows.into_iter().map(|(_, _, body)| body).collect())
+/// The bodies of the events that are not over at `now`, or only just, for a snapshot.
+pub(super) async fn to_come(db: &Db, now: Millis) -> Result<Vec<String>, StoreError> {
+    within!(async {
+        Ok(on!(db, pool => {
+            sqlx::query_scalar(TO_COME)
+                .bind(now.saturating_sub(LOOKED_BACK_AT))
+                .bind(IN_SNAPSHOT)
+                .fetch_all(pool)
+                .await?
+        }))
+    })
+    .await
 }
 
 /// Keeps an event that has its id already; one that is there stays.

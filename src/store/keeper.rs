@@ -1,4 +1,4 @@
-//! The task that reads snapshots and writes what waits, and what it knows of the database's health.
+//! The task that reads snapshots, writes what waits and removes what is old, and what it knows of the database's health.
 
 use super::{Store, StoreError};
 use crate::series::Millis;
@@ -16,8 +16,10 @@ const REFRESH: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// but not later than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How often what is old is removed, and the size looked at.
+/// How often what is old is removed, and the size looked at;
 const HOUSEKEEPING: Duration = Duration::from_secs(3_600);
+/// where that did not work, it is tried again after this.
+const TIDY_AGAIN: Duration = Duration::from_secs(60);
 /// At the end what waits may take so long to be written: less than the grace of the process.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -26,11 +28,11 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub struct Health {
     /// `sqlite` or `postgres`.
     pub database: &'static str,
-    /// Whether the newest attempt worked.
+    /// Whether the newest reading and the newest writing both worked.
     pub up: bool,
-    /// Why it did not.
+    /// Why one of them did not.
     pub error: Option<String>,
-    /// When it last worked, milliseconds since the epoch.
+    /// When it was last read, milliseconds since the epoch.
     pub last_success: Option<Millis>,
     /// How long the newest refresh took, seconds.
     pub latency_seconds: Option<f64>,
@@ -47,11 +49,24 @@ pub struct Health {
 /// What the task last saw.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    up: bool,
-    error: Option<String>,
+    /// Why the newest reading did not work; `None` outside: nothing was read yet.
+    reading: Option<Option<String>>,
+    /// Why the newest writing did not work.
+    writing: Option<String>,
     last_success: Option<Millis>,
     latency: Option<Duration>,
     size: Option<u64>,
+}
+
+impl Watch {
+    fn is_up(&self) -> bool {
+        self.reading == Some(None) && self.writing.is_none()
+    }
+
+    fn error(&self) -> Option<String> {
+        let writing = || self.writing.as_ref().map(|text| format!("writing: {text}"));
+        self.reading.clone().flatten().or_else(writing)
+    }
 }
 
 // === impl Store ===
@@ -68,8 +83,8 @@ impl Store {
         let watch = self.watch();
         Health {
             database: self.kind(),
-            up: watch.up,
-            error: watch.error.clone(),
+            up: watch.is_up(),
+            error: watch.error(),
             last_success: watch.last_success,
             latency_seconds: watch.latency.map(|latency| latency.as_secs_f64()),
             snapshot_age_seconds: age.map(|age| age as f64 / 1_000.0),
@@ -79,33 +94,25 @@ impl Store {
         }
     }
 
-    /// Refreshes the snapshot and writes what waits, until `stop`; then writes what still waits.
+    /// Reads snapshots, writes what waits and removes what is old, until `stop`; then writes what still waits.
+    ///
+    /// Each at its own pace: who writes may wait for a lock, and nobody who gives an order waits for that.
     pub async fn keep(&self, stop: CancellationToken) {
-        // The first round is now.
+        // What waited before there was a task.
         self.inner.wake.notify_one();
-        let mut failures = 0;
-        let mut tidied: Option<Instant> = None;
-        loop {
-            let pause = pause(failures);
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                () = sleep(pause) => {}
-                // While it is gone, what comes waits for the next attempt.
-                () = self.inner.wake.notified(), if failures == 0 => {}
+        tokio::join!(
+            stop.run_until_cancelled(self.keep_reading()),
+            self.keep_writing(&stop),
+            stop.run_until_cancelled(self.keep_tidy()),
+        );
+        drop(timeout(LAST_WORDS, self.flush()).await);
+        let left = self.queue().len();
+        if left > 0 {
+            match self.inner.heir.get() {
+                Some(heir) => heir.inherit(self),
+                // What cannot be written now is lost, and the log says so.
+                None => self.inner.events.lost(left),
             }
-            failures = match self.round().await {
-                Ok(()) => 0,
-                Err(_) => failures + 1,
-            };
-            if failures == 0 && tidied.is_none_or(|last| last.elapsed() >= HOUSEKEEPING) {
-                tidied = Some(Instant::now());
-                self.tidy().await;
-            }
-        }
-        // What cannot be written now is lost, and the log says so.
-        if timeout(LAST_WORDS, self.flush()).await.is_err() || self.queue().len() > 0 {
-            self.inner.events.lost(self.queue().len());
         }
         if let Some(opened) = self.inner.opened.load_full() {
             // Left in its place: a request that is still under way must not open it anew.
@@ -113,52 +120,79 @@ impl Store {
         }
     }
 
-    async fn round(&self) -> Result<(), StoreError> {
-        // What people ordered is read even where nothing can be written.
-        let written = self.flush().await;
-        let read = self.refresh().await;
-        written.and(read)
+    async fn keep_reading(&self) {
+        let mut failures = 0;
+        loop {
+            failures = match self.refresh().await {
+                Ok(()) => 0,
+                Err(_) => failures + 1,
+            };
+            sleep(pause(failures)).await;
+        }
+    }
+
+    async fn keep_writing(&self, stop: &CancellationToken) {
+        let mut failures = 0;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = sleep(pause(failures)) => {}
+                // While nothing can be written, what comes waits for the next attempt.
+                () = self.inner.wake.notified(), if failures == 0 => {}
+            }
+            // Not to be dropped in the middle: what was taken out would come back, but may be on disk already.
+            failures = match self.flush().await {
+                Ok(()) => 0,
+                Err(_) => failures + 1,
+            };
+        }
+    }
+
+    async fn keep_tidy(&self) {
+        loop {
+            let pause = match self.tidy().await {
+                Ok(()) => HOUSEKEEPING,
+                Err(_) => TIDY_AGAIN,
+            };
+            sleep(pause).await;
+        }
     }
 
     /// Reads the snapshot, and notes how that went.
     pub(super) async fn refresh(&self) -> Result<(), StoreError> {
         let began = Instant::now();
         let result = self.read_snapshot().await;
-        match &result {
-            Ok(()) => self.worked(began.elapsed()),
-            Err(error) => self.failed(error),
+        if result.is_ok() {
+            self.was_read(began.elapsed());
         }
+        let error = result.as_ref().err().map(ToString::to_string);
+        self.note(|watch| watch.reading = Some(error));
         result
     }
 
-    /// Writes what waits.
+    /// Writes what waits, and notes how that went.
     pub(super) async fn flush(&self) -> Result<(), StoreError> {
         loop {
-            let Some(piece) = self.queue().take() else {
+            let Some(mut taken) = self.take() else {
                 return Ok(());
             };
-            let written = self.write_now(&piece.decisions, &piece.states).await;
-            let (length, dropped) = {
-                let mut queue = self.queue();
-                let dropped = match written {
-                    Ok(()) => {
-                        queue.written();
-                        0
-                    }
-                    Err(_) => queue.put_back(piece),
-                };
-                (queue.len(), dropped)
-            };
-            self.inner.events.queued(self.kind(), length, dropped);
-            if let Err(error) = written {
-                self.inner.events.write_failed(self.kind());
-                self.failed(&error);
-                return Err(error);
+            let written = self.write_now(taken.decisions(), taken.states()).await;
+            if written.is_ok() {
+                taken.written();
             }
+            // Whatever was not written waits again.
+            drop(taken);
+            let failed = written.as_ref().err().map(ToString::to_string);
+            if failed.is_some() {
+                self.inner.events.write_failed(self.kind());
+            }
+            self.note(|watch| watch.writing = failed);
+            written?;
         }
     }
 
-    async fn tidy(&self) {
+    async fn tidy(&self) -> Result<(), StoreError> {
         let result = async {
             let removed = self.forget_old().await?;
             let size = self.db().await?.size().await?;
@@ -168,33 +202,40 @@ impl Store {
             Ok((removed, size)) => {
                 self.watch().size = Some(size);
                 self.inner.events.tidied(self.kind(), removed, size);
+                Ok(())
             }
-            Err(error) => self.failed(&error),
+            Err(error) => {
+                self.inner.events.not_tidied(self.kind(), &error);
+                Err(error)
+            }
         }
     }
 
-    fn worked(&self, took: Duration) {
+    fn was_read(&self, took: Duration) {
         let now = self.inner.clock.now();
         {
             let mut watch = self.watch();
-            watch.up = true;
-            watch.error = None;
             watch.last_success = Some(now);
             watch.latency = Some(took);
         }
         self.inner.events.refreshed(self.kind(), took, now);
     }
 
-    fn failed(&self, error: &StoreError) {
-        {
+    /// Notes how reading or writing went, and tells how both do.
+    fn note(&self, change: impl FnOnce(&mut Watch)) {
+        let (up, error) = {
             let mut watch = self.watch();
-            watch.up = false;
-            watch.error = Some(error.to_string());
+            change(&mut watch);
+            (watch.is_up(), watch.error())
+        };
+        match error {
+            Some(error) => self.inner.events.failed(self.kind(), &error),
+            None if up => self.inner.events.works(self.kind()),
+            None => {}
         }
-        self.inner.events.failed(self.kind(), error);
     }
 
-    fn watch(&self) -> MutexGuard<'_, super::Watch> {
+    fn watch(&self) -> MutexGuard<'_, Watch> {
         self.inner
             .watch
             .lock()

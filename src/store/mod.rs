@@ -12,6 +12,7 @@
 //! | `database.rs` | connections, transactions, a file that was replaced |
 //! | `events.rs`, `overrides.rs`, `decisions.rs`, `performance.rs` | what is kept |
 //! | `wire.rs` | the same as people write and read them |
+//! | `known.rs` | orders and events name workloads that there are |
 //! | `once.rs` | a request that comes twice is carried out once |
 //! | `snapshot.rs`, `queue.rs`, `keeper.rs` | what decisions read and write, and who does it for them |
 //! | `retention.rs` | what is old is removed, a piece at a time |
@@ -21,6 +22,7 @@ mod decisions;
 mod error;
 mod events;
 mod keeper;
+mod known;
 mod once;
 mod overrides;
 mod performance;
@@ -38,6 +40,7 @@ pub use decisions::DecisionFilter;
 pub use error::StoreError;
 pub use events::EventFilter;
 pub use keeper::Health;
+pub use known::KnownWorkloads;
 pub use once::{Answered, Once};
 pub use overrides::Cleared;
 pub use records::{Cut, MOST_ITEMS, Page, Performance, SavedState, USUAL_ITEMS};
@@ -49,7 +52,13 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use database::{Opened, Still};
 use keeper::Watch;
 use queue::Queue;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::Notify;
 
 /// The records of a process. Cheap to clone; all clones are one.
@@ -73,6 +82,10 @@ struct Inner {
     /// There is something to do before the next refresh is due.
     wake: Notify,
     watch: Mutex<Watch>,
+    /// What workloads learned was read, so whoever needs it has it.
+    states_read: AtomicBool,
+    /// The store that took the place of this one.
+    heir: OnceLock<Store>,
 }
 
 /// What became of a file that was open.
@@ -103,8 +116,36 @@ impl Store {
                 queue: Mutex::default(),
                 wake: Notify::new(),
                 watch: Mutex::default(),
+                states_read: AtomicBool::new(false),
+                heir: OnceLock::new(),
             }),
         }
+    }
+
+    /// Takes the place of `former` in a running process. Where nothing could be read yet, what `former` last read holds
+    /// on until that works: orders of people do not end because a database is gone. What `former` cannot write any more
+    /// is written by this one.
+    pub fn succeed(&self, former: &Self) {
+        if former.inner.states_read.load(Ordering::Relaxed) {
+            self.inner.states_read.store(true, Ordering::Relaxed);
+        }
+        let known = former.snapshot();
+        if let Some(age) = known.age(self.inner.clock.now())
+            && self.snapshot().at.is_none()
+        {
+            self.inner.snapshot.store(known);
+            let age = Duration::from_millis(age.unsigned_abs());
+            self.inner.events.carried(self.kind(), age);
+        }
+        // There is one heir: a store is put out of force once.
+        drop(former.inner.heir.set(self.clone()));
+    }
+
+    /// Takes what `former` leaves unwritten.
+    fn inherit(&self, former: &Self) {
+        let (decisions, states) = former.queue().give_away();
+        self.append(decisions);
+        self.save(states);
     }
 
     /// What it was made from.
@@ -218,9 +259,7 @@ impl Store {
 
     /// After a change of ours: the snapshot has it before anybody is told that it worked.
     async fn changed(&self) {
-        if self.refresh().await.is_err() {
-            // It is written, and the task reads it as soon as that works again.
-            self.inner.wake.notify_one();
-        }
+        // Where it fails it is written all the same, and the task reads it as soon as that works again.
+        drop(self.refresh().await);
     }
 }

@@ -1,7 +1,8 @@
 //! A request that comes twice, as nobody knows whether the first one arrived, is carried out once.
 
-use super::StoreError;
+use super::{Store, StoreError, records::read};
 use crate::series::Millis;
+use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The longest key that is taken.
@@ -84,7 +85,40 @@ macro_rules! first_time {
     }};
 }
 
-pub(super) use first_time;
+/// A transaction that does its work unless `$once` came before: the answer of then, or nothing.
+macro_rules! once_only {
+    ($db:expr, $once:expr, $answer:expr, $now:expr, $tx:ident => $work:block) => {
+        $crate::store::database::transact!($db, $tx => {
+            let before = match $once {
+                Some(once) => $crate::store::once::first_time!($tx, once, $answer, $now),
+                None => None,
+            };
+            if before.is_none() {
+                $work
+            }
+            Ok::<Option<String>, $crate::store::StoreError>(before)
+        })
+    };
+}
+
+pub(super) use {first_time, once_only};
+
+impl Store {
+    /// What is answered: what was before, or `done`, once the snapshot has it.
+    pub(super) async fn answered<T: DeserializeOwned>(
+        &self,
+        before: Option<String>,
+        done: T,
+    ) -> Result<Answered<T>, StoreError> {
+        match before {
+            Some(answer) => Ok(Answered::Before(read(&answer)?)),
+            None => {
+                self.changed().await;
+                Ok(Answered::Done(done))
+            }
+        }
+    }
+}
 
 impl Once {
     pub(super) fn name(&self) -> &str {

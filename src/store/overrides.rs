@@ -2,9 +2,9 @@
 
 use super::{
     Answered, Cut, Once, Page, Store, StoreError,
-    database::{Db, on, transact, within},
-    once::first_time,
-    records::{Place, json, new_id, read},
+    database::{Db, on, within},
+    once::once_only,
+    records::{Row, json, new_id, read},
 };
 use crate::{
     decide::{Order, Override},
@@ -25,8 +25,6 @@ const IN_FORCE: &str = "SELECT body FROM overrides WHERE cleared IS NULL AND (ex
 const LIST: &str = "SELECT created, id, body FROM overrides WHERE (created < $1 OR (created = $1 AND id > $2)) AND (cleared IS NULL AND (expires IS NULL OR expires > $3)) ORDER BY created DESC, id LIMIT $4";
 const CLEAR: &str = "UPDATE overrides SET cleared = $2 WHERE id = $1 AND cleared IS NULL AND (expires IS NULL OR expires > $2)";
 const CLEAR_ALL: &str = "UPDATE overrides SET cleared = $2 WHERE workload = $1 AND cleared IS NULL AND (expires IS NULL OR expires > $2)";
-
-type Row = (Millis, String, String);
 
 /// What is to be cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,42 +57,30 @@ impl Store {
         }
         let body = json(&order)?;
         let opened = self.db().await?;
-        let before: Option<String> = transact!(&opened.db, tx => {
-            let before = match once {
-                Some(once) => first_time!(tx, once, &body, now),
-                None => None,
-            };
-            if before.is_none() {
-                let count: i64 = sqlx::query_scalar(COUNT).bind(now).fetch_one(&mut **tx).await?;
-                if count >= MOST_OVERRIDES {
-                    return Err(too_many());
-                }
-                let former = sqlx::query(SUPERSEDE)
-                    .bind(&order.workload)
-                    .bind(kind(order.order))
-                    .bind(now);
-                former.execute(&mut **tx).await?;
-                let row = sqlx::query(INSERT)
-                    .bind(&order.id)
-                    .bind(&order.workload)
-                    .bind(kind(order.order))
-                    .bind(order.created)
-                    .bind(order.expires)
-                    .bind(&body);
-                if row.execute(&mut **tx).await?.rows_affected() == 0 {
-                    let text = "another order of this kind was given at the same moment; look at it and try again";
-                    return Err(StoreError::Locked(text.to_owned()));
-                }
+        let before = once_only!(&opened.db, once, &body, now, tx => {
+            let former = sqlx::query(SUPERSEDE)
+                .bind(&order.workload)
+                .bind(kind(order.order))
+                .bind(now);
+            former.execute(&mut **tx).await?;
+            // Without the one it replaces, which comes back where this is refused.
+            let count: i64 = sqlx::query_scalar(COUNT).bind(now).fetch_one(&mut **tx).await?;
+            if count >= MOST_OVERRIDES {
+                return Err(too_many());
             }
-            Ok::<_, StoreError>(before)
+            let row = sqlx::query(INSERT)
+                .bind(&order.id)
+                .bind(&order.workload)
+                .bind(kind(order.order))
+                .bind(order.created)
+                .bind(order.expires)
+                .bind(&body);
+            if row.execute(&mut **tx).await?.rows_affected() == 0 {
+                let text = "another order of this kind was given at the same moment; look at it and try again";
+                return Err(StoreError::Conflict(text.to_owned()));
+            }
         })?;
-        match before {
-            Some(answer) => Ok(Answered::Before(read(&answer)?)),
-            None => {
-                self.changed().await;
-                Ok(Answered::Done(order))
-            }
-        }
+        self.answered(before, order).await
     }
 
     /// The overrides in force, newest first.
@@ -103,10 +89,7 @@ impl Store {
     /// The cursor is none of ours, or the database does not work.
     pub async fn overrides(&self, cut: &Cut) -> Result<Page<Override>, StoreError> {
         let now = self.inner.clock.now();
-        let place = cut.place()?.unwrap_or(Place {
-            at: Millis::MAX,
-            key: String::new(),
-        });
+        let place = cut.start()?;
         let opened = self.db().await?;
         let rows: Vec<Row> = within!(async {
             Ok(on!(&opened.db, pool => {
@@ -114,21 +97,14 @@ impl Store {
                     .bind(place.at)
                     .bind(&place.key)
                     .bind(now)
-                    .bind(cut.rows() as i64 + 1)
+                    .bind(cut.asked())
                     .fetch_all(pool)
                     .await?
             }))
         })
         .await?;
         let events = &self.inner.events;
-        Ok(cut.page(
-            rows,
-            |(at, id, _)| Place {
-                at: *at,
-                key: id.clone(),
-            },
-            |(_, _, body)| events.readable(read(&body)),
-        ))
+        Ok(cut.page(rows, |body| events.readable(read(body))))
     }
 
     /// Ends orders; says how many there were.

@@ -1,6 +1,6 @@
 //! What waits to be written.
 
-use super::SavedState;
+use super::{SavedState, Store};
 use crate::decide::Decision;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// ordinary ones in hours.
 const MOST: usize = 10_000;
 /// Rows of one transaction: others get their turn between two.
-pub(super) const PIECE: usize = 500;
+const PIECE: usize = 500;
 
 /// What waits to be written: decisions in their order, and the newest state of each workload.
 #[derive(Debug, Default)]
@@ -23,10 +23,60 @@ pub(super) struct Queue {
 
 /// Some of what waits, taken out.
 #[derive(Debug)]
-pub(super) struct Piece {
-    pub(super) decisions: Vec<Decision>,
-    pub(super) states: Vec<SavedState>,
+struct Piece {
+    decisions: Vec<Decision>,
+    states: Vec<SavedState>,
 }
+
+/// A piece on its way to disk. It waits again where that does not come to its end, as where whoever writes it is dropped.
+#[derive(Debug)]
+pub(super) struct Taken<'s> {
+    store: &'s Store,
+    piece: Option<Piece>,
+}
+
+// === impl Taken ===
+
+impl Taken<'_> {
+    pub(super) fn decisions(&self) -> &[Decision] {
+        self.piece.as_ref().map_or(&[], |piece| &piece.decisions)
+    }
+
+    pub(super) fn states(&self) -> &[SavedState] {
+        self.piece.as_ref().map_or(&[], |piece| &piece.states)
+    }
+
+    /// It is on disk.
+    pub(super) fn written(&mut self) {
+        self.piece = None;
+        self.store.queue().written();
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let (length, dropped) = {
+            let mut queue = self.store.queue();
+            let dropped = self.piece.take().map_or(0, |piece| queue.put_back(piece));
+            (queue.len(), dropped)
+        };
+        let store = self.store;
+        store.inner.events.queued(store.kind(), length, dropped);
+    }
+}
+
+impl Store {
+    /// Takes out a piece of what waits.
+    pub(super) fn take(&self) -> Option<Taken<'_>> {
+        let piece = self.queue().take()?;
+        Some(Taken {
+            store: self,
+            piece: Some(piece),
+        })
+    }
+}
+
+// === impl Queue ===
 
 impl Queue {
     /// Adds decisions; says how many of the oldest were given up for them.
@@ -51,7 +101,7 @@ impl Queue {
     }
 
     /// The next piece, no longer than a transaction should be; `None` where nothing waits.
-    pub(super) fn take(&mut self) -> Option<Piece> {
+    fn take(&mut self) -> Option<Piece> {
         if self.decisions.is_empty() && self.states.is_empty() {
             return None;
         }
@@ -71,12 +121,19 @@ impl Queue {
     }
 
     /// What was taken out is on disk.
-    pub(super) fn written(&mut self) {
+    fn written(&mut self) {
         self.writing = 0;
     }
 
+    /// Everything that waits, for whoever writes it instead.
+    pub(super) fn give_away(&mut self) -> (Vec<Decision>, Vec<SavedState>) {
+        let decisions = std::mem::take(&mut self.decisions);
+        let states = std::mem::take(&mut self.states);
+        (decisions.into(), states.into_values().collect())
+    }
+
     /// Puts back what could not be written; says how many decisions were given up, as others came meanwhile.
-    pub(super) fn put_back(&mut self, piece: Piece) -> u64 {
+    fn put_back(&mut self, piece: Piece) -> u64 {
         self.writing = 0;
         for decision in piece.decisions.into_iter().rev() {
             self.decisions.push_front(decision);

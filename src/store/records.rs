@@ -77,13 +77,24 @@ pub(super) struct Place {
     pub(super) key: String,
 }
 
+/// A record of a list: what it is sorted by, as in [`Place`], and all of it as JSON.
+pub(super) type Row = (Millis, String, String);
+
 impl Cut {
-    pub(super) fn rows(&self) -> usize {
+    fn rows(&self) -> usize {
         self.limit.clamp(1, MOST_ITEMS)
     }
 
+    /// Where to begin: after the page before, or before everything.
+    pub(super) fn start(&self) -> Result<Place, StoreError> {
+        Ok(self.place()?.unwrap_or(Place {
+            at: Millis::MAX,
+            key: String::new(),
+        }))
+    }
+
     /// Where to go on.
-    pub(super) fn place(&self) -> Result<Option<Place>, StoreError> {
+    fn place(&self) -> Result<Option<Place>, StoreError> {
         let Some(cursor) = &self.cursor else {
             return Ok(None);
         };
@@ -93,27 +104,30 @@ impl Cut {
             let (at, key) = text.split_once(' ')?;
             Some(Place {
                 at: at.parse().ok()?,
-                key: key.to_owned(),
+                // Nothing that we gave out has one; PostgreSQL takes none in a text.
+                key: Some(key)
+                    .filter(|key| !key.contains(char::is_control))?
+                    .to_owned(),
             })
         });
         place.map(Some).ok_or(StoreError::Cursor)
     }
 
-    /// A page of `rows`, of which one more than wanted was asked for, so that it is known whether there are more.
-    pub(super) fn page<R, T>(
-        &self,
-        mut rows: Vec<R>,
-        place: impl Fn(&R) -> Place,
-        read: impl Fn(R) -> Option<T>,
-    ) -> Page<T> {
+    /// How many rows to ask for: one more than wanted, so that it is known whether there are more.
+    pub(super) fn asked(&self) -> i64 {
+        self.rows() as i64 + 1
+    }
+
+    /// A page of the rows that were asked for; `read` may leave out what is in them.
+    pub(super) fn page<T>(&self, mut rows: Vec<Row>, read: impl Fn(&str) -> Option<T>) -> Page<T> {
         let more = rows.len() > self.rows();
         rows.truncate(self.rows());
-        let next = rows.last().filter(|_| more).map(|last| {
-            let Place { at, key } = place(last);
-            URL_SAFE_NO_PAD.encode(format!("{at} {key}"))
-        });
+        let next = rows
+            .last()
+            .filter(|_| more)
+            .map(|(at, key, _)| URL_SAFE_NO_PAD.encode(format!("{at} {key}")));
         Page {
-            items: rows.into_iter().filter_map(read).collect(),
+            items: rows.iter().filter_map(|(.., body)| read(body)).collect(),
             next,
         }
     }
@@ -154,20 +168,27 @@ mod tests {
             limit: 2,
             cursor: None,
         };
-        let place = |row: &i64| Place {
-            at: *row,
-            key: format!("k {row}"),
+        let rows = |times: &[i64]| -> Vec<Row> {
+            let row = |at: &i64| (*at, format!("k {at}"), format!("body {at}"));
+            times.iter().map(row).collect()
         };
-        let page = cut.page(vec![3, 2, 1], place, Some);
-        assert_eq!(page.items, [3, 2]);
+        let read = |body: &str| Some(body.to_owned());
+        assert_eq!(cut.asked(), 3);
+        let page = cut.page(rows(&[3, 2, 1]), read);
+        assert_eq!(page.items, ["body 3", "body 2"]);
         let next = Cut {
             limit: 2,
             cursor: page.next,
         };
-        assert_eq!(next.place(), Ok(Some(place(&2))));
-        assert_eq!(next.page(vec![1], place, Some).next, None);
-        assert_eq!(cut.page(vec![2, 1], place, Some).next, None);
-        for wrong in ["", "x", "%", "MTIz"] {
+        let place = Place {
+            at: 2,
+            key: "k 2".to_owned(),
+        };
+        assert_eq!(next.start(), Ok(place));
+        assert_eq!(next.page(rows(&[1]), read).next, None);
+        assert_eq!(cut.page(rows(&[2, 1]), read).next, None);
+        let control = URL_SAFE_NO_PAD.encode("3 k\0");
+        for wrong in ["", "x", "%", "MTIz", &control] {
             let cut = Cut {
                 limit: 1,
                 cursor: Some(wrong.to_owned()),

@@ -22,6 +22,21 @@ const NOTE: &str = "INSERT INTO forethought_schema (version) VALUES ($1)";
 /// Any number that nobody else takes: "foreth" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(112585593021544)";
 
+/// The same for either kind of transaction.
+macro_rules! apply {
+    ($transaction:expr) => {{
+        let mut transaction = $transaction;
+        transaction.execute(NOTES).await?;
+        let applied = sqlx::query_scalar(APPLIED).fetch_one(&mut *transaction);
+        for (version, step) in missing(applied.await?)? {
+            transaction.execute(step).await?;
+            let note = sqlx::query(NOTE).bind(version);
+            note.execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }};
+}
+
 /// Applies what is missing.
 ///
 /// # Errors
@@ -34,27 +49,12 @@ pub(super) async fn bring_up_to_date(db: &Db) -> Result<(), StoreError> {
                 if applied_in_file(pool).await? == Some(NEWEST) {
                     return Ok(());
                 }
-                let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-                transaction.execute(NOTES).await?;
-                let applied = sqlx::query_scalar(APPLIED).fetch_one(&mut *transaction);
-                for (version, step) in missing(applied.await?)? {
-                    transaction.execute(step).await?;
-                    let note = sqlx::query(NOTE).bind(version);
-                    note.execute(&mut *transaction).await?;
-                }
-                Ok(transaction.commit().await?)
+                apply!(pool.begin_with("BEGIN IMMEDIATE").await?)
             }
             Db::Postgres(pool) => {
                 let mut transaction = pool.begin().await?;
                 transaction.execute(LOCK).await?;
-                transaction.execute(NOTES).await?;
-                let applied = sqlx::query_scalar(APPLIED).fetch_one(&mut *transaction);
-                for (version, step) in missing(applied.await?)? {
-                    transaction.execute(step).await?;
-                    let note = sqlx::query(NOTE).bind(version);
-                    note.execute(&mut *transaction).await?;
-                }
-                Ok(transaction.commit().await?)
+                apply!(transaction)
             }
         }
     })

@@ -31,7 +31,7 @@ pub struct PostgresSettings {
     /// The password.
     #[serde(default)]
     pub password: Option<Secret>,
-    /// A file with the password; read anew whenever the database was gone.
+    /// A file with the password; read anew before every use, so a change of it needs no reload.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
     /// TLS.
@@ -86,7 +86,7 @@ pub struct Retention {
     pub decisions: Span,
     /// And no more than so many, the newest.
     pub max_decisions: u32,
-    /// Events, from their end: past ones teach what the next of their kind will do.
+    /// Events, from their end.
     pub events: Span,
     /// Overrides, from when they held no more.
     pub overrides: Span,
@@ -95,7 +95,7 @@ pub struct Retention {
 }
 
 impl Default for Retention {
-    /// A quarter of decisions for reviews; two years of events, so that a yearly one is learned from; a year and
+    /// A quarter of decisions for reviews; two years of events, so that a yearly one can be looked up; a year and
     /// a month of performance, so that a month can be held against that of last year. A million decisions are
     /// about a gigabyte.
     fn default() -> Self {
@@ -278,6 +278,11 @@ impl DatabaseUrl {
         if user.contains(':') || rest.contains("password=") {
             return Err("has a password in it; put it into password or password_file".to_owned());
         }
+        if let Some(name) = tls_parameter(rest) {
+            return Err(format!(
+                "has {name} in it, which would not count; put it into tls_config (mode, ca_file, cert_file, key_file)"
+            ));
+        }
         let (host, database) = rest
             .trim_start_matches('@')
             .split_once('/')
@@ -288,6 +293,16 @@ impl DatabaseUrl {
         }
         Ok(())
     }
+}
+
+/// The first parameter of a URL that is about TLS, in any of the spellings that are in use: `sslmode`, `ssl-root-cert`, ...
+fn tls_parameter(url: &str) -> Option<&str> {
+    let (_, parameters) = url.split_once('?')?;
+    let names = parameters
+        .split(['&', '#'])
+        .filter_map(|one| one.split('=').next());
+    let mut names = names.filter(|name| name.to_ascii_lowercase().starts_with("ssl"));
+    names.next()
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -392,6 +407,18 @@ mod tests {
         }
         let secret = read("postgres: {url: 'postgres://u@db/f', password: hunter2}");
         assert!(!format!("{secret:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn tls_in_the_url_is_refused_as_it_would_not_count() {
+        for name in ["sslmode", "sslrootcert", "ssl-mode", "SSLKEY"] {
+            let url = format!("postgres://u@db/f?application_name=x&{name}=verify-full");
+            let (path, text) = Settings::postgres(&url).validate().remove(0);
+            assert_eq!(path, "postgres.url");
+            assert!(text.contains(name) && text.contains("tls_config"), "{text}");
+        }
+        let url = "postgres://u@db/f?application_name=ssl";
+        assert_eq!(Settings::postgres(url).validate(), []);
     }
 
     #[test]

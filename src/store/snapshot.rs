@@ -15,7 +15,8 @@ use xxhash_rust::xxh3::Xxh3;
 pub struct Snapshot {
     /// When it was read; `None`: never yet, so nothing is known of either.
     pub at: Option<Millis>,
-    /// The newest events, also those that are over: they teach what the next will do.
+    /// The events that are in force or to come, and those that ended within two hours. What past ones did is in the
+    /// state of the workloads that saw them.
     pub events: Arc<Vec<Event>>,
     /// The orders that were in force when it was read, oldest first.
     pub overrides: Arc<Vec<Override>>,
@@ -44,7 +45,7 @@ impl Store {
         let _one_after_the_other = self.inner.refreshing.lock().await;
         let opened = self.db().await?;
         let now = self.inner.clock.now();
-        let events = events::newest(&opened.db).await?;
+        let events = events::to_come(&opened.db, now).await?;
         let orders = overrides::in_force(&opened.db, now).await?;
         let hash = hash(&[&events, &orders]);
         let before = self.snapshot();

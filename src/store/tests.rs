@@ -5,7 +5,7 @@ mod faults;
 use super::*;
 use crate::{
     decide::{Binding, Effect, Event, Gate, Mode, Order, Override, Parts},
-    series::Millis,
+    series::{Millis, Span},
     telemetry::Telemetry,
 };
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -34,6 +34,7 @@ pub(super) fn decision(workload: &str, at: Millis) -> Decision {
         capacity: Some(120.0),
         generated: Some(at - 60_000),
         ready: Some(3),
+        published_replicas: None,
         published_demand: Some(480.0),
         on_demand: None,
         cost_per_hour: None,
@@ -157,14 +158,105 @@ async fn events_are_kept_listed_and_removed() {
         before: Some(NOW + 1),
     };
     assert_eq!(names(store, active).await, ["now", "fading"]);
-    assert_eq!(store.snapshot().events.len(), 4, "past ones teach");
+    let seen = || {
+        let snapshot = store.snapshot();
+        let names = snapshot.events.iter().map(|event| event.name.clone());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(seen(), ["fading", "now", "soon"], "the past is over");
     store.remove_event(&ids[2]).await.unwrap();
     assert_eq!(names(store, active).await, ["fading"]);
-    assert_eq!(store.snapshot().events.len(), 3);
+    assert_eq!(seen(), ["fading", "soon"]);
     let error = store.remove_event(&ids[2]).await.unwrap_err();
     assert!(matches!(error, StoreError::Unknown(_)), "{error}");
     let other = bench.again().await;
     assert_eq!(names(&other, all).await, ["soon", "fading", "past"]);
+}
+
+#[tokio::test]
+async fn an_event_in_force_is_seen_however_many_others_there_were_or_will_be() {
+    let bench = Bench::new().await;
+    let store = &bench.store;
+    let now = event("now", NOW - 60_000);
+    store.add_event(now, None).await.unwrap();
+    let opened = store.db().await.unwrap();
+    let database::Db::Sqlite(pool) = &opened.db else {
+        panic!("a file")
+    };
+    // Thousands were given and are over, thousands will come: as a calendar that is entered by a script.
+    let mut transaction = pool.begin().await.unwrap();
+    for index in 0..9_000 {
+        let start = match index % 3 {
+            0 => NOW - 5 * HOUR + index,
+            _ => NOW + HOUR + index,
+        };
+        let other = Event {
+            id: format!("other{index}"),
+            ..event("other", start)
+        };
+        sqlx::query("INSERT INTO events VALUES ($1, 'campaign', $2, $3, $4)")
+            .bind(&other.id)
+            .bind(start)
+            .bind(start + 2 * HOUR)
+            .bind(serde_json::to_string(&other).unwrap())
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+    }
+    transaction.commit().await.unwrap();
+    store.refresh().await.unwrap();
+    let seen = store.snapshot();
+    assert_eq!(seen.events[0].name, "now");
+    assert_eq!(seen.events.len(), 5_000);
+}
+
+#[tokio::test]
+async fn where_there_are_as_many_orders_as_there_may_be_one_can_still_be_replaced() {
+    let bench = Bench::new().await;
+    let store = &bench.store;
+    let opened = store.db().await.unwrap();
+    let database::Db::Sqlite(pool) = &opened.db else {
+        panic!("a file")
+    };
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) \
+               INSERT INTO overrides (id, workload, kind, created, body) SELECT 'o' || i, 'w' || i, 'min', 0, '{}' FROM n";
+    sqlx::raw_sql(sql).execute(pool).await.unwrap();
+    let another = order("another", Order::Min(3), None);
+    let refused = store.set_override(another, None).await.unwrap_err();
+    assert!(matches!(refused, StoreError::TooMany(_)), "{refused:?}");
+    let higher = order("w7", Order::Min(9), None);
+    store.set_override(higher, None).await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM overrides WHERE cleared IS NULL")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(count, 10_000);
+}
+
+#[tokio::test]
+async fn what_a_workload_learned_outlives_its_decisions_and_is_read_before_it_goes() {
+    let bench = Bench::with(|settings| settings.retention.decisions = Span::days(1)).await;
+    let store = &bench.store;
+    let state = SavedState {
+        workload: "winter".to_owned(),
+        at: NOW,
+        body: "learned".to_owned(),
+    };
+    let made = [decision("winter", NOW)];
+    store
+        .write_now(&made, std::slice::from_ref(&state))
+        .await
+        .unwrap();
+    // The season after next.
+    bench.pass(399 * DAY);
+    let again = bench.again().await;
+    assert_eq!(again.forget_old().await, Ok(1), "the decision");
+    assert_eq!(again.states().await.unwrap(), [state]);
+    bench.pass(2 * DAY);
+    let later = bench.again().await;
+    assert_eq!(later.forget_old().await, Ok(0), "nobody has read it yet");
+    assert_eq!(later.states().await.unwrap().len(), 1);
+    assert_eq!(later.forget_old().await, Ok(1));
 }
 
 #[tokio::test]
@@ -477,7 +569,7 @@ async fn the_task_writes_what_was_queued_and_at_the_end_the_rest() {
     };
     let work = async {
         store.append((0..1_200).map(|n| decision("a", NOW + n)));
-        while store.health().queue > 0 {
+        while store.health().queue > 0 || store.health().size_bytes.is_none() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         store.save([state.clone()]);

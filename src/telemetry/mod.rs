@@ -6,6 +6,7 @@ mod app;
 mod engine;
 pub mod log;
 mod process;
+mod scaler;
 mod scaling;
 mod sink;
 mod source;
@@ -16,6 +17,7 @@ mod web;
 
 pub use app::{AppEvents, REVISION, VERSION};
 pub use engine::{EngineEvents, Evaluated};
+pub use scaler::ScalerEvents;
 pub use scaling::ScalingEvents;
 pub use sink::SinkEvents;
 pub use source::SourceEvents;
@@ -34,6 +36,8 @@ pub struct Telemetry {
     pub app: Arc<AppEvents>,
     /// What the engine counts.
     pub engine: Arc<EngineEvents>,
+    /// What is counted of what autoscalers ask.
+    pub scaler: Arc<ScalerEvents>,
     /// What is counted of decisions.
     pub scaling: Arc<ScalingEvents>,
     /// What is counted of what is sent.
@@ -56,6 +60,7 @@ impl Default for Telemetry {
         let mut registry = Registry::with_prefix("forethought");
         let app = Arc::new(AppEvents::register(&mut registry));
         let engine = Arc::new(EngineEvents::register(&mut registry));
+        let scaler = Arc::new(ScalerEvents::register(&mut registry));
         let scaling = Arc::new(ScalingEvents::register(&mut registry));
         let sink = Arc::new(SinkEvents::register(&mut registry));
         let source = Arc::new(SourceEvents::register(&mut registry));
@@ -67,6 +72,7 @@ impl Default for Telemetry {
         Self {
             app,
             engine,
+            scaler,
             scaling,
             sink,
             source,

@@ -1,8 +1,8 @@
 //! What is counted and logged of decisions on workloads.
 
 use crate::{
-    decide::{Binding, Closed, Decision, Gate},
-    series::Millis,
+    decide::{Binding, Decision},
+    series::{Millis, Span},
 };
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -60,6 +60,7 @@ pub struct ScalingEvents {
     decisions: Counter,
     panics: Counter,
     workloads: Gauge,
+    interval: Gauge<f64, AtomicU64>,
     last: Gauge<f64, AtomicU64>,
     duration: Gauge<f64, AtomicU64>,
     unanswered: Family<OfCause, Counter>,
@@ -75,8 +76,6 @@ pub struct ScalingEvents {
 struct Known {
     /// Its newest size.
     size: Option<u32>,
-    /// Whether its forecast is withdrawn.
-    withdrawn: bool,
     /// What held it so far.
     held: BTreeSet<&'static str>,
 }
@@ -101,6 +100,11 @@ impl ScalingEvents {
             events.workloads.clone(),
         );
         registry.register(
+            "scaling_interval_seconds",
+            "How often workloads are decided on: the shortest review of all; 0 where there are none",
+            events.interval.clone(),
+        );
+        registry.register(
             "scaling_last_evaluation_timestamp_seconds",
             "Aligned time of the newest decisions, seconds since the epoch",
             events.last.clone(),
@@ -122,7 +126,7 @@ impl ScalingEvents {
         );
         registry.register(
             "scaling_held",
-            "Decisions that kept another size than wanted, by what held it",
+            "Decisions in the log that kept another size than wanted, by what held it; while nothing of it changes it is one",
             events.held.clone(),
         );
         registry.register(
@@ -141,8 +145,8 @@ impl ScalingEvents {
         events
     }
 
-    /// These workloads are decided on from now on, and no others.
-    pub fn announce<'w>(&self, workloads: impl Iterator<Item = &'w str>) {
+    /// These workloads are decided on from now on, every `tick`, and no others.
+    pub fn announce<'w>(&self, workloads: impl Iterator<Item = &'w str>, tick: Span) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut former = std::mem::take(&mut *known);
         for name in workloads {
@@ -183,6 +187,13 @@ impl ScalingEvents {
             }
         }
         self.workloads.set(known.len() as i64);
+        let none = known.is_empty();
+        let seconds = if none {
+            0.0
+        } else {
+            tick.as_millis() as f64 / 1_000.0
+        };
+        self.interval.set(seconds);
     }
 
     /// All workloads were decided on at `at`.
@@ -223,14 +234,12 @@ impl ScalingEvents {
             };
             self.held.get_or_create_owned(&held).inc();
         }
-        let withdrawn = decision.gate == Gate::Shut(Closed::RolledBack);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let before = known.entry(workload.to_owned()).or_default();
         before.held.extend(held);
         let size = std::mem::replace(&mut before.size, decision.replicas);
-        let was_withdrawn = std::mem::replace(&mut before.withdrawn, withdrawn);
         drop(known);
-        if withdrawn && !was_withdrawn {
+        if decision.withdrawn {
             self.rollbacks.get_or_create_owned(&of).inc();
             tracing::warn!(
                 workload,

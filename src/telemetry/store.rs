@@ -47,7 +47,7 @@ impl StoreEvents {
         let events = Self::default();
         registry.register(
             "store_up",
-            "Whether the newest look at the database of events, overrides and decisions worked",
+            "Whether the newest reading and the newest writing of events, overrides and decisions both worked",
             events.up.clone(),
         );
         registry.register(
@@ -114,21 +114,42 @@ impl StoreEvents {
         self.size.clear();
     }
 
-    /// Events and overrides were read in `took`.
-    pub fn refreshed(&self, database: &'static str, took: Duration, now: Millis) {
+    /// Reading and writing both worked when they were last tried.
+    pub fn works(&self, database: &'static str) {
         let mut known = self.known();
         if known.database != Some(database) {
             return;
         }
+        self.up.get_or_create_owned(&OfDatabase { database }).set(1);
+        if known.said.take().is_some() {
+            tracing::info!(database, "the store works again");
+        }
+    }
+
+    /// Another store took the place of the former and could not be read yet; what was read `age` ago holds on.
+    pub fn carried(&self, database: &'static str, age: Duration) {
+        tracing::warn!(
+            database,
+            read_seconds_ago = age.as_secs(),
+            "the store of the new configuration cannot be read yet: events and overrides stay in force as they were last read"
+        );
+    }
+
+    /// What is old could not be removed; it is tried again.
+    pub fn not_tidied(&self, database: &'static str, error: &dyn fmt::Display) {
+        tracing::warn!(database, %error, "old records could not be removed");
+    }
+
+    /// Events and overrides were read in `took`.
+    pub fn refreshed(&self, database: &'static str, took: Duration, now: Millis) {
+        if self.known().database != Some(database) {
+            return;
+        }
         let of = OfDatabase { database };
-        self.up.get_or_create_owned(&of).set(1);
         let seconds = took.as_secs_f64();
         self.refresh.get_or_create_owned(&of).set(seconds);
         let at = now as f64 / 1_000.0;
         self.last_success.get_or_create_owned(&of).set(at);
-        if known.said.take().is_some() {
-            tracing::info!(database, "the store works again");
-        }
     }
 
     /// Something did not work. An outage is one warning, another reason another.
@@ -197,7 +218,7 @@ impl StoreEvents {
     pub fn file_replaced(&self, removed: bool) {
         if removed {
             tracing::warn!(
-                "the file of the store was removed; it is made anew with the events and overrides that are known, past decisions are lost"
+                "the file of the store was removed; it is made anew with the events to come and the overrides in force, past events and decisions are lost"
             );
         } else {
             tracing::warn!("the file of the store is another one now; what is in it counts");
@@ -249,6 +270,7 @@ mod tests {
             assert!(shown.contains(&line), "{line} is not in {shown}");
         }
         events.refreshed("sqlite", Duration::from_millis(250), 1_500);
+        events.works("sqlite");
         let shown = telemetry.open_metrics().unwrap();
         assert!(shown.contains("forethought_store_up{database=\"sqlite\"} 1\n"));
         assert!(

@@ -1,7 +1,9 @@
 //! The JSON that the page reads.
 
 mod contest;
+mod health;
 mod scaling;
+mod value;
 mod why;
 
 use super::{
@@ -11,7 +13,7 @@ use super::{
 };
 use crate::{
     engine::{
-        Outcome, SeriesOutcome, UnitHandle, UnitReport,
+        Outcome, ScalingHandle, SeriesOutcome, UnitHandle, UnitReport,
         trail::{Trail, TrailPoint},
     },
     series::{Labels, Millis},
@@ -89,6 +91,20 @@ fn report(unit: &UnitHandle, now: Millis) -> UnitReport {
 struct Signals {
     now: Millis,
     signals: Vec<Signal>,
+    /// Null where nothing was ever decided.
+    scaling: Option<Decides>,
+}
+
+/// What a page needs to know before it asks for workloads.
+#[derive(Serialize)]
+struct Decides {
+    workloads: usize,
+    /// Time of the newest decisions.
+    at: Millis,
+    /// Whether they are served: not once they are too old.
+    fresh: bool,
+    /// Whether there is a log of decisions to ask for.
+    log: bool,
 }
 
 #[derive(Serialize)]
@@ -116,8 +132,18 @@ pub(super) fn signals(state: &State, gzip: bool) -> Reply {
             silent_because: report.silent_because,
         }
     };
-    let signals = state.catalogue.units().iter().map(signal).collect();
-    reply::json(StatusCode::OK, &Signals { now, signals }, gzip)
+    let decides = |handle: ScalingHandle| Decides {
+        workloads: handle.newest.decisions.len(),
+        at: handle.newest.at,
+        fresh: handle.is_fresh(now),
+        log: state.store.load().is_some(),
+    };
+    let signals = Signals {
+        now,
+        signals: state.catalogue.units().iter().map(signal).collect(),
+        scaling: state.catalogue.last_scaling().map(decides),
+    };
+    reply::json(StatusCode::OK, &signals, gzip)
 }
 
 #[derive(Serialize)]
@@ -178,7 +204,7 @@ pub(super) async fn series(server: &Arc<Server>, query: &Query, gzip: bool) -> R
         Err((status, sentence)) => return reply::json_error(status, &sentence),
     };
     let Ok(_permit) = server.queries.acquire().await else {
-        return reply::busy("forethought is stopping");
+        return reply::busy("forethought is stopping", true);
     };
     let now = server.state.clock.now();
     // Megabytes of JSON: not on the threads that serve.
@@ -223,17 +249,7 @@ fn asked(state: &State, query: &Query) -> Result<(Arc<UnitHandle>, Wanted), Refu
 }
 
 fn limit(query: &Query) -> Result<usize, String> {
-    let Some(text) = query.one("limit")? else {
-        return Ok(SERIES);
-    };
-    let limit: Option<usize> = text.parse().ok();
-    limit
-        .filter(|limit| (1..=MOST_SERIES).contains(limit))
-        .ok_or_else(|| {
-            format!(
-                "parameter \"limit\" must be a whole number from 1 to {MOST_SERIES}, got {text:?}"
-            )
-        })
+    query.whole("limit", SERIES, 1..=MOST_SERIES)
 }
 
 fn since(query: &Query) -> Result<Millis, String> {

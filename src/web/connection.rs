@@ -1,6 +1,7 @@
 //! Connections: how many, how slow, and how they end.
 
 use super::{Server, routes, settings::Limits};
+use crate::telemetry::WebEvents;
 use hyper::{Request, body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -39,7 +40,7 @@ pub(super) async fn serve(listener: TcpListener, server: Arc<Server>, shutdown: 
     let room = Arc::new(Semaphore::new(limits.connections));
     let tasks = TaskTracker::new();
     let force = CancellationToken::new();
-    while let Some(stream) = accept(&listener, &server, &shutdown).await {
+    while let Some(stream) = accept(&listener, &server.state.telemetry.web, &shutdown).await {
         let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
             refuse(&stream, &server);
             continue;
@@ -62,9 +63,9 @@ pub(super) async fn serve(listener: TcpListener, server: Arc<Server>, shutdown: 
 }
 
 /// The next connection; `None` when it is time to stop.
-async fn accept(
+pub(crate) async fn accept(
     listener: &TcpListener,
-    server: &Server,
+    events: &WebEvents,
     shutdown: &CancellationToken,
 ) -> Option<TcpStream> {
     loop {
@@ -76,7 +77,7 @@ async fn accept(
         match accepted {
             Ok((stream, _)) => return Some(stream),
             Err(error) => {
-                server.state.telemetry.web.accept_failed(&error);
+                events.accept_failed(&error);
                 tokio::select! {
                     () = shutdown.cancelled() => return None,
                     () = sleep(ACCEPT_PAUSE) => {}

@@ -17,9 +17,12 @@ pub(super) async fn answer(server: &Arc<Server>, query: &Query, wishes: &Wishes)
     let Ok(permit) = Arc::clone(&server.scrapes).try_acquire_owned() else {
         let limit = server.state.settings.limits.requests;
         server.state.telemetry.web.refused("scrapes");
-        return reply::busy(&format!(
-            "{limit} scrapes are being answered, which is the limit; try again later or scrape less often"
-        ));
+        return reply::busy(
+            &format!(
+                "{limit} scrapes are being answered, which is the limit; try again later or scrape less often"
+            ),
+            false,
+        );
     };
     let format = expo::negotiate(wishes.accept.as_deref());
     let filter = NameFilter::new(query.all("name[]").map(str::to_string));

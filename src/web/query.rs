@@ -1,6 +1,7 @@
 //! Query parameters: an unknown or doubled one is an error that names it, as everywhere else.
 
 use percent_encoding::percent_decode_str;
+use std::ops::RangeInclusive;
 
 /// The parameters of one request, in the order given.
 #[derive(Debug, Default, PartialEq)]
@@ -23,7 +24,14 @@ impl Query {
             if !allowed.contains(&name.as_str()) {
                 return Err(unknown(&name, allowed));
             }
-            pairs.push((name, decoded(value)?));
+            let value = decoded(value)?;
+            // No name and no cursor has them, and databases differ in what they make of them.
+            if value.chars().any(char::is_control) {
+                return Err(format!(
+                    "parameter {name:?} has a control character in it, got {value:?}"
+                ));
+            }
+            pairs.push((name, value));
         }
         Ok(Self(pairs))
     }
@@ -49,6 +57,30 @@ impl Query {
             ));
         }
         Ok(first)
+    }
+
+    /// A whole number, `otherwise` where it is not given.
+    ///
+    /// # Errors
+    /// It is given twice, is no whole number, or not in `allowed`.
+    pub(super) fn whole(
+        &self,
+        name: &str,
+        otherwise: usize,
+        allowed: RangeInclusive<usize>,
+    ) -> Result<usize, String> {
+        let Some(text) = self.one(name)? else {
+            return Ok(otherwise);
+        };
+        let number: Option<usize> = text.parse().ok();
+        number
+            .filter(|number| allowed.contains(number))
+            .ok_or_else(|| {
+                let (least, most) = (allowed.start(), allowed.end());
+                format!(
+                    "parameter {name:?} must be a whole number from {least} to {most}, got {text:?}"
+                )
+            })
     }
 }
 
@@ -92,6 +124,9 @@ mod tests {
             "unknown parameter \"nmae\"; known here: \"name[]\""
         );
         assert!(Query::parse(Some("a=%FF"), &["a"]).is_err());
+        let refused = Query::parse(Some("a=x%00y"), &["a"]).unwrap_err();
+        let text = "parameter \"a\" has a control character in it, got \"x\\0y\"";
+        assert_eq!(refused, text);
         assert_eq!(Query::parse(None, &[]), Ok(Query::default()));
     }
 }

@@ -10,8 +10,8 @@ use crate::{
     decide::{Event, Override},
     series::Millis,
     store::{
-        Answered, Cleared, Cut, DecisionFilter, EventFilter, MOST_ITEMS, Once, Page, Store,
-        StoreError, USUAL_ITEMS, wire,
+        Answered, Cleared, Cut, DecisionFilter, EventFilter, KnownWorkloads, MOST_ITEMS, Once,
+        Page, Store, StoreError, USUAL_ITEMS, wire,
     },
 };
 use bytes::Bytes;
@@ -94,18 +94,11 @@ impl Asked<'_> {
             after: self.time("after")?,
             before: self.time("before")?,
         };
-        match self.query.one("active").map_err(bad)? {
-            None | Some("false") => {}
-            Some("true") => {
-                filter.after = Some(filter.after.map_or(now, |after| after.max(now)));
-                // What begins now is under way.
-                let soon = now.saturating_add(1);
-                filter.before = Some(filter.before.map_or(soon, |before| before.min(soon)));
-            }
-            Some(other) => {
-                let text = format!("parameter \"active\" must be true or false, got {other:?}");
-                return Err(bad(text));
-            }
+        if self.flag("active")? {
+            filter.after = Some(filter.after.map_or(now, |after| after.max(now)));
+            // What begins now is under way.
+            let soon = now.saturating_add(1);
+            filter.before = Some(filter.before.map_or(soon, |before| before.min(soon)));
         }
         let page = self.store.events(filter, &self.cut()?).await;
         self.list("events", page.map_err(refusal)?, wire::ShownEvent::from)
@@ -120,6 +113,7 @@ impl Asked<'_> {
     async fn add_event(&self, body: Incoming) -> Answer {
         let (body, once) = self.document("events", body).await?;
         let new: wire::NewEvent = wire::read(&body).map_err(refusal)?;
+        self.check_workloads("workloads", &new.workloads)?;
         let added = self.store.add_event(Event::from(new), once.as_ref()).await;
         let shown = wire::ShownEvent::from(added.map_err(refusal)?.into_inner());
         Ok(self.created("events", &shown.id, &shown))
@@ -140,6 +134,7 @@ impl Asked<'_> {
     async fn set_override(&self, body: Incoming) -> Answer {
         let (body, once) = self.document("overrides", body).await?;
         let new: wire::NewOverride = wire::read(&body).map_err(refusal)?;
+        self.check_workloads("workload", std::slice::from_ref(&new.workload))?;
         let order = Override::from(new);
         let set: Answered<Override> = self
             .store
@@ -181,6 +176,31 @@ impl Asked<'_> {
         self.list("decisions", page, wire::ShownDecision::from)
     }
 
+    /// Refuses what is about workloads that are not decided on. Where nothing was decided yet nothing is known of them.
+    fn check_workloads(&self, field: &str, names: &[String]) -> Result<(), Refusal> {
+        if self.flag("unknown_workload")? {
+            return Ok(());
+        }
+        let newest = self.state.catalogue.scaling(self.state.clock.now());
+        let decided = newest.iter().flat_map(|newest| &newest.decisions);
+        let known = KnownWorkloads::new(decided.map(|one| &*one.decision.workload));
+        let names = names.iter().map(String::as_str);
+        known
+            .check(field, names, "the parameter unknown_workload=true")
+            .map_err(refusal)
+    }
+
+    /// A parameter that is `true` or `false`, which it is where it is left out.
+    fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.query.one(name).map_err(bad)? {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(bad(format!(
+                "parameter {name:?} must be true or false, got {other:?}"
+            ))),
+        }
+    }
+
     /// The last name of the path.
     fn name(&self) -> &str {
         let path = self.head.uri.path();
@@ -188,18 +208,8 @@ impl Asked<'_> {
     }
 
     fn cut(&self) -> Result<Cut, Refusal> {
-        let limit = match self.query.one("limit").map_err(bad)? {
-            None => USUAL_ITEMS,
-            Some(text) => {
-                let limit: Option<usize> = text.parse().ok();
-                let fits = limit.filter(|limit| (1..=MOST_ITEMS).contains(limit));
-                fits.ok_or_else(|| {
-                    bad(format!(
-                        "parameter \"limit\" must be a whole number from 1 to {MOST_ITEMS}, got {text:?}"
-                    ))
-                })?
-            }
-        };
+        let limit = self.query.whole("limit", USUAL_ITEMS, 1..=MOST_ITEMS);
+        let limit = limit.map_err(bad)?;
         let cursor = self.query.one("cursor").map_err(bad)?.map(str::to_owned);
         Ok(Cut { limit, cursor })
     }
@@ -296,7 +306,7 @@ fn refusal(error: StoreError) -> Refusal {
         StoreError::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, &[][..]),
         StoreError::Cursor => (StatusCode::BAD_REQUEST, &[][..]),
         StoreError::Unknown(_) => (StatusCode::NOT_FOUND, &[][..]),
-        StoreError::TooMany(_) => (StatusCode::CONFLICT, &[][..]),
+        StoreError::TooMany(_) | StoreError::Conflict(_) => (StatusCode::CONFLICT, &[][..]),
         StoreError::Full(_) => (StatusCode::INSUFFICIENT_STORAGE, &[][..]),
         StoreError::Gone(_)
         | StoreError::Locked(_)

@@ -64,7 +64,7 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize, gzip: bool) -> Re
         Ok(bytes) => bytes,
         Err(error) => {
             let sentence = format!("the answer cannot be written as JSON: {error}");
-            return text(StatusCode::INTERNAL_SERVER_ERROR, &sentence);
+            return unwritable(&sentence);
         }
     };
     let packed = gzip && bytes.len() >= WORTH_GZIP;
@@ -76,6 +76,14 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize, gzip: bool) -> Re
         vec![bytes.into()]
     };
     encoded(parts(status, "application/json", all), packed)
+}
+
+/// 500, without what cannot be written.
+fn unwritable(sentence: &str) -> Reply {
+    let problem = serde_json::json!({ "status": 500, "detail": sentence, "error": sentence });
+    let bytes = problem.to_string();
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    parts(status, "application/problem+json", vec![bytes.into()])
 }
 
 /// An error of the API, as RFC 9457 has it; `error` is `detail` under the name it had before.
@@ -112,16 +120,24 @@ pub(super) fn encoded(mut reply: Reply, gzip: bool) -> Reply {
     reply
 }
 
+/// An error as its reader expects it: a problem below `/api/`, elsewhere a sentence.
+pub(super) fn error(status: StatusCode, sentence: &str, is_api: bool) -> Reply {
+    match is_api {
+        true => json_error(status, sentence),
+        false => text(status, sentence),
+    }
+}
+
 /// 405 with what is allowed.
-pub(super) fn not_allowed(allowed: &'static str) -> Reply {
+pub(super) fn not_allowed(allowed: &'static str, is_api: bool) -> Reply {
     let sentence = format!("this path answers to {allowed} only");
-    let reply = text(StatusCode::METHOD_NOT_ALLOWED, &sentence);
+    let reply = error(StatusCode::METHOD_NOT_ALLOWED, &sentence, is_api);
     with(reply, ALLOW, HeaderValue::from_static(allowed))
 }
 
 /// 503 for a reader who may try again soon.
-pub(super) fn busy(sentence: &str) -> Reply {
-    let reply = text(StatusCode::SERVICE_UNAVAILABLE, sentence);
+pub(super) fn busy(sentence: &str, is_api: bool) -> Reply {
+    let reply = error(StatusCode::SERVICE_UNAVAILABLE, sentence, is_api);
     with(reply, RETRY_AFTER, HeaderValue::from_static("1"))
 }
 

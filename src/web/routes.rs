@@ -21,6 +21,29 @@ const CLEARING: &str = "GET, HEAD, POST, DELETE";
 const ONE: &str = "GET, HEAD, DELETE";
 const REMOVING: &str = "DELETE";
 
+/// Below this errors are `application/problem+json`.
+const API: &str = "/api/";
+
+/// What is where, behind the prefix; beside these the metrics, whose path can be chosen, [`api::Read::PATHS`] and the
+/// records by their ids.
+const PATHS: [(&str, Route); 15] = [
+    ("/", Route::Page),
+    ("/page.css", Route::Style),
+    ("/page.js", Route::Script),
+    ("/workloads.js", Route::Pictures),
+    ("/favicon.ico", Route::Icon),
+    ("/-/healthy", Route::Healthy),
+    ("/-/ready", Route::Ready),
+    ("/-/reload", Route::Reload),
+    ("/-/quit", Route::Quit),
+    ("/api/v1/status", Route::Status),
+    ("/api/v1/signals", Route::Signals),
+    ("/api/v1/series", Route::Series),
+    ("/api/v1/events", Route::Events),
+    ("/api/v1/overrides", Route::Overrides),
+    ("/api/v1/scaling/decisions", Route::Decisions),
+];
+
 /// What a path is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
@@ -28,6 +51,8 @@ pub(super) enum Route {
     Page,
     Style,
     Script,
+    /// The part of the page's script that draws workloads.
+    Pictures,
     Icon,
     Healthy,
     Ready,
@@ -59,26 +84,16 @@ impl Route {
                 Self::Unknown
             };
         };
-        match path {
-            _ if path == telemetry_path => Self::Metrics,
-            "" => Self::Elsewhere,
-            "/" => Self::Page,
-            "/page.css" => Self::Style,
-            "/page.js" => Self::Script,
-            "/favicon.ico" => Self::Icon,
-            "/-/healthy" => Self::Healthy,
-            "/-/ready" => Self::Ready,
-            "/-/reload" => Self::Reload,
-            "/-/quit" => Self::Quit,
-            "/api/v1/status" => Self::Status,
-            "/api/v1/signals" => Self::Signals,
-            "/api/v1/series" => Self::Series,
-            "/api/v1/events" => Self::Events,
-            "/api/v1/overrides" => Self::Overrides,
-            "/api/v1/scaling/decisions" => Self::Decisions,
-            _ if is_one_of(path, "/api/v1/events/") => Self::Event,
-            _ if is_one_of(path, "/api/v1/overrides/") => Self::Override,
-            _ => api::Read::of(path).map_or(Self::Unknown, Self::Read),
+        if path == telemetry_path {
+            return Self::Metrics;
+        }
+        let found = PATHS.iter().find(|(own, _)| *own == path);
+        match found {
+            Some((_, route)) => *route,
+            None if path.is_empty() => Self::Elsewhere,
+            None if is_one_of(path, "/api/v1/events/") => Self::Event,
+            None if is_one_of(path, "/api/v1/overrides/") => Self::Override,
+            None => api::Read::of(path).map_or(Self::Unknown, Self::Read),
         }
     }
 
@@ -86,7 +101,12 @@ impl Route {
     fn name(self) -> &'static str {
         match self {
             Self::Metrics => "metrics",
-            Self::Page | Self::Style | Self::Script | Self::Icon | Self::Elsewhere => "page",
+            Self::Page
+            | Self::Style
+            | Self::Script
+            | Self::Pictures
+            | Self::Icon
+            | Self::Elsewhere => "page",
             Self::Healthy => "healthy",
             Self::Ready => "ready",
             Self::Reload => "reload",
@@ -116,6 +136,7 @@ impl Route {
     fn parameters(self, method: &Method) -> &'static [&'static str] {
         match self {
             Self::Overrides if method == Method::DELETE => &["workload"],
+            Self::Events | Self::Overrides if method == Method::POST => &["unknown_workload"],
             _ if !matches!(*method, Method::GET | Method::HEAD) => &[],
             Self::Events => &["active", "after", "before", "cursor", "limit"],
             Self::Overrides => &["cursor", "limit"],
@@ -181,17 +202,16 @@ async fn respond(
     }
     let allowed = route.allowed();
     if !allowed.split(", ").any(|method| head.method == method) {
-        return reply::not_allowed(allowed);
+        return reply::not_allowed(allowed, route.is_api());
     }
     if let Some(refused) = refuse_body(server, route, &head.headers) {
         return refused;
     }
     let query = match Query::parse(head.uri.query(), route.parameters(&head.method)) {
         Ok(query) => query,
-        Err(sentence) if route.is_api() => {
-            return reply::json_error(StatusCode::BAD_REQUEST, &sentence);
+        Err(sentence) => {
+            return reply::error(StatusCode::BAD_REQUEST, &sentence, route.is_api());
         }
-        Err(sentence) => return reply::text(StatusCode::BAD_REQUEST, &sentence),
     };
     if route.is_of_store() {
         let gzip = Wishes::of(&head.headers).gzip;
@@ -208,6 +228,10 @@ async fn dispatch(server: &Arc<Server>, route: Route, query: &Query, wishes: &Wi
         Route::Script => reply::asset(
             "text/javascript; charset=utf-8",
             include_str!("page/page.js"),
+        ),
+        Route::Pictures => reply::asset(
+            "text/javascript; charset=utf-8",
+            include_str!("page/workloads.js"),
         ),
         Route::Icon => reply::parts(StatusCode::NO_CONTENT, "image/x-icon", Vec::new()),
         Route::Elsewhere => reply::redirect(&format!("{}/", server.state.settings.route_prefix)),
@@ -266,20 +290,24 @@ fn refuse_body(server: &Server, route: Route, headers: &HeaderMap) -> Option<Rep
         }
         let sentence =
             format!("a request's body may have at most {limit} bytes; no path here needs one");
-        reply::text(StatusCode::PAYLOAD_TOO_LARGE, &sentence)
+        reply::error(StatusCode::PAYLOAD_TOO_LARGE, &sentence, route.is_api())
     })
 }
 
 fn unknown(server: &Server, path: &str) -> Reply {
     let settings = &server.state.settings;
     let prefix = &settings.route_prefix;
-    let metrics = &settings.telemetry_path;
-    let sentence = format!(
-        "nothing is at {path:?}; there are {prefix}/ (the page), {prefix}{metrics}, {prefix}/-/healthy, {prefix}/-/ready, \
-         {prefix}/-/reload, {prefix}/-/quit, {prefix}/api/v1/status, {prefix}/api/v1/signals, {prefix}/api/v1/series, \
-         {prefix}/api/v1/events, {prefix}/api/v1/overrides and {prefix}/api/v1/scaling/decisions"
-    );
-    reply::text(StatusCode::NOT_FOUND, &sentence)
+    let own = PATHS.iter().map(|(path, _)| *path);
+    let reads = api::Read::PATHS.iter().map(|(path, _)| *path);
+    let mut all: Vec<&str> = own
+        .chain(reads)
+        .chain([&*settings.telemetry_path])
+        .collect();
+    all.sort_unstable();
+    let all: Vec<String> = all.iter().map(|path| format!("{prefix}{path}")).collect();
+    let sentence = format!("nothing is at {path:?}; there are {}", all.join(", "));
+    let below = path.strip_prefix(&**prefix).unwrap_or(path);
+    reply::error(StatusCode::NOT_FOUND, &sentence, below.starts_with(API))
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl Settings {
         let taken = metrics == "/"
             || metrics.starts_with("/-/")
             || metrics.starts_with("/api/")
-            || ["/page.css", "/page.js", "/favicon.ico"].contains(&metrics);
+            || ["/page.css", "/page.js", "/workloads.js", "/favicon.ico"].contains(&metrics);
         check(
             "web.telemetry-path",
             metrics,

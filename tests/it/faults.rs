@@ -7,7 +7,7 @@ use crate::support::{
     fake::{Fake, Mode},
     http,
     program::{Exposition, Program},
-    servers::Past,
+    servers::{self, Past},
     throughout,
 };
 use std::fmt::Write;
@@ -74,11 +74,7 @@ const WELL: &str = "well";
 const LOST: &str = "lost";
 
 fn past() -> Past {
-    Past {
-        metric: "level",
-        path: "/",
-        level: LEVEL,
-    }
+    servers::past("level", "/", LEVEL)
 }
 
 fn configuration(sources: &[(&str, String)]) -> String {

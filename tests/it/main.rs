@@ -13,13 +13,18 @@
 
 mod accuracy;
 mod artefacts;
+mod chart;
 mod cli;
 mod dashboards;
 mod exposition;
 mod faults;
+mod keda;
 mod live;
+mod manifests;
+mod matrix;
 mod models;
 mod page;
+mod prewarm;
 mod promql;
 mod push;
 mod records;
@@ -27,6 +32,7 @@ mod replicas;
 mod retrain;
 mod scaling;
 mod servers;
+mod simulate;
 mod sources;
 #[cfg(feature = "object-store")]
 mod store;

@@ -34,7 +34,7 @@ impl Site {
     fn demo() -> Self {
         Self::start(|runtime, tell, stopped| {
             let options = demo::DemoOptions {
-                speed: 30.0,
+                speed: 8.0,
                 listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
                 start: Some(START),
                 ..demo::DemoOptions::default()
@@ -113,11 +113,13 @@ fn the_page_draws_reads_and_updates() {
     open(&mut browser, &site.url("/"));
 
     charts_are_really_drawn(&mut browser);
+    workloads_are_listed_and_drawn(&mut browser);
     it_names_the_series_of_a_group(&mut browser);
     it_updates_by_itself(&mut browser);
     it_fits(&mut browser);
     it_can_be_read_in_light_and_dark(&mut browser);
     it_can_be_read_with_the_keyboard(&mut browser);
+    workloads_can_be_read_with_the_keyboard(&mut browser);
     it_has_words_for_everything(&mut browser);
     it_keeps_still_when_asked(&mut browser);
     it_asks_nobody_else(&mut browser, &site.url("/"));
@@ -164,7 +166,7 @@ fn the_page_says_why_a_signal_is_silent_and_survives_its_server() {
 
 #[test]
 fn the_files_of_the_page_name_no_other_host() {
-    for file in ["index.html", "page.css", "page.js"] {
+    for file in ["index.html", "page.css", "page.js", "workloads.js"] {
         let text = support::read(format!("src/web/page/{file}"));
         // The one address is a name: that of the SVG language.
         let text = text.replace("http://www.w3.org/2000/svg", "");
@@ -196,7 +198,7 @@ fn open(browser: &mut Browser, url: &str) {
     browser.wait(
         "the charts",
         "document.querySelectorAll('.card').length >= 30 && \
-         [...document.querySelectorAll('svg.chart')].some((svg) => svg.querySelector('.actual'))",
+         [...document.querySelectorAll('.card svg.chart')].some((svg) => svg.querySelector('.actual'))",
     );
 }
 
@@ -245,6 +247,97 @@ fn charts_are_really_drawn(browser: &mut Browser) {
     assert_eq!(shapes.len(), charts.len());
 }
 
+fn workloads_are_listed_and_drawn(browser: &mut Browser) {
+    browser.wait(
+        "a workload whose forecast counts, and one with its demand of hours",
+        "probe.rows().some((row) => row.gate === 'counts') && probe.workload().actual >= 200 && probe.workload().takes >= 4",
+    );
+    let rows = probe(browser, "rows()");
+    let names: Vec<&str> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["catalog", "search"]);
+    for row in rows.as_array().unwrap() {
+        assert_eq!(row["mode"], "observe", "{row}");
+        for number in ["recommended", "asked", "ready"] {
+            let text = row[number].as_str().unwrap();
+            let size: u32 = text.split(' ').next().unwrap().parse().unwrap();
+            assert!((2..=60).contains(&size), "{number}: {row}");
+        }
+        assert!(row["why"].as_str().unwrap().contains("replicas"), "{row}");
+    }
+    let drawn = probe(browser, "workload()");
+    assert_eq!(drawn["name"], "catalog");
+    assert!(
+        drawn["finite"] == true && drawn["inside"] == true,
+        "{drawn}"
+    );
+    assert_eq!(
+        drawn["closed"], true,
+        "what the size takes is an area: {drawn}"
+    );
+    let label = drawn["label"].as_str().unwrap();
+    for words in [
+        "Chart of the workload catalog over 24 hours",
+        "Replicas: ",
+        "asked for",
+        "ready",
+    ] {
+        assert!(label.contains(words), "{label}");
+    }
+    assert!(
+        !label.contains("NaN") && !label.contains("undefined"),
+        "{label}"
+    );
+    // The other one, and back.
+    let shapes = drawn["shapes"].clone();
+    browser.evaluate("[...document.querySelectorAll('#workloads-list button')].at(-1).click()");
+    browser.wait(
+        "the other workload",
+        "probe.workload().name === 'search' && probe.workload().label.includes('workload search')",
+    );
+    let other = probe(browser, "workload()");
+    assert_ne!(other["shapes"], shapes);
+    assert_eq!(probe(browser, "rows()[1].pressed"), "true");
+    browser.evaluate("document.querySelector('#workloads-list button').click()");
+    browser.wait("the first workload", "probe.workload().name === 'catalog'");
+}
+
+fn workloads_can_be_read_with_the_keyboard(browser: &mut Browser) {
+    browser.evaluate("document.querySelectorAll('#workloads-list button')[1].focus()");
+    browser.press("Enter");
+    browser.wait("the chosen workload", "probe.workload().name === 'search'");
+    browser.press("Tab");
+    let focused = probe(browser, "focused()");
+    assert_eq!(
+        (&focused["kind"], &focused["outline"]),
+        (&json!("workload"), &json!("solid")),
+        "{focused}"
+    );
+    let values = "document.activeElement.querySelector('.values').textContent";
+    let newest = browser.evaluate(values);
+    browser.press("Home");
+    let oldest = browser.evaluate(values);
+    assert_ne!(newest, oldest);
+    browser.press("ArrowRight");
+    assert_ne!(browser.evaluate(values), oldest);
+    browser.press("Escape");
+    let again = browser.evaluate(values);
+    assert!(again.as_str().unwrap().starts_with("demand now"), "{again}");
+    browser.press("Tab");
+    assert_eq!(probe(browser, "focused()")["tag"], "SUMMARY");
+    browser.press("Enter");
+    browser.wait(
+        "the table",
+        "document.querySelectorAll('#workload-table tbody tr').length >= 20",
+    );
+    assert_eq!(probe(browser, "sticking()"), json!([]));
+    browser.press("Enter");
+}
+
 fn it_names_the_series_of_a_group(browser: &mut Browser) {
     let told = browser.evaluate(
         "(() => {
@@ -290,7 +383,7 @@ fn it_updates_by_itself(browser: &mut Browser) {
 fn it_fits(browser: &mut Browser) {
     for (width, columns) in [(360, 1), (768, 1), (1_280, 2), (1_920, 3)] {
         browser.size(width, 900);
-        browser.wait("the charts to take the new width", "probe.charts().every((chart) => chart.width === Math.round(document.querySelector('svg.chart').clientWidth))");
+        browser.wait("the charts to take the new width", "probe.charts().every((chart) => chart.width === Math.round(document.querySelector('.card svg.chart').clientWidth))");
         assert_eq!(probe(browser, "sticking()"), json!([]), "at {width}");
         assert_eq!(probe(browser, "overlaps()"), json!([]), "at {width}");
         let tops = "new Set([...document.querySelector('.cards').children].slice(0, 4).map((card) => card.getBoundingClientRect().left)).size";

@@ -3,6 +3,7 @@
 
 mod commands;
 mod faults;
+mod postgres;
 mod replicas;
 
 use crate::support::{postgres::postgres, program::Program};
@@ -111,6 +112,7 @@ fn decision(workload: &str, at: Millis) -> Decision {
         capacity: Some(120.0),
         generated: Some(at - 60_000),
         ready: Some(3),
+        published_replicas: None,
         published_demand: Some(480.0),
         on_demand: None,
         cost_per_hour: None,
@@ -219,8 +221,11 @@ async fn life(settings: &Settings) {
     assert_eq!(page.items.len(), 10);
     assert_eq!(page.items[9], decision("checkout", NOW + 690));
     ahead.store(91 * DAY, std::sync::atomic::Ordering::Relaxed);
-    // 700 decisions, two orders, one state, one key.
-    assert_eq!(store.forget_old().await, Ok(704));
+    // 700 decisions, two orders, one key.
+    assert_eq!(store.forget_old().await, Ok(703));
+    ahead.store(401 * DAY, std::sync::atomic::Ordering::Relaxed);
+    // What the workload learned, of which the last decision is so long ago.
+    assert_eq!(store.forget_old().await, Ok(1));
 }
 
 #[test]

@@ -7,17 +7,13 @@ use crate::{
         fake::document_of,
         program::Program,
         server::{Answer, Server},
-        servers::Past,
+        servers::{Past, past},
     },
 };
 use std::{f64::consts::TAU, fs, path::Path};
 use tempfile::TempDir;
 
-const PAST: Past = Past {
-    metric: "load",
-    path: "/",
-    level: 100.0,
-};
+const PAST: Past = past("load", "/", 100.0);
 const DAY: i64 = 86_400;
 
 /// A day's course whose height changes from day to day, so that the day before is a poor guide.

@@ -7,8 +7,17 @@ use crate::support::{
     read,
     servers::prometheus,
 };
+use forethought::{
+    app::{App, AppOptions, ConfigSource},
+    config,
+    demo::{Generated, generated::NAME, server},
+    engine::Clock,
+};
 use serde_json::Value;
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, thread::sleep, time::Duration};
 use tempfile::tempdir;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// What the API says of a workload.
 fn workload(name: &str) -> Result<Value, String> {
@@ -228,4 +237,65 @@ fn a_person_is_told_why_and_what_a_day_came_to() {
     assert!(read(&day).contains("search: demand"));
     let (code, _, error) = command(&["report", "--config.file", &file, "--workload", "none"]);
     assert_eq!(code, 2, "{error}");
+}
+
+/// A process with one thread to compute with, of whose one signal a long past is derived first.
+#[test]
+fn what_is_asked_now_is_decided_while_the_past_is_still_derived() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (address, stop) = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let source = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let data = Arc::new(Generated::new(24, 1));
+        let answers = server::serve(listener, data, Clock::System, stop.clone());
+        drop(runtime.spawn(answers));
+        let text = format!(
+            "global: {{evaluation_interval: 1s}}\n\
+             sources: [{{name: main, prometheus: {{url: 'http://{source}'}}}}]\n\
+             signals: [{{name: load, query: '{NAME}', step: 15s, history: 12h}}]\n\
+             workloads: [{{name: one, demand: {{signal: load, match: {{deployment: app-000000}}}}, \
+             capacity_per_replica: 20, limits: {{max: 500}}}}]\n"
+        );
+        let config = config::parse(&text, &|_| None).unwrap();
+        let app = App::build(AppOptions {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            threads: NonZeroUsize::new(1),
+            ..AppOptions::new(ConfigSource::Literal(Box::new(config)))
+        });
+        let app = app.await.unwrap();
+        let address = app.addr().to_string();
+        let stopped = stop.clone();
+        drop(runtime.spawn(async move { app.run(stopped.cancelled_owned()).await }));
+        (address, stop)
+    });
+    let phase = || -> Result<String, String> {
+        let signals = http::json(&address, "/api/v1/signals")?;
+        let phase = signals.pointer("/signals/0/phase").and_then(Value::as_str);
+        Ok(phase.unwrap_or_default().to_owned())
+    };
+    let decided = || -> Result<i64, String> {
+        let all = http::json(&address, "/api/v1/workloads")?;
+        all["at"].as_i64().ok_or_else(|| all.to_string())
+    };
+    let mut last = eventually("a first decision", 60, decided);
+    let (began, mut newest, mut longest) = (Instant::now(), Instant::now(), Duration::ZERO);
+    // Until all of its past is derived: by then many decisions were due.
+    while phase() != Ok("running".to_owned()) {
+        assert!(began.elapsed() < Duration::from_secs(180), "{:?}", phase());
+        sleep(Duration::from_millis(50));
+        let at = decided().unwrap();
+        if at > last {
+            longest = longest.max(newest.elapsed());
+            (last, newest) = (at, Instant::now());
+        }
+    }
+    longest = longest.max(newest.elapsed());
+    println!(
+        "derived in {:?}, at most {longest:?} between decisions",
+        began.elapsed()
+    );
+    assert!(longest < Duration::from_secs(6), "{longest:?}");
+    stop.cancel();
+    runtime.shutdown_background();
 }

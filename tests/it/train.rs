@@ -7,7 +7,7 @@ use crate::support::{
     now,
     program::{BINARY, command},
     server::{Answer, Server},
-    servers::Past,
+    servers::{Past, past},
 };
 use std::{
     collections::BTreeMap,
@@ -21,11 +21,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-const PAST: Past = Past {
-    metric: "load",
-    path: "/",
-    level: 100.0,
-};
+const PAST: Past = past("load", "/", 100.0);
 const STEP: i64 = 600;
 const DAY: i64 = 86_400;
 

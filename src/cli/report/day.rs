@@ -11,6 +11,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 const MINUTE: Millis = 60_000;
+/// The share of what a replica takes that Kubernetes aims at where nothing is said.
+const TARGET: f64 = 0.8;
 /// The HPA looks every 15 seconds.
 const SYNCS: i64 = 4;
 
@@ -38,9 +40,10 @@ pub(super) struct WorkloadDay {
     pub(super) actual: Option<Sum>,
     /// Had the recommendations been followed, each ready after the lead time.
     pub(super) recommended: Option<Sum>,
-    /// With Kubernetes' autoscaler on the demand alone.
+    /// With Kubernetes' autoscaler on the demand alone, in the minutes in which there were recommendations, or in all.
     pub(super) reactive: Sum,
-    /// What the recommendations saved beside the reactive one, in the currency of the configuration.
+    /// What the recommendations saved beside the reactive one in the minutes in which there were any, in the currency of the
+    /// configuration.
     pub(super) saved: Option<f64>,
     pub(super) decisions: Decisions,
     #[serde(skip)]
@@ -50,6 +53,8 @@ pub(super) struct WorkloadDay {
 /// What sizes came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(super) struct Sum {
+    /// Minutes in which both demand and size are known.
+    pub(super) minutes: usize,
     pub(super) replica_hours: f64,
     /// Minutes in which the demand was above what was ready could take.
     pub(super) violation_minutes: usize,
@@ -91,9 +96,16 @@ pub(super) struct Known<'a> {
 
 /// Sums a day up.
 pub(super) fn sum_up(known: &Known<'_>) -> WorkloadDay {
-    let reactive = sum(known, &reactive(known));
+    let mut reactive = reactive(known);
     let sizes = recommended(known);
     let is_known = sizes.iter().any(Option::is_some);
+    if is_known {
+        // Both over the same minutes, or they could not be compared.
+        let both = reactive.iter_mut().zip(&sizes);
+        both.filter(|(_, size)| size.is_none())
+            .for_each(|(reactive, _)| *reactive = None);
+    }
+    let reactive = sum(known, &reactive);
     let recommended = is_known.then(|| sum(known, &late(&sizes, known.lead)));
     let actual: Vec<Option<u32>> = known.ready.iter().map(|&size| whole(size)).collect();
     let actual_known = actual.iter().any(Option::is_some);
@@ -123,6 +135,7 @@ fn sum(known: &Known<'_>, sizes: &[Option<u32>]) -> Sum {
         let (true, Some(size)) = (demand.is_finite(), size) else {
             continue;
         };
+        sum.minutes += 1;
         sum.replica_hours += f64::from(*size) / 60.0;
         let short = f64::from(demand) > f64::from(*size) * known.capacity;
         sum.violation_minutes += usize::from(short);
@@ -156,11 +169,12 @@ fn late(sizes: &[Option<u32>], lead: Millis) -> Vec<Option<u32>> {
     sizes.iter().enumerate().map(late).collect()
 }
 
-/// What Kubernetes' autoscaler makes of the demand of the minute before, with its defaults.
+/// What Kubernetes' autoscaler makes of the demand of the minute before, with its defaults: 80 % of what a replica takes is its
+/// target.
 fn reactive(known: &Known<'_>) -> Vec<Option<u32>> {
     let first = known.demand.iter().copied().find(|one| one.is_finite());
     let begin = first.map_or(known.min, |first| {
-        (f64::from(first) / known.capacity).ceil() as u32
+        (f64::from(first) / (TARGET * known.capacity)).ceil() as u32
     });
     let mut ready = begin.clamp(known.min.max(1), known.max);
     let mut starting: Vec<(i64, u32)> = Vec::new();
@@ -187,7 +201,7 @@ fn reactive(known: &Known<'_>) -> Vec<Option<u32>> {
             let metric = match seen.filter(|seen| seen.is_finite()) {
                 Some(&seen) => Metric::Average {
                     sum: f64::from(seen),
-                    target: known.capacity,
+                    target: TARGET * known.capacity,
                 },
                 None => Metric::Failed,
             };

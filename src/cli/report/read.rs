@@ -1,15 +1,14 @@
 //! What a report is made of: demand and size from the sources, decisions and accuracy from the store.
 
-use super::day::{Day, Known, sum_up};
+use super::day::{Day, Known, WorkloadDay, sum_up};
 use crate::{
     app::{self, AppOptions, ConfigSource, Loaded},
-    cli::{Failure, backtest},
+    cli::{Failure, backtest, records},
     decide::{Decision, Settings},
-    engine::{Clock, SignalSettings},
+    engine::{SignalSettings, scaling::the_one},
     series::Millis,
     source::{Matrix, RangeRequest, Source},
     store::{Cut, DecisionFilter, MOST_ITEMS, Store},
-    telemetry::Telemetry,
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -33,73 +32,102 @@ pub(super) async fn read(
     let options = AppOptions::new(ConfigSource::File(file.to_owned()));
     let loaded = app::load(&options).await.map_err(Failure::Usage)?;
     let sources = backtest::sources(&loaded).map_err(Failure::Failed)?;
-    let store = store(&loaded);
-    let mut day = Day {
-        from,
-        until,
-        workloads: Vec::new(),
-        accuracy: Vec::new(),
-        notes: Vec::new(),
+    let store = loaded.config.store.clone().map(records::opened);
+    let asked = Asked {
+        loaded: &loaded,
+        sources: &sources,
+        store: store.as_ref(),
+        span: (from, until),
     };
-    match &store {
-        Some(store) => day.accuracy = store.performance(from, from + 1).await?,
-        None => day.notes.push(
-            "the configuration has no store, so nothing is known of decisions and accuracy"
-                .to_owned(),
-        ),
+    let day = asked.day(wanted).await;
+    if let Some(store) = &store {
+        store.close().await;
     }
-    let all = loaded.config.workloads.iter();
-    let is_wanted = |one: &&Settings| wanted.is_none_or(|wanted| *one.name == *wanted);
-    let some: Vec<&Settings> = all.filter(is_wanted).collect();
-    if some.is_empty() {
-        return Err(Failure::Usage(match wanted {
-            Some(name) => format!("no workload is called {name:?}"),
-            None => "the configuration has no workloads".to_owned(),
-        }));
-    }
-    for settings in some {
-        let decisions = match &store {
-            Some(store) => logged(store, &settings.name, from, until).await?,
-            None => Vec::new(),
-        };
-        let reader = Reader {
-            loaded: &loaded,
-            sources: &sources,
-            settings,
-            span: (from, until),
-        };
-        match reader.known(&decisions).await {
-            Ok((demand, ready, capacity)) => {
-                let lead = decisions.last().map_or_else(
-                    || settings.lead_time.range().0.as_millis(),
-                    |newest| newest.lead,
-                );
-                day.workloads.push(sum_up(&Known {
-                    workload: &settings.name,
-                    from,
-                    demand: &demand,
-                    ready: &ready,
-                    decisions: &decisions,
-                    capacity,
-                    lead,
-                    min: settings.limits.min,
-                    max: settings.limits.max.unwrap_or(u32::MAX),
-                    replica_hour: settings.cost.as_ref().and_then(|cost| cost.replica_hour),
-                }));
-            }
-            Err(note) => day.notes.push(format!("{}: {note}", settings.name)),
-        }
-    }
-    Ok(day)
+    day
 }
 
-fn store(loaded: &Loaded) -> Option<Store> {
-    let settings = loaded.config.store.clone()?;
-    Some(Store::new(
-        settings,
-        Clock::System,
-        Telemetry::default().store,
-    ))
+/// What is asked, and of whom.
+struct Asked<'a> {
+    loaded: &'a Loaded,
+    sources: &'a Sources,
+    store: Option<&'a Store>,
+    span: (Millis, Millis),
+}
+
+impl Asked<'_> {
+    async fn day(&self, wanted: Option<&str>) -> Result<Day, Failure> {
+        let some = self.workloads(wanted)?;
+        let (from, until) = self.span;
+        let mut day = Day {
+            from,
+            until,
+            workloads: Vec::new(),
+            accuracy: Vec::new(),
+            notes: Vec::new(),
+        };
+        match self.store {
+            Some(store) => day.accuracy = store.performance(from, from + 1).await?,
+            None => day.notes.push(
+                "the configuration has no store, so nothing is known of decisions and accuracy"
+                    .to_owned(),
+            ),
+        }
+        for settings in some {
+            let decisions = match self.store {
+                Some(store) => logged(store, &settings.name, from, until).await?,
+                None => Vec::new(),
+            };
+            match self.workload(settings, &decisions).await {
+                Ok(workload) => day.workloads.push(workload),
+                Err(note) => day.notes.push(format!("{}: {note}", settings.name)),
+            }
+        }
+        Ok(day)
+    }
+
+    /// The workload called `wanted`, or all of them.
+    fn workloads(&self, wanted: Option<&str>) -> Result<Vec<&Settings>, Failure> {
+        let all = self.loaded.config.workloads.iter();
+        let is_wanted = |one: &&Settings| wanted.is_none_or(|wanted| *one.name == *wanted);
+        let some: Vec<&Settings> = all.filter(is_wanted).collect();
+        if some.is_empty() {
+            return Err(Failure::Usage(match wanted {
+                Some(name) => format!("no workload is called {name:?}"),
+                None => "the configuration has no workloads".to_owned(),
+            }));
+        }
+        Ok(some)
+    }
+
+    async fn workload(
+        &self,
+        settings: &Settings,
+        decisions: &[Decision],
+    ) -> Result<WorkloadDay, String> {
+        let reader = Reader {
+            loaded: self.loaded,
+            sources: self.sources,
+            settings,
+            span: self.span,
+        };
+        let (demand, ready, capacity) = reader.known(decisions).await?;
+        let lead = decisions.last().map_or_else(
+            || settings.lead_time.range().0.as_millis(),
+            |newest| newest.lead,
+        );
+        Ok(sum_up(&Known {
+            workload: &settings.name,
+            from: self.span.0,
+            demand: &demand,
+            ready: &ready,
+            decisions,
+            capacity,
+            lead,
+            min: settings.limits.min,
+            max: settings.limits.max.unwrap_or(u32::MAX),
+            replica_hour: settings.cost.as_ref().and_then(|cost| cost.replica_hour),
+        }))
+    }
 }
 
 /// The decisions of the day and the last one before it, oldest first.
@@ -146,11 +174,7 @@ impl Reader<'_> {
     /// Demand and ready replicas by minute, and what one of them takes.
     async fn known(&self, decisions: &[Decision]) -> Result<(Vec<f32>, Vec<f32>, f64), String> {
         let settings = self.settings;
-        let mut newest = decisions.iter().rev();
-        let capacity = settings
-            .capacity_per_replica
-            .declared()
-            .or_else(|| newest.find_map(|one| one.capacity));
+        let capacity = capacity(settings, decisions);
         let capacity = capacity.ok_or("what one replica takes is not known")?;
         let signals = self.loaded.config.signals.iter();
         let mut signals = signals.filter(|one| one.name == settings.demand.signal);
@@ -174,10 +198,8 @@ impl Reader<'_> {
     }
 
     async fn ask(&self, signal: &SignalSettings, query: &str) -> Result<Matrix, String> {
-        let source = match &signal.source {
-            Some(name) => self.sources.get(name),
-            None => self.sources.values().next(),
-        };
+        let source = self.loaded.config.source_of(signal);
+        let source = source.and_then(|source| self.sources.get(&source.name));
         let source = source.ok_or("its source is not configured")?;
         let (from, until) = self.span;
         let request = RangeRequest {
@@ -198,18 +220,11 @@ impl Reader<'_> {
         wanted: Option<&BTreeMap<String, String>>,
     ) -> Result<Vec<f32>, usize> {
         let (from, until) = self.span;
-        let is_meant = |labels: &crate::series::Labels| {
-            let mut wanted = wanted.into_iter().flatten();
-            wanted.all(|(name, value)| labels.get(name) == Some(value))
-        };
-        let found = answer.series.iter().filter(|one| is_meant(&one.labels));
-        let found: Vec<_> = found.collect();
-        let [one] = found.as_slice() else {
-            return Err(found.len());
-        };
+        let (all, none) = (answer.series.iter(), BTreeMap::new());
+        let place = the_one(wanted.unwrap_or(&none), all.map(|one| &one.labels))?;
         let minutes = usize::try_from((until - from) / MINUTE).unwrap_or(0);
         let mut values = vec![f32::NAN; minutes];
-        for (at, value) in &one.samples {
+        for (at, value) in &answer.series[place].samples {
             let place = usize::try_from((at - from) / MINUTE).ok();
             if let Some(slot) = place.and_then(|place| values.get_mut(place)) {
                 *slot = *value as f32;
@@ -217,4 +232,12 @@ impl Reader<'_> {
         }
         Ok(values)
     }
+}
+
+/// What one replica took: as it was reckoned with at the end of the day; where nothing was decided then, as it is
+/// configured.
+fn capacity(settings: &Settings, decisions: &[Decision]) -> Option<f64> {
+    let mut newest = decisions.iter().rev();
+    let known = newest.find_map(|one| one.capacity);
+    known.or_else(|| settings.capacity_per_replica.declared())
 }

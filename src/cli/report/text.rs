@@ -38,14 +38,18 @@ pub(super) fn markdown(day: &Day) -> String {
 
 fn of_workload(day: &WorkloadDay) -> String {
     let mut text = format!(
-        "\n## {}\n\n| | replica-hours | minutes without enough |\n|---|---|---|\n",
+        "\n## {}\n\n| | minutes known | replica-hours | minutes without enough |\n|---|---|---|---|\n",
         day.workload
     );
     let mut row = |what: &str, sum: Option<Sum>| {
         if let Some(sum) = sum {
-            let share = 100.0 * sum.violation_minutes as f64 / day.minutes.max(1) as f64;
+            let share = 100.0 * sum.violation_minutes as f64 / sum.minutes.max(1) as f64;
             let (hours, minutes) = (short(sum.replica_hours), sum.violation_minutes);
-            _ = writeln!(text, "| {what} | {hours} | {minutes} ({share:.1} %) |");
+            _ = writeln!(
+                text,
+                "| {what} | {} | {hours} | {minutes} ({share:.1} %) |",
+                sum.minutes
+            );
         }
     };
     row("as it was", day.actual);
@@ -74,15 +78,10 @@ fn of_workload(day: &WorkloadDay) -> String {
         );
     }
     if let Some(saved) = day.saved {
-        let (what, much) = match saved < 0.0 {
-            true => ("Cost more", -saved),
-            false => ("Saved", saved),
-        };
-        _ = writeln!(
-            text,
-            "{what} than the reactive autoscaler: {}.",
-            short(much)
-        );
+        let what = if saved < 0.0 { "Cost" } else { "Saved" };
+        let beside = if saved < 0.0 { "more than" } else { "beside" };
+        let much = short(saved.abs());
+        _ = writeln!(text, "{what} {much} {beside} the reactive autoscaler.");
     }
     for (by, times) in &decisions.held {
         _ = writeln!(text, "Held {times} times: {by}.");

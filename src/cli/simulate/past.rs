@@ -3,6 +3,7 @@
 use crate::{
     cli::Failure,
     engine::Clock,
+    series::{Labels, Millis},
     simulate::{Trace, traces},
     source::{
         RangeRequest, Source,
@@ -10,11 +11,27 @@ use crate::{
     },
     telemetry::Telemetry,
 };
+use std::collections::BTreeMap;
 
-const MINUTE: i64 = 60_000;
-const DAY: i64 = 86_400_000;
-/// Asked for at once.
-const CHUNK: i64 = 7 * DAY;
+const MINUTE: Millis = 60_000;
+const DAY: Millis = 86_400_000;
+/// Asked for at once: servers refuse more than 11,000 points of a series.
+const CHUNK_STEPS: Millis = 10_080;
+
+/// What is asked for.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    /// PromQL.
+    pub(super) query: &'a str,
+    /// Labels of the one series that is meant.
+    pub(super) labels: &'a BTreeMap<String, String>,
+    /// Series that the answer may have.
+    pub(super) most: usize,
+    /// How many days back.
+    pub(super) days: u32,
+    /// Milliseconds between samples.
+    pub(super) step: Millis,
+}
 
 /// The one series of `query` over the last `days`, at a minute's step.
 pub(super) fn fetch(url: &str, query: &str, days: u32) -> Result<Trace, Failure> {
@@ -24,8 +41,21 @@ pub(super) fn fetch(url: &str, query: &str, days: u32) -> Result<Trace, Failure>
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let to = Clock::System.now().div_euclid(MINUTE) * MINUTE;
-    let rows = runtime.block_on(rows(&source, query, to - i64::from(days) * DAY, to))?;
+    let asked = Asked {
+        query,
+        labels: &BTreeMap::new(),
+        most: 2,
+        days,
+        step: MINUTE,
+    };
+    let rows = runtime
+        .block_on(rows(&source, &asked))
+        .map_err(|wrong| match wrong {
+            Wrong::Series(_) => {
+                Failure::Usage("--query: gives more than one series; sum them up".to_owned())
+            }
+            Wrong::Source(problem) => Failure::Failed(problem),
+        })?;
     traces::trace("demand".to_owned(), &rows).ok_or_else(|| {
         Failure::Failed(format!(
             "--query: {query}: too few samples in the last {days} days"
@@ -33,35 +63,56 @@ pub(super) fn fetch(url: &str, query: &str, days: u32) -> Result<Trace, Failure>
     })
 }
 
-async fn rows(
-    source: &PrometheusSource,
-    query: &str,
-    from: i64,
-    to: i64,
-) -> Result<Vec<(i64, f32)>, Failure> {
+/// Why there are no samples.
+#[derive(Debug)]
+pub(super) enum Wrong {
+    /// So many series are meant, and not one.
+    Series(usize),
+    /// The source did not answer.
+    Source(String),
+}
+
+/// The samples of the one series that is meant, oldest first.
+pub(super) async fn rows(
+    source: &dyn Source,
+    asked: &Asked<'_>,
+) -> Result<Vec<(Millis, f32)>, Wrong> {
+    let step = asked.step;
+    let to = Clock::System.now().div_euclid(step) * step;
+    let from = (to - i64::from(asked.days) * DAY).div_euclid(step) * step;
+    let is_meant = |labels: &Labels| {
+        let mut wanted = asked.labels.iter();
+        wanted.all(|(name, value)| labels.get(name) == Some(value.as_str()))
+    };
     let mut rows = Vec::new();
     let mut start = from;
     while start < to {
-        let end = (start + CHUNK - MINUTE).min(to);
+        let end = (start + (CHUNK_STEPS - 1) * step).min(to);
         let request = RangeRequest {
-            query: query.to_owned(),
+            query: asked.query.to_owned(),
             start,
             end,
-            step: MINUTE,
-            max_series: 2,
+            step,
+            max_series: asked.most,
         };
-        let matrix = source
-            .range(request)
-            .await
-            .map_err(|error| Failure::Failed(error.to_string()))?;
-        if matrix.series.len() > 1 {
-            return Err(Failure::Usage(
-                "--query: gives more than one series; sum them up".to_owned(),
-            ));
+        let answer = source.range(request).await;
+        let matrix = answer.map_err(|error| Wrong::Source(error.to_string()))?;
+        let meant = matrix
+            .series
+            .into_iter()
+            .filter(|one| is_meant(&one.labels));
+        let mut meant: Vec<_> = meant.collect();
+        if meant.len() > 1 {
+            return Err(Wrong::Series(meant.len()));
         }
-        let samples = matrix.series.into_iter().flat_map(|series| series.samples);
-        rows.extend(samples.map(|(at, value)| (at, value as f32)));
-        start = end + MINUTE;
+        if let Some(one) = meant.pop() {
+            rows.extend(
+                one.samples
+                    .into_iter()
+                    .map(|(at, value)| (at, value as f32)),
+            );
+        }
+        start = end + step;
     }
     Ok(rows)
 }

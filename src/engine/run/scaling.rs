@@ -1,6 +1,7 @@
 //! The task of all workloads: asks what is needed at aligned ticks, decides, publishes, and hands on what is to be kept.
 
 use crate::{
+    decide::Board,
     engine::{
         Clock, Pool,
         catalogue::{Catalogue, ScalingHandle},
@@ -12,7 +13,7 @@ use crate::{
 };
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -29,7 +30,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
 /// Nothing is decided for so long where the orders of people were never read.
 const LONGEST_BLIND: Duration = Duration::from_secs(60);
-/// What workloads remember is written so often at most.
+/// What workloads remember is written so often where nothing changed, and at once where their decision did.
 const SAVED_EVERY: Duration = Duration::from_secs(15);
 /// A start waits no longer for what was kept.
 const LONGEST_RESTORE: Duration = Duration::from_secs(10);
@@ -48,18 +49,47 @@ pub type MakeScaling = Arc<dyn Fn() -> ScalingUnit + Send + Sync>;
 
 /// What workloads remember, from one task to the next that takes its place.
 #[derive(Debug, Clone, Default)]
-pub struct Carried(Arc<Mutex<Vec<SavedState>>>);
+pub struct Carried(Arc<Mutex<Remembered>>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    /// As of the newest decision.
+    board: Option<Arc<Board>>,
+    /// What the store had of workloads that are not [`Remembered::own`].
+    stored: Vec<SavedState>,
+    /// Workloads of which the store has nothing that is not known here: it was read before they were first decided on. Of
+    /// all others what is stored counts, or the first save would overwrite it with what a blind start knows.
+    own: BTreeSet<Arc<str>>,
+}
 
 impl Carried {
-    fn get(&self) -> Vec<SavedState> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// What the store has, less what is known better here.
+    fn set_stored(&self, mut stored: Vec<SavedState>) -> Vec<SavedState> {
+        let mut remembered = self.remembered();
+        stored.retain(|one| !remembered.own.contains(&one.workload));
+        remembered.stored.clone_from(&stored);
+        stored
     }
 
-    fn set(&self, states: Vec<SavedState>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = states;
+    /// After a decision; `restored`: the store was read before it.
+    fn set(&self, board: Arc<Board>, restored: bool) {
+        let mut remembered = self.remembered();
+        if restored {
+            let names = board.workloads.iter().map(|one| &*one.settings().name);
+            // What was used of quotas is kept under no name.
+            let mut names = names.chain([""]);
+            let own = &mut remembered.own;
+            let count = board.workloads.len() + 1;
+            if own.len() != count || !names.clone().all(|name| own.contains(name)) {
+                *own = names.by_ref().map(Arc::from).collect();
+            }
+            remembered.stored.clear();
+        }
+        remembered.board = Some(board);
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -85,6 +115,15 @@ pub struct ScalingTask {
     pub events: Arc<ScalingEvents>,
 }
 
+/// What becomes of what workloads remember after a decision.
+#[derive(Debug, Clone, Copy)]
+struct Keep {
+    /// Whether the store was read before.
+    restored: bool,
+    /// Whether it is written there now.
+    save: bool,
+}
+
 impl std::fmt::Debug for ScalingTask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ScalingTask")
@@ -99,36 +138,28 @@ impl std::fmt::Debug for ScalingTask {
 impl ScalingTask {
     /// Runs until dropped.
     pub async fn run(self: Arc<Self>) {
-        let mut carried = self.carried.get();
-        let own: BTreeSet<Arc<str>> = carried
-            .iter()
-            .map(|one| Arc::clone(&one.workload))
-            .collect();
-        let stored = self.stored(LONGEST_RESTORE, &own).await;
-        let mut restored = stored.is_some();
-        carried.extend(stored.into_iter().flatten());
-        self.carried.set(carried);
+        let mut restored = self.stored(LONGEST_RESTORE).await.is_some();
         loop {
             let mut unit = (self.make)();
-            self.take_up(&mut unit, &self.carried.get());
-            let panic = self.follow(unit, &own, &mut restored).await;
+            let (board, stored) = {
+                let remembered = self.carried.remembered();
+                (remembered.board.clone(), remembered.stored.clone())
+            };
+            if let Some(board) = board {
+                unit.take_over(&board);
+            }
+            self.take_up(&mut unit, &stored);
+            let panic = self.follow(unit, &mut restored).await;
             self.events.panicked(&panic);
             sleep(LONGEST_SLEEP).await;
         }
     }
 
-    /// What the store has of workloads that are not `own`, which this process remembers itself; `None` where the store does
-    /// not answer. Until it did nothing is saved there, or what it has would be lost.
-    async fn stored(
-        &self,
-        patience: Duration,
-        own: &BTreeSet<Arc<str>>,
-    ) -> Option<Vec<SavedState>> {
+    /// What the store has of workloads that this process does not remember better itself; `None` where the store does not
+    /// answer. Until it did nothing is saved there, or what it has would be lost.
+    async fn stored(&self, patience: Duration) -> Option<Vec<SavedState>> {
         match timeout(patience, self.ledger.states()).await {
-            Ok(Ok(mut stored)) => {
-                stored.retain(|one| !own.contains(&one.workload));
-                return Some(stored);
-            }
+            Ok(Ok(stored)) => return Some(self.carried.set_stored(stored)),
             Ok(Err(error)) => self.events.not_restored(&error),
             Err(_) => self
                 .events
@@ -145,26 +176,24 @@ impl ScalingTask {
     }
 
     /// Decides at every tick; returns what a panic said.
-    async fn follow(
-        &self,
-        mut unit: ScalingUnit,
-        own: &BTreeSet<Arc<str>>,
-        restored: &mut bool,
-    ) -> String {
+    async fn follow(&self, mut unit: ScalingUnit, restored: &mut bool) -> String {
         let tick = self.tick.as_millis().max(1);
         let (mut last, mut blind, mut saved) = (None, None, None);
         loop {
             let (turn, at) = turn_at(self.clock.now(), tick);
             if last.replace(turn) != Some(turn) {
-                if !*restored && let Some(stored) = self.stored(LONGEST_RETRY, own).await {
+                if !*restored && let Some(stored) = self.stored(LONGEST_RETRY).await {
                     self.take_up(&mut unit, &stored);
                     *restored = true;
                 }
                 let records = self.ledger.records();
                 if self.may_decide(&records, &mut blind) {
                     let answers = self.ask(unit.questions(), at).await;
-                    let save = *restored && self.is_time_to_save(&mut saved);
-                    match self.decide(unit, (at, save), answers, records).await {
+                    let keep = Keep {
+                        restored: *restored,
+                        save: *restored && self.is_time_to_save(&mut saved),
+                    };
+                    match self.decide(unit, (at, keep), answers, records).await {
                         Ok(back) => unit = back,
                         Err(panic) => return panic,
                     }
@@ -198,25 +227,36 @@ impl ScalingTask {
     async fn decide(
         &self,
         unit: ScalingUnit,
-        (at, save): (Millis, bool),
+        (at, keep): (Millis, Keep),
         answers: Vec<Option<Answer>>,
         records: Records,
     ) -> Result<ScalingUnit, String> {
         let outcomes = self.catalogue.fresh(self.clock.now());
+        let signals = self.catalogue.units();
         let demand = Arc::clone(self.catalogue.demand());
         let work = move |unit: &mut ScalingUnit| {
             let began = Instant::now();
+            unit.know(signals.iter().map(|handle| Arc::clone(&handle.name)));
             let scaling = unit.decide(at, answers, &outcomes, &records);
             demand.warm_chunks(&scaling.chunks);
-            (scaling, unit.states(at), began.elapsed())
+            (scaling, began.elapsed())
         };
         let done = self.pool.run(unit, work).await;
-        let (unit, (scaling, states, took)) = done.map_err(|panic| panic.to_string())?;
-        self.carried.set(states.clone());
-        if save {
-            self.ledger.save(states);
-        }
+        let (unit, (scaling, took)) = done.map_err(|panic| panic.to_string())?;
+        self.carried.set(Arc::clone(unit.board()), keep.restored);
+        // Whoever starts from an older state would go back behind the newest change.
+        let news = scaling.decisions.iter().filter(|one| one.is_news);
+        let changed: BTreeSet<_> = news.map(|one| one.decision.workload.clone()).collect();
         self.publish(scaling, took);
+        if !(keep.save || keep.restored && !changed.is_empty()) {
+            return Ok(unit);
+        }
+        let work = move |unit: &mut ScalingUnit| {
+            unit.states(at, |name| keep.save || changed.contains(name))
+        };
+        let saved = self.pool.run(unit, work).await;
+        let (unit, states) = saved.map_err(|panic| panic.to_string())?;
+        self.ledger.save(states);
         Ok(unit)
     }
 

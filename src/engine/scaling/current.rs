@@ -5,10 +5,17 @@ use crate::{
     engine::outcome::Outcome,
     expo::names,
     forecast::Interval,
-    promql::{Expression, Matchers, Snapshot},
+    promql::{Expression, MAX_WORK, Matchers, Snapshot},
     series::{Labels, Millis},
 };
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Series that all rules of all workloads may look at and make at one tick: some hundred milliseconds. A rule may do so
+/// much alone ([`MAX_WORK`]), but not each of a thousand.
+const WORK_OF_TICK: usize = 4 * MAX_WORK;
 
 /// Horizon of what is expected now.
 const NOW: &str = "0s";
@@ -19,6 +26,23 @@ pub(super) struct Current {
     /// What is read; only that is built.
     read: Vec<Matchers>,
     snapshot: Snapshot,
+    /// Signals that there are, or that there ever were outcomes of.
+    signals: BTreeSet<Arc<str>>,
+    /// The names of what is published of those that have none right now.
+    stale: BTreeSet<String>,
+    /// What was judged at this tick: workloads share rules.
+    judged: BTreeMap<String, Judged>,
+    /// What is left of [`WORK_OF_TICK`].
+    left: usize,
+}
+
+/// What a rule came to.
+#[derive(Debug, Clone)]
+struct Judged {
+    truth: Truth,
+    note: Option<String>,
+    /// It reads what is there no more, so what it says is of half of what it asks.
+    is_stale: bool,
 }
 
 type Rows = Vec<(Labels, f64, Millis)>;
@@ -31,30 +55,91 @@ impl Current {
                 .map(|selector| selector.matchers.clone())
                 .collect(),
             snapshot: Snapshot::new(),
+            signals: BTreeSet::new(),
+            stale: BTreeSet::new(),
+            judged: BTreeMap::new(),
+            left: WORK_OF_TICK,
         }
     }
 
-    /// Takes in the newest outcomes.
-    pub(super) fn take(&mut self, at: Millis, outcomes: &[Arc<Outcome>]) {
+    /// There are these signals, whether they have outcomes or not.
+    pub(super) fn know(&mut self, signals: impl IntoIterator<Item = Arc<str>>) {
+        if !self.read.is_empty() {
+            self.signals.extend(signals);
+        }
+    }
+
+    /// Takes in the newest outcomes; a new tick begins.
+    pub(super) fn take(&mut self, outcomes: &[Arc<Outcome>]) {
         self.snapshot = Snapshot::new();
+        self.judged.clear();
+        self.left = WORK_OF_TICK;
         if self.read.is_empty() {
             return;
         }
+        let units = outcomes.iter().map(|outcome| &outcome.unit);
+        self.signals.extend(units.clone().cloned());
+        let there: BTreeSet<&Arc<str>> = units.collect();
+        let gone = self.signals.iter().filter(|unit| !there.contains(unit));
+        self.stale = gone.flat_map(|unit| published_names(unit)).collect();
         for outcome in outcomes {
-            self.take_values(at, outcome);
-            self.take_forecasts(at, outcome);
+            self.take_values(outcome);
+            self.take_forecasts(outcome);
         }
     }
 
-    /// Whether a rule holds. What has no answer is not known, and says why.
-    pub(super) fn judge(&self, at: Millis, rule: &Expression, notes: &mut Vec<String>) -> Truth {
-        match rule.evaluate(at, &self.snapshot) {
-            Ok(value) if value.holds() => Truth::Holds,
-            Ok(_) => Truth::Fails,
-            Err(error) => {
-                notes.push(format!("the rule `{}`: {error}", rule.text()));
-                Truth::Unknown
+    /// Whether a rule holds. What has no answer is not known, and says why. Nor is what reads a signal that is stale,
+    /// where that would make it fail, or leave less (`shrinks`): absence is no reason for either.
+    pub(super) fn judge(
+        &mut self,
+        at: Millis,
+        rule: &Expression,
+        shrinks: bool,
+        notes: &mut Vec<String>,
+    ) -> Truth {
+        let judged = match self.judged.get(rule.text()) {
+            Some(judged) => judged.clone(),
+            None => {
+                let judged = self.evaluate(at, rule);
+                self.judged.insert(rule.text().to_owned(), judged.clone());
+                judged
             }
+        };
+        notes.extend(judged.note);
+        if judged.is_stale && (shrinks || judged.truth == Truth::Fails) {
+            notes.push(format!(
+                "the rule `{}` reads a signal that has no newest outcome",
+                rule.text()
+            ));
+            return Truth::Unknown;
+        }
+        judged.truth
+    }
+
+    fn evaluate(&mut self, at: Millis, rule: &Expression) -> Judged {
+        let limit = self.left.min(MAX_WORK);
+        let (value, spent) = rule.evaluate_within(at, &self.snapshot, limit);
+        self.left -= spent;
+        let mut names = rule.names().into_iter();
+        let (truth, note) = match value {
+            Ok(value) if value.holds() => (Truth::Holds, None),
+            Ok(_) => (Truth::Fails, None),
+            Err(_) if limit < MAX_WORK && spent == limit => {
+                let note = format!(
+                    "the rule `{}` was not judged: those before it read and made all of the {WORK_OF_TICK} series that rules may in one tick",
+                    rule.text()
+                );
+                (Truth::Unknown, Some(note))
+            }
+            Err(error) => {
+                let note = format!("the rule `{}`: {error}", rule.text());
+                (Truth::Unknown, Some(note))
+            }
+        };
+        Judged {
+            truth,
+            note,
+            is_stale: names.any(|name| self.stale.contains(name)),
         }
     }
 
@@ -69,7 +154,9 @@ impl Current {
     }
 
     /// The values as they are in the source, under the name of the signal, and the verdicts.
-    fn take_values(&mut self, at: Millis, outcome: &Outcome) {
+    fn take_values(&mut self, outcome: &Outcome) {
+        // What `timestamp` answers: the grid time that was judged, not that of the decision.
+        let at = outcome.at;
         let signal = &*outcome.unit;
         let series = || outcome.series.iter();
         self.put(signal, || {
@@ -99,7 +186,8 @@ impl Current {
     }
 
     /// What is expected now and at every horizon, and of the greatest value within windows.
-    fn take_forecasts(&mut self, at: Millis, outcome: &Outcome) {
+    fn take_forecasts(&mut self, outcome: &Outcome) {
+        let at = outcome.at;
         let spans = |horizons: &[crate::engine::Horizon]| -> Vec<String> {
             horizons.iter().map(|one| one.span.to_string()).collect()
         };
@@ -131,6 +219,19 @@ impl Current {
             });
         }
     }
+}
+
+/// The names of what is of one signal alone.
+fn published_names(signal: &str) -> Vec<String> {
+    let families = [
+        names::forecast_families(signal),
+        names::maximum_families(signal),
+    ];
+    let families = families
+        .into_iter()
+        .flatten()
+        .map(|family| family.name.to_string());
+    families.chain([signal.to_owned()]).collect()
 }
 
 /// The values of a table of series and horizons, with their labels.
@@ -168,4 +269,121 @@ fn published(labels: &Labels, own: &[(&str, &str)]) -> Labels {
         .collect();
     let source = source.iter().map(|(name, value)| (name.as_ref(), *value));
     Labels::new(source.chain(own.iter().copied())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::SeriesOutcome;
+    use Truth::{Fails, Holds, Unknown};
+
+    const AT: Millis = 1_700_000_040_000;
+    /// The outcome is of a while ago.
+    const OF: Millis = AT - 150_000;
+
+    fn rule(text: &str) -> Expression {
+        Expression::parse_condition(text).unwrap()
+    }
+
+    fn outcome(unit: &str, count: usize) -> Arc<Outcome> {
+        let one = |place: usize| SeriesOutcome {
+            labels: Labels::new([("n", place.to_string())]).unwrap(),
+            value: place as f32,
+            band: crate::baseline::Band::UNKNOWN,
+            score: 0.1,
+            active: false,
+            severity: 0,
+            direction: 0,
+            began: false,
+            since: None,
+            worst: 0,
+            reason: None,
+        };
+        Arc::new(Outcome {
+            unit: unit.into(),
+            at: OF,
+            series: (0..count).map(one).collect(),
+            ..Outcome::default()
+        })
+    }
+
+    fn judged(current: &mut Current, rule: &Expression, shrinks: bool) -> (Truth, Vec<String>) {
+        let mut notes = Vec::new();
+        (current.judge(AT, rule, shrinks, &mut notes), notes)
+    }
+
+    #[test]
+    fn the_time_of_a_value_is_that_of_the_outcome() {
+        for (text, truth) in [
+            ("time() - timestamp(queue_depth) == 150", Holds),
+            ("time() - timestamp(anomaly_score) == 150", Holds),
+            ("time() - timestamp(queue_depth) < 60", Fails),
+        ] {
+            let rule = rule(text);
+            let mut current = Current::new([&rule].into_iter());
+            current.take(&[outcome("queue_depth", 3)]);
+            assert_eq!(judged(&mut current, &rule, false).0, truth, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_signal_that_is_stale_makes_no_rule_fail_and_nothing_shrink() {
+        let deep = rule("queue_depth > 1");
+        let idle = rule("load < 5 unless on() queue_depth > 1");
+        let missing = rule("absent(queue_depth)");
+        let all = [&deep, &idle, &missing];
+        let mut current = Current::new(all.into_iter());
+        let (queue, load) = (outcome("queue_depth", 3), outcome("load", 2));
+        let mut truths = |outcomes: &[Arc<Outcome>]| {
+            current.take(outcomes);
+            [(&deep, false), (&idle, true), (&missing, false)]
+                .map(|(rule, shrinks)| judged(&mut current, rule, shrinks).0)
+        };
+        assert_eq!(
+            truths(&[Arc::clone(&load)]),
+            [Fails, Holds, Holds],
+            "there never was one"
+        );
+        assert_eq!(truths(&[queue, Arc::clone(&load)]), [Holds, Fails, Fails]);
+        // Who asks for absence has an answer.
+        assert_eq!(truths(&[load]), [Unknown, Unknown, Holds]);
+        let (_, notes) = judged(&mut current, &deep, false);
+        assert!(notes[0].contains("has no newest outcome"), "{notes:?}");
+        // So it is after a restart, before there ever was one.
+        let mut current = Current::new([&deep].into_iter());
+        current.know(["queue_depth".into()]);
+        current.take(&[]);
+        assert_eq!(judged(&mut current, &deep, false).0, Unknown);
+    }
+
+    #[test]
+    fn rules_have_a_budget_together_and_one_that_many_have_counts_once() {
+        // A million rows are looked at, none of which is wanted.
+        let rows = 200_000;
+        let text = |n: usize| {
+            format!(
+                "sum(load{{n=\"none {n}\"}}) > 1 or sum(load{{n=\"x\"}}) > 1 or sum(load{{n=\"y\"}}) > 1 or sum(load{{n=\"z\"}}) > 1"
+            )
+        };
+        let rules: Vec<Expression> = (0..6).map(|n| rule(&text(n))).collect();
+        let mut current = Current::new(rules.iter());
+        current.take(&[outcome("load", rows)]);
+        for _ in 0..50 {
+            assert_eq!(judged(&mut current, &rules[0], false).0, Fails);
+        }
+        let all: Vec<_> = rules
+            .iter()
+            .map(|rule| judged(&mut current, rule, false))
+            .collect();
+        let truths: Vec<Truth> = all.iter().map(|(truth, _)| *truth).collect();
+        assert_eq!(truths, [Fails, Fails, Fails, Fails, Fails, Unknown]);
+        let note = &all[5].1[0];
+        assert!(note.contains("was not judged"), "{note}");
+        current.take(&[outcome("load", rows)]);
+        assert_eq!(
+            judged(&mut current, &rules[5], false).0,
+            Fails,
+            "another tick"
+        );
+    }
 }

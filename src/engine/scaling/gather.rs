@@ -7,13 +7,16 @@ use super::{
     questions::{self, Answer, Finder, Question, Questions},
 };
 use crate::{
-    decide::{DemandForecast, Inputs, Maximum, Reading, Replicas},
+    decide::{DemandForecast, Incomplete, Inputs, Maximum, Reading, Replicas},
     engine::outcome::Outcome,
     forecast::Trust,
     series::{Millis, Span},
     stats::robust::{normal_quantile, normal_share},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Weak},
+};
 
 /// Of some hundred forecasts none is rarer.
 const LEAST_SHARE: f64 = 0.001;
@@ -42,6 +45,26 @@ pub(super) struct Gatherer {
     answers: Vec<Option<Answer>>,
     wants: Vec<Wants>,
     current: Current,
+    shapes: Shapes,
+}
+
+/// Of the newest outcomes that workloads name, the [`questions::shape`] of their series: worked out once for each, as
+/// decisions are made more often than outcomes.
+#[derive(Debug, Default)]
+struct Shapes(HashMap<Arc<str>, (Weak<Outcome>, u64)>);
+
+impl Shapes {
+    fn of(&mut self, outcome: &Arc<Outcome>) -> u64 {
+        let this = Arc::downgrade(outcome);
+        if let Some((known, shape)) = self.0.get(&outcome.unit)
+            && known.ptr_eq(&this)
+        {
+            return *shape;
+        }
+        let shape = questions::shape(outcome.series.iter().map(|one| &one.labels));
+        self.0.insert(Arc::clone(&outcome.unit), (this, shape));
+        shape
+    }
 }
 
 /// What one workload wants to know, as places among the questions.
@@ -51,6 +74,9 @@ struct Wants {
     demand: usize,
     /// Labels of the series of its demand; none where the answer has one series anyway.
     demand_match: BTreeMap<String, String>,
+    complete: Option<usize>,
+    /// The newest demand that was measured as a whole.
+    whole: Option<Reading>,
     ready: Option<usize>,
     wanted: Option<usize>,
     utilisation: Option<usize>,
@@ -75,9 +101,15 @@ impl Gatherer {
         Self {
             answers: vec![None; questions.0.len()],
             current: Current::new(rules),
+            shapes: Shapes::default(),
             questions,
             wants,
         }
+    }
+
+    /// There are these signals, whether they have outcomes or not.
+    pub(super) fn know(&mut self, signals: impl IntoIterator<Item = Arc<str>>) {
+        self.current.know(signals);
     }
 
     pub(super) fn questions(&self) -> &[Question] {
@@ -96,32 +128,27 @@ impl Gatherer {
                 *known = new;
             }
         }
-        self.current.take(at, outcomes);
+        self.current.take(outcomes);
         let mut gathered = Gathered {
             inputs: Vec::with_capacity(self.wants.len()),
             about: Vec::with_capacity(self.wants.len()),
         };
-        // Each worked out once, and only of signals that a workload names.
-        let mut shapes: Vec<Option<u64>> = vec![None; outcomes.len()];
         for wants in &mut self.wants {
             let mut about = About::default();
             let mut inputs = wants.readings(at, &self.answers, &mut about.notes);
             let signal = &wants.plan.settings.demand.signal;
-            let place = outcomes.iter().position(|one| *one.unit == **signal);
-            match place {
-                Some(place) => {
-                    let outcome = &outcomes[place];
-                    let shape = *shapes[place].get_or_insert_with(|| {
-                        questions::shape(outcome.series.iter().map(|one| &one.labels))
-                    });
+            match outcomes.iter().find(|one| *one.unit == **signal) {
+                Some(outcome) => {
+                    let shape = self.shapes.of(outcome);
                     inputs.forecast = wants.forecast(outcome, shape, &mut about);
                 }
                 None => about
                     .notes
                     .push(format!("the signal {signal} has no newest outcome")),
             }
-            let rules = wants.plan.rules.iter();
-            let judged = rules.map(|rule| self.current.judge(at, rule, &mut about.notes));
+            let rules = wants.plan.rules.iter().zip(&wants.plan.settings.rules);
+            let (current, notes) = (&mut self.current, &mut about.notes);
+            let judged = rules.map(|(rule, own)| current.judge(at, rule, own.scale < 1.0, notes));
             inputs.rules = judged.collect();
             inputs.events = Arc::clone(&records.events);
             inputs.overrides = Arc::clone(&records.overrides);
@@ -144,10 +171,13 @@ impl Wants {
             ),
         };
         let mut one = |query: Option<&str>| query.map(|query| questions.one(source, query));
+        let complete = settings.demand.complete.as_ref();
         let replicas = settings.replicas.as_ref();
         Self {
             demand,
             demand_match,
+            complete: one(complete.map(|complete| complete.query.as_str())),
+            whole: None,
             ready: one(replicas.map(|replicas| replicas.query.as_str())),
             wanted: one(replicas.and_then(|replicas| replicas.wanted.as_deref())),
             utilisation: one(settings.utilisation().map(|(_, query)| query)),
@@ -168,7 +198,7 @@ impl Wants {
         answers: &[Option<Answer>],
         notes: &mut Vec<String>,
     ) -> Inputs {
-        let demand = match &answers[self.demand] {
+        let measured = match &answers[self.demand] {
             None => {
                 notes.push("the demand was never answered".to_owned());
                 None
@@ -199,6 +229,7 @@ impl Wants {
             }
             reading(answer, 0)
         };
+        let share = one("demand.complete.query", self.complete);
         let ready = one("replicas.query", self.ready);
         let oldest = self.plan.settings.replicas.as_ref();
         let oldest = oldest.map_or(Millis::MIN, |own| at - own.max_age.as_millis());
@@ -206,14 +237,49 @@ impl Wants {
         let wanted = wanted.filter(|wanted| wanted.at >= oldest);
         let wanted = wanted.and_then(|wanted| whole(wanted.value));
         let ready = ready.and_then(|reading| Some((reading.at, whole(reading.value)?)));
+        let utilisation = one("utilisation", self.utilisation);
+        let queue = one("queue.query", self.queue);
+        let host = one("emergency.host", self.host);
+        let (demand, incomplete) = self.completed(measured, share);
+        if let Some(incomplete) = incomplete {
+            notes.push(format!("the demand of now: {incomplete}"));
+        }
         Inputs {
             demand,
+            incomplete,
             replicas: ready.map(|(at, ready)| Replicas { at, ready, wanted }),
-            utilisation: one("utilisation", self.utilisation),
-            queue: one("queue.query", self.queue),
-            host: one("emergency.host", self.host),
+            utilisation,
+            queue,
+            host,
             ..Inputs::default()
         }
+    }
+
+    /// The newest demand that was measured as a whole, and why that is not what was measured now. As with an answer that
+    /// says it is partial, the one before holds until it is too old: one scrape that fails is no reason to recommend nothing.
+    fn completed(
+        &mut self,
+        measured: Option<Reading>,
+        share: Option<Reading>,
+    ) -> (Option<Reading>, Option<Incomplete>) {
+        let Some(complete) = &self.plan.settings.demand.complete else {
+            return (measured, None);
+        };
+        let Some(measured) = measured else {
+            return (self.whole, None);
+        };
+        // A share of another time says nothing of this one.
+        let share = share.filter(|share| share.at == measured.at);
+        let share = share.map(|share| share.value);
+        if share.is_some_and(|share| share >= complete.min) {
+            self.whole = Some(measured);
+        }
+        let is_whole = self.whole == Some(measured);
+        let incomplete = Incomplete {
+            share,
+            least: complete.min,
+        };
+        (self.whole, (!is_whole).then_some(incomplete))
     }
 
     /// What the newest outcome of its signal says of the future.

@@ -35,6 +35,10 @@ pub(super) fn chunks(decided: &[Decided], replica: Option<&str>) -> Vec<Chunk> {
         gauge("predicted_demand", &of(|one| one.published_demand)),
         gauge("predicted_demand_forecast", &of(|one| one.demand_forecast)),
         gauge(
+            "predicted_decided_timestamp_seconds",
+            &of(|one| Some(one.at as f64 / 1_000.0)),
+        ),
+        gauge(
             "predicted_generated_timestamp_seconds",
             &of(|one| one.generated.map(|at| at as f64 / 1_000.0)),
         ),

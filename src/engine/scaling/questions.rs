@@ -117,19 +117,29 @@ impl Finder {
         if let Some((_, found)) = self.last.filter(|(known, _)| *known == shape) {
             return found;
         }
-        let has_all = |labels: &Labels| {
-            wanted
-                .iter()
-                .all(|(name, value)| labels.get(name) == Some(value))
-        };
-        let mut found = all.enumerate().filter(|(_, labels)| has_all(labels));
-        let found = match (found.next(), found.count()) {
-            (Some((place, _)), 0) => Ok(place),
-            (None, _) => Err(0),
-            (Some(_), others) => Err(1 + others),
-        };
+        let found = the_one(wanted, all);
         self.last = Some((shape, found));
         found
+    }
+}
+
+/// The place of the one series of `all` whose labels have all of `wanted`.
+///
+/// # Errors
+/// How many there are instead.
+pub fn the_one<'l>(
+    wanted: &BTreeMap<String, String>,
+    all: impl Iterator<Item = &'l Labels>,
+) -> Result<usize, usize> {
+    let has_all = |labels: &Labels| {
+        let mut wanted = wanted.iter();
+        wanted.all(|(name, value)| labels.get(name) == Some(value))
+    };
+    let mut found = all.enumerate().filter(|(_, labels)| has_all(labels));
+    match (found.next(), found.count()) {
+        (Some((place, _)), 0) => Ok(place),
+        (None, _) => Err(0),
+        (Some(_), others) => Err(1 + others),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     series::Labels,
     source::{Matrix, SeriesSamples},
 };
+use std::collections::BTreeMap;
 
 const MINUTE: Millis = 60_000;
 const NOW: Millis = 1_700_000_040_000;
@@ -163,6 +164,55 @@ fn a_demand_that_is_lost_is_believed_for_its_age_and_then_nothing_is_recommended
 }
 
 #[test]
+fn a_demand_of_which_a_part_is_missing_is_not_used() {
+    let mut own = settings("limits: {min: 1, max: 50}");
+    let text = "{signal: requests, match: {app: shop}, complete: {query: 'avg(up)'}}";
+    own.demand = serde_yaml::from_str(text).unwrap();
+    assert_eq!(own.validate(), []);
+    let mut unit = ScalingUnit::new(&[plan(own)], Vec::new(), None);
+    let queries: Vec<&str> = unit.questions().iter().map(|one| &*one.query).collect();
+    assert_eq!(queries[1], "avg(up)");
+    let mut decide = |seconds: i64, demand: f64, share: Option<f64>| {
+        let at = NOW + seconds * 1_000;
+        let made = outcome(at - MINUTE, &unit, 48.0);
+        let share = share.map(|share| answer(at, &[("", share)]));
+        let answers = [
+            answer(at, &[("shop", demand)]),
+            share.unwrap_or_else(|| vec![None]),
+        ];
+        let mut scaling = unit.decide(at, answers.concat(), &[made], &Records::default());
+        let one = scaling.decisions.remove(0);
+        (one.decision, one.notes.join("; "))
+    };
+    // Nobody has said yet that it is all of it.
+    let (first, notes) = decide(0, 42.0, None);
+    assert_eq!((first.replicas, first.demand), (None, None));
+    assert!(first.reason.contains("is not known"), "{}", first.reason);
+    assert!(notes.contains("demand.complete"), "{notes}");
+    let (whole, notes) = decide(15, 42.0, Some(0.9));
+    assert_eq!((whole.demand, notes.as_str()), (Some(42.0), ""));
+    assert_eq!(whole.replicas, Some(5));
+    // Half of the targets are gone, and half of the demand seems to be; or nobody can tell.
+    for (seconds, share) in [(30, Some(0.5)), (45, None), (120, Some(f64::NAN))] {
+        let (held, notes) = decide(seconds, 21.0, share);
+        assert_eq!(held.demand, Some(42.0), "{seconds}: {held:?}");
+        assert_eq!(held.replicas, Some(5));
+        assert!(notes.contains("0.9 is needed"), "{notes}");
+    }
+    let (gone, _) = decide(150, 21.0, Some(0.5));
+    assert_eq!((gone.replicas, gone.demand), (None, None));
+    let why = "only 0.50 of what the demand is measured at is there, and 0.9 is needed";
+    assert!(gone.reason.contains(why), "{}", gone.reason);
+    let (back, _) = decide(165, 33.0, Some(1.0));
+    assert_eq!(back.demand, Some(33.0));
+    let wrong = "{signal: requests, complete: {query: ' ', min: 90}}";
+    let mut own = settings("limits: {min: 1, max: 50}");
+    own.demand = serde_yaml::from_str(wrong).unwrap();
+    let fields: Vec<String> = own.validate().into_iter().map(|one| one.0).collect();
+    assert_eq!(fields, ["demand.complete.query", "demand.complete.min"]);
+}
+
+#[test]
 fn two_series_that_match_are_none_and_that_is_said() {
     let mut own = settings("limits: {min: 1, max: 50}");
     own.demand.r#match.clear();
@@ -217,7 +267,8 @@ fn a_restart_goes_on_from_what_was_kept() {
     let rest = "limits: {min: 1, max: 50, hold: 10m}";
     let mut first = unit(rest);
     decide(&mut first, NOW, 42.0, 98.0);
-    let states = first.states(NOW);
+    assert_eq!(first.states(NOW, |name| name != "shop"), []);
+    let states = first.states(NOW, |_| true);
     let mut second = unit(rest);
     assert_eq!(second.restore(&states), [""; 0]);
     let at = NOW + MINUTE;
@@ -234,12 +285,64 @@ fn a_restart_goes_on_from_what_was_kept() {
 }
 
 #[test]
-fn mode_off_publishes_nothing() {
+fn mode_off_publishes_nothing_and_is_logged_once() {
     let mut own = settings("limits: {min: 1, max: 50}");
     own.mode = Mode::Off;
     let mut unit = ScalingUnit::new(&[plan(own)], Vec::new(), None);
     let scaling = decide(&mut unit, NOW, 42.0, 78.0);
     assert!(scaling.chunks.is_empty());
+    assert!(scaling.decisions[0].is_news);
+    for minute in 1..5 {
+        let at = NOW + minute * MINUTE;
+        let answers = answer(at, &[("shop", 40.0 * minute as f64)]);
+        // The gate is shut now, and what would be needed differs each time.
+        let scaling = unit.decide(at, answers, &[], &Records::default());
+        assert!(!scaling.decisions[0].is_news, "{:?}", scaling.decisions);
+    }
+}
+
+/// One decision a minute on each of these demands, with 20 replicas ready all the time.
+fn followed(rest: &str, demand: &[f64]) -> Vec<Decided> {
+    let mut unit = unit(&format!("replicas: {{query: ready}}, {rest}"));
+    let decide = |(minute, demand): (usize, &f64)| {
+        let at = NOW + minute as i64 * MINUTE;
+        let made = outcome(at - MINUTE, &unit, *demand as f32);
+        let answers = [answer(at, &[("shop", *demand)]), answer(at, &[("", 20.0)])];
+        let records = Records::default();
+        let mut scaling = unit.decide(at, answers.concat(), &[made], &records);
+        scaling.decisions.remove(0)
+    };
+    demand.iter().enumerate().map(decide).collect()
+}
+
+#[test]
+fn the_end_of_a_rise_is_in_the_log_whatever_the_size_is_then() {
+    // A floor of 20 keeps the size where it is, so nothing but the end of the rise is new.
+    let demand = [50.0, 50.0, 80.0, 120.0, 160.0, 120.0, 120.0];
+    let decided = followed("limits: {min: 20, max: 50}", &demand);
+    let ends: Vec<_> = decided.iter().map(|one| one.decision.prewarmed).collect();
+    let mut expected = [None; 7];
+    expected[5] = Some(true);
+    assert_eq!(ends, expected);
+    let news: Vec<bool> = decided.iter().map(|one| one.is_news).collect();
+    assert_eq!(news, [true, false, false, false, false, true, false]);
+}
+
+#[test]
+fn every_change_of_a_recommendation_is_news_also_of_a_second_decision_on_one_time() {
+    let mut first = unit("limits: {min: 1, max: 50}");
+    assert!(decide(&mut first, NOW, 42.0, 78.0).decisions[0].is_news);
+    // Another configuration decides on the same time anew, and the log has a line of that time already.
+    let mut second = unit("limits: {min: 1, max: 6}");
+    second.restore(&first.states(NOW, |_| true));
+    let again = decide(&mut second, NOW, 42.0, 78.0);
+    assert_eq!(again.decisions[0].decision.replicas, Some(6));
+    assert!(again.decisions[0].is_news);
+    let later = decide(&mut second, NOW + MINUTE, 42.0, 78.0);
+    assert_eq!(later.decisions[0].decision.replicas, Some(6));
+    assert!(later.decisions[0].is_news, "the log does not have it yet");
+    let settled = decide(&mut second, NOW + 2 * MINUTE, 42.0, 78.0);
+    assert!(!settled.decisions[0].is_news);
 }
 
 #[test]
@@ -281,4 +384,52 @@ fn windows_that_others_have_on_the_signal_say_nothing_here() {
     assert_eq!(one.decision.gate, Gate::Open, "{one:?}");
     assert_eq!(one.decision.replicas, Some(8));
     assert!((one.coverage.unwrap() - 0.95).abs() < 1e-6);
+}
+
+#[test]
+fn the_log_says_at_every_time_what_is_recommended() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let said = |one: &Decision| (one.replicas, one.would_be, one.gate, one.binding, one.mode);
+    let mut changes = 0;
+    for _ in 0..20 {
+        let (mut running, mut at) = (unit("limits: {min: 1, max: 50}"), NOW);
+        let mut log: BTreeMap<Millis, Decision> = BTreeMap::new();
+        for _ in 0..200 {
+            let reload = random.u8(..) < 20;
+            if reload {
+                let max = random.u32(2..50);
+                let mut next = unit(&format!("limits: {{min: 1, max: {max}}}"));
+                next.take_over(running.board());
+                running = next;
+            } else {
+                at += 15_000;
+            }
+            let demand = 30.0 + 200.0 * random.f64() * random.f64();
+            let quantile = (demand * (0.5 + 2.0 * random.f64())) as f32;
+            let made = outcome(at - MINUTE, &running, quantile);
+            let outcomes = if random.u8(..) < 30 {
+                vec![]
+            } else {
+                vec![made]
+            };
+            let known = random.u8(..) > 30;
+            let answers = match known {
+                true => answer(at, &[("shop", demand)]),
+                false => answer(at, &[]),
+            };
+            let scaling = running.decide(at, answers, &outcomes, &Records::default());
+            let one = &scaling.decisions[0];
+            if one.is_news {
+                // As the store has it: a time has one line, the first.
+                log.entry(at).or_insert_with(|| one.decision.clone());
+            }
+            // What a reload decides on the same time anew is said by the next decision.
+            if !reload {
+                let (when, newest) = log.range(..=at).next_back().unwrap();
+                assert_eq!(said(newest), said(&one.decision), "{when} {at}");
+                changes += usize::from(*when == at);
+            }
+        }
+    }
+    assert!(changes > 1_000, "{changes}");
 }

@@ -25,6 +25,7 @@ impl Scaling {
         let at = self.at;
         if let Some(value) = supposed.demand {
             inputs.demand = Some(Reading { at, value });
+            inputs.incomplete = None;
         }
         if let Some(ready) = supposed.ready {
             let wanted = None;

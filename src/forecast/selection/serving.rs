@@ -1,7 +1,7 @@
 //! Serving: members are asked, the choice in force says what is published, and where it has no answer the next link.
 
 use super::{
-    super::{calibration::Cast, lanes::Lane, reach::Reach, rule::Rule, standby::Source},
+    super::{calibration::Cast, lanes::Lane, reach::Reach, rule::Rule, standby::Source, track},
     Choice, Forecasts, Link, Member, Role, Scratch,
 };
 use crate::series::Slot;
@@ -91,7 +91,12 @@ impl Forecasts {
                 if let Some(window) = h.checked_sub(self.horizons.len()) {
                     let from = slot * width + window * levels;
                     let own = &mut tails[from..from + levels];
-                    track.tail_of(&served, bin, chosen, expected, &self.levels, own);
+                    let told = track::Told {
+                        chosen,
+                        other: expected,
+                        day_before: self.lanes.day_before(h, self.newest.of(slot)),
+                    };
+                    track.tail_of(&served, bin, &told, &self.levels, own);
                 }
                 self.current[slot * count + h] = served;
                 let track = &mut self.tracks[slot * count + h];
@@ -130,9 +135,12 @@ impl Forecasts {
         let wall = self.wall.index(self.now[slot] + steps * self.grid.step());
         let (bin, choice) = (track.bin(wall), track.choice);
         let told = self.told(0, slot, h, 1);
-        let chosen = told.chosen(choice);
-        let expected = |source| told.of(source, choice);
-        track.tail_of(served, bin, chosen, expected, levels, out);
+        let told = track::Told {
+            chosen: told.chosen(choice),
+            other: |source| told.of(source, choice),
+            day_before: self.lanes.day_before(h, self.newest.of(slot)),
+        };
+        track.tail_of(served, bin, &told, levels, out);
     }
 
     /// The link at which a choice is served as long as it has an answer.

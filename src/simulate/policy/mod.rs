@@ -17,7 +17,7 @@ pub(super) use fixed::Fixed;
 pub(super) use hpa::Hpa;
 pub(super) use naive::Naive;
 pub(super) use oracle::Oracle;
-pub(super) use ours::{Ours, windows};
+pub(super) use ours::Ours;
 pub(super) use phpa::{Phpa, Smoothing};
 
 use super::{

@@ -2,56 +2,98 @@
 
 use super::{Hpa, Metric, Past, Policy, Size, publish::Delayed};
 use crate::{
-    decide::{DemandForecast, Inputs, Maximum, Reading, Replicas, Settings, Workload},
+    decide::{DemandForecast, Inputs, Maximum, Mode, Reading, Replicas, Workload},
     series::Millis,
-    simulate::{Foresight, Parameters, foresight::Outlook},
+    simulate::{Foresight, Parameters, Subject, foresight::Outlook},
 };
 use std::sync::Arc;
 
 /// Our forecasts and decisions.
 #[derive(Debug)]
 pub(in crate::simulate) struct Ours<'a> {
-    foresight: &'a Foresight,
-    level: usize,
+    foresight: Option<Sight<'a>>,
     workload: Workload,
     inputs: Inputs,
-    /// Of each window: the share of its greatest values of a day at or below the quantile, by minute.
-    coverage: Vec<f32>,
-    /// First tick after the minute of the forecast in [`Ours::inputs`].
-    made: usize,
     rate: usize,
     tick: Millis,
+    /// Time of the first tick.
+    start: Millis,
+    /// Ticks between decisions.
+    review: usize,
+    /// What was decided last.
+    decided: Option<f64>,
     /// The trigger beside ours, which knows nothing of forecasts.
-    reactive: Hpa,
+    reactive: Option<Hpa>,
     published: Delayed,
 }
 
+/// What is foreseen at a level.
+#[derive(Debug)]
+struct Sight<'a> {
+    foresight: &'a Foresight,
+    level: usize,
+    /// Of each window: the share of its greatest values of a day at or below the quantile, by step.
+    coverage: Vec<f32>,
+    /// First tick after the step of the forecast in [`Ours::inputs`].
+    made: usize,
+}
+
 impl<'a> Ours<'a> {
-    /// With the quantile at the `level`-th of the levels of `foresight`.
-    ///
-    /// # Errors
-    /// Settings that cannot be.
+    /// With the quantile at the `level`-th of the levels of `foresight`. `start` is the time of the first tick.
     pub(in crate::simulate) fn new(
+        subject: &Subject,
         foresight: &'a Foresight,
         level: usize,
+        start: Millis,
         parameters: &Parameters,
-    ) -> Result<Self, String> {
-        let settings = settings(foresight.levels[level], parameters)?;
-        Ok(Self {
-            foresight,
-            level,
+    ) -> Self {
+        let settings = subject.at_level(f64::from(foresight.levels[level]));
+        let window = parameters.ticks(parameters.ours.rate_window);
+        let trigger = parameters.ours.reactive_target;
+        Self {
+            foresight: Some(Sight {
+                foresight,
+                level,
+                coverage: foresight.coverage(level),
+                made: 0,
+            }),
+            reactive: trigger.map(|target| Hpa { target, window }),
+            ..Self::decided(settings, start, parameters)
+        }
+    }
+
+    /// The same without a trigger beside it.
+    pub(in crate::simulate) fn alone(self) -> Self {
+        Self {
+            reactive: None,
+            ..self
+        }
+    }
+
+    /// What it recommends while it only observes: what is asked for now, and what a person said is the least and the greatest.
+    pub(in crate::simulate) fn observing(
+        subject: &Subject,
+        start: Millis,
+        parameters: &Parameters,
+    ) -> Self {
+        let mut settings = subject.at_level(subject.level);
+        settings.mode = Mode::Observe;
+        Self::decided(settings, start, parameters)
+    }
+
+    fn decided(settings: crate::decide::Settings, start: Millis, parameters: &Parameters) -> Self {
+        Self {
+            foresight: None,
+            review: parameters.ticks(crate::series::Span::millis(settings.review())),
             workload: Workload::new(Arc::new(settings)),
             inputs: Inputs::default(),
-            coverage: foresight.coverage(level),
-            made: 0,
             rate: parameters.ticks(parameters.ours.rate_window),
             tick: parameters.tick.as_millis(),
-            reactive: Hpa {
-                target: parameters.ours.reactive_target,
-                window: parameters.ticks(parameters.ours.rate_window),
-            },
+            start,
+            decided: None,
+            reactive: None,
             published: Delayed::new(parameters),
-        })
+        }
     }
 
     fn see(&mut self, tick: usize, past: Past<'_>, size: Size) {
@@ -64,27 +106,40 @@ impl<'a> Ours<'a> {
             ready: size.ready,
             wanted: Some(size.wanted),
         });
-        let outlook = self.foresight.at(tick).filter(|one| one.made != self.made);
+        let Some(sight) = &mut self.foresight else {
+            return;
+        };
+        let outlook = sight
+            .foresight
+            .at(tick)
+            .filter(|one| one.made != sight.made);
         if let Some(outlook) = outlook {
-            self.made = outlook.made;
-            self.inputs.forecast = self.forecast(outlook).map(Arc::new);
+            sight.made = outlook.made;
+            let made = self.start + outlook.made as Millis * self.tick;
+            self.inputs.forecast = sight.forecast(outlook, made).map(Arc::new);
         }
     }
 
-    fn forecast(&self, outlook: Outlook<'_>) -> Option<DemandForecast> {
-        let minute = crate::series::Span::minutes(1).as_millis();
+    fn time(&self, tick: usize) -> Millis {
+        self.start + tick as Millis * self.tick
+    }
+}
+
+impl Sight<'_> {
+    fn forecast(&self, outlook: Outlook<'_>, made: Millis) -> Option<DemandForecast> {
+        let step = self.foresight.step;
         let windows = self.foresight.windows.iter().enumerate();
-        let maxima = windows.map(|(place, &minutes)| {
+        let maxima = windows.map(|(place, &steps)| {
             Some(Maximum {
-                ahead: minutes as Millis * minute,
+                ahead: steps as Millis * step,
                 expected: outlook.quantile(place, 0)?,
                 quantile: outlook.quantile(place, self.level)?,
             })
         });
         let coverage = self.coverage[outlook.index];
         Some(DemandForecast {
-            generated: self.time(outlook.made),
-            step: minute,
+            generated: made,
+            step,
             level: f64::from(self.foresight.levels[self.level]),
             maxima: maxima.collect::<Option<_>>()?,
             coverage: coverage.is_finite().then_some(f64::from(coverage)),
@@ -92,61 +147,86 @@ impl<'a> Ours<'a> {
             ..DemandForecast::default()
         })
     }
-
-    /// Time of the beginning of a tick. Where the trace begins is of no account.
-    fn time(&self, tick: usize) -> Millis {
-        tick as Millis * self.tick
-    }
-}
-
-/// The windows whose greatest minute it asks for, in minutes, shortest first.
-///
-/// # Errors
-/// Settings that cannot be.
-pub(in crate::simulate) fn windows(parameters: &Parameters) -> Result<Vec<usize>, String> {
-    let minute = crate::series::Span::minutes(1);
-    let level = *parameters
-        .frontier
-        .level
-        .first()
-        .ok_or("frontier.level: is empty")?;
-    let settings = settings(level as f32, parameters)?;
-    // What is held for nothing beyond that needs no window of its own.
-    let least = settings.window(parameters.ours.lead.as_millis());
-    let windows = settings.windows(minute).into_iter();
-    Ok(windows
-        .filter(|window| window.as_millis() >= least)
-        .map(|window| (window.as_millis() / minute.as_millis()) as usize)
-        .collect())
-}
-
-/// The workload of the simulation.
-fn settings(level: f32, parameters: &Parameters) -> Result<Settings, String> {
-    let text = format!(
-        "{{name: simulated, demand: {{signal: demand}}, capacity_per_replica: 1, replicas: {{query: replicas}}, lead_time: {}, \
-         pipeline: {}, review: {}, level: {level}, mode: guarded, tolerance: {}}}",
-        parameters.ours.lead,
-        parameters.ours.pipeline,
-        parameters.tick,
-        parameters.following_tolerance
-    );
-    let mut settings: Settings = serde_yaml::from_str(&text).map_err(|error| error.to_string())?;
-    settings.limits = parameters.ours.limits.clone();
-    settings.limits.min = parameters.replicas.min;
-    settings.limits.max = Some(parameters.replicas.max);
-    settings.gate = parameters.ours.gate.clone();
-    match settings.validate().first() {
-        Some((field, problem)) => Err(format!("ours: {field}: {problem}")),
-        None => Ok(settings),
-    }
 }
 
 impl Policy for Ours<'_> {
     fn metrics(&mut self, tick: usize, past: Past<'_>, size: Size, out: &mut Vec<Metric>) {
-        self.see(tick, past, size);
-        let proposal = self.workload.propose(self.time(tick), &self.inputs);
-        let decision = self.workload.settle(proposal, &[]);
-        out.push(self.reactive.metric(past));
-        out.push(self.published.step(tick, decision.published_demand));
+        if tick.is_multiple_of(self.review) {
+            self.see(tick, past, size);
+            let proposal = self.workload.propose(self.time(tick), &self.inputs);
+            let decision = self.workload.settle(proposal, &[]);
+            self.decided = decision.published_demand;
+        }
+        out.extend(self.reactive.map(|trigger| trigger.metric(past)));
+        out.push(self.published.step(tick, self.decided));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::{
+        Demand, Kind, Trace,
+        autoscaler::{Autoscaler, Settings},
+    };
+
+    /// So many replicas' worth of demand for ten minutes, and not a replica more or less.
+    fn steady(replicas: f64) -> Demand {
+        let trace = Trace {
+            name: "steady".into(),
+            kind: Kind::Mixed,
+            start: 1_800_000_000_000,
+            step: 15_000,
+            values: vec![100.0; 40],
+        };
+        let mut parameters = Parameters::built_in().unwrap();
+        parameters.capacity.declared = Some(100.0 / replicas);
+        Demand::draw(&trace, &parameters).unwrap()
+    }
+
+    /// The size an autoscaler of this tolerance arrives at from 16, told what a workload that is told of the tolerance publishes, or
+    /// of another.
+    fn reached(demand: f64, tolerance: f64, told: f64) -> u32 {
+        let mut parameters = Parameters::built_in().unwrap();
+        parameters.following_tolerance = told;
+        let mut subject = Subject::usual(&parameters).unwrap();
+        subject.workload.mode = Mode::Guarded;
+        let demand = steady(demand);
+        let mut ours = Ours::decided(subject.at_level(0.95), demand.start, &parameters);
+        let mut settings = Settings::new(1, 100);
+        settings.tolerance = tolerance;
+        let mut autoscaler = Autoscaler::new(settings);
+        let (mut size, mut metrics) = (16, Vec::new());
+        for tick in 0..40 {
+            metrics.clear();
+            let there = Size {
+                wanted: size,
+                existing: size,
+                ready: size,
+            };
+            let past = demand.until(tick);
+            ours.metrics(tick, past, there, &mut metrics);
+            size = autoscaler.sync(tick as i64 * 15, there, &metrics);
+        }
+        size
+    }
+
+    #[test]
+    fn the_tolerance_of_the_autoscaler_does_not_swallow_a_step_from_16_to_17() {
+        // 17 by 16 is 1.0625: within a tolerance of 0.1, and the next size beyond 17.6 is 18.
+        assert_eq!(
+            reached(16.5, 0.1, 0.0),
+            16,
+            "what is not compensated is swallowed"
+        );
+        assert_eq!(reached(16.5, 0.1, 0.1), 18);
+        assert_eq!(reached(16.5, 0.05, 0.05), 17);
+        assert_eq!(reached(16.5, 0.0, 0.0), 17);
+        assert_eq!(
+            reached(16.0, 0.1, 0.1),
+            16,
+            "what is not wanted is not asked for"
+        );
+        assert_eq!(reached(20.0, 0.1, 0.1), 20);
     }
 }

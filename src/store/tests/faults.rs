@@ -2,7 +2,8 @@
 
 use super::*;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use std::fs;
+use std::{fs, time::Duration};
+use tokio::time::{Instant, sleep};
 
 async fn connect(bench: &Bench) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(bench.file());
@@ -63,6 +64,80 @@ async fn a_lock_is_told_and_readers_go_on() {
     store.add_event(event("b", NOW), None).await.unwrap();
 }
 
+/// Runs the task while `work` goes on.
+async fn kept<T>(store: &Store, work: impl Future<Output = T>) -> T {
+    let stop = tokio_util::sync::CancellationToken::new();
+    let work = async {
+        let done = work.await;
+        stop.cancel();
+        done
+    };
+    tokio::join!(store.keep(stop.clone()), work).1
+}
+
+async fn wait_for(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < limit, "{what} within {limit:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn while_nothing_can_be_written_orders_are_read_all_the_same_and_the_store_is_not_well() {
+    let bench = Bench::new().await;
+    let store = &bench.store;
+    let mut other = connect(&bench).await;
+    let vacuum = sqlx::query_scalar("PRAGMA auto_vacuum");
+    let incremental: i64 = vacuum.fetch_one(&mut other).await.unwrap();
+    assert_eq!(incremental, 2, "room can be given back");
+    let work = async {
+        wait_for("it is well", Duration::from_secs(5), || store.health().up).await;
+        // Another process gives an order, and does not let go of the lock.
+        let pin = order("checkout", Order::Pin(30), None);
+        let row = sqlx::query("INSERT INTO overrides (id, workload, kind, created, body) VALUES ('p', 'checkout', 'pin', 0, $1)")
+            .bind(serde_json::to_string(&pin).unwrap());
+        row.execute(&mut other).await.unwrap();
+        let lock = sqlx::raw_sql("BEGIN IMMEDIATE");
+        lock.execute(&mut other).await.unwrap();
+        store.append([decision("a", NOW)]);
+        let seen = || store.snapshot().overrides.len() == 1;
+        wait_for("the order is seen", Duration::from_millis(5_500), seen).await;
+        let told = || {
+            store
+                .health()
+                .error
+                .is_some_and(|text| text.contains("locked"))
+        };
+        wait_for("the lock is told", Duration::from_secs(10), told).await;
+        // Reading goes on working, and takes nothing of that back.
+        store.refresh().await.unwrap();
+        let health = store.health();
+        assert!(!health.up && health.queue == 1, "{health:?}");
+        assert!(health.error.unwrap().starts_with("writing: "));
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+        let well = || store.health().up && store.health().queue == 0;
+        wait_for("it is written", Duration::from_secs(20), well).await;
+    };
+    kept(store, work).await;
+}
+
+#[tokio::test]
+async fn what_a_store_cannot_write_any_more_the_next_one_writes() {
+    let bench = Bench::new().await;
+    let (former, next) = (&bench.store, bench.again().await);
+    fs::remove_dir_all(bench.folder.path()).unwrap();
+    former.append([decision("a", NOW)]);
+    next.succeed(former);
+    kept(former, async {}).await;
+    assert_eq!((former.health().queue, next.health().queue), (0, 1));
+    fs::create_dir(bench.folder.path()).unwrap();
+    next.flush().await.unwrap();
+    let filter = DecisionFilter::default();
+    let page = next.decisions(&filter, &Cut::default()).await.unwrap();
+    assert_eq!(page.items, [decision("a", NOW)]);
+}
+
 #[tokio::test]
 async fn a_full_database_is_told_and_what_waits_is_written_later() {
     let bench = Bench::new().await;
@@ -95,6 +170,49 @@ async fn a_full_database_is_told_and_what_waits_is_written_later() {
     limit(1_000_000).await;
     store.flush().await.unwrap();
     assert_eq!(store.health().queue, 0);
+}
+
+#[tokio::test]
+async fn a_connection_whose_commit_failed_is_not_used_again() {
+    let bench = Bench::new().await;
+    let opened = bench.store.db().await.unwrap();
+    let database::Db::Sqlite(pool) = &opened.db else {
+        panic!("a file")
+    };
+    let all = async || {
+        let mut all = Vec::new();
+        for _ in 0..database::FILE_CONNECTIONS {
+            all.push(pool.acquire().await.unwrap());
+        }
+        all
+    };
+    // What is set of a connection tells it from one that was opened later.
+    for mut connection in all().await {
+        let mark = sqlx::raw_sql("PRAGMA cache_size = 1234");
+        mark.execute(&mut *connection).await.unwrap();
+    }
+    // A child without its parent is refused by the commit, not before.
+    let orphan = [
+        "CREATE TABLE parent (a PRIMARY KEY)",
+        "CREATE TABLE child (a REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
+        "INSERT INTO child VALUES (1)",
+    ];
+    let failed = async {
+        database::transact!(&opened.db, tx => {
+            for sql in orphan {
+                sqlx::query(sql).execute(&mut **tx).await?;
+            }
+            Ok::<_, StoreError>(())
+        })
+    };
+    assert!(failed.await.is_err());
+    let mut marked = 0;
+    for mut connection in all().await {
+        let size = sqlx::query_scalar::<_, i64>("PRAGMA cache_size");
+        marked += i32::from(size.fetch_one(&mut *connection).await.unwrap() == 1_234);
+    }
+    assert_eq!(marked, database::FILE_CONNECTIONS as i32 - 1);
+    bench.store.add_event(event("a", NOW), None).await.unwrap();
 }
 
 #[tokio::test]

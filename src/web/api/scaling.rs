@@ -1,9 +1,12 @@
 //! What is decided on workloads, and how far what it rests on can be trusted.
 
-use super::super::{
-    State,
-    query::Query,
-    reply::{self, Reply},
+use super::{
+    super::{
+        State,
+        query::Query,
+        reply::{self, Reply},
+    },
+    health,
 };
 use crate::{
     decide::{Decision, Mode},
@@ -12,12 +15,13 @@ use crate::{
         scaling::{CoursePoint, Decided, Scaling, Supposed},
     },
     series::{Labels, Millis},
+    store::{MOST_ITEMS, USUAL_ITEMS},
 };
 use hyper::StatusCode;
 use serde::Serialize;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-const NONE_DECIDED: &str = "nothing was decided yet, or the newest decisions are too old; see /api/v1/status and whether the configuration has workloads";
+pub(super) const NONE_DECIDED: &str = "nothing was decided yet, or the newest decisions are too old; see /api/v1/status and whether the configuration has workloads";
 
 /// What is read here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,22 +32,27 @@ pub(in super::super) enum Read {
     Predictions,
     Queues,
     ScalingStatus,
+    Value,
     Workloads,
 }
 
 impl Read {
+    /// Where they are.
+    pub(in super::super) const PATHS: [(&'static str, Self); 8] = [
+        ("/api/v1/health", Self::Health),
+        ("/api/v1/models/accuracy", Self::Accuracy),
+        ("/api/v1/predictions/current", Self::Predictions),
+        ("/api/v1/queues", Self::Queues),
+        ("/api/v1/scaling/evaluate", Self::Evaluate),
+        ("/api/v1/scaling/status", Self::ScalingStatus),
+        ("/api/v1/scaling/value", Self::Value),
+        ("/api/v1/workloads", Self::Workloads),
+    ];
+
     /// What is at a path.
     pub(in super::super) fn of(path: &str) -> Option<Self> {
-        match path {
-            "/api/v1/health" => Some(Self::Health),
-            "/api/v1/models/accuracy" => Some(Self::Accuracy),
-            "/api/v1/predictions/current" => Some(Self::Predictions),
-            "/api/v1/queues" => Some(Self::Queues),
-            "/api/v1/scaling/evaluate" => Some(Self::Evaluate),
-            "/api/v1/scaling/status" => Some(Self::ScalingStatus),
-            "/api/v1/workloads" => Some(Self::Workloads),
-            _ => None,
-        }
+        let found = Self::PATHS.iter().find(|(own, _)| *own == path);
+        found.map(|(_, read)| *read)
     }
 
     /// Its name in our own metrics.
@@ -55,6 +64,7 @@ impl Read {
             Self::Predictions => "predictions",
             Self::Queues => "queues",
             Self::ScalingStatus => "scaling_status",
+            Self::Value => "scaling_value",
             Self::Workloads => "workloads",
         }
     }
@@ -65,7 +75,8 @@ impl Read {
             Self::Accuracy | Self::Health | Self::Queues | Self::ScalingStatus => &[],
             Self::Evaluate => &["demand", "forecast", "ready", "workload"],
             Self::Predictions => &["cursor", "limit", "signal"],
-            Self::Workloads => &["name"],
+            Self::Value => &["activation", "target", "workload"],
+            Self::Workloads => &["cursor", "limit", "name", "since"],
         }
     }
 
@@ -74,10 +85,11 @@ impl Read {
         match self {
             Self::Accuracy => accuracy(state, gzip),
             Self::Evaluate => evaluate(state, query, gzip),
-            Self::Health => health(state, gzip),
+            Self::Health => health::health(state, gzip),
             Self::Predictions => predictions(state, query, gzip),
             Self::Queues => queues(state, gzip),
             Self::ScalingStatus => status(state, gzip),
+            Self::Value => super::value::answer(state, query),
             Self::Workloads => workloads(state, query, gzip),
         }
     }
@@ -88,6 +100,9 @@ struct Workloads {
     now: Millis,
     at: Millis,
     workloads: Vec<Workload>,
+    /// Where there is more: what to give as `cursor` next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -115,25 +130,23 @@ impl Workload {
     }
 }
 
-/// `GET /api/v1/workloads`: the newest decision on every workload, or on the one called `name`, then with its recent past.
+/// `GET /api/v1/workloads`: the newest decisions, page by page, or the one on the workload called `name`, then with its recent
+/// past from `since` on.
 fn workloads(state: &State, query: &Query, gzip: bool) -> Reply {
     let now = state.clock.now();
-    let name = match query.one("name") {
-        Ok(name) => name,
+    let asked =
+        || -> Result<_, String> { Ok((query.one("name")?, super::since(query)?, Cut::of(query)?)) };
+    let (name, since, cut) = match asked() {
+        Ok(asked) => asked,
         Err(sentence) => return reply::json_error(StatusCode::BAD_REQUEST, &sentence),
     };
     let Some(scaling) = state.catalogue.scaling(now) else {
         return reply::json_error(StatusCode::SERVICE_UNAVAILABLE, NONE_DECIDED);
     };
     let wanted = |one: &&Decided| name.is_none_or(|name| *one.decision.workload == *name);
-    let mut found: Vec<Workload> = scaling
-        .decisions
-        .iter()
-        .filter(wanted)
-        .map(Workload::of)
-        .collect();
+    let (mut found, next) = cut.page(scaling.decisions.iter().filter(wanted), Workload::of);
     if let (Some(name), [one]) = (name, found.as_mut_slice()) {
-        one.course = state.catalogue.courses().of(name);
+        one.course = state.catalogue.courses().of(name, since);
     }
     if let (Some(name), true) = (name, found.is_empty()) {
         return no_workload(&scaling, name);
@@ -142,6 +155,7 @@ fn workloads(state: &State, query: &Query, gzip: bool) -> Reply {
         now,
         at: scaling.at,
         workloads: found,
+        next,
     };
     reply::json(StatusCode::OK, &workloads, gzip)
 }
@@ -207,6 +221,10 @@ fn status(state: &State, gzip: bool) -> Reply {
             Mode::Guarded => &mut status.modes.guarded,
             Mode::Full => &mut status.modes.full,
         } += 1;
+        // Nothing is recommended, so nothing is missing, shut or held.
+        if decision.mode == Mode::Off {
+            continue;
+        }
         match decision.gate.is_open() {
             true => status.gates_open += 1,
             false => status.shut.push(Shut {
@@ -360,14 +378,12 @@ fn accuracy(state: &State, gzip: bool) -> Reply {
 }
 
 fn accuracy_of(outcome: &Outcome) -> Vec<AccuracyAt> {
-    let horizons = outcome.horizons.iter().zip(&outcome.trust);
-    let known = |value: f32| Some(value).filter(|value| value.is_finite());
-    let at = horizons.map(|(horizon, trust)| AccuracyAt {
+    let at = outcome.accuracy().map(|one| AccuracyAt {
         signal: Arc::clone(&outcome.unit),
-        horizon: horizon.span.to_string(),
-        error: trust.and_then(|trust| known(trust.error_ratio)),
-        coverage: trust.and_then(|trust| known(trust.coverage_ratio)),
-        skill: trust.and_then(|trust| known(trust.skill_ratio)),
+        horizon: one.horizon.span.to_string(),
+        error: one.error,
+        coverage: one.coverage,
+        skill: one.skill,
         drift: outcome.drift,
     });
     at.collect()
@@ -396,16 +412,7 @@ struct Prediction {
 fn predictions(state: &State, query: &Query, gzip: bool) -> Reply {
     let now = state.clock.now();
     let asked = || -> Result<_, String> {
-        let signal = query.one("signal")?;
-        let from = match query.one("cursor")? {
-            None => 0,
-            Some(text) => text.parse::<usize>().map_err(|_| {
-                format!(
-                    "parameter \"cursor\" must be one that an answer gave as next, got {text:?}"
-                )
-            })?,
-        };
-        Ok((signal, from, super::limit(query)?))
+        Ok((query.one("signal")?, cursor(query)?, super::limit(query)?))
     };
     let (signal, from, limit) = match asked() {
         Ok(asked) => asked,
@@ -423,9 +430,10 @@ fn predictions(state: &State, query: &Query, gzip: bool) -> Reply {
         .iter()
         .filter(|outcome| signal.is_none_or(|signal| *outcome.unit == *signal))
         .filter(|outcome| !outcome.horizons.is_empty());
-    let mut all =
+    let all =
         wanted.flat_map(|outcome| (0..outcome.series.len()).map(move |index| (outcome, index)));
-    let page = all.by_ref().skip(from).take(limit).map(|(outcome, index)| {
+    let cut = Cut { from, limit };
+    let (predictions, next) = cut.page(all, |(outcome, index)| {
         let series = &outcome.series[index];
         Prediction {
             signal: Arc::clone(&outcome.unit),
@@ -435,8 +443,6 @@ fn predictions(state: &State, query: &Query, gzip: bool) -> Reply {
             forecasts: super::forecasts(outcome, index),
         }
     });
-    let predictions: Vec<Prediction> = page.collect();
-    let next = all.next().map(|_| (from + predictions.len()).to_string());
     let answer = Predictions {
         now,
         predictions,
@@ -445,89 +451,39 @@ fn predictions(state: &State, query: &Query, gzip: bool) -> Reply {
     reply::json(StatusCode::OK, &answer, gzip)
 }
 
-#[derive(Serialize)]
-struct Health {
-    now: Millis,
-    /// 1 where every part is well, 0 where none is: the mean of the parts.
-    score: f64,
-    parts: Vec<Part>,
+/// Which part of a list is asked for.
+struct Cut {
+    from: usize,
+    limit: usize,
 }
 
-/// One part of what must be well.
-#[derive(Serialize)]
-struct Part {
-    part: &'static str,
-    /// 0 to 1.
-    score: f64,
-    /// What is not well, in sentences.
-    problems: Vec<String>,
-}
+impl Cut {
+    /// As a list of records is asked for.
+    fn of(query: &Query) -> Result<Self, String> {
+        let limit = query.whole("limit", USUAL_ITEMS, 1..=MOST_ITEMS)?;
+        let from = cursor(query)?;
+        Ok(Self { from, limit })
+    }
 
-impl Part {
-    /// Well in so far as `well` of `all` are.
-    fn share(part: &'static str, all: usize, problems: Vec<String>) -> Self {
-        let well = all.saturating_sub(problems.len());
-        Self {
-            part,
-            score: if all == 0 {
-                1.0
-            } else {
-                well as f64 / all as f64
-            },
-            problems,
-        }
+    /// The part, and what to ask for next where there is more.
+    fn page<T, S>(
+        &self,
+        all: impl Iterator<Item = T>,
+        of: impl Fn(T) -> S,
+    ) -> (Vec<S>, Option<String>) {
+        let mut rest = all.skip(self.from);
+        let page: Vec<S> = rest.by_ref().take(self.limit).map(of).collect();
+        let next = rest.next().map(|_| (self.from + page.len()).to_string());
+        (page, next)
     }
 }
 
-/// `GET /api/v1/health`: what is well and what is not, part by part. 200 always: `/-/healthy` and `/-/ready` are for machines.
-fn health(state: &State, gzip: bool) -> Reply {
-    let now = state.clock.now();
-    let mut parts = vec![configuration(state), signals(state, now)];
-    if state.catalogue.decides() {
-        parts.push(workloads_part(state, now));
-    }
-    parts.extend(store(state));
-    let score = parts.iter().map(|part| part.score).sum::<f64>() / parts.len() as f64;
-    reply::json(StatusCode::OK, &Health { now, score, parts }, gzip)
-}
-
-fn configuration(state: &State) -> Part {
-    let config = state.config.lock().unwrap_or_else(PoisonError::into_inner);
-    let problems = config.last_error.iter().cloned().collect();
-    Part::share("configuration", 1, problems)
-}
-
-fn signals(state: &State, now: Millis) -> Part {
-    let units = state.catalogue.units();
-    let problems = units.iter().filter_map(|unit| {
-        let silent = super::report(unit, now).silent_because?;
-        Some(format!("{}: {silent}", unit.name))
-    });
-    Part::share("signals", units.len(), problems.collect())
-}
-
-/// Whether events, overrides and decisions are kept; nothing where that is not wanted.
-fn store(state: &State) -> Option<Part> {
-    let health = state.store.load().as_ref()?.health();
-    let why = || {
-        let why = health.error.clone();
-        why.unwrap_or_else(|| "the database has not answered yet".to_owned())
+/// How many are before what is asked for.
+fn cursor(query: &Query) -> Result<usize, String> {
+    let Some(text) = query.one("cursor")? else {
+        return Ok(0);
     };
-    let problems = (!health.up).then(why);
-    Some(Part::share("store", 1, problems.into_iter().collect()))
-}
-
-fn workloads_part(state: &State, now: Millis) -> Part {
-    let Some(scaling) = state.catalogue.scaling(now) else {
-        return Part::share("workloads", 1, vec![NONE_DECIDED.to_owned()]);
-    };
-    let problems = scaling.decisions.iter().filter_map(|one| {
-        let unknown = one.decision.replicas.is_none() && one.decision.mode != Mode::Off;
-        let why = || match one.notes.first() {
-            Some(note) => note.clone(),
-            None => one.decision.reason.clone(),
-        };
-        unknown.then(|| format!("{}: {}", one.decision.workload, why()))
-    });
-    Part::share("workloads", scaling.decisions.len(), problems.collect())
+    text.parse().map_err(|_| {
+        format!("parameter \"cursor\" must be one that an answer gave as next, got {text:?}")
+    })
 }

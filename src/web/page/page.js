@@ -94,6 +94,7 @@ async function poll() {
     showSignals(overview.signals);
     state.reached = Date.now();
     showSummary();
+    await workloads.refresh(overview.scaling);
     for (const section of state.sections.values()) {
       if (section.wanted()) await section.refresh();
     }
@@ -664,9 +665,13 @@ function chooseHours() {
     state.hours = Number(event.target.value);
     remembered(event.target.value);
     for (const card of state.cards.values()) card.draw();
+    workloads.draw();
   });
 }
 
-chooseHours();
-document.addEventListener("visibilitychange", () => poll());
-poll();
+// Once workloads.js is there as well.
+document.addEventListener("DOMContentLoaded", () => {
+  chooseHours();
+  document.addEventListener("visibilitychange", () => poll());
+  poll();
+});

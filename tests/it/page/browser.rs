@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// How long one answer of the browser may take; its start on a busy machine is the slowest.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 const SWITCHES: [&str; 15] = [
     "--headless",

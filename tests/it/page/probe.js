@@ -40,6 +40,39 @@ globalThis.probe = (() => {
 
   const charts = () => [...document.querySelectorAll(".card")].map(chart);
 
+  /** The list of workloads. */
+  const rows = () => [...document.querySelectorAll("#workloads-list tbody tr")].map((row) => {
+    const [recommended, asked, ready, gate, why] = [...row.querySelectorAll("td")].map((cell) => cell.textContent);
+    const button = row.querySelector("button");
+    return { name: button.textContent, pressed: button.getAttribute("aria-pressed"), mode: row.querySelector(".badge").textContent, recommended, asked, ready, gate, why };
+  });
+
+  /** The workload that is drawn. */
+  function workload() {
+    const card = document.querySelector("#workload");
+    const svg = card.querySelector("svg.chart");
+    const box = svg.viewBox.baseVal;
+    const all = (selector) => [...svg.querySelectorAll(selector)];
+    const d = (selector) => all(selector).map((node) => node.getAttribute("d") ?? "").join(" ");
+    const inside = all("path, rect").every((node) => {
+      const drawn = node.getBBox();
+      return drawn.x >= -1 && drawn.y >= -1 && drawn.x + drawn.width <= box.width + 1 && drawn.y + drawn.height <= box.height + 1;
+    });
+    const name = card.querySelector("h3").textContent;
+    const texts = all("*").flatMap((node) => [...node.attributes].filter(({ name: own }) => /^(d|[xy][12]?|width|height|c[xy])$/.test(own)).map(({ value }) => value));
+    return {
+      name,
+      gate: rows().find((row) => row.name === name)?.gate,
+      label: svg.getAttribute("aria-label") ?? "",
+      actual: numbers(d(".actual")).length / 2,
+      takes: numbers(d(".takes")).length / 2,
+      shapes: d(".actual"),
+      closed: d(".band").includes("Z"),
+      finite: texts.every((text) => numbers(text).every(Number.isFinite)),
+      inside,
+    };
+  }
+
   /** Elements that stick out of the window, except inside what scrolls by itself. */
   function sticking() {
     return [...document.body.querySelectorAll("*")]
@@ -97,11 +130,11 @@ globalThis.probe = (() => {
       note(node, "text", ratio(over(colour(getComputedStyle(node).color), under), under), 4.5);
     }
     for (const node of document.querySelectorAll("svg.chart text")) {
-      const under = ground(node.closest(".card"));
+      const under = ground(node.closest(".card, .workload"));
       note(node, "label", ratio(colour(getComputedStyle(node).fill), under), 4.5);
     }
-    for (const node of document.querySelectorAll(".chart .actual, .chart .expected, .chart .edge, .chart .bar-line, .chart .anomalous, .chart .foot-line")) {
-      const under = ground(node.closest(".card"));
+    for (const node of document.querySelectorAll(".chart .actual, .chart .expected, .chart .edge, .chart .bar-line, .chart .anomalous, .chart .foot-line, .chart .takes, .chart .has, .chart .bound")) {
+      const under = ground(node.closest(".card, .workload"));
       note(node, "line", ratio(over(colour(getComputedStyle(node).stroke), under), under), 3);
     }
     return [...found.keys()];
@@ -114,5 +147,5 @@ globalThis.probe = (() => {
     name: document.activeElement.textContent.slice(0, 60),
   });
 
-  return { charts, sticking, overlaps, faint, focused };
+  return { charts, rows, workload, sticking, overlaps, faint, focused };
 })();

@@ -150,7 +150,14 @@ fn the_api_says_what_is_wrong_with_a_request() {
             422,
             "knid: unknown field",
         ),
-        ("POST", "events?limit=3", &[json], &good, 400, "takes none"),
+        (
+            "POST",
+            "events?limit=3",
+            &[json],
+            &good,
+            400,
+            "known here: \"unknown_workload\"",
+        ),
         (
             "POST",
             "events",
@@ -482,4 +489,35 @@ fn commands_say_what_to_change() {
         let (code, help, _) = command(&[name, "--help"]);
         assert!(code == 0 && help.contains("Examples:"), "{help}");
     }
+}
+
+#[test]
+fn a_workload_that_the_configuration_does_not_have_is_refused_with_the_nearest() {
+    let folder = tempfile::tempdir().unwrap();
+    let rest = "store: {sqlite: f.db}\nworkloads: [{name: checkout, demand: {signal: load}, capacity_per_replica: 10, limits: {max: 10}}]";
+    fs::write(folder.path().join("f.yml"), configuration(rest)).unwrap();
+    let file = format!("--config.file={}", folder.path().join("f.yml").display());
+    let set = |name: &str, more: &[&str]| {
+        let mut all = vec!["overrides", "set", name, &file, "--min=3"];
+        all.extend(["--reason=r", "--author=ada"].iter().chain(more));
+        command(&all)
+    };
+    let (code, _, told) = set("chekcout", &[]);
+    assert_eq!(code, 2, "{told}");
+    assert!(
+        told.contains("no workload \"chekcout\"; did you mean \"checkout\"; --unknown-workload"),
+        "{told}"
+    );
+    assert_eq!(set("checkout", &[]).0, 0);
+    assert_eq!(set("soon", &["--unknown-workload"]).0, 0);
+    let add = |name: &str| {
+        let of = format!("--workload={name}");
+        let all = ["events", "add", &file, "--kind=sale", "--name=x"];
+        let rest = ["--start=+1h", "--for=1h", "--author=ada", &of];
+        command(&[&all[..], &rest].concat())
+    };
+    let (code, _, told) = add("mail");
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("there are checkout"), "{told}");
+    assert_eq!(add("checkout").0, 0);
 }

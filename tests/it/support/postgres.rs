@@ -25,6 +25,7 @@ pub(crate) struct Postgres {
     port: u16,
     databases: AtomicUsize,
     process: Mutex<Option<Guarded>>,
+    tls: bool,
 }
 
 /// The cluster that the run shares.
@@ -36,6 +37,28 @@ pub(crate) fn postgres() -> &'static Postgres {
 impl Postgres {
     /// Makes a cluster and starts it.
     pub(crate) fn start() -> Self {
+        let cluster = Self::made(false);
+        cluster.again();
+        cluster
+    }
+
+    /// As [`Postgres::start`], with TLS: certificate and key of the server, PEM.
+    pub(crate) fn with_tls(certificate: &str, key: &str) -> Self {
+        let cluster = Self::made(true);
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let file = cluster.folder.path().join("data").join(name);
+            fs::write(&file, text).unwrap();
+            // It takes a key that nobody else can read only.
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            if is_root() {
+                run("chown", &["postgres", &file.display().to_string()], None).unwrap();
+            }
+        }
+        cluster.again();
+        cluster
+    }
+
+    fn made(tls: bool) -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().display().to_string();
         // The user must reach its folder below.
@@ -59,14 +82,13 @@ impl Postgres {
         ]);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         run(&program, &arguments, None).unwrap();
-        let cluster = Self {
+        Self {
             folder,
             port: free_port(),
             databases: AtomicUsize::new(0),
             process: Mutex::default(),
-        };
-        cluster.again();
-        cluster
+            tls,
+        }
     }
 
     /// Starts it, the first time or after [`Postgres::stop`].
@@ -82,6 +104,7 @@ impl Postgres {
                 "unix_socket_directories=".to_owned(),
                 "shared_buffers=16MB".to_owned(),
                 "max_connections=60".to_owned(),
+                format!("ssl={}", if self.tls { "on" } else { "off" }),
             ] {
                 all.extend(["-c".to_owned(), setting]);
             }
@@ -104,19 +127,35 @@ impl Postgres {
     /// A new, empty database: its URL.
     pub(crate) fn database(&self) -> String {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.ask(&format!("CREATE DATABASE {name}"));
+        format!("postgres://{USER}@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Another user who owns the database at `url`, or another password of that user; the URL of the user.
+    pub(crate) fn user(&self, url: &str, user: &str, password: &str) -> String {
+        let database = url.rsplit_once('/').unwrap().1;
+        let sql = format!(
+            "DO $$ BEGIN CREATE ROLE {user} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$; \
+             ALTER ROLE {user} PASSWORD '{password}'; ALTER DATABASE {database} OWNER TO {user}"
+        );
+        self.ask(&sql);
+        url.replace(&format!("//{USER}@"), &format!("//{user}@"))
+    }
+
+    /// Throws out who is connected as `user`.
+    pub(crate) fn throw_out(&self, user: &str) {
+        self.ask(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'"
+        ));
+    }
+
+    fn ask(&self, sql: &str) {
         let url = format!(
-            "postgres://{USER}:{}@127.0.0.1:{}",
+            "postgres://{USER}:{}@127.0.0.1:{}/postgres",
             PASSWORD.replace(' ', "%20"),
             self.port
         );
-        let sql = format!("CREATE DATABASE {name}");
-        run(
-            &tool("psql"),
-            &[&format!("{url}/postgres"), "-X", "-q", "-c", &sql],
-            None,
-        )
-        .unwrap();
-        format!("postgres://{USER}@127.0.0.1:{}/{name}", self.port)
+        run(&tool("psql"), &[&url, "-X", "-q", "-c", sql], None).unwrap();
     }
 
     /// A file with the password.

@@ -47,18 +47,33 @@ impl Program {
     /// As [`Program::start`], and waits until it is ready.
     pub(crate) fn ready(configuration: &str, flags: &[&str]) -> Self {
         let program = Self::start(configuration, flags);
+        program.becomes_ready();
+        program
+    }
+
+    /// Waits until it is ready.
+    pub(crate) fn becomes_ready(&self) {
         eventually("forethought is ready", 90, || {
-            http::get(program.address(), "/-/ready").map_err(|why| {
-                let status = program.json("/api/v1/status").unwrap_or_default();
+            http::get(self.address(), "/-/ready").map_err(|why| {
+                let status = self.json("/api/v1/status").unwrap_or_default();
                 format!("{why}\n{status:#}")
             })
         });
-        program
     }
 
     /// `host:port`.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where it answers KEDA, with `--grpc.listen-address`.
+    pub(crate) fn grpc_address(&self) -> String {
+        let pattern = Regex::new(r"KEDA's operator.*?(127\.0\.0\.1:\d+)").unwrap();
+        eventually("KEDA is answered", 10, || {
+            let log = self.log();
+            let found = pattern.captures(&log).map(|found| found[1].to_owned());
+            found.ok_or(log)
+        })
     }
 
     /// The configuration file it was started with.

@@ -2,7 +2,7 @@
 //! the whole run, on loopback; their data goes with them.
 
 use super::{
-    eventually, files, guard::Guarded, guard::free_port, guard::run, http, now, read, root,
+    eventually, files, guard, guard::Guarded, guard::free_port, guard::run, http, now, read, root,
 };
 use serde_json::Value;
 use std::{
@@ -20,7 +20,7 @@ pub(crate) const HISTORY_STEP: i64 = 2;
 /// Seconds of history.
 pub(crate) const HISTORY: i64 = 3 * 3_600;
 
-/// A series with a past: a daily season squeezed into ten minutes, and noise from a fixed seed.
+/// A series with a past: a daily season squeezed into minutes, and noise from a fixed seed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Past {
     /// The metric's name.
@@ -29,6 +29,21 @@ pub(crate) struct Past {
     pub(crate) path: &'static str,
     /// Its middle.
     pub(crate) level: f64,
+    /// How far it swings to either side, as a share of that.
+    pub(crate) swing: f64,
+    /// Length of its season, seconds.
+    pub(crate) season: f64,
+}
+
+/// One with the usual season.
+pub(crate) const fn past(metric: &'static str, path: &'static str, level: f64) -> Past {
+    Past {
+        metric,
+        path,
+        level,
+        swing: 0.2,
+        season: 600.0,
+    }
 }
 
 /// The series with a past, by the job that goes on exposing them.
@@ -36,47 +51,36 @@ pub(crate) const PASTS: &[(&str, &[Past])] = &[
     (
         "shop",
         &[
-            Past {
-                metric: "shop_requests_per_second",
-                path: "/cart",
-                level: 100.0,
-            },
-            Past {
-                metric: "shop_requests_per_second",
-                path: "/checkout",
-                level: 40.0,
-            },
-            Past {
-                metric: "shop_requests_per_second",
-                path: "/search",
-                level: 400.0,
-            },
+            past("shop_requests_per_second", "/cart", 100.0),
+            past("shop_requests_per_second", "/checkout", 40.0),
+            past("shop_requests_per_second", "/search", 400.0),
         ],
     ),
     (
         "twins",
         &[
-            Past {
-                metric: "twins_queue_messages",
-                path: "/in",
-                level: 50.0,
-            },
-            Past {
-                metric: "twins_queue_messages",
-                path: "/out",
-                level: 70.0,
-            },
+            past("twins_queue_messages", "/in", 50.0),
+            past("twins_queue_messages", "/out", 70.0),
         ],
+    ),
+    // Goes up and down fast enough for a test to see all of it.
+    (
+        "pulse",
+        &[Past {
+            swing: 0.5,
+            season: 60.0,
+            ..past("pulse_requests_per_second", "/", 400.0)
+        }],
     ),
 ];
 
 impl Past {
     /// The value at a time, in seconds since the epoch.
     pub(crate) fn at(&self, seconds: i64) -> f64 {
-        let season = (seconds as f64 * std::f64::consts::TAU / 600.0).sin();
+        let season = (seconds as f64 * std::f64::consts::TAU / self.season).sin();
         // The noise is a function of the time, so that live values and history are of one kind.
         let mut generator = fastrand::Rng::with_seed(seconds as u64 ^ self.path.len() as u64);
-        self.level * (1.0 + 0.2 * season + 0.04 * (generator.f64() - 0.5))
+        self.level * (1.0 + self.swing * season + 0.04 * (generator.f64() - 0.5))
     }
 
     /// As an exposed line, with the value multiplied.
@@ -379,7 +383,7 @@ fn import(address: &str) {
         text.as_bytes(),
     );
     assert_eq!(reply.unwrap().status, 204);
-    eventually("the import can be read", 30, || {
+    eventually("the import can be read", 90, || {
         http::get(address, "/internal/force_flush")?;
         let metric = PASTS[0].1[0].metric;
         match instant(address, &format!("count({metric})"))?.as_slice() {
@@ -448,8 +452,33 @@ impl ObjectStore {
 
 /// A program of the Python that `tests/install` made.
 pub(crate) fn python(program: &str) -> String {
+    let path = installed("python/bin").join(program);
+    path.display().to_string()
+}
+
+/// The folder with the `node_modules` that `tests/install` made.
+pub(crate) fn node() -> String {
+    installed("node").display().to_string()
+}
+
+/// What Helm, its own code, writes; where it fails what it says.
+pub(crate) fn helm(arguments: &[&str]) -> Result<String, String> {
+    let place = installed("helm").display().to_string();
+    let homes = ["CACHE", "CONFIG", "DATA"].map(|what| format!("HELM_{what}_HOME={place}/home"));
+    let program = format!("{place}/helm");
+    let mut all: Vec<&str> = homes.iter().map(String::as_str).collect();
+    all.push(&program);
+    all.extend(arguments);
+    let output = guard::output("env", &all, None);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(text(&output.stdout) + &text(&output.stderr)),
+    }
+}
+
+fn installed(folder: &str) -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let path = target.join("python/bin").join(program);
-    path.display().to_string()
+    target.join(folder)
 }

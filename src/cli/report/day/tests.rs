@@ -22,6 +22,7 @@ fn decision(minute: i64, size: u32) -> Decision {
         capacity: Some(10.0),
         generated: None,
         ready: None,
+        published_replicas: None,
         published_demand: None,
         on_demand: None,
         cost_per_hour: None,

@@ -4,6 +4,7 @@ mod agreement;
 mod doubles;
 mod panels;
 mod reload;
+mod scaling;
 
 use crate::{
     engine::Mode::{Publish, Replay},

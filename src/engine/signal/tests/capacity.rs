@@ -101,6 +101,23 @@ fn ninety_days_are_forecast_from_four_hundred() {
 }
 
 #[test]
+fn windows_that_workloads_scale_by_take_what_is_reckoned_for_them() {
+    let bytes = |windows: &[Span]| {
+        let mut settings = capacity("[seasonal_naive: {}]");
+        settings.forecast_for(windows, 0.95);
+        let (unit, _) = started(&settings, 0..4, 0, 200 * 24);
+        (unit.state_bytes() / 4, settings.bytes_per_series())
+    };
+    let windows = [6, 12, 24, 48].map(|hours| Span::minutes(60 * hours));
+    let (without, with) = (bytes(&[]), bytes(&windows));
+    let (taken, reckoned) = (with.0 - without.0, with.1 - without.1);
+    assert!(
+        taken <= reckoned && 3 * taken >= reckoned,
+        "{taken} of {reckoned}"
+    );
+}
+
+#[test]
 fn a_horizon_is_there_when_twice_of_it_was_seen() {
     let mut settings = capacity("[seasonal_naive: {}]");
     let known = |settings: &SignalSettings, days: i64| -> Vec<bool> {

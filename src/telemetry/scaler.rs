@@ -1,0 +1,133 @@
+//! What is counted and logged of what autoscalers ask.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+use tokio::time::{Duration, Instant};
+
+/// What went wrong is logged at most this often; all of it is counted.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    call: &'static str,
+    code: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    cause: &'static str,
+}
+
+/// What is counted and logged of what autoscalers ask.
+#[derive(Debug, Default)]
+pub struct ScalerEvents {
+    requests: Family<Answered, Counter>,
+    refusals: Family<Refused, Counter>,
+    connections: Gauge,
+    certificate_failures: Counter,
+    logged: Mutex<Option<Instant>>,
+}
+
+impl ScalerEvents {
+    /// Registers the metrics.
+    pub fn register(registry: &mut Registry) -> Self {
+        let events = Self::default();
+        registry.register(
+            "scaler_requests",
+            "Questions of autoscalers, by what was asked and how it was answered (a gRPC status)",
+            events.requests.clone(),
+        );
+        registry.register(
+            "scaler_refusals",
+            "Connections of autoscalers that were turned away, by cause: too many connections, a handshake that failed or was too slow, a certificate that may not ask",
+            events.refusals.clone(),
+        );
+        registry.register(
+            "scaler_connections",
+            "Open connections of autoscalers",
+            events.connections.clone(),
+        );
+        registry.register(
+            "scaler_certificate_failures",
+            "Times that changed certificates could not be read; the former stay in force then",
+            events.certificate_failures.clone(),
+        );
+        for cause in ["connections", "handshake", "identity"] {
+            drop(events.refusals.get_or_create(&Refused { cause }));
+        }
+        events
+    }
+
+    /// KEDA's operator is answered on this address.
+    pub fn listening(&self, address: &std::net::SocketAddr, tls: bool) {
+        tracing::info!(%address, tls, "answering KEDA's operator");
+    }
+
+    /// A call was answered so.
+    pub fn answered(&self, call: &'static str, code: impl fmt::Debug, problem: Option<&str>) {
+        let code = format!("{code:?}");
+        let count = self
+            .requests
+            .get_or_create(&Answered {
+                call,
+                code: code.clone(),
+            })
+            .inc()
+            + 1;
+        if let Some(problem) = problem
+            && self.may_log()
+        {
+            tracing::warn!(call, code, count, problem, "an autoscaler got no answer");
+        }
+    }
+
+    /// A connection was turned away; `cause` is `connections`, `handshake` or `identity`.
+    pub fn refused(&self, cause: &'static str, why: impl fmt::Display) {
+        let refusals = self.refusals.get_or_create(&Refused { cause }).inc() + 1;
+        if self.may_log() {
+            tracing::warn!(cause, refusals, %why, "turned an autoscaler away");
+        }
+    }
+
+    /// Certificates that changed could not be read; the former are in force.
+    pub fn certificates_failed(&self, problem: &str) {
+        self.certificate_failures.inc();
+        tracing::error!(
+            problem,
+            "cannot read the certificates; the former stay in force"
+        );
+    }
+
+    /// A connection is open for as long as this lives.
+    pub fn connected(&self) -> Connected {
+        self.connections.inc();
+        Connected(self.connections.clone())
+    }
+
+    fn may_log(&self) -> bool {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let may = logged.is_none_or(|last| now.duration_since(last) >= LOG_EVERY);
+        if may {
+            *logged = Some(now);
+        }
+        may
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
