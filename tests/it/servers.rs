@@ -3,7 +3,9 @@
 use crate::support::{
     eventually, http,
     server::Target,
-    servers::{HISTORY, PASTS, alertmanager, instant, prometheus, victoria_metrics},
+    servers::{
+        HISTORY, PASTS, alertmanager, history_end, instant_at, prometheus, victoria_metrics,
+    },
 };
 
 #[test]
@@ -30,7 +32,7 @@ fn victoria_metrics_has_the_same_history() {
         "count_over_time({}{{path=\"{}\"}}[{HISTORY}s])",
         past.metric, past.path
     );
-    let found = instant(&victoria_metrics().address, &query).unwrap();
+    let found = instant_at(&victoria_metrics().address, &query, history_end()).unwrap();
     assert_eq!(found.len(), 1);
     assert!(found[0].1 > 5_000.0, "{found:?}");
 }
