@@ -6,6 +6,7 @@
 //! came late.
 
 mod readers;
+mod scalers;
 
 pub use readers::Latency;
 
@@ -56,6 +57,8 @@ pub struct ApiOptions {
     pub history: Span,
     /// Reads a second of each path.
     pub rate: f64,
+    /// Calls a second of a scaler over gRPC; none where 0.
+    pub scaler_rate: f64,
     /// How long is read.
     pub lasts: Duration,
     /// Whether answers are to be deflated, as for a browser.
@@ -115,7 +118,11 @@ fn measure(
         sleep(WARM_UP).await;
         progress(&format!("{name}: reading"));
         let before = done(&target).await?;
-        let latencies = readers::read(&target, &plans(options), options.lasts).await?;
+        let plans = plans(options);
+        let paths = readers::read(&target, &plans, options.lasts);
+        let (paths, calls) = tokio::join!(paths, calls(&server, options));
+        let mut latencies = paths?;
+        latencies.extend(calls?);
         let after = done(&target).await?;
         let done = Done {
             evaluations: after.evaluations - before.evaluations,
@@ -124,6 +131,17 @@ fn measure(
         };
         Ok((latencies, done))
     })
+}
+
+/// What scalers ask for, where they are to ask.
+async fn calls(server: &Server, options: &ApiOptions) -> Result<Option<Latency>, String> {
+    if options.scaler_rate <= 0.0 {
+        return Ok(None);
+    }
+    let workloads: Vec<String> = (0..options.workloads).map(workload).collect();
+    let (rate, lasts) = (options.scaler_rate, options.lasts);
+    let read = scalers::read(server.scaler, &workloads, rate, lasts).await;
+    read.map(Some)
 }
 
 /// Everything that can be read, as those who read it ask.
@@ -229,6 +247,8 @@ impl Drop for Source {
 /// The server, on threads of its own until dropped.
 struct Server {
     address: SocketAddr,
+    /// Where scalers are answered.
+    scaler: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
     folder: PathBuf,
@@ -242,6 +262,7 @@ impl Server {
         let app = AppOptions {
             clock,
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+            grpc: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
             ..AppOptions::new(ConfigSource::Literal(Box::new(config)))
         };
         // As `run` has it.
@@ -251,6 +272,8 @@ impl Server {
             .block_on(App::build(app))
             .map_err(|error| error.to_string())?;
         let address = app.addr();
+        let scaler = app.grpc_addrs().first().copied();
+        let scaler = scaler.ok_or("no address for scalers was bound")?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             runtime.block_on(app.run(stopped));
@@ -258,6 +281,7 @@ impl Server {
         });
         Ok(Self {
             address,
+            scaler,
             stop: Some(stop),
             thread: Some(thread),
             folder,
@@ -323,12 +347,14 @@ impl fmt::Display for ApiReport {
             series,
             workloads,
             rate,
+            scaler_rate,
             lasts,
             ..
         } = &self.options;
         writeln!(
             f,
-            "{series} series, {workloads} workloads; {rate} reads a second of each path over {} s, {SCRAPES_PER_SECOND} of /metrics",
+            "{series} series, {workloads} workloads; {rate} reads a second of each path over {} s, {SCRAPES_PER_SECOND} of /metrics, \
+             {scaler_rate} of a scaler",
             lasts.as_secs()
         )?;
         writeln!(
@@ -359,7 +385,11 @@ impl fmt::Display for ApiReport {
 impl ApiReport {
     /// The longest of the 95th percentiles of the paths of the API while everything is evaluated, seconds.
     pub fn worst_p95(&self) -> f64 {
-        let api = self.busy.0.iter().filter(|one| one.path != "/metrics");
+        let api = self
+            .busy
+            .0
+            .iter()
+            .filter(|one| one.path.starts_with("/api/"));
         api.map(|one| one.quantile(0.95)).fold(0.0, f64::max)
     }
 }
@@ -375,6 +405,7 @@ mod tests {
             step: Span::seconds(1),
             history: Span::minutes(5),
             rate: 20.0,
+            scaler_rate: 100.0,
             lasts: Duration::from_secs(3),
             gzip: false,
         }
@@ -391,6 +422,8 @@ mod tests {
             assert!(one.quantile(0.5) > 0.0 && one.quantile(0.5) <= one.quantile(1.0));
         }
         assert!(report.worst_p95() > 0.0);
+        let calls = busy.iter().find(|one| one.path.ends_with("/GetMetrics"));
+        assert!(calls.is_some_and(|calls| calls.count() > 250), "{calls:?}");
         let text = report.to_string();
         assert!(text.contains("/api/v1/scaling/status"), "{text}");
     }

@@ -22,6 +22,6 @@ pub use server::{Limits, State, serve};
     clippy::allow_attributes_without_reason,
     reason = "generated"
 )]
-mod protocol {
+pub(crate) mod protocol {
     tonic::include_proto!("externalscaler");
 }

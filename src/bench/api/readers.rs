@@ -35,13 +35,18 @@ pub struct Latency {
 }
 
 impl Latency {
-    fn new(path: String, bytes: usize, mut seconds: Vec<f64>) -> Self {
+    pub(super) fn new(path: String, bytes: usize, mut seconds: Vec<f64>) -> Self {
         seconds.sort_by(f64::total_cmp);
         Self {
             path,
             bytes,
             sorted: seconds,
         }
+    }
+
+    /// How many answers were measured.
+    pub fn count(&self) -> usize {
+        self.sorted.len()
     }
 
     /// The least of the measured seconds that this share of them does not exceed; 0 where there is none.

@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   forethought bench api
   forethought bench api --series=5000 --workloads=1000 --step=15s --seconds=120
+  forethought bench api --series=10000 --step=30s --rate=1 --scaler-rate=1000
 
 The server, a synthetic Prometheus and the readers run in this process and share its processors. A
 time goes from sending a request over a kept-open loopback socket to the last byte of the answer, and
@@ -35,6 +36,9 @@ pub(in crate::cli) struct Arguments {
     /// Reads a second of each path
     #[arg(long, value_name = "NUMBER", default_value_t = 10.0, value_parser = rate)]
     rate: f64,
+    /// Calls a second of a scaler over gRPC, of all workloads in turn
+    #[arg(long, value_name = "NUMBER", default_value_t = 100.0, value_parser = scaler_rate)]
+    scaler_rate: f64,
     /// How long is read, once while evaluating and once while idle
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     seconds: u64,
@@ -49,6 +53,12 @@ fn rate(text: &str) -> Result<f64, String> {
     allowed.ok_or_else(|| "must be a number from 0.1 to 1000".to_owned())
 }
 
+fn scaler_rate(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    let allowed = number.filter(|number| (0.0..=100_000.0).contains(number));
+    allowed.ok_or_else(|| "must be a number from 0 to 100000".to_owned())
+}
+
 /// Measures and prints.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let options = ApiOptions {
@@ -57,6 +67,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         step: arguments.step,
         history: arguments.history,
         rate: arguments.rate,
+        scaler_rate: arguments.scaler_rate,
         lasts: Duration::from_secs(arguments.seconds),
         gzip: arguments.gzip,
     };
@@ -79,6 +90,10 @@ mod tests {
         assert_eq!(rate("10"), Ok(10.0));
         for bad in ["0", "NaN", "1e9", "often"] {
             assert!(rate(bad).is_err(), "{bad}");
+        }
+        assert_eq!(scaler_rate("0"), Ok(0.0));
+        for bad in ["-1", "NaN", "1e9", "often"] {
+            assert!(scaler_rate(bad).is_err(), "{bad}");
         }
     }
 }
