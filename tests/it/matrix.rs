@@ -47,6 +47,8 @@ enum Fault {
     NoHistory,
     /// A second series matches.
     Twice,
+    /// The history of the signal, and with it what its model says, is so many times the demand; that of now is true.
+    Model(i32),
 }
 
 #[derive(Debug)]
@@ -103,12 +105,18 @@ fn answer(world: &World, asked: &Asked) -> Answer {
             200,
             r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"path":"/"},"values":[[1000000000,"1"]]}]}}"#,
         ),
+        Fault::Model(times) if !is_now => document(&|at| world.demand(at) * f64::from(times)),
         _ => document(&|at| world.demand(at)),
     }
 }
 
 impl Stage {
     fn new() -> Self {
+        Self::with("{when: 'requests > 20', scale: 2, cooldown: 2s, priority: 1}")
+    }
+
+    /// With these rules of the workload.
+    fn with(rules: &str) -> Self {
         let world = Arc::new(Mutex::new(World {
             fault: Fault::None,
             demand: Vec::new(),
@@ -137,7 +145,7 @@ workloads:
     limits: {{min: 1, max: 100, hold: 4s}}
     gate: {{min_skill: -10, coverage_tolerance: 0.5, max_age: 8s}}
     # What is asked for above the present, while the signal is there.
-    rules: [{{when: 'requests > 20', scale: 2, cooldown: 2s, priority: 1}}]
+    rules: [{rules}]
     mode: guarded
 "#,
             server.address()
@@ -341,6 +349,47 @@ fn the_source_misbehaves() {
     thread::scope(|scope| {
         for (name, fault, ends_unknown) in rows {
             scope.spawn(move || source_row(name, fault, ends_unknown));
+        }
+    });
+}
+
+/// A row in which the model is wrong, and the present is known.
+fn model_row(name: &str, times: i32) {
+    let stage = Stage::with("");
+    let program = Program::ready(&stage.configuration, &["--grpc.listen-address=127.0.0.1:0"]);
+    eventually("the forecast counts", 30, || {
+        let status = program.json("/api/v1/scaling/status")?;
+        match status["gates_open"] == 1 {
+            true => Ok(()),
+            false => Err(status.to_string()),
+        }
+    });
+    let polls = play(
+        name,
+        &stage,
+        &program.grpc_address(),
+        || stage.set(Fault::Model(times)),
+        || stage.set(Fault::None),
+    );
+    for poll in &polls {
+        assert_eq!(
+            poll["code"], "OK",
+            "{name}: the present is known: {polls:#?}"
+        );
+        // The demand is 80 at most, and the margin of a forecast is not ten times of it.
+        let value = poll["value"].as_f64().unwrap();
+        assert!(
+            value <= 80.0 / CAPACITY * 2.0,
+            "{name}: {value} replicas: {poll}"
+        );
+    }
+}
+
+#[test]
+fn the_model_is_wrong() {
+    thread::scope(|scope| {
+        for (name, times) in [("0", 0), ("negative", -1), ("10x", 10)] {
+            scope.spawn(move || model_row(name, times));
         }
     });
 }
