@@ -6,7 +6,7 @@ pub(super) mod picture;
 use super::{
     Failure,
     records::{self, Client, Output, Place, Records},
-    table,
+    table, workload,
 };
 use crate::{
     backtest::Theme,
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let read = async {
         match &records {
             Records::Client(client) => newest(client, name).await,
-            Records::Store(store) => logged(store, name, now).await,
+            Records::Store(store) => logged(store, &arguments.place, name, now).await,
         }
     };
     let known = runtime.block_on(records.closed(read))?;
@@ -105,7 +105,7 @@ async fn newest(client: &Client, name: &str) -> Result<Known, Failure> {
 }
 
 /// Reads the log: the newest decision, and the changes of a day for the picture.
-async fn logged(store: &Store, name: &str, now: Millis) -> Result<Known, Failure> {
+async fn logged(store: &Store, place: &Place, name: &str, now: Millis) -> Result<Known, Failure> {
     let filter = DecisionFilter {
         workload: Some(name.to_owned()),
         since: None,
@@ -122,12 +122,15 @@ async fn logged(store: &Store, name: &str, now: Millis) -> Result<Known, Failure
         .filter(|one| now - one.at <= DAY.as_millis());
     let mut course: Vec<CoursePoint> = of_day.map(CoursePoint::of).collect();
     course.reverse();
-    let newest = page.items.into_iter().next();
-    let decision = newest.ok_or_else(|| {
-        Failure::Failed(format!(
-            "the log has no decision about a workload called {name:?}"
-        ))
-    })?;
+    let Some(decision) = page.items.into_iter().next() else {
+        // Of one that was configured once the log may still know; a name that is neither there nor here is mistaken.
+        if let Some(config) = place.configuration()? {
+            workload::named(&config, name)?;
+        }
+        return Err(Failure::Failed(format!(
+            "the log has no decision about the workload {name:?} yet"
+        )));
+    };
     Ok(Known {
         decision,
         notes: Vec::new(),

@@ -1,9 +1,9 @@
 //! `forethought manifests`: what Kubernetes needs so that a workload follows its recommendation.
 
-use super::Failure;
+use super::{Failure, workload};
 use crate::{
     app::{self, AppOptions, ConfigSource},
-    config::{Config, suggestion},
+    config::Config,
     decide::{Capacity, Settings},
     manifests::{self, Complete, Plan, Reactive, Target, Way},
     series::Span,
@@ -22,7 +22,7 @@ Examples:
     forethought manifests checkout --way=adapter --up='up{job=\"checkout\"}'
 
 Which way is for whom, and what each does when something fails: docs/serving.md. What is there already: forethought lint.
-Exit codes: 0 all well, 1 there is no such workload, 2 usage or configuration.";
+Exit codes: 0 all well, 1 failed, 2 usage or configuration, or there is no such workload.";
 
 /// Where the second opinion begins: full enough to be worth growing, and above what a replica has when the first is right.
 const CPU: u32 = 80;
@@ -106,7 +106,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let loaded = runtime
         .block_on(app::load(&options))
         .map_err(Failure::Usage)?;
-    let settings = workload(&loaded.config, &arguments.workload).map_err(Failure::Failed)?;
+    let settings = workload::named(&loaded.config, &arguments.workload)?;
     let plan = plan(arguments, &loaded.config, settings).map_err(Failure::Usage)?;
     let documents = match arguments.rules_only {
         true => vec![manifests::rule_file(&plan, arguments.way)],
@@ -114,22 +114,6 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     };
     let text = manifests::yaml(&documents).map_err(Failure::Failed)?;
     Ok(write!(out, "{text}")?)
-}
-
-fn workload<'c>(config: &'c Config, name: &str) -> Result<&'c Settings, String> {
-    let found = config.workloads.iter().find(|one| one.name == name);
-    found.ok_or_else(|| {
-        let known: Vec<&str> = config
-            .workloads
-            .iter()
-            .map(|one| one.name.as_str())
-            .collect();
-        let near = suggestion(name, known.iter().copied());
-        format!(
-            "no workload is called {name:?}{near}; there are: {}",
-            known.join(", ")
-        )
-    })
 }
 
 fn plan(arguments: &Arguments, config: &Config, settings: &Settings) -> Result<Plan, String> {

@@ -27,6 +27,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod train;
+mod workload;
 
 pub use failure::Failure;
 

@@ -107,6 +107,11 @@ pub(super) enum Output {
 }
 
 impl Place {
+    /// The configuration, where that says where the records are.
+    pub(super) fn configuration(&self) -> Result<Option<Config>, Failure> {
+        self.config_file.as_deref().map(configuration).transpose()
+    }
+
     /// The records, and a runtime to ask them on.
     pub(super) fn open(&self) -> Result<(Records, tokio::runtime::Runtime), Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()

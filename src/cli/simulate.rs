@@ -27,7 +27,8 @@ Examples:
 Replays demand through a model of Kubernetes' HPA, KEDA and pods that take time to start, under: a static
 size for the peak; HPA as it comes; HPA tuned (the best of a grid, on the first half); Holt-Winters on
 replicas as predictive-horizontal-pod-autoscaler does it; a predictor like Crane's; seasonal naive with our
-policy; ours; and an oracle that knows the future. The second half is scored.
+policy; ours beside a trigger on the present rate; ours alone; and an oracle that knows the future. The second
+half is scored.
 
   viol. %   share of minutes with demand above what the ready replicas can serve
   repl. h   hours of all replicas, those that were starting too
@@ -44,8 +45,8 @@ schedules, and the forecasters of its signal. Two policies are added: `recorded`
 were (replicas.query), and `reactive`, what the workload asks for in mode observe. Nothing is changed
 anywhere. What cannot be replayed (queue, rules, events, overrides) is left out and told.
 
-Policies: static, hpa, hpa-tuned, reactive, recorded, oracle, phpa, crane, seasonal-naive, ours. The ratios
-of ours by the others need static, hpa-tuned and ours.
+Policies: static, hpa, hpa-tuned, reactive, recorded, oracle, phpa, crane, seasonal-naive, ours, ours-alone. The
+ratios of ours by the others need static, hpa-tuned and ours; those of ours alone need ours-alone in its place.
 
 Elsewhere what a replica can serve follows from the trace: its peak shall need 20. Every number of the simulation is in
 one file; `forethought simulate --print-parameters` prints it, --parameters takes another.";
@@ -134,6 +135,13 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     if arguments.print_parameters {
         write!(out, "{}", crate::simulate::PARAMETERS)?;
         return Ok(());
+    }
+    if !arguments.what_if && arguments.policy.contains(&Which::Recorded) {
+        return Err(Failure::Usage(
+            "--policy: recorded is the size that a workload had, which nobody knows of a trace; leave it out, or replay a workload with \
+             --what-if --config.file=FILE --workload=NAME"
+                .to_owned(),
+        ));
     }
     let parameters = parameters(arguments.parameters.as_deref()).map_err(Failure::Usage)?;
     if let Some(path) = &arguments.plot {
@@ -245,4 +253,17 @@ fn simulate(asked: &Asked, which: &[Which]) -> Result<Report, Failure> {
     }
     report.left_out = problems;
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_policy() {
+        let (_, policies) = EXAMPLES.split_once("Policies: ").unwrap();
+        let (policies, _) = policies.split_once(". The").unwrap();
+        let named: Vec<&str> = policies.split(", ").collect();
+        assert_eq!(named, Which::ALL.map(Which::as_str));
+    }
 }

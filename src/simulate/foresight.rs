@@ -3,6 +3,7 @@
 
 use super::{Demand, Parameters, Subject, subject::Forecasting};
 use crate::{
+    engine::signal::Epochs,
     forecast::{Forecasts, Settings},
     series::{Grid, Millis, Past, Span},
 };
@@ -175,18 +176,21 @@ impl<'a> Walk<'a> {
         let settings = Settings {
             horizons: Some(windows.iter().map(span).collect()),
             windows: windows.iter().map(span).collect(),
+            // A signal that is configured has those of all workloads that scale by it: windows are told apart by their place.
+            scaled: Vec::new(),
+            levels: Vec::new(),
             ..forecasting.settings.clone()
         };
         let mut forecasts = Forecasts::build(&settings, grid, &forecasting.files)?;
         forecasts.grow(1);
-        let history = forecasting.history.as_millis();
-        let refit = grid.steps(history / 21).max(1);
+        let epochs = Epochs::new(forecasting.history.as_millis(), grid);
         Ok(Self {
             forecasts,
             forecasting,
             grid,
-            refit,
-            memory: grid.steps(history) - 3 * refit,
+            refit: epochs.refit,
+            // An epoch learns of somewhat less: the rest is for a restart, and nothing restarts here.
+            memory: epochs.history - 3 * epochs.refit,
         })
     }
 
@@ -214,4 +218,79 @@ impl<'a> Walk<'a> {
 fn is_due(age: usize, refit: usize) -> bool {
     age >= 16
         && (age.is_multiple_of(refit) || (age.is_multiple_of(16) && (age / 16).is_power_of_two()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::{Kind, Trace};
+
+    fn parameters() -> Parameters {
+        let mut parameters = Parameters::built_in().unwrap();
+        parameters.frontier.level = vec![0.5, 0.9];
+        parameters
+    }
+
+    /// Ten hours of a demand that climbs, so that every window has a maximum of its own.
+    fn climbing(parameters: &Parameters) -> Demand {
+        let trace = Trace {
+            name: "climbing".into(),
+            kind: Kind::Mixed,
+            start: 0,
+            step: 60_000,
+            values: (0..600).map(|minute| 100.0 + minute as f32).collect(),
+        };
+        Demand::draw(&trace, parameters).unwrap()
+    }
+
+    /// The usual workload with one quick forecaster, on a signal that other workloads scale by in windows of so many minutes.
+    fn subject(parameters: &Parameters, scaled: &[i64]) -> Subject {
+        let mut subject = Subject::usual(parameters).unwrap();
+        subject.workload.limits.hold = Span::minutes(20);
+        let settings = &mut subject.forecasting.settings;
+        *settings = serde_json::from_str(r#"{"models": [{"drift": {}}]}"#).unwrap();
+        settings.scaled = scaled.iter().map(|&one| Span::minutes(one)).collect();
+        settings.levels = vec![0.7];
+        subject
+    }
+
+    fn walked(subject: &Subject, parameters: &Parameters) -> Foresight {
+        Foresight::walk(&climbing(parameters), parameters, subject, &|_| ()).unwrap()
+    }
+
+    #[test]
+    fn windows_that_others_scale_by_are_not_taken_for_those_of_the_workload() {
+        let parameters = parameters();
+        let alone = subject(&parameters, &[]);
+        let windows = alone.windows();
+        assert_eq!(windows, [7, 22]);
+        let own = walked(&alone, &parameters);
+        for others in [vec![1, 2], vec![7, 8], vec![15, 100]] {
+            let subject = subject(&parameters, &others);
+            let grid = Grid::new(60_000).unwrap();
+            let walk = Walk::new(grid, &windows, &subject.forecasting).unwrap();
+            assert_eq!(walk.forecasts.windows(), windows, "beside {others:?}");
+            let beside = walked(&subject, &parameters);
+            let bits = |one: &Foresight| -> Vec<u32> {
+                one.values.iter().map(|value| value.to_bits()).collect()
+            };
+            assert!(bits(&beside) == bits(&own), "beside windows of {others:?}");
+        }
+        assert!(own.known() > 0.5, "{}", own.known());
+    }
+
+    #[test]
+    fn a_history_of_fewer_steps_than_an_epoch_takes_is_as_long_as_that_of_a_signal() {
+        let parameters = parameters();
+        let mut subject = subject(&parameters, &[]);
+        // The least history of a signal of a step of a second; forecasts here are of minutes.
+        subject.forecasting.history = Span::seconds(128);
+        let short = walked(&subject, &parameters);
+        subject.forecasting.history = Span::minutes(128);
+        assert_eq!(
+            short.values.len(),
+            walked(&subject, &parameters).values.len()
+        );
+        assert!(short.known() > 0.5, "{}", short.known());
+    }
 }

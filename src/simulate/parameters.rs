@@ -166,9 +166,8 @@ impl HpaGrid {
 pub struct OurWorkload {
     /// The newest demand is a mean over so long.
     pub rate_window: Span,
-    /// The autoscaler has a trigger beside ours: the present rate at this target utilisation; none where left out.
-    #[serde(default)]
-    pub reactive_target: Option<f64>,
+    /// The autoscaler has a trigger beside ours, but for `ours alone`: the present rate at this target utilisation.
+    pub reactive_target: f64,
     /// Stabilisation downwards of the autoscaler that follows: mode `guarded` leaves it to that.
     pub stabilisation: Span,
     /// `lead_time`.
@@ -263,6 +262,10 @@ impl Parameters {
                 return Some(format!("{key}: {share} is not between 0 and 1"));
             }
         }
+        let target = self.ours.reactive_target;
+        if !(target.is_finite() && target > 0.0) {
+            return Some(format!("ours.reactive_target: {target} is not above 0"));
+        }
         if !(0.0..1.0).contains(&self.jitter) {
             return Some(format!("jitter: {} is not within 0 to 1", self.jitter));
         }
@@ -298,6 +301,16 @@ mod tests {
             ("split: 0.5", "split: 1.5", "split"),
             ("poll: 30s", "poll: 20s", "whole number of ticks"),
             ("jitter: 0.2", "jiter: 0.2", "jiter"),
+            (
+                "reactive_target: 0.9",
+                "reactive_target: 0",
+                "ours.reactive_target: 0",
+            ),
+            (
+                "  reactive_target: 0.9\n",
+                "",
+                "missing field `reactive_target`",
+            ),
         ] {
             let text = PARAMETERS.replace(from, to);
             let told = Parameters::read(&text).unwrap_err();

@@ -82,21 +82,24 @@ impl<'a> Course<'a> {
         meter.finish()
     }
 
-    /// Judges the size that there was: all of it ready, and as it was while it is not known.
+    /// Judges the size that there was: all of it ready. While it is not known it is as it was, and before it was ever known as it was
+    /// first.
     pub(super) fn recorded(&self, recorded: &Trace, part: Part) -> Score {
         let (yardstick, end) = match part {
             Part::First => (&self.yardsticks[0], self.demand.split),
             Part::Second => (&self.yardsticks[1], self.demand.ticks.len()),
         };
-        let mut cluster = Cluster::new(self.parameters, 0);
+        let size = |there: f32| there.round().max(0.0) as u32;
+        let first = recorded.values.iter().find(|there| there.is_finite());
+        let mut cluster = Cluster::new(self.parameters, first.map_or(0, |&there| size(there)));
         let mut meter = Meter::new(yardstick, self.parameters);
         for tick in 0..end {
             let at = self.demand.start + tick as Millis * self.parameters.tick.as_millis();
             let place = (at - recorded.start).div_euclid(recorded.step);
             let place = usize::try_from(place).ok();
             let there = place.and_then(|place| recorded.values.get(place));
-            if let Some(there) = there.filter(|there| there.is_finite()) {
-                cluster.become_ready(there.round().max(0.0) as u32);
+            if let Some(&there) = there.filter(|there| there.is_finite()) {
+                cluster.become_ready(size(there));
             }
             let demand = self.demand.ticks[tick];
             cluster.work(if demand.is_finite() { demand } else { 0.0 });
@@ -145,4 +148,37 @@ pub(super) fn following(parameters: &Parameters) -> Settings {
 
 fn plain(parameters: &Parameters) -> Settings {
     Settings::new(parameters.replicas.min, parameters.replicas.max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::Kind;
+
+    fn trace(start: Millis, values: Vec<f32>) -> Trace {
+        Trace {
+            name: "steady".into(),
+            kind: Kind::Mixed,
+            start,
+            step: 60_000,
+            values,
+        }
+    }
+
+    #[test]
+    fn the_size_that_there_was_is_not_nothing_before_it_is_known() {
+        let mut parameters = Parameters::built_in().unwrap();
+        parameters.capacity.declared = Some(10.0);
+        let demand = Demand::draw(&trace(0, vec![40.0; 120]), &parameters).unwrap();
+        let course = Course::new(&demand, &parameters);
+        // Known from the second half's tenth minute on, with a gap and then more.
+        let mut sizes = vec![f32::NAN, 5.0, f32::NAN, 7.0];
+        sizes.resize(50, 7.0);
+        let score = course.recorded(&trace(70 * 60_000, sizes), Part::Second);
+        assert_eq!((score.minutes, score.violations), (60, 0), "{score:?}");
+        let hours = (13.0 * 5.0 + 47.0 * 7.0) / 60.0;
+        assert!((score.replica_hours - hours).abs() < 0.1, "{score:?}");
+        let never = course.recorded(&trace(0, vec![f32::NAN; 120]), Part::Second);
+        assert_eq!(never.violations, 60);
+    }
 }

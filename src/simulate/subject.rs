@@ -186,6 +186,10 @@ fn adapted(settings: &Settings, parameters: &Parameters, notes: &mut Vec<String>
             parameters.capacity.replicas
         ));
     }
+    if settings.limits.min == 0 {
+        let note = "limits.min is 0: sleeping and waking are not replayed, so 1 is the least";
+        notes.push(note.to_owned());
+    }
     adapted.replicas.min = settings.limits.min.max(1);
     adapted.replicas.max = settings.limits.max.unwrap_or(parameters.replicas.max);
     let lead = match settings.lead_time {
@@ -228,6 +232,9 @@ fn left_out(workload: &mut Settings, notes: &mut Vec<String>) {
     let mut gone = Vec::new();
     if workload.queue.take().is_some() {
         gone.push("queue");
+    }
+    if workload.demand.complete.take().is_some() {
+        gone.push("demand.complete");
     }
     if workload.emergency.take().is_some() {
         gone.push("emergency");
@@ -284,14 +291,23 @@ mod tests {
     #[test]
     fn what_cannot_be_replayed_is_left_out_and_told() {
         let (subject, parameters) = own(
-            ", lead_time: measured, queue: {query: depth}, rules: [{when: 'a > 1', scale: 2}], cost: {replica_hour: 1, shortfall_hour: 4}",
+            ", lead_time: measured, queue: {query: depth}, rules: [{when: 'a > 1', scale: 2}], cost: {replica_hour: 1, shortfall_hour: 4}, limits: {min: 0}",
         );
         assert!(subject.workload.queue.is_none() && subject.workload.rules.is_empty());
         assert_eq!((subject.level, parameters.cost.level()), (0.8, 0.8));
         let told = subject.notes.join("\n");
-        for part in ["queue, rules", "measured.initial", "mode observe"] {
+        for part in [
+            "queue, rules",
+            "measured.initial",
+            "mode observe",
+            "limits.min is 0",
+        ] {
             assert!(told.contains(part), "{part}: {told}");
         }
+        assert_eq!(
+            (subject.workload.limits.min, parameters.replicas.min),
+            (0, 1)
+        );
         assert_eq!(subject.workload.mode, Mode::Guarded);
         assert_eq!(subject.follower(&parameters).down.stabilisation, 600);
     }

@@ -134,11 +134,6 @@ pub fn in_file(path: &Path, wanted: &Wanted) -> Result<Vec<Trace>, String> {
     Ok(traces)
 }
 
-/// As [`of_rows`], where nobody asks why there is none.
-pub fn trace(name: String, rows: &[(Millis, f32)]) -> Option<Trace> {
-    of_rows(name, rows.to_vec()).ok()
-}
-
 /// A trace of samples in any order; of equal times the last counts. Its step is the median distance.
 ///
 /// # Errors

@@ -204,7 +204,11 @@ fn every_hazard_has_its_line_in_the_documents() {
 fn what_cannot_be_written_says_what_to_change() {
     let (_folder, flag) = configured();
     for (arguments, code, part) in [
-        (vec!["chekout"], 1, "did you mean checkout?"),
+        (
+            vec!["chekout"],
+            2,
+            "there is no workload called \"chekout\" (did you mean checkout?); there are: ",
+        ),
         (vec!["checkout"], 2, "--up: write a selector"),
         (vec!["checkout", "--up=up{", "--fallback=9"], 2, "--up: "),
         (vec!["Search API", "--up=up"], 2, "learned.otherwise"),

@@ -1,6 +1,7 @@
 //! The landing page in a real browser, on the real engine with the synthetic workload behind it.
 
 mod browser;
+mod polls;
 
 use super::support;
 use browser::Browser;
@@ -114,6 +115,9 @@ fn the_page_draws_reads_and_updates() {
 
     charts_are_really_drawn(&mut browser);
     workloads_are_listed_and_drawn(&mut browser);
+    polls::points_are_not_drawn_twice(&mut browser);
+    polls::it_asks_again_for_what_was_not_ready(&mut browser);
+    polls::it_leaves_the_focus_where_it_is(&mut browser);
     it_names_the_series_of_a_group(&mut browser);
     it_updates_by_itself(&mut browser);
     it_fits(&mut browser);
@@ -203,11 +207,12 @@ fn open(browser: &mut Browser, url: &str) {
 }
 
 fn charts_are_really_drawn(browser: &mut Browser) {
-    browser.wait(
-        "a forecast in every chart of a signal",
-        "probe.charts().filter((chart) => chart.forecasts === 3).length >= 25",
+    // What is judged is what was there when the wait was over: a page goes on.
+    let charts = browser.wait_for(
+        "all series, and a forecast in every chart of a signal",
+        "((charts) => [...state.sections.values()].every((section) => section.cards.size === section.signal.series) && \
+         charts.filter((chart) => chart.forecasts === 3).length >= 25 && charts)(probe.charts())",
     );
-    let charts = probe(browser, "charts()");
     let charts = charts.as_array().unwrap();
     for chart in charts {
         let whole = &chart["title"];
@@ -248,11 +253,13 @@ fn charts_are_really_drawn(browser: &mut Browser) {
 }
 
 fn workloads_are_listed_and_drawn(browser: &mut Browser) {
-    browser.wait(
-        "a workload whose forecast counts, and one with its demand of hours",
-        "probe.rows().some((row) => row.gate === 'counts') && probe.workload().actual >= 200 && probe.workload().takes >= 4",
+    let told = browser.wait_for(
+        "a workload whose forecast counts, sizes of all, and one with its demand of hours",
+        "(([rows, drawn]) => rows.some((row) => row.gate === 'counts') && \
+         rows.every((row) => [row.recommended, row.asked, row.ready].every((text) => /^\\d/.test(text))) && \
+         drawn.actual >= 200 && drawn.takes >= 4 && { rows, drawn })([probe.rows(), probe.workload()])",
     );
-    let rows = probe(browser, "rows()");
+    let (rows, drawn) = (&told["rows"], &told["drawn"]);
     let names: Vec<&str> = rows
         .as_array()
         .unwrap()
@@ -269,7 +276,6 @@ fn workloads_are_listed_and_drawn(browser: &mut Browser) {
         }
         assert!(row["why"].as_str().unwrap().contains("replicas"), "{row}");
     }
-    let drawn = probe(browser, "workload()");
     assert_eq!(drawn["name"], "catalog");
     assert!(
         drawn["finite"] == true && drawn["inside"] == true,
@@ -367,6 +373,8 @@ fn it_names_the_series_of_a_group(browser: &mut Browser) {
 }
 
 fn it_updates_by_itself(browser: &mut Browser) {
+    // What nobody looks at is not asked for.
+    browser.evaluate("document.querySelector('.card').scrollIntoView({ behavior: 'instant' })");
     browser.evaluate("globalThis.before = { ...probe.charts()[0], time: document.querySelector('time').textContent }");
     browser.wait(
         "a new outcome to be drawn",

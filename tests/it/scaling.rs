@@ -235,8 +235,15 @@ fn a_person_is_told_why_and_what_a_day_came_to() {
         assert!(out.contains(text), "{text}: {out}");
     }
     assert!(read(&day).contains("search: demand"));
-    let (code, _, error) = command(&["report", "--config.file", &file, "--workload", "none"]);
-    assert_eq!(code, 2, "{error}");
+    for arguments in [
+        ["report", "--config.file", &file, "--workload=none"],
+        ["explain", "--config.file", &file, "none"],
+    ] {
+        let (code, _, error) = command(&arguments);
+        assert_eq!(code, 2, "{arguments:?}: {error}");
+        let told = "there is no workload called \"none\"; there are: checkout, search";
+        assert!(error.contains(told), "{arguments:?}: {error}");
+    }
 }
 
 /// A process with one thread to compute with, of whose one signal a long past is derived first.

@@ -99,7 +99,15 @@ fn what_keeps_a_workload_from_being_replayed_is_told() {
     let (code, _, err) = simulate(&config, &["--workload=chekout"]);
     assert_eq!(code, 2);
     assert!(
-        err.contains("\"chekout\"") && err.contains("checkout, search"),
+        err.contains(
+            "there is no workload called \"chekout\" (did you mean checkout?); there are: checkout, search"
+        ),
+        "{err}"
+    );
+    let (code, _, err) = command(&["simulate", "--trace=requests.csv", "--policy=recorded"]);
+    assert_eq!(code, 2);
+    assert!(
+        err.contains("--policy: recorded") && err.contains("--what-if"),
         "{err}"
     );
     let (code, _, err) = simulate(&config, &["--workload=checkout", "--policy=keda"]);

@@ -4,87 +4,84 @@ use super::Sources;
 use crate::{
     config::Config,
     decide::Settings,
-    engine::{SignalSettings, scaling::Question},
+    engine::{
+        SignalSettings,
+        scaling::{Questions, the_one},
+    },
     series::{Labels, Millis},
     source::{Matrix, Source},
 };
+use std::collections::BTreeMap;
 
 /// Labels shown of series that could be meant.
 const SHOWN: usize = 3;
-/// An answer that should be one number.
-const FEW: usize = 16;
 
 /// What is wrong, a line each.
 pub(super) async fn complaints(config: &Config, sources: &Sources<'_>, now: Millis) -> Vec<String> {
+    let (questions, wanted) = questions(config);
+    let mut answers = Vec::new();
+    // One after another, each once: a check must not be a load.
+    for question in questions.all() {
+        let source = sources.get(config.sources[question.source].name.as_str());
+        answers.push(match source {
+            Some(source) => {
+                let answered = source.range(question.at(now)).await;
+                answered.map_err(|error| error.to_string())
+            }
+            None => Err("its source is not configured".to_owned()),
+        });
+    }
     let mut found = Vec::new();
-    for workload in &config.workloads {
-        let wanted = |signal: &&SignalSettings| signal.name == workload.demand.signal;
-        // Whether there is such a signal was checked before.
-        let Some(signal) = config.signals.iter().find(wanted) else {
-            continue;
-        };
-        let source = config.source_of(signal);
-        let Some(source) = source.and_then(|source| sources.get(source.name.as_str())) else {
-            continue;
-        };
-        let complaint = |text: String| format!("workload {}: {text}", workload.name);
-        let series = answer(source, &signal.query, signal.max_series, now).await;
+    for one in &wanted {
+        let complaint = |text: String| format!("workload {}: {text}", one.workload.name);
         // That the signal itself has no answer was said of the signal.
-        if let Ok(matrix) = &series {
-            found.extend(demand(workload, signal, matrix).map(complaint));
+        if let Ok(matrix) = &answers[one.demand] {
+            found.extend(demand(one.workload, one.signal, matrix).map(complaint));
         }
-        for (key, query) in queries(workload) {
-            let answered = answer(source, query, FEW, now).await;
-            found.extend(one_number(key, query, &answered).map(complaint));
+        for (key, query, place) in &one.others {
+            found.extend(one_number(key, query, &answers[*place]).map(complaint));
         }
     }
     found
 }
 
-/// What a workload asks beside the signal, under the key that says so.
-fn queries(workload: &Settings) -> Vec<(&'static str, &str)> {
-    let replicas = workload.replicas.as_ref();
-    let queue = workload.queue.as_ref();
-    let host = workload.emergency.as_ref();
-    let all = [
-        ("demand.query", workload.demand.query.as_deref()),
-        ("replicas.query", replicas.map(|one| one.query.as_str())),
-        (
-            "replicas.wanted",
-            replicas.and_then(|one| one.wanted.as_deref()),
-        ),
-        ("queue.query", queue.map(|one| one.query.as_str())),
-        ("emergency.host", host.map(|one| one.host.as_str())),
-    ];
-    all.into_iter()
-        .filter_map(|(key, query)| Some((key, query?)))
-        .collect()
+/// What a workload asks, by the places of its questions.
+struct Wanted<'c> {
+    workload: &'c Settings,
+    signal: &'c SignalSettings,
+    /// Of its signal.
+    demand: usize,
+    /// Of its own queries, under the key that has each.
+    others: Vec<(&'static str, &'c str, usize)>,
 }
 
-async fn answer(
-    source: &impl Source,
-    query: &str,
-    max_series: usize,
-    now: Millis,
-) -> Result<Matrix, String> {
-    let question = Question {
-        source: 0,
-        query: query.to_owned(),
-        max_series,
-    };
-    let answered = source.range(question.at(now)).await;
-    answered.map_err(|error| error.to_string())
+/// What all workloads ask: what several want is asked once.
+fn questions(config: &Config) -> (Questions, Vec<Wanted<'_>>) {
+    let mut questions = Questions::default();
+    let wanted = config.workloads.iter().filter_map(|workload| {
+        let is_its = |signal: &&SignalSettings| signal.name == workload.demand.signal;
+        // Whether there is such a signal, and a source of it, was checked before.
+        let signal = config.signals.iter().find(is_its)?;
+        let name = &config.source_of(signal)?.name;
+        let source = config.sources.iter().position(|one| one.name == *name)?;
+        let demand = questions.place(source, &signal.query, signal.max_series);
+        let others = workload.queries().into_iter();
+        let others = others.map(|(key, query)| (key, query, questions.one(source, query)));
+        Some(Wanted {
+            workload,
+            signal,
+            demand,
+            others: others.collect(),
+        })
+    });
+    let wanted = wanted.collect();
+    (questions, wanted)
 }
 
 /// The demand has to be one series of the signal.
 fn demand(workload: &Settings, signal: &SignalSettings, answer: &Matrix) -> Option<String> {
     let wanted = &workload.demand.r#match;
-    let is_meant = |labels: &&Labels| {
-        let mut pairs = wanted.iter();
-        pairs.all(|(name, value)| labels.get(name) == Some(value))
-    };
     let all: Vec<&Labels> = answer.series.iter().map(|one| &one.labels).collect();
-    let meant: Vec<&Labels> = all.iter().copied().filter(is_meant).collect();
     let named = &signal.name;
     let shown = |labels: &[&Labels]| {
         let texts: Vec<String> = labels
@@ -99,19 +96,26 @@ fn demand(workload: &Settings, signal: &SignalSettings, answer: &Matrix) -> Opti
         };
         format!("{}{more}", texts.join(", "))
     };
-    match meant.len() {
-        1 => None,
-        _ if all.is_empty() => None,
-        0 => Some(format!(
+    match the_one(wanted, all.iter().copied()) {
+        Ok(_) => None,
+        Err(_) if all.is_empty() => None,
+        Err(0) => Some(format!(
             "none of the {} series of the signal {named} has all labels of demand.match, so nothing would be recommended; there are {}",
             all.len(),
             shown(&all)
         )),
-        count => Some(format!(
+        Err(count) => Some(format!(
             "{count} series of the signal {named} have the labels of demand.match, and one is needed, so nothing would be recommended; add a label that tells them apart: {}",
-            shown(&meant)
+            shown(&of_them(wanted, &all))
         )),
     }
+}
+
+/// Those that have all of `wanted`.
+fn of_them<'l>(wanted: &BTreeMap<String, String>, all: &[&'l Labels]) -> Vec<&'l Labels> {
+    let all = all.iter().copied();
+    all.filter(|labels| the_one(wanted, [*labels].into_iter()).is_ok())
+        .collect()
 }
 
 fn one_number(key: &str, query: &str, answered: &Result<Matrix, String>) -> Option<String> {
@@ -176,8 +180,41 @@ mod tests {
     }
 
     #[test]
+    fn every_query_of_a_workload_is_asked_and_what_several_want_once() {
+        let mut config = Config::single("http://x:1", "load", "up").unwrap();
+        let shop = "{name: shop, demand: {signal: load, match: {app: shop}, complete: {query: whole}}, \
+             capacity_per_replica: {learned: {utilisation: used}}, limits: {max: 9}, replicas: {query: ready}}";
+        let cart = "{name: cart, demand: {signal: load, match: {app: cart}}, capacity_per_replica: 10, \
+             limits: {max: 9}, verify: {utilisation: used}, replicas: {query: there, wanted: ready}}";
+        for text in [shop, cart] {
+            config.workloads.push(serde_yaml::from_str(text).unwrap());
+        }
+        let (questions, wanted) = questions(&config);
+        let asked = questions.all().iter();
+        let asked: Vec<(&str, usize)> = asked
+            .map(|one| (one.query.as_str(), one.max_series))
+            .collect();
+        let few = asked[1].1;
+        assert_eq!(asked[0], ("up", config.signals[0].max_series));
+        let rest = ["whole", "ready", "used", "there"].map(|query| (query, few));
+        assert_eq!(asked[1..], rest);
+        let keys = |place: usize| -> Vec<&str> {
+            let others = wanted[place].others.iter();
+            others.map(|(key, _, _)| *key).collect()
+        };
+        let learned = "capacity_per_replica.learned.utilisation";
+        assert_eq!(
+            keys(0),
+            ["demand.complete.query", "replicas.query", learned]
+        );
+        let verified = ["replicas.query", "replicas.wanted", "verify.utilisation"];
+        assert_eq!(keys(1), verified);
+        assert_eq!((wanted[0].demand, wanted[1].demand), (0, 0));
+        assert_eq!(wanted[0].others[1].2, wanted[1].others[1].2);
+    }
+
+    #[test]
     fn other_queries_have_to_be_one_number() {
-        assert_eq!(queries(&workload("{}")), [("replicas.query", "ready")]);
         let said = |apps: &[&str]| one_number("replicas.query", "ready", &Ok(matrix(apps)));
         assert_eq!(said(&["a"]), None);
         assert!(said(&[]).unwrap().contains("matches nothing"));

@@ -3,7 +3,7 @@
 use super::day::{Day, Known, WorkloadDay, sum_up};
 use crate::{
     app::{self, AppOptions, ConfigSource, Loaded},
-    cli::{Failure, backtest, records},
+    cli::{Failure, backtest, records, workload},
     decide::{Decision, Settings},
     engine::{SignalSettings, scaling::the_one},
     series::Millis,
@@ -87,16 +87,17 @@ impl Asked<'_> {
 
     /// The workload called `wanted`, or all of them.
     fn workloads(&self, wanted: Option<&str>) -> Result<Vec<&Settings>, Failure> {
-        let all = self.loaded.config.workloads.iter();
-        let is_wanted = |one: &&Settings| wanted.is_none_or(|wanted| *one.name == *wanted);
-        let some: Vec<&Settings> = all.filter(is_wanted).collect();
-        if some.is_empty() {
-            return Err(Failure::Usage(match wanted {
-                Some(name) => format!("no workload is called {name:?}"),
-                None => "the configuration has no workloads".to_owned(),
-            }));
+        let config = &self.loaded.config;
+        if let Some(name) = wanted {
+            return workload::named(config, name).map(|one| vec![one]);
         }
-        Ok(some)
+        match config.workloads.is_empty() {
+            true => Err(Failure::Usage(
+                "the configuration has no workloads; name what is to be scaled under workloads"
+                    .to_owned(),
+            )),
+            false => Ok(config.workloads.iter().collect()),
+        }
     }
 
     async fn workload(

@@ -3,8 +3,7 @@
 use super::past::{self, Asked, Wrong};
 use crate::{
     app::{self, AppOptions, ConfigSource, Loaded},
-    cli::{Failure, backtest},
-    config::suggestion,
+    cli::{Failure, backtest, workload},
     decide::Settings,
     engine::{SignalSettings, settings::Seasonality},
     series::{Millis, Span, Zone},
@@ -42,30 +41,11 @@ pub(super) fn read(
     runtime.block_on(async {
         let options = AppOptions::new(ConfigSource::File(file.to_owned()));
         let loaded = app::load(&options).await.map_err(Failure::Usage)?;
-        let workload = chosen(&loaded, name)?;
+        let workload = workload::named(&loaded.config, name)?;
         Reader::new(&loaded, workload, days, parameters)?
             .own(parameters)
             .await
     })
-}
-
-/// The workload called `name`.
-fn chosen<'a>(loaded: &'a Loaded, name: &str) -> Result<&'a Settings, Failure> {
-    let all = &loaded.config.workloads;
-    if let Some(found) = all.iter().find(|one| one.name == name) {
-        return Ok(found);
-    }
-    let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
-    Err(Failure::Usage(match names.is_empty() {
-        true => "--workload: the configuration has no workloads; name what is to be scaled under workloads, or \
-                 replay a query with --prometheus.url and --query"
-            .to_owned(),
-        false => {
-            let near = suggestion(name, names.iter().copied());
-            let known = names.join(", ");
-            format!("--workload: there is no workload {name:?}{near}; workloads: {known}")
-        }
-    }))
 }
 
 /// Asks for what there was.
@@ -95,10 +75,8 @@ impl<'a> Reader<'a> {
             ))
         })?;
         let mut sources = backtest::sources(loaded).map_err(Failure::Failed)?;
-        let source = match &signal.source {
-            Some(name) => sources.remove(name),
-            None => sources.pop_first().map(|(_, source)| source),
-        };
+        let source = loaded.config.source_of(signal);
+        let source = source.and_then(|source| sources.remove(&source.name));
         let source = source.ok_or_else(|| {
             Failure::Usage(format!(
                 "--workload: the source of the signal {wanted:?} is not configured"
@@ -121,10 +99,10 @@ impl<'a> Reader<'a> {
         let (mut subject, parameters) =
             Subject::own(self.workload, forecasting, recorded, parameters);
         subject.notes.extend(missing);
-        if !self.signal.exclude.is_empty() {
-            let note = "exclude of the signal: what it leaves out was replayed and learned from";
-            subject.notes.push(note.to_owned());
-        }
+        subject.notes.extend(plainer(self.signal));
+        subject
+            .notes
+            .extend(late(&trace, subject.recorded.as_ref()));
         let length = trace.values.len() as Millis * trace.step;
         if length < RHYTHM {
             subject.notes.push(format!(
@@ -161,7 +139,8 @@ impl<'a> Reader<'a> {
             Wrong::Source(problem) => Failure::Failed(problem),
         })?;
         let known = rows.len() as Millis * self.step;
-        let trace = traces::trace(name.clone(), &rows).filter(|_| known >= LEAST);
+        let trace = traces::of_rows(name.clone(), rows).ok();
+        let trace = trace.filter(|_| known >= LEAST);
         trace.ok_or_else(|| {
             Failure::Failed(format!(
                 "workload {name:?}: too little history: {} of its demand are known in the last {} days, and {} are needed at least; query: {query}",
@@ -186,9 +165,9 @@ impl<'a> Reader<'a> {
             step: self.step,
         };
         match past::rows(self.source.as_ref(), &asked).await {
-            Ok(rows) => match traces::trace("replicas".to_owned(), &rows) {
-                Some(trace) => (Some(trace), None),
-                None => missing("replicas.query has no samples in that time"),
+            Ok(rows) => match traces::of_rows("replicas".to_owned(), rows) {
+                Ok(trace) => (Some(trace), None),
+                Err(problem) => missing(&format!("replicas.query: {problem} in that time")),
             },
             Err(Wrong::Series(count)) => missing(&format!(
                 "replicas.query answers with {count} series, and one is needed"
@@ -221,9 +200,79 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// In what the forecasts of a signal are plainer here than they are live.
+fn plainer(signal: &SignalSettings) -> Vec<String> {
+    let all = [
+        (
+            !signal.exclude.is_empty(),
+            "exclude of the signal: what it leaves out was replayed and learned from",
+        ),
+        (
+            !signal.holidays.is_empty(),
+            "holidays of the signal: forecasts took them for ordinary days",
+        ),
+        (
+            !signal.forecast.events.is_empty(),
+            "forecast.events of the signal: forecasts knew of none of them",
+        ),
+    ];
+    let told = all.into_iter().filter(|(there, _)| *there);
+    told.map(|(_, note)| note.to_owned()).collect()
+}
+
+/// That the size there was is known of a part only.
+fn late(demand: &Trace, recorded: Option<&Trace>) -> Option<String> {
+    let recorded = recorded?;
+    let since = recorded.start - demand.start;
+    (since > demand.step.max(recorded.step)).then(|| {
+        format!(
+            "recorded: replicas.query is known from {} after the demand on; before that the first size is taken",
+            Span::millis(since)
+        )
+    })
+}
+
 /// The step of the signal where ticks and it divide each other; a minute elsewhere.
 fn step(signal: &SignalSettings, parameters: &Parameters) -> Millis {
     let (step, tick) = (signal.step.as_millis(), parameters.tick.as_millis());
     let divides = step > 0 && (step % tick == 0 || tick % step == 0);
     if divides { step } else { MINUTE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::Kind;
+
+    #[test]
+    fn what_forecasts_do_not_know_here_is_told() {
+        let mut signal = SignalSettings::new("load", "up");
+        assert!(plainer(&signal).is_empty());
+        signal.holidays.push("at".to_owned());
+        signal.forecast.events.push("sales".to_owned());
+        let told = plainer(&signal).join("\n");
+        assert!(
+            told.contains("holidays of the signal") && told.contains("forecast.events"),
+            "{told}"
+        );
+        assert!(!told.contains("exclude"), "{told}");
+    }
+
+    #[test]
+    fn a_size_that_is_known_later_than_the_demand_is_told() {
+        let trace = |start: Millis| Trace {
+            name: "one".into(),
+            kind: Kind::Mixed,
+            start,
+            step: MINUTE,
+            values: vec![1.0; 10],
+        };
+        let said = |start| late(&trace(0), Some(&trace(start)));
+        assert_eq!(
+            (late(&trace(0), None), said(0), said(MINUTE)),
+            (None, None, None)
+        );
+        let told = said(3 * 60 * MINUTE).unwrap();
+        assert!(told.contains("from 3h after the demand on"), "{told}");
+    }
 }

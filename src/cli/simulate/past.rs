@@ -2,8 +2,8 @@
 
 use crate::{
     cli::Failure,
-    engine::Clock,
-    series::{Labels, Millis},
+    engine::{Clock, scaling::the_one},
+    series::Millis,
     simulate::{Trace, traces},
     source::{
         RangeRequest, Source,
@@ -56,9 +56,9 @@ pub(super) fn fetch(url: &str, query: &str, days: u32) -> Result<Trace, Failure>
             }
             Wrong::Source(problem) => Failure::Failed(problem),
         })?;
-    traces::trace("demand".to_owned(), &rows).ok_or_else(|| {
+    traces::of_rows("demand".to_owned(), rows).map_err(|problem| {
         Failure::Failed(format!(
-            "--query: {query}: too few samples in the last {days} days"
+            "--query: {query}: too few samples in the last {days} days: {problem}"
         ))
     })
 }
@@ -80,10 +80,6 @@ pub(super) async fn rows(
     let step = asked.step;
     let to = Clock::System.now().div_euclid(step) * step;
     let from = (to - i64::from(asked.days) * DAY).div_euclid(step) * step;
-    let is_meant = |labels: &Labels| {
-        let mut wanted = asked.labels.iter();
-        wanted.all(|(name, value)| labels.get(name) == Some(value.as_str()))
-    };
     let mut rows = Vec::new();
     let mut start = from;
     while start < to {
@@ -97,20 +93,15 @@ pub(super) async fn rows(
         };
         let answer = source.range(request).await;
         let matrix = answer.map_err(|error| Wrong::Source(error.to_string()))?;
-        let meant = matrix
-            .series
-            .into_iter()
-            .filter(|one| is_meant(&one.labels));
-        let mut meant: Vec<_> = meant.collect();
-        if meant.len() > 1 {
-            return Err(Wrong::Series(meant.len()));
-        }
-        if let Some(one) = meant.pop() {
-            rows.extend(
-                one.samples
-                    .into_iter()
-                    .map(|(at, value)| (at, value as f32)),
-            );
+        let all = matrix.series.iter().map(|one| &one.labels);
+        match the_one(asked.labels, all) {
+            Ok(place) => {
+                let samples = matrix.series[place].samples.iter();
+                rows.extend(samples.map(|&(at, value)| (at, value as f32)));
+            }
+            // In that part of the past there was none.
+            Err(0) => {}
+            Err(count) => return Err(Wrong::Series(count)),
         }
         start = end + step;
     }

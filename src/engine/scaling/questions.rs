@@ -64,16 +64,21 @@ impl Question {
 
 /// Questions, each once.
 #[derive(Debug, Default)]
-pub(super) struct Questions(pub(super) Vec<Question>);
+pub struct Questions(pub(super) Vec<Question>);
 
 impl Questions {
+    /// The questions by their place.
+    pub fn all(&self) -> &[Question] {
+        &self.0
+    }
+
     /// The place of a question whose answer is one number.
-    pub(super) fn one(&mut self, source: usize, query: &str) -> usize {
+    pub fn one(&mut self, source: usize, query: &str) -> usize {
         self.place(source, query, FEW_SERIES)
     }
 
     /// The place of a question whose answer has up to `max_series`.
-    pub(super) fn place(&mut self, source: usize, query: &str, max_series: usize) -> usize {
+    pub fn place(&mut self, source: usize, query: &str, max_series: usize) -> usize {
         let same = |one: &Question| one.source == source && one.query == query;
         if let Some(place) = self.0.iter().position(same) {
             let known = &mut self.0[place].max_series;

@@ -49,7 +49,7 @@ impl<'a> Ours<'a> {
     ) -> Self {
         let settings = subject.at_level(f64::from(foresight.levels[level]));
         let window = parameters.ticks(parameters.ours.rate_window);
-        let trigger = parameters.ours.reactive_target;
+        let target = parameters.ours.reactive_target;
         Self {
             foresight: Some(Sight {
                 foresight,
@@ -57,7 +57,7 @@ impl<'a> Ours<'a> {
                 coverage: foresight.coverage(level),
                 made: 0,
             }),
-            reactive: trigger.map(|target| Hpa { target, window }),
+            reactive: Some(Hpa { target, window }),
             ..Self::decided(settings, start, parameters)
         }
     }

@@ -76,6 +76,33 @@ function setText(target, text) {
   if (target.textContent !== text) target.textContent = text;
 }
 
+/** The first cell of a row names it. */
+function fillTable(table, caption, names, rows) {
+  const line = (cells, head) => element("tr", {}, ...cells.map((cell, index) => element(head || index === 0 ? "th" : "td", { scope: head ? "col" : index === 0 ? "row" : null }, cell)));
+  table.replaceChildren(element("caption", {}, caption), element("thead", {}, line(names, true)), element("tbody", {}, ...rows.map((cells) => line(cells, false))));
+}
+
+/** Whether the keyboard is inside: what has the focus must not be replaced, or whoever moves through the page is thrown back to its top. */
+const isHeld = (target) => target.contains(document.activeElement);
+
+// === Points ===
+
+/** Points with newer ones behind them or in their place, as answers may overlap; of a day. */
+function joined(former, newer) {
+  const first = newer.length ? newer[0][AT] : Infinity;
+  const all = former.filter((point) => point[AT] < first).concat(newer);
+  return all.filter((point) => point[AT] >= all[all.length - 1][AT] - DAY);
+}
+
+/** Where a key takes whoever reads the values at the time `at` (null: now): another time, null, or undefined for a key that means nothing. */
+function moved(event, shown, at) {
+  if (event.key === "Escape") return null;
+  const last = shown.length - 1, found = shown.findIndex((point) => point[AT] >= at);
+  const here = at === null || found < 0 ? last : found, far = event.shiftKey ? 10 : 1;
+  const moves = { ArrowLeft: here - far, ArrowRight: here + far, Home: 0, End: last };
+  return Object.hasOwn(moves, event.key) && last >= 0 ? shown[Math.min(last, Math.max(0, moves[event.key]))][AT] : undefined;
+}
+
 // === Asking ===
 
 async function ask(path) {
@@ -161,9 +188,9 @@ function showAttention() {
   const rest = active.length - links.length;
   const key = JSON.stringify([links, rest]);
   const list = $("attention");
-  list.hidden = active.length === 0;
-  if (list.dataset.key === key) return;
+  if (list.dataset.key === key || isHeld(list)) return;
   list.dataset.key = key;
+  list.hidden = active.length === 0;
   list.replaceChildren(
     ...links.map(([id, mark, title, signal]) =>
       element("li", {}, element("a", { href: `#${id}` },
@@ -181,6 +208,7 @@ class Section {
     this.name = name;
     this.cards = new Map();
     this.visible = false;
+    this.asked = null; // how it stood when its series were asked for
     this.meta = element("p", { class: "meta" });
     this.note = element("p", { class: "note", hidden: "" });
     this.groups = element("ul", { class: "groups", "aria-label": "Farthest off in each group", hidden: "" });
@@ -199,9 +227,17 @@ class Section {
     state.sections.delete(this.name);
   }
 
-  /** Whether its series are asked for: until all are there, while it is looked at, and while something is wrong. */
+  /**
+   * Whether its series are asked for: until all are there, while it is looked at, and while something is wrong. And when how it stands is
+   * new: a signal that was still reading its history had neither all of its past nor a forecast.
+   */
   wanted() {
-    return this.cards.size < Math.min(this.signal.series, LIMIT) || this.visible || this.signal.active > 0 || [...this.cards.values()].some((card) => card.series.active);
+    const some = this.cards.size < Math.min(this.signal.series, LIMIT) || this.asked !== this.standing();
+    return some || this.visible || this.signal.active > 0 || [...this.cards.values()].some((card) => card.series.active);
+  }
+
+  standing() {
+    return `${this.signal.phase} ${Boolean(this.signal.silent_because)}`;
   }
 
   update(signal) {
@@ -221,6 +257,7 @@ class Section {
   }
 
   async refresh() {
+    const standing = this.standing();
     const newest = Math.max(0, ...[...this.cards.values()].map((card) => card.newest()));
     const since = newest - REREAD * this.signal.step_ms;
     const path = `api/v1/series?signal=${encodeURIComponent(this.name)}&limit=${LIMIT}`;
@@ -242,6 +279,7 @@ class Section {
     this.arrange();
     this.showGroups(answer.groups);
     this.drift = answer.drift;
+    this.asked = standing;
     this.update(this.signal);
   }
 
@@ -249,7 +287,7 @@ class Section {
   showGroups(all) {
     const told = all.filter((group) => group.active > 1 || Object.keys(group.labels).length > 0);
     const key = JSON.stringify(told);
-    if (this.groups.dataset.key === key) return;
+    if (this.groups.dataset.key === key || isHeld(this.groups)) return;
     this.groups.dataset.key = key;
     this.groups.hidden = told.length === 0;
     this.groups.replaceChildren(...told.map((group) => {
@@ -272,7 +310,7 @@ class Section {
   arrange() {
     const sorted = [...this.cards.values()].sort((a, b) => rank(b.series) - rank(a.series) || (a.key < b.key ? -1 : 1));
     const placed = sorted.every((card, index) => this.grid.children[index] === card.root);
-    if (!placed && !this.grid.contains(document.activeElement)) this.grid.replaceChildren(...sorted.map((card) => card.root));
+    if (!placed && !isHeld(this.grid)) this.grid.replaceChildren(...sorted.map((card) => card.root));
   }
 }
 
@@ -329,9 +367,7 @@ class Card {
 
   update(series, shared) {
     this.series = series;
-    const first = series.points.length ? series.points[0][AT] : Infinity;
-    const merged = this.points.filter((point) => point[AT] < first).concat(series.points);
-    this.points = merged.filter((point) => point[AT] >= merged[merged.length - 1][AT] - DAY);
+    this.points = joined(this.points, series.points);
     const own = Object.entries(series.labels).filter(([name]) => !shared.some(([other]) => other === name));
     setText(this.title, own.map(([, value]) => value).join(" · ") || this.section.name);
     this.root.dataset.active = String(series.active);
@@ -370,13 +406,9 @@ class Card {
 
   key_pressed(event) {
     if (event.target !== this.root || !this.plot) return;
-    const shown = this.plot.shown, last = shown.length - 1;
-    const here = this.at === null ? last : Math.max(0, shown.findIndex((point) => point[AT] >= this.at));
-    const far = event.shiftKey ? 10 : 1;
-    const moves = { ArrowLeft: here - far, ArrowRight: here + far, Home: 0, End: last };
-    if (event.key === "Escape") this.read(null);
-    else if (event.key in moves && last >= 0) this.read(shown[Math.min(last, Math.max(0, moves[event.key]))][AT]);
-    else return;
+    const at = moved(event, this.plot.shown, this.at);
+    if (at === undefined) return;
+    this.read(at);
     event.preventDefault();
     this.values.setAttribute("aria-live", "polite"); // only once a person reads along
   }
@@ -399,12 +431,10 @@ class Card {
   tabulate() {
     if (!this.details.open || !this.series) return;
     const labels = Object.entries(this.series.labels).map(([name, value]) => `${name}="${value}"`).join(", ");
-    const row = (cells, name) => element("tr", {}, ...cells.map((cell, index) => element(index === 0 || name === "th" ? "th" : "td", { scope: name === "th" ? "col" : index === 0 ? "row" : null }, cell)));
-    const ahead = this.series.forecasts.map((one) => row([`in ${one.horizon}`, "–", short(one.expected), short(one.lower), short(one.upper), "–"])).reverse();
+    const ahead = this.series.forecasts.map((one) => [`in ${one.horizon}`, "–", short(one.expected), short(one.lower), short(one.upper), "–"]).reverse();
     const past = this.points.slice(-20).reverse().map((point) =>
-      row([when(point[AT]), ...[VALUE, EXPECTED, LOWER, UPPER].map((column) => short(point[column])), (point[ACTIVE] ? "anomalous " : "") + score(point[SCORE])]));
-    this.table.replaceChildren(element("caption", {}, `{${labels}}`),
-      element("thead", {}, row(["time", "actual", "expected", "lower", "upper", "score"], "th")), element("tbody", {}, ...ahead, ...past));
+      [when(point[AT]), ...[VALUE, EXPECTED, LOWER, UPPER].map((column) => short(point[column])), (point[ACTIVE] ? "anomalous " : "") + score(point[SCORE])]);
+    fillTable(this.table, `{${labels}}`, ["time", "actual", "expected", "lower", "upper", "score"], [...ahead, ...past]);
   }
 }
 

@@ -138,12 +138,13 @@ const picture = {
     const isWhole = name !== this.name || this.points.length < YOUNG;
     const since = isWhole ? "" : `&since=${this.points[this.points.length - 1][AT] + 1}`;
     const answer = await ask(`api/v1/workloads?name=${encodeURIComponent(name)}${since}`);
-    if (workloads.chosen !== name) return; // another one was chosen meanwhile
+    // Another one was chosen meanwhile; or there and back, and what is new of this one would be put behind the other's.
+    if (workloads.chosen !== name || (!isWhole && this.name !== name)) return;
     if (name !== this.name) this.at = null;
     const [decision] = answer.workloads;
     [this.name, this.decision] = [name, decision];
-    const former = isWhole ? [] : this.points;
-    this.points = former.concat((decision.course ?? []).map(pointOf)).filter((point) => point[AT] >= decision.at - DAY);
+    // A person who chooses it again asks beside the poll, and both get the same points.
+    this.points = joined(isWhole ? [] : this.points, (decision.course ?? []).map(pointOf));
     this.show();
     if ($("workload-log").open) await this.log();
   },
@@ -199,14 +200,9 @@ const picture = {
 
   key_pressed(event) {
     if (event.target !== $("workload") || !this.plot) return;
-    const shown = this.plot.shown, last = shown.length - 1;
-    const found = shown.findIndex((point) => point[AT] >= this.at);
-    const here = this.at === null || found < 0 ? last : found;
-    const far = event.shiftKey ? 10 : 1;
-    const moves = { ArrowLeft: here - far, ArrowRight: here + far, Home: 0, End: last };
-    if (event.key === "Escape") this.read(null);
-    else if (event.key in moves && last >= 0) this.read(shown[Math.min(last, Math.max(0, moves[event.key]))][AT]);
-    else return;
+    const at = moved(event, this.plot.shown, this.at);
+    if (at === undefined) return;
+    this.read(at);
     event.preventDefault();
     $("workload").querySelector(".values").setAttribute("aria-live", "polite");
   },
@@ -233,11 +229,6 @@ const picture = {
     fillTable($("workload-log").querySelector("table"), `The newest ${plural(rows.length, "decision")}`, ["time", "size", "in full mode", "because of", "why"], rows);
   },
 };
-
-function fillTable(table, caption, names, rows) {
-  const line = (cells, head) => element("tr", {}, ...cells.map((cell, index) => element(head || index === 0 ? "th" : "td", { scope: head ? "col" : index === 0 ? "row" : null }, cell)));
-  table.replaceChildren(element("caption", {}, caption), element("thead", {}, line(names, true)), element("tbody", {}, ...rows.map((cells) => line(cells, false))));
-}
 
 /** A span as people say it. */
 function ahead(millis) {

@@ -17,8 +17,9 @@ use std::{
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-/// How long one answer of the browser may take; its start on a busy machine is the slowest.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// How long one answer of the browser may take, and what the page is waited for; the start of both on a busy machine is the
+/// slowest.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 const SWITCHES: [&str; 15] = [
     "--headless",
@@ -145,8 +146,17 @@ impl Browser {
 
     /// Waits until an expression is true.
     pub(super) fn wait(&mut self, what: &str, expression: &str) {
+        self.wait_for(what, &format!("Boolean({expression})"));
+    }
+
+    /// Waits until an expression is neither false nor null, and gives what it is then.
+    pub(super) fn wait_for(&mut self, what: &str, expression: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
-        while self.evaluate(&format!("Boolean({expression})")) != json!(true) {
+        loop {
+            let found = self.evaluate(expression);
+            if !matches!(found, Value::Null | Value::Bool(false)) {
+                return found;
+            }
             if Instant::now() > deadline {
                 let text = self.evaluate("document.body.innerText.slice(0, 1500)");
                 panic!("waited in vain for {what}: {expression}; the page says {text}");
