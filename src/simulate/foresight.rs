@@ -280,6 +280,14 @@ mod tests {
     }
 
     #[test]
+    fn three_weeks_of_minutes_are_learned_of_as_when_the_documented_results_were_made() {
+        let forecasting = Forecasting::default();
+        let grid = Grid::new(forecasting.step.as_millis()).unwrap();
+        let walk = Walk::new(grid, &[7], &forecasting).unwrap();
+        assert_eq!((walk.refit, walk.memory), (1_440, 25_920));
+    }
+
+    #[test]
     fn a_history_of_fewer_steps_than_an_epoch_takes_is_as_long_as_that_of_a_signal() {
         let parameters = parameters();
         let mut subject = subject(&parameters, &[]);
