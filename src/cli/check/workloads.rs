@@ -4,7 +4,10 @@ use super::Sources;
 use crate::{
     config::Config,
     decide::Settings,
-    engine::{SignalSettings, scaling::Question},
+    engine::{
+        SignalSettings,
+        scaling::{Question, has_all},
+    },
     series::{Labels, Millis},
     source::{Matrix, Source},
 };
@@ -79,10 +82,7 @@ async fn answer(
 /// The demand has to be one series of the signal.
 fn demand(workload: &Settings, signal: &SignalSettings, answer: &Matrix) -> Option<String> {
     let wanted = &workload.demand.r#match;
-    let is_meant = |labels: &&Labels| {
-        let mut pairs = wanted.iter();
-        pairs.all(|(name, value)| labels.get(name) == Some(value))
-    };
+    let is_meant = |labels: &&Labels| has_all(labels, wanted);
     let all: Vec<&Labels> = answer.series.iter().map(|one| &one.labels).collect();
     let meant: Vec<&Labels> = all.iter().copied().filter(is_meant).collect();
     let named = &signal.name;

@@ -27,7 +27,7 @@ mod what_if;
 pub use advice::{Advice, Silence, Target};
 pub use course::{CoursePoint, Courses};
 pub use ledger::{Ledger, NoLedger, Records, SavedState, States};
-pub use questions::{Answer, Question, the_one};
+pub use questions::{Answer, Question, has_all, the_one};
 pub use what_if::Supposed;
 
 use crate::{
