@@ -41,8 +41,8 @@ pub(super) struct Current {
 struct Judged {
     truth: Truth,
     note: Option<String>,
-    /// It reads what is there no more, so what it says is of half of what it asks.
-    is_stale: bool,
+    /// The first of those that it reads and that are there no more: what it says is of half of what it asks.
+    stale: Option<Arc<str>>,
 }
 
 type Rows = Vec<(Labels, f64, Millis)>;
@@ -108,9 +108,10 @@ impl Current {
             }
         };
         notes.extend(judged.note);
-        if judged.is_stale && (shrinks || judged.truth == Truth::Fails) {
+        let matters = shrinks || judged.truth == Truth::Fails;
+        if let Some(signal) = judged.stale.filter(|_| matters) {
             notes.push(format!(
-                "the rule `{}` reads a signal that has no newest outcome",
+                "the rule `{}` reads {signal}, which has no newest outcome",
                 rule.text()
             ));
             return Truth::Unknown;
@@ -140,22 +141,23 @@ impl Current {
         Judged {
             truth,
             note,
-            is_stale: rule
-                .selectors()
-                .iter()
-                .any(|selector| self.reads_stale(&selector.matchers)),
+            stale: self.stale_of(rule),
         }
     }
 
-    /// Whether there would be more for `matchers`, were every signal there: its values, its forecasts, or its verdicts, of
-    /// which those of all signals have one name.
-    fn reads_stale(&self, matchers: &Matchers) -> bool {
-        let reads = |(signal, own): &(Arc<str>, Vec<String>)| {
+    /// The first signal or panel of which there would be more for the rule, were it there: its values, its forecasts, or its
+    /// verdicts, of which those of all have one name.
+    fn stale_of(&self, rule: &Expression) -> Option<Arc<str>> {
+        let reads = |matchers: &Matchers, signal: &str, own: &[String]| {
             let verdict = |name| matchers.may_match_with(name, &[("signal", signal)]);
             own.iter().any(|name| matchers.may_match(name))
                 || names::VERDICTS.into_iter().any(verdict)
         };
-        self.stale.iter().any(reads)
+        let found = self.stale.iter().find(|(signal, own)| {
+            let mut selectors = rule.selectors().iter();
+            selectors.any(|selector| reads(&selector.matchers, signal, own))
+        });
+        found.map(|(signal, _)| Arc::clone(signal))
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -348,7 +350,8 @@ mod tests {
         // Who asks for absence has an answer.
         assert_eq!(truths(&[load]), [Unknown, Unknown, Holds]);
         let (_, notes) = judged(&mut current, &deep, false);
-        assert!(notes[0].contains("has no newest outcome"), "{notes:?}");
+        let note = "the rule `queue_depth > 1` reads queue_depth, which has no newest outcome";
+        assert_eq!(notes, [note]);
         // So it is after a restart, before there ever was one.
         let mut current = Current::new([&deep].into_iter());
         current.know(["queue_depth".into()]);
