@@ -6,14 +6,6 @@ use crate::{
     promql::{Expression, Refusal},
 };
 
-/// What is published of every signal under one name each.
-const VERDICTS: [&str; 4] = [
-    "anomaly_active",
-    "anomaly_direction",
-    "anomaly_score",
-    "anomaly_severity",
-];
-
 /// Checks one rule at its place in the file. A name that nothing has is refused: the rule could never hold, or always
 /// would.
 pub(super) fn check(text: &str, signals: &[String], at: &Path, report: Report<'_>) {
@@ -49,14 +41,8 @@ pub(super) fn check(text: &str, signals: &[String], at: &Path, report: Report<'_
 
 /// Every name that a rule can read.
 fn known(signals: &[String]) -> Vec<String> {
-    let of = |signal: &String| {
-        let forecasts = names::forecast_families(signal);
-        let maxima = names::maximum_families(signal);
-        let families = forecasts.into_iter().chain(maxima);
-        let families = families.map(|family| family.name);
-        families.chain([signal.clone()]).collect::<Vec<_>>()
-    };
-    let verdicts = VERDICTS.iter().map(|&name| name.to_owned());
+    let of = |signal: &String| names::names_of_signal(signal);
+    let verdicts = names::VERDICTS.map(str::to_owned);
     signals.iter().flat_map(of).chain(verdicts).collect()
 }
 

@@ -105,6 +105,7 @@ impl Events {
         course: Course,
         events: &'a [Event],
     ) -> Option<(f64, &'a Event)> {
+        self.let_go(course, events);
         let mut greatest: Option<(f64, &Event)> = None;
         for event in events {
             let meant =
@@ -119,20 +120,20 @@ impl Events {
                 greatest = Some((demand, event));
             }
         }
-        self.let_go(course, events);
         greatest
     }
 
-    /// Lets go of events that have faded or were removed. One that ended between two decisions teaches now.
+    /// Lets go of events that have faded or were removed. One that has ended teaches what its kind does: once, and also
+    /// where it faded between two decisions or does not count any more.
     fn let_go(&mut self, course: Course, events: &[Event]) {
         let mut lessons = Vec::new();
-        self.followed.retain(|followed| {
+        self.followed.retain_mut(|followed| {
             let Some(event) = events.iter().find(|event| event.id == followed.id) else {
                 return false;
             };
-            let ended = course.at >= event.end && !followed.taught;
-            if let Some(ratio) = followed.ratio().filter(|_| ended) {
-                lessons.push((&event.kind, ratio));
+            if course.at >= event.end && !followed.taught {
+                followed.taught = true;
+                lessons.extend(followed.ratio().map(|ratio| (&event.kind, ratio)));
             }
             in_force(event, course)
         });
@@ -158,14 +159,6 @@ impl Events {
             *followed = Followed::new(event, course);
         } else if course.at < event.end {
             followed.keep(course);
-        } else if !followed.taught {
-            followed.taught = true;
-            let ratio = followed.ratio();
-            let base = followed.base;
-            if let Some(ratio) = ratio {
-                self.learn(&event.kind, ratio);
-            }
-            return Some(f64::from(base));
         }
         Some(f64::from(followed.base))
     }
@@ -369,6 +362,22 @@ mod tests {
         }
         assert_eq!(events.usual("game"), Some(2.5));
         assert_eq!(events.learned["game"].len(), 1);
+        assert!(events.followed.is_empty());
+    }
+
+    #[test]
+    fn teaches_once_also_where_events_were_switched_off_meanwhile() {
+        let (mut events, all) = (Events::default(), [event("1", None)]);
+        let settings = |minute: i64| EventSettings {
+            enabled: minute < 80,
+            ..EventSettings::default()
+        };
+        for minute in 45..115 {
+            let inside = (60..90).contains(&minute);
+            let course = course(minute, if inside { 250.0 } else { 100.0 });
+            events.demand(&settings(minute), "checkout", course, &all);
+        }
+        assert_eq!(events.learned["game"], [2.5]);
         assert!(events.followed.is_empty());
     }
 

@@ -13,7 +13,8 @@ const LEVEL_TOLERANCE: f64 = 0.005;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GateSettings {
-    /// A forecast counts for so long; two steps of its signal, at least two minutes, where left out.
+    /// A forecast counts for so long. Where left out: two steps of its signal, or step and offset where that is longer
+    /// (the next one comes no sooner), at least two minutes.
     pub max_age: Option<Span>,
     /// The share of actual maxima under the quantile may be so much less than its level. A day of them is few where demand comes in
     /// runs: at 0.05 the gate was shut often with nothing wrong (docs/simulation.md).

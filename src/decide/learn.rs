@@ -108,7 +108,15 @@ impl Workload {
         }
     }
 
-    /// What was asked for is noted after the decision. A drop that is seen without a verdict is noted after the decision, which was made from a size of `before`: what
+    /// What is asked for now is noted after the decision, which by that looks at what was asked for before.
+    pub(super) fn note_asked(&mut self, present: &Present) {
+        if let Some(reactive) = present.reactive {
+            let asked = &mut self.state.asked;
+            asked.note(present.at, DAYS.as_millis(), reactive);
+        }
+    }
+
+    /// A drop that is seen without a verdict is noted after the decision, which was made from a size of `before`: what
     /// is kept does not hang on what is asked for now, so more demand never means fewer replicas.
     pub(super) fn note_drop(&mut self, present: &Present, inputs: &Inputs, before: Option<u32>) {
         let level = self.state.level.map(f64::from);
@@ -121,10 +129,6 @@ impl Workload {
         };
         if fell && !self.state.low && !has_low_verdict(inputs) {
             self.keep_size(present.at, before);
-        }
-        if let Some(reactive) = present.reactive {
-            let asked = &mut self.state.asked;
-            asked.note(present.at, DAYS.as_millis(), reactive);
         }
         let low = fell || has_low_verdict(inputs);
         self.state.low = low;

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// Changes with every change of what the fields mean; a state of another version is not read.
 const VERSION: u32 = 1;
 
-/// What a workload remembers. Bounded; written down with each decision and read back by a restart.
+/// What a workload remembers. Bounded; written down whenever its decision changes and every 15 s, and read back by a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
@@ -26,7 +26,7 @@ pub struct State {
     pub(super) sizes: Extent,
     /// What was asked for lately: reactive, events, rules.
     pub(super) needs: Extent,
-    /// What was asked for now, over the last days.
+    /// The demand's own size, without events and rules, over the last eight days.
     pub(super) asked: Extent,
     /// What the surplus would have been without restraints lately.
     pub(super) wishes: Extent,

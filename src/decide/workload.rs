@@ -106,6 +106,7 @@ impl Workload {
         }
         let before = proposal.target.map(|target| target.before);
         self.note_drop(&present, inputs, before);
+        self.note_asked(&present);
         self.state.at = Some(at);
         proposal
     }

@@ -3,14 +3,14 @@
 use super::{
     demand::Demand,
     outcome::Outcome,
-    scaling::{Advice, Courses, Scaling, Silence},
+    scaling::{Advice, Courses, Scaling, Silence, the_one},
     trail::Trail,
 };
 use crate::{
     decide::Settings,
     series::{Millis, Span},
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
@@ -21,7 +21,8 @@ pub struct Catalogue {
     units: ArcSwap<Vec<Arc<UnitHandle>>>,
     demand: Arc<Demand>,
     scaling: watch::Sender<Option<ScalingHandle>>,
-    workloads: ArcSwap<Vec<Arc<str>>>,
+    /// `None` before any configuration was in force.
+    workloads: ArcSwapOption<Vec<Arc<str>>>,
     courses: Courses,
 }
 
@@ -75,12 +76,18 @@ impl Catalogue {
         scaling.advice(workload)
     }
 
-    /// Whether a workload is in the configuration in force, decided on or not.
+    /// The names of the workloads of the configuration in force, decided on or not. Nobody else says which there are:
+    /// after a reload the newest decisions are of the configuration before.
+    pub fn workloads(&self) -> Arc<Vec<Arc<str>>> {
+        self.workloads.load_full().unwrap_or_default()
+    }
+
+    /// Whether a workload is one of [`Catalogue::workloads`].
     ///
     /// # Errors
-    /// It is not; with the names of those that are.
+    /// It is not, with the names of those that are; or no configuration is in force yet.
     pub fn knows(&self, workload: &str) -> Result<(), Silence> {
-        let known = self.workloads.load_full();
+        let known = self.workloads.load_full().ok_or(Silence::Undecided)?;
         match known.iter().any(|name| **name == *workload) {
             true => Ok(()),
             false => Err(Silence::Stranger(workload.to_owned(), known.to_vec())),
@@ -89,7 +96,7 @@ impl Catalogue {
 
     /// Puts the names of these workloads in the place of the former ones.
     pub fn announce(&self, workloads: Vec<Arc<str>>) {
-        self.workloads.store(Arc::new(workloads));
+        self.workloads.store(Some(Arc::new(workloads)));
     }
 
     /// What was decided last since workloads were configured, however long ago.
@@ -118,15 +125,11 @@ impl Catalogue {
         let units = self.units();
         let unit = units.iter().find(|unit| *unit.name == *wanted.signal)?;
         unit.fresh(now)?;
-        let mut labels = unit.trail.labels();
-        labels.retain(|labels| {
-            let mut pairs = wanted.r#match.iter();
-            pairs.all(|(name, value)| labels.get(name) == Some(value))
-        });
-        let [labels] = labels.as_slice() else {
+        let labels = unit.trail.labels();
+        let Ok(place) = the_one(&wanted.r#match, labels.iter()) else {
             return Some(Vec::new());
         };
-        let points = unit.trail.points(labels).into_iter();
+        let points = unit.trail.points(&labels[place]).into_iter();
         let known = points.filter_map(|point| Some((point.at, point.value?)));
         Some(known.collect())
     }
@@ -214,6 +217,103 @@ pub struct UnitReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        engine::SeriesOutcome,
+        engine::scaling::{Records, ScalingUnit, WorkloadPlan},
+        series::Labels,
+    };
+
+    const NOW: Millis = 1_700_000_040_000;
+
+    /// Decides on a workload of that name, of whose demand nothing is known.
+    fn decide(catalogue: &Catalogue, name: &str) {
+        let text = format!(
+            "{{name: {name}, demand: {{signal: load, match: {{app: shop}}}}, capacity_per_replica: 10}}"
+        );
+        let plan = WorkloadPlan {
+            settings: Arc::new(serde_yaml::from_str(&text).unwrap()),
+            rules: Vec::new(),
+            step: Span::minutes(1),
+            interval: 0.9,
+            query: "load".to_owned(),
+            max_series: 10,
+            source: 0,
+        };
+        let mut unit = ScalingUnit::new(&[plan], Vec::new(), None);
+        let newest = unit.decide(NOW, vec![None], &[], &Records::default());
+        catalogue.decided(Some(ScalingHandle {
+            newest: Arc::new(newest),
+            max_age: Span::minutes(5),
+        }));
+    }
+
+    #[test]
+    fn the_configuration_says_which_workloads_there_are_whatever_was_decided() {
+        let catalogue = Catalogue::default();
+        let said = |name: &str| catalogue.advice(NOW, name).unwrap_err();
+        assert_eq!(said("checkout"), Silence::Undecided, "no configuration yet");
+        catalogue.announce(Vec::new());
+        let text = said("checkout").to_string();
+        assert!(text.contains("the configuration has none"), "{text}");
+        catalogue.announce(vec!["checkout".into()]);
+        assert_eq!(said("checkout"), Silence::Undecided);
+        let stranger = Silence::Stranger("chekcout".to_owned(), vec!["checkout".into()]);
+        assert_eq!(said("chekcout"), stranger);
+        decide(&catalogue, "checkout");
+        assert!(matches!(said("checkout"), Silence::Unknown(..)));
+        // After a reload the newest decisions are of the configuration before.
+        catalogue.announce(vec!["cart".into()]);
+        assert_eq!(said("cart"), Silence::Undecided);
+        let text = said("checkout").to_string();
+        assert_eq!(text, "there is no workload \"checkout\"; there are cart");
+    }
+
+    #[test]
+    fn the_course_of_a_workload_begins_with_the_one_series_of_its_demand() {
+        let past = |apps: &[&str]| {
+            let catalogue = Catalogue::default();
+            let series = apps.iter().map(|app| SeriesOutcome {
+                labels: Labels::new([("app", *app), ("pod", "1")]).unwrap(),
+                value: 7.0,
+                band: crate::baseline::Band::UNKNOWN,
+                score: f32::NAN,
+                active: false,
+                severity: 0,
+                direction: 0,
+                began: false,
+                since: None,
+                worst: 0,
+                reason: None,
+            });
+            let outcome = Arc::new(Outcome {
+                unit: "load".into(),
+                at: NOW - 180_000,
+                series: series.collect(),
+                ..Outcome::default()
+            });
+            let unit = unit("load", Span::minutes(5), Arc::clone(&outcome));
+            unit.trail.record(&outcome);
+            catalogue.replace(vec![Arc::new(unit)]);
+            decide(&catalogue, "checkout");
+            let course = catalogue.courses().of("checkout", Millis::MIN);
+            course.len()
+        };
+        // The decision itself is a point.
+        assert_eq!(past(&["cart", "shop"]), 2);
+        assert_eq!(past(&["cart", "mail"]), 1);
+    }
+
+    fn unit(name: &str, max_age: Span, outcome: Arc<Outcome>) -> UnitHandle {
+        UnitHandle {
+            name: name.into(),
+            kind: "signal",
+            step: Span::minutes(1),
+            outcome: watch::channel(Some(outcome)).1,
+            max_age,
+            report: Arc::default(),
+            trail: Arc::default(),
+        }
+    }
 
     #[test]
     fn an_outcome_is_served_until_max_age_and_not_from_the_future() {
@@ -221,16 +321,7 @@ mod tests {
             at: 1_000_000,
             ..Outcome::default()
         };
-        let (_sender, receiver) = watch::channel(Some(Arc::new(outcome)));
-        let unit = UnitHandle {
-            name: "requests".into(),
-            kind: "signal",
-            step: Span::minutes(1),
-            outcome: receiver,
-            max_age: Span::seconds(60),
-            report: Arc::default(),
-            trail: Arc::default(),
-        };
+        let unit = unit("requests", Span::seconds(60), Arc::new(outcome));
         let served = |now| unit.fresh(now).is_some();
         assert!(served(1_060_000) && served(940_000));
         assert!(!served(1_060_001) && !served(939_999));

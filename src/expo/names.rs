@@ -242,6 +242,14 @@ pub const OWN_FAMILIES: &[Family] = &[
     },
 ];
 
+/// The families in which rules can read the verdicts of every signal and panel, told apart by the label `signal`; sorted.
+pub const VERDICTS: [&str; 4] = [
+    "anomaly_active",
+    "anomaly_direction",
+    "anomaly_score",
+    "anomaly_severity",
+];
+
 /// Before a signal's name these make the name of another of its families, or of a workload's.
 const RESERVED_PREFIXES: &[&str] = &["lower_", "upper_", "window_max_", "workload_"];
 
@@ -280,32 +288,39 @@ pub struct ForecastFamily {
 
 /// The families of a signal's expected value, lower bound and upper bound, each with the label `horizon`.
 pub fn forecast_families(signal: &str) -> [ForecastFamily; 3] {
-    let family = |part: &str, what: &str| ForecastFamily {
-        name: format!("predicted_{part}{signal}"),
-        help: format!(
+    families(signal, |what| {
+        format!(
             "{what} of the signal {signal} at now plus the horizon (0s: now), computed once per step."
-        ),
-    };
-    [
-        family("", "Expected value"),
-        family("lower_", "Lower end of the prediction interval"),
-        family("upper_", "Upper end of the prediction interval"),
-    ]
+        )
+    })
 }
 
 /// The same of the greatest value between now and now plus the horizon: `predicted_window_max_<signal>` and its bounds.
 pub fn maximum_families(signal: &str) -> [ForecastFamily; 3] {
-    let family = |part: &str, what: &str| ForecastFamily {
-        name: format!("predicted_{part}window_max_{signal}"),
-        help: format!(
+    families(&format!("window_max_{signal}"), |what| {
+        format!(
             "{what} of the greatest value of the signal {signal} between now and now plus the horizon, computed once per step."
-        ),
-    };
+        )
+    })
+}
+
+fn families(of: &str, help: impl Fn(&str) -> String) -> [ForecastFamily; 3] {
     [
-        family("", "Expected value"),
-        family("lower_", "Lower end of the prediction interval"),
-        family("upper_", "Upper end of the prediction interval"),
+        ("", "Expected value"),
+        ("lower_", "Lower end of the prediction interval"),
+        ("upper_", "Upper end of the prediction interval"),
     ]
+    .map(|(part, what)| ForecastFamily {
+        name: format!("predicted_{part}{of}"),
+        help: help(what),
+    })
+}
+
+/// The names of what rules can read of one signal alone: values, forecasts, greatest values ahead. Of all: [`VERDICTS`].
+pub fn names_of_signal(signal: &str) -> Vec<String> {
+    let forecasts = [forecast_families(signal), maximum_families(signal)];
+    let forecasts = forecasts.into_iter().flatten().map(|family| family.name);
+    forecasts.chain([signal.to_owned()]).collect()
 }
 
 /// The fixed family of that name.
@@ -389,8 +404,12 @@ mod tests {
                 .windows(2)
                 .all(|pair| pair[0].name < pair[1].name)
         );
-        for list in [OWN_LABELS, RESERVED_PREFIXES, RESERVED_SUFFIXES] {
+        for list in [OWN_LABELS, RESERVED_PREFIXES, RESERVED_SUFFIXES, &VERDICTS] {
             assert!(list.windows(2).all(|pair| pair[0] < pair[1]), "{list:?}");
+        }
+        for name in VERDICTS {
+            let family = own_family(name).unwrap();
+            assert_eq!(family.labels, ["signal"], "{name}");
         }
         for family in OWN_FAMILIES {
             // What is about ourselves has no labels of the source to make room for.

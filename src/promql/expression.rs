@@ -99,19 +99,6 @@ impl Expression {
         &self.selectors
     }
 
-    /// The metrics that are read by name, each once, sorted. A selector without exactly one name is not among them:
-    /// see [`Matchers::may_match`].
-    pub fn names(&self) -> Vec<&str> {
-        let named = self
-            .selectors
-            .iter()
-            .filter_map(|found| found.matchers.name());
-        let mut names: Vec<&str> = named.collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.text

@@ -50,19 +50,28 @@ impl Matchers {
 
     /// Whether a series is wanted; `labels` are without the metric's name.
     pub fn matches(&self, name: &str, labels: &Labels) -> bool {
-        let group =
-            |group: &Vec<Matcher>| group.iter().all(|matcher| matcher.matches(name, labels));
-        self.name.as_deref().is_none_or(|own| own == name)
-            && (self.groups.is_empty() || self.groups.iter().any(group))
+        self.wants(name, |matcher| matcher.matches(name, labels))
     }
 
     /// Whether series of this metric can be wanted, whatever their labels.
     pub fn may_match(&self, name: &str) -> bool {
-        let of_name =
-            |matcher: &Matcher| &*matcher.label != METRIC_NAME || matcher.test.holds(name);
-        let group = |group: &Vec<Matcher>| group.iter().all(of_name);
+        self.may_match_with(name, &[])
+    }
+
+    /// Whether series of this metric that have the labels `known` can be wanted, whatever their other labels.
+    pub fn may_match_with(&self, name: &str, known: &[(&str, &str)]) -> bool {
+        self.wants(name, |matcher| {
+            let label = &*matcher.label;
+            let all = known.iter().copied().chain([(METRIC_NAME, name)]);
+            let mut values = all.filter(|(own, _)| *own == label);
+            values.all(|(_, value)| matcher.test.holds(value))
+        })
+    }
+
+    /// Whether the name is right, and every condition of some group `holds`.
+    fn wants(&self, name: &str, holds: impl Fn(&Matcher) -> bool) -> bool {
         self.name.as_deref().is_none_or(|own| own == name)
-            && (self.groups.is_empty() || self.groups.iter().any(group))
+            && (self.groups.is_empty() || self.groups.iter().any(|group| group.iter().all(&holds)))
     }
 
     /// The labels that every wanted series has with one value, as `absent` gives them: by equality, with no other

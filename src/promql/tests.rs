@@ -151,7 +151,9 @@ fn says_what_is_read() {
         "b > 1 and on() {__name__=\"a\"} or b{x=\"y\"} or {q=\"r\", __name__!~\"z.*\"}",
     )
     .unwrap();
-    assert_eq!(rule.names(), ["a", "b"]);
+    let names = rule.selectors().iter().map(|one| one.matchers.name());
+    let names: Vec<Option<&str>> = names.collect();
+    assert_eq!(names, [Some("b"), Some("a"), Some("b"), None]);
     let places: Vec<usize> = rule
         .selectors()
         .iter()
@@ -160,6 +162,8 @@ fn says_what_is_read() {
     assert_eq!(places, [0, 15, 33, 45]);
     let last = &rule.selectors()[3].matchers;
     assert!(last.may_match("depth") && !last.may_match("zebra"));
+    let among = |name: &str, q: &str| last.may_match_with(name, &[("p", "x"), ("q", q)]);
+    assert!(among("depth", "r") && !among("depth", "s") && !among("zebra", "r"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod scaling;
 mod sink;
 mod source;
 mod store;
+mod throttle;
 mod training;
 mod unit_labels;
 mod web;

@@ -1,18 +1,12 @@
 //! What is counted and logged of what autoscalers ask.
 
+use super::throttle::Throttle;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-};
-use tokio::time::{Duration, Instant};
-
-/// What went wrong is logged at most this often; all of it is counted.
-const LOG_EVERY: Duration = Duration::from_secs(10);
+use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answered {
@@ -32,7 +26,8 @@ pub struct ScalerEvents {
     refusals: Family<Refused, Counter>,
     connections: Gauge,
     certificate_failures: Counter,
-    logged: Mutex<Option<Instant>>,
+    /// Of what went wrong; all of it is counted.
+    logged: Throttle,
 }
 
 impl ScalerEvents {
@@ -82,7 +77,7 @@ impl ScalerEvents {
             .inc()
             + 1;
         if let Some(problem) = problem
-            && self.may_log()
+            && self.logged.may_log()
         {
             tracing::warn!(call, code, count, problem, "an autoscaler got no answer");
         }
@@ -91,7 +86,7 @@ impl ScalerEvents {
     /// A connection was turned away; `cause` is `connections`, `handshake` or `identity`.
     pub fn refused(&self, cause: &'static str, why: impl fmt::Display) {
         let refusals = self.refusals.get_or_create(&Refused { cause }).inc() + 1;
-        if self.may_log() {
+        if self.logged.may_log() {
             tracing::warn!(cause, refusals, %why, "turned an autoscaler away");
         }
     }
@@ -109,16 +104,6 @@ impl ScalerEvents {
     pub fn connected(&self) -> Connected {
         self.connections.inc();
         Connected(self.connections.clone())
-    }
-
-    fn may_log(&self) -> bool {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let may = logged.is_none_or(|last| now.duration_since(last) >= LOG_EVERY);
-        if may {
-            *logged = Some(now);
-        }
-        may
     }
 }
 

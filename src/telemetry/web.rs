@@ -1,5 +1,6 @@
 //! What the server counts and logs.
 
+use super::throttle::Throttle;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -10,11 +11,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use std::sync::{Mutex, PoisonError};
-use tokio::time::{Duration, Instant};
-
-/// A refusal is logged at most this often; all of them are counted.
-const LOG_EVERY: Duration = Duration::from_secs(10);
+use tokio::time::Instant;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answered {
@@ -42,7 +39,8 @@ pub struct WebEvents {
     accept_failures: Counter,
     series: Gauge,
     duplicates: Gauge,
-    logged: Mutex<Option<Instant>>,
+    /// Of refusals; all of them are counted.
+    logged: Throttle,
 }
 
 impl WebEvents {
@@ -59,7 +57,7 @@ impl WebEvents {
             accept_failures: Counter::default(),
             series: Gauge::default(),
             duplicates: Gauge::default(),
-            logged: Mutex::default(),
+            logged: Throttle::default(),
         };
         for code in [200, 503] {
             let handler = "metrics";
@@ -129,7 +127,7 @@ impl WebEvents {
     /// Somebody was turned away; `cause` is `connections`, `scrapes` or `slow_request`.
     pub fn refused(&self, cause: &'static str) {
         let refusals = self.refusals.get_or_create(&Refused { cause }).inc() + 1;
-        if self.may_log() {
+        if self.logged.may_log() {
             tracing::warn!(cause, refusals, "turned a reader away");
         } else {
             tracing::debug!(cause, refusals, "turned a reader away");
@@ -139,7 +137,7 @@ impl WebEvents {
     /// A connection could not be accepted.
     pub fn accept_failed(&self, error: &std::io::Error) {
         self.accept_failures.inc();
-        if self.may_log() {
+        if self.logged.may_log() {
             tracing::error!(%error, "cannot accept connections");
         }
     }
@@ -154,16 +152,6 @@ impl WebEvents {
                 "series with the same name and labels as another are left out: give the signals or their labels other names"
             );
         }
-    }
-
-    fn may_log(&self) -> bool {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let may = logged.is_none_or(|last| now.duration_since(last) >= LOG_EVERY);
-        if may {
-            *logged = Some(now);
-        }
-        may
     }
 }
 

@@ -235,14 +235,11 @@ fn asked(state: &State, query: &Query) -> Result<(Arc<UnitHandle>, Wanted), Refu
     let units = state.catalogue.units();
     let names: Vec<&str> = units.iter().map(|unit| unit.name.as_ref()).collect();
     let names = names.join(", ");
-    let Some(name) = query.one("signal").map_err(bad)? else {
-        return Err(bad(format!(
-            "parameter \"signal\" is missing; there are: {names}"
-        )));
-    };
+    let there_are = format!("there are {names}");
+    let name = query.needed("signal", &there_are).map_err(bad)?;
     let found = units.iter().find(|unit| *unit.name == *name);
     let unit = found.ok_or_else(|| {
-        let sentence = format!("no signal or panel is called {name:?}; there are: {names}");
+        let sentence = format!("no signal or panel is called {name:?}; {there_are}");
         (StatusCode::NOT_FOUND, sentence)
     })?;
     Ok((Arc::clone(unit), wanted))
@@ -253,12 +250,9 @@ fn limit(query: &Query) -> Result<usize, String> {
 }
 
 fn since(query: &Query) -> Result<Millis, String> {
-    let Some(text) = query.one("since")? else {
-        return Ok(Millis::MIN);
-    };
-    text.parse().map_err(|_| {
-        format!("parameter \"since\" must be milliseconds since the epoch, got {text:?}")
-    })
+    let must_be = "milliseconds since the epoch";
+    let since = query.read("since", must_be, |text| text.parse().ok())?;
+    Ok(since.unwrap_or(Millis::MIN))
 }
 
 fn list(unit: &UnitHandle, wanted: Wanted, now: Millis) -> SeriesList {

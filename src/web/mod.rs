@@ -2,7 +2,7 @@
 //!
 //! | path | method | answer |
 //! |---|---|---|
-//! | `/` `/page.css` `/page.js` `/workloads.js` | GET | the page with the charts |
+//! | `/` `/page.css` `/page.js` `/workloads.js` `/favicon.ico` | GET | the page with the charts |
 //! | `/metrics` | GET | the exposition; `name[]` chooses families |
 //! | `/-/healthy` | GET | 200 as long as the process answers |
 //! | `/-/ready` | GET | 200 once there is something to serve, else 503 with the reason |
@@ -14,6 +14,7 @@
 //! | `/api/v1/overrides` `/api/v1/overrides/ID` | GET, POST, DELETE | orders over workloads; likewise |
 //! | `/api/v1/scaling/decisions` | GET | what was decided, and why |
 //! | `/api/v1/workloads` `/api/v1/scaling/status` `/api/v1/queues` | GET | the newest decisions, and what they are about |
+//! | `/api/v1/scaling/value` | GET | what an autoscaler is told of a workload |
 //! | `/api/v1/scaling/evaluate` | GET | what would be decided if something were otherwise: the one read that computes |
 //! | `/api/v1/models/accuracy` `/api/v1/predictions/current` | GET | how good forecasts were, and what they are |
 //! | `/api/v1/health` | GET | what is well and what is not, with a score |

@@ -59,6 +59,44 @@ impl Query {
         Ok(first)
     }
 
+    /// The value of a parameter that has to be given, and once; `what` it says is told where it is not.
+    ///
+    /// # Errors
+    /// It is given twice, or not at all.
+    pub(super) fn needed(&self, name: &str, what: &str) -> Result<&str, String> {
+        let value = self.one(name)?;
+        value.ok_or_else(|| format!("parameter {name:?} is missing: {what}"))
+    }
+
+    /// What `read` makes of a parameter, which must be what `must_be` says; `None` where it is not given.
+    ///
+    /// # Errors
+    /// It is given twice, or `read` makes nothing of it.
+    pub(super) fn read<T>(
+        &self,
+        name: &str,
+        must_be: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, String> {
+        let Some(text) = self.one(name)? else {
+            return Ok(None);
+        };
+        let value = read(text)
+            .ok_or_else(|| format!("parameter {name:?} must be {must_be}, got {text:?}"))?;
+        Ok(Some(value))
+    }
+
+    /// A finite number of 0 or more, `None` where it is not given.
+    ///
+    /// # Errors
+    /// It is given twice, or is no such number.
+    pub(super) fn number(&self, name: &str) -> Result<Option<f64>, String> {
+        self.read(name, "a number of 0 or more", |text| {
+            let number: Option<f64> = text.parse().ok();
+            number.filter(|number| number.is_finite() && *number >= 0.0)
+        })
+    }
+
     /// A whole number, `otherwise` where it is not given.
     ///
     /// # Errors
@@ -69,18 +107,13 @@ impl Query {
         otherwise: usize,
         allowed: RangeInclusive<usize>,
     ) -> Result<usize, String> {
-        let Some(text) = self.one(name)? else {
-            return Ok(otherwise);
-        };
-        let number: Option<usize> = text.parse().ok();
-        number
-            .filter(|number| allowed.contains(number))
-            .ok_or_else(|| {
-                let (least, most) = (allowed.start(), allowed.end());
-                format!(
-                    "parameter {name:?} must be a whole number from {least} to {most}, got {text:?}"
-                )
-            })
+        let (least, most) = (allowed.start(), allowed.end());
+        let must_be = format!("a whole number from {least} to {most}");
+        let number = self.read(name, &must_be, |text| {
+            let number: Option<usize> = text.parse().ok();
+            number.filter(|number| allowed.contains(number))
+        })?;
+        Ok(number.unwrap_or(otherwise))
     }
 }
 
@@ -128,5 +161,30 @@ mod tests {
         let text = "parameter \"a\" has a control character in it, got \"x\\0y\"";
         assert_eq!(refused, text);
         assert_eq!(Query::parse(None, &[]), Ok(Query::default()));
+    }
+
+    #[test]
+    fn what_is_no_such_number_or_missing_is_told() {
+        let text = "ready=3&load=-0.5&ratio=1e9999&share=NaN&name=x&twice=1&twice=2";
+        let allowed = ["load", "name", "ratio", "ready", "share", "twice"];
+        let query = Query::parse(Some(text), &allowed).unwrap();
+        assert_eq!(query.number("ready"), Ok(Some(3.0)));
+        assert_eq!(query.number("none"), Ok(None));
+        for (name, value) in [("load", "-0.5"), ("ratio", "1e9999"), ("share", "NaN")] {
+            let wrong = format!("parameter {name:?} must be a number of 0 or more, got {value:?}");
+            assert_eq!(query.number(name), Err(wrong));
+        }
+        assert_eq!(query.whole("ready", 7, 1..=9), Ok(3));
+        assert_eq!(query.whole("none", 7, 1..=9), Ok(7));
+        let wrong = "parameter \"ready\" must be a whole number from 4 to 9, got \"3\"";
+        assert_eq!(query.whole("ready", 7, 4..=9), Err(wrong.to_owned()));
+        assert_eq!(query.needed("name", "who"), Ok("x"));
+        let missing = "parameter \"none\" is missing: who is meant";
+        assert_eq!(
+            query.needed("none", "who is meant"),
+            Err(missing.to_owned())
+        );
+        assert!(query.needed("twice", "x").unwrap_err().contains("once"));
+        assert!(query.number("twice").unwrap_err().contains("once"));
     }
 }

@@ -150,13 +150,9 @@ impl Asked<'_> {
     }
 
     async fn clear_workload(&self) -> Answer {
-        let workload = self.query.one("workload").map_err(bad)?;
-        let missing = || {
-            let text = "parameter \"workload\" is missing: whose overrides are to be cleared";
-            bad(text.to_owned())
-        };
-        self.clear(Cleared::Workload(workload.ok_or_else(missing)?))
-            .await
+        let whose = "whose overrides are to be cleared";
+        let workload = self.query.needed("workload", whose).map_err(bad)?;
+        self.clear(Cleared::Workload(workload)).await
     }
 
     async fn clear(&self, which: Cleared<'_>) -> Answer {
@@ -176,14 +172,14 @@ impl Asked<'_> {
         self.list("decisions", page, wire::ShownDecision::from)
     }
 
-    /// Refuses what is about workloads that are not decided on. Where nothing was decided yet nothing is known of them.
+    /// Refuses what is about workloads that the configuration in force does not have. Where it has none, every name is
+    /// taken: events may be put in before.
     fn check_workloads(&self, field: &str, names: &[String]) -> Result<(), Refusal> {
         if self.flag("unknown_workload")? {
             return Ok(());
         }
-        let newest = self.state.catalogue.scaling(self.state.clock.now());
-        let decided = newest.iter().flat_map(|newest| &newest.decisions);
-        let known = KnownWorkloads::new(decided.map(|one| &*one.decision.workload));
+        let workloads = self.state.catalogue.workloads();
+        let known = KnownWorkloads::new(workloads.iter().map(|name| &**name));
         let names = names.iter().map(String::as_str);
         known
             .check(field, names, "the parameter unknown_workload=true")
@@ -192,13 +188,10 @@ impl Asked<'_> {
 
     /// A parameter that is `true` or `false`, which it is where it is left out.
     fn flag(&self, name: &str) -> Result<bool, Refusal> {
-        match self.query.one(name).map_err(bad)? {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(other) => Err(bad(format!(
-                "parameter {name:?} must be true or false, got {other:?}"
-            ))),
-        }
+        let flag = self
+            .query
+            .read(name, "true or false", |text| text.parse().ok());
+        Ok(flag.map_err(bad)?.unwrap_or(false))
     }
 
     /// The last name of the path.
@@ -215,19 +208,8 @@ impl Asked<'_> {
     }
 
     fn time(&self, name: &str) -> Result<Option<Millis>, Refusal> {
-        let Some(text) = self.query.one(name).map_err(bad)? else {
-            return Ok(None);
-        };
-        if let Ok(millis) = text.parse() {
-            return Ok(Some(millis));
-        }
-        let time: Result<jiff::Timestamp, _> = text.parse();
-        let wrong = |_| {
-            bad(format!(
-                "parameter {name:?} must be a time such as 2026-01-31T12:00:00Z, or milliseconds since the epoch, got {text:?}"
-            ))
-        };
-        Ok(Some(time.map_err(wrong)?.as_millisecond()))
+        let must_be = "a time such as 2026-01-31T12:00:00Z, or milliseconds since the epoch";
+        self.query.read(name, must_be, time).map_err(bad)
     }
 
     /// The JSON document of a request, and what makes it be carried out once where it has a key.
@@ -290,6 +272,14 @@ fn is_json(headers: &HeaderMap) -> bool {
         .and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next());
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn time(text: &str) -> Option<Millis> {
+    let millis = text.parse().ok();
+    millis.or_else(|| {
+        let time: jiff::Timestamp = text.parse().ok()?;
+        Some(time.as_millisecond())
+    })
 }
 
 fn nothing() -> Reply {

@@ -23,6 +23,8 @@ const REMOVING: &str = "DELETE";
 
 /// Below this errors are `application/problem+json`.
 const API: &str = "/api/";
+/// Below this are commands and what machines ask of the process.
+const CONTROL: &str = "/-/";
 
 /// What is where, behind the prefix; beside these the metrics, whose path can be chosen, [`api::Read::PATHS`] and the
 /// records by their ids.
@@ -148,14 +150,6 @@ impl Route {
         }
     }
 
-    fn is_api(self) -> bool {
-        let reads = matches!(
-            self,
-            Self::Status | Self::Signals | Self::Series | Self::Read(_)
-        );
-        reads || self.is_of_store()
-    }
-
     /// Whether it is about what the store keeps.
     fn is_of_store(self) -> bool {
         matches!(
@@ -163,6 +157,18 @@ impl Route {
             Self::Events | Self::Event | Self::Overrides | Self::Override | Self::Decisions
         )
     }
+}
+
+/// Every fixed path, without the prefix.
+fn paths() -> impl Iterator<Item = &'static str> {
+    let own = PATHS.iter().map(|(path, _)| *path);
+    own.chain(api::Read::PATHS.iter().map(|(path, _)| *path))
+}
+
+/// Whether something else than the metrics is at a path, or may come there in a later version.
+pub(super) fn is_taken(path: &str) -> bool {
+    let is_below = |folder: &str| path.starts_with(folder);
+    paths().any(|own| own == path) || is_below(API) || is_below(CONTROL)
 }
 
 /// Whether `path` is `folder` and one more name.
@@ -197,20 +203,23 @@ async fn respond(
     head: &request::Parts,
     body: Incoming,
 ) -> Reply {
+    let (path, prefix) = (head.uri.path(), &server.state.settings.route_prefix);
+    let below = path.strip_prefix(&**prefix).unwrap_or(path);
+    let is_api = below.starts_with(API);
     if route == Route::Unknown {
-        return unknown(server, head.uri.path());
+        return unknown(server, path, is_api);
     }
     let allowed = route.allowed();
     if !allowed.split(", ").any(|method| head.method == method) {
-        return reply::not_allowed(allowed, route.is_api());
+        return reply::not_allowed(allowed, is_api);
     }
-    if let Some(refused) = refuse_body(server, route, &head.headers) {
+    if let Some(refused) = refuse_body(server, route, &head.headers, is_api) {
         return refused;
     }
     let query = match Query::parse(head.uri.query(), route.parameters(&head.method)) {
         Ok(query) => query,
         Err(sentence) => {
-            return reply::error(StatusCode::BAD_REQUEST, &sentence, route.is_api());
+            return reply::error(StatusCode::BAD_REQUEST, &sentence, is_api);
         }
     };
     if route.is_of_store() {
@@ -249,7 +258,7 @@ async fn dispatch(server: &Arc<Server>, route: Route, query: &Query, wishes: &Wi
         | Route::Event
         | Route::Overrides
         | Route::Override
-        | Route::Decisions => unknown(server, ""),
+        | Route::Decisions => unknown(server, "", true),
     }
 }
 
@@ -281,7 +290,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join(","))
 }
 
-fn refuse_body(server: &Server, route: Route, headers: &HeaderMap) -> Option<Reply> {
+fn refuse_body(server: &Server, route: Route, headers: &HeaderMap, is_api: bool) -> Option<Reply> {
     let limit = server.state.settings.limits.body;
     let announced: u64 = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
     (announced > limit).then(|| {
@@ -290,24 +299,19 @@ fn refuse_body(server: &Server, route: Route, headers: &HeaderMap) -> Option<Rep
         }
         let sentence =
             format!("a request's body may have at most {limit} bytes; no path here needs one");
-        reply::error(StatusCode::PAYLOAD_TOO_LARGE, &sentence, route.is_api())
+        reply::error(StatusCode::PAYLOAD_TOO_LARGE, &sentence, is_api)
     })
 }
 
-fn unknown(server: &Server, path: &str) -> Reply {
+fn unknown(server: &Server, path: &str, is_api: bool) -> Reply {
     let settings = &server.state.settings;
     let prefix = &settings.route_prefix;
-    let own = PATHS.iter().map(|(path, _)| *path);
-    let reads = api::Read::PATHS.iter().map(|(path, _)| *path);
-    let mut all: Vec<&str> = own
-        .chain(reads)
-        .chain([&*settings.telemetry_path])
-        .collect();
+    let mut all: Vec<&str> = paths().collect();
+    all.push(&settings.telemetry_path);
     all.sort_unstable();
     let all: Vec<String> = all.iter().map(|path| format!("{prefix}{path}")).collect();
     let sentence = format!("nothing is at {path:?}; there are {}", all.join(", "));
-    let below = path.strip_prefix(&**prefix).unwrap_or(path);
-    reply::error(StatusCode::NOT_FOUND, &sentence, below.starts_with(API))
+    reply::error(StatusCode::NOT_FOUND, &sentence, is_api)
 }
 
 #[cfg(test)]
@@ -343,6 +347,29 @@ mod tests {
                 route,
                 "{prefix} {path}"
             );
+        }
+    }
+
+    #[test]
+    fn metrics_cannot_be_where_something_else_is() {
+        let is_refused = |path: &str| {
+            let settings = super::super::Settings {
+                telemetry_path: path.to_owned(),
+                ..Default::default()
+            };
+            !settings.validate().is_empty()
+        };
+        for path in paths().chain(["/api/v2/metrics", "/-/metrics"]) {
+            assert!(is_refused(path), "{path}");
+        }
+        assert!(!is_refused("/metrics") && !is_refused("/page/metrics"));
+    }
+
+    #[test]
+    fn every_path_is_in_the_table() {
+        let table = include_str!("mod.rs");
+        for path in paths() {
+            assert!(table.contains(&format!("`{path}`")), "{path}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Paths and limits of the server.
 
+use super::routes::is_taken;
 use std::time::Duration;
 
 /// Paths and limits of the server.
@@ -73,14 +74,10 @@ impl Settings {
             }
         };
         let metrics = self.telemetry_path.as_str();
-        let taken = metrics == "/"
-            || metrics.starts_with("/-/")
-            || metrics.starts_with("/api/")
-            || ["/page.css", "/page.js", "/workloads.js", "/favicon.ico"].contains(&metrics);
         check(
             "web.telemetry-path",
             metrics,
-            metrics.starts_with('/') && !taken,
+            metrics.starts_with('/') && !is_taken(metrics),
             "begin with / and not be one of the paths of the page, /-/ or /api/; the usual one is /metrics",
         );
         let prefix = self.route_prefix.as_str();

@@ -72,7 +72,9 @@ struct Reader {
 impl Reader {
     /// Seconds of each call, and the length of the newest answer.
     async fn read(self, address: SocketAddr, from: usize) -> io::Result<(Vec<f64>, usize)> {
-        let mut sender = connect(address).await?;
+        // Drives the connection until the reader is done.
+        let mut driver = JoinSet::new();
+        let mut sender = connect(address, &mut driver).await?;
         let (mut seconds, mut bytes, mut due) = (Vec::new(), 0, self.first);
         for call in self.calls.iter().cycle().skip(from) {
             if due >= self.end {
@@ -111,12 +113,15 @@ fn framed(message: &GetMetricsRequest) -> Bytes {
     frame.freeze()
 }
 
-async fn connect(address: SocketAddr) -> io::Result<SendRequest<Full<Bytes>>> {
+async fn connect(
+    address: SocketAddr,
+    driver: &mut JoinSet<hyper::Result<()>>,
+) -> io::Result<SendRequest<Full<Bytes>>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (sender, connection) = shaken.map_err(io::Error::other)?;
-    drop(tokio::spawn(connection));
+    driver.spawn(connection);
     Ok(sender)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     decide::Truth,
-    engine::outcome::Outcome,
+    engine::{Horizon, SeriesOutcome, outcome::Outcome},
     expo::names,
     forecast::Interval,
     promql::{Expression, MAX_WORK, Matchers, Snapshot},
@@ -26,10 +26,10 @@ pub(super) struct Current {
     /// What is read; only that is built.
     read: Vec<Matchers>,
     snapshot: Snapshot,
-    /// Signals that there are, or that there ever were outcomes of.
+    /// Signals and panels that there are, or that there were outcomes of since that was last said.
     signals: BTreeSet<Arc<str>>,
-    /// The names of what is published of those that have none right now.
-    stale: BTreeSet<String>,
+    /// Those that have no outcome right now, and the names of what there would be of each alone.
+    stale: Vec<(Arc<str>, Vec<String>)>,
     /// What was judged at this tick: workloads share rules.
     judged: BTreeMap<String, Judged>,
     /// What is left of [`WORK_OF_TICK`].
@@ -41,8 +41,8 @@ pub(super) struct Current {
 struct Judged {
     truth: Truth,
     note: Option<String>,
-    /// It reads what is there no more, so what it says is of half of what it asks.
-    is_stale: bool,
+    /// The first of those that it reads and that are there no more: what it says is of half of what it asks.
+    stale: Option<Arc<str>>,
 }
 
 type Rows = Vec<(Labels, f64, Millis)>;
@@ -56,16 +56,17 @@ impl Current {
                 .collect(),
             snapshot: Snapshot::new(),
             signals: BTreeSet::new(),
-            stale: BTreeSet::new(),
+            stale: Vec::new(),
             judged: BTreeMap::new(),
             left: WORK_OF_TICK,
         }
     }
 
-    /// There are these signals, whether they have outcomes or not.
+    /// There are these signals and panels and no others, whether they have outcomes or not: what was taken out of the
+    /// configuration is not waited for.
     pub(super) fn know(&mut self, signals: impl IntoIterator<Item = Arc<str>>) {
         if !self.read.is_empty() {
-            self.signals.extend(signals);
+            self.signals = signals.into_iter().collect();
         }
     }
 
@@ -81,7 +82,8 @@ impl Current {
         self.signals.extend(units.clone().cloned());
         let there: BTreeSet<&Arc<str>> = units.collect();
         let gone = self.signals.iter().filter(|unit| !there.contains(unit));
-        self.stale = gone.flat_map(|unit| published_names(unit)).collect();
+        let named = |unit: &Arc<str>| (Arc::clone(unit), names::names_of_signal(unit));
+        self.stale = gone.map(named).collect();
         for outcome in outcomes {
             self.take_values(outcome);
             self.take_forecasts(outcome);
@@ -106,9 +108,10 @@ impl Current {
             }
         };
         notes.extend(judged.note);
-        if judged.is_stale && (shrinks || judged.truth == Truth::Fails) {
+        let matters = shrinks || judged.truth == Truth::Fails;
+        if let Some(signal) = judged.stale.filter(|_| matters) {
             notes.push(format!(
-                "the rule `{}` reads a signal that has no newest outcome",
+                "the rule `{}` reads {signal}, which has no newest outcome",
                 rule.text()
             ));
             return Truth::Unknown;
@@ -120,7 +123,6 @@ impl Current {
         let limit = self.left.min(MAX_WORK);
         let (value, spent) = rule.evaluate_within(at, &self.snapshot, limit);
         self.left -= spent;
-        let mut names = rule.names().into_iter();
         let (truth, note) = match value {
             Ok(value) if value.holds() => (Truth::Holds, None),
             Ok(_) => (Truth::Fails, None),
@@ -139,8 +141,23 @@ impl Current {
         Judged {
             truth,
             note,
-            is_stale: names.any(|name| self.stale.contains(name)),
+            stale: self.stale_of(rule),
         }
+    }
+
+    /// The first signal or panel of which there would be more for the rule, were it there: its values, its forecasts, or its
+    /// verdicts, of which those of all have one name.
+    fn stale_of(&self, rule: &Expression) -> Option<Arc<str>> {
+        let reads = |matchers: &Matchers, signal: &str, own: &[String]| {
+            let verdict = |name| matchers.may_match_with(name, &[("signal", signal)]);
+            own.iter().any(|name| matchers.may_match(name))
+                || names::VERDICTS.into_iter().any(verdict)
+        };
+        let found = self.stale.iter().find(|(signal, own)| {
+            let mut selectors = rule.selectors().iter();
+            selectors.any(|selector| reads(&selector.matchers, signal, own))
+        });
+        found.map(|(signal, _)| Arc::clone(signal))
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -165,15 +182,14 @@ impl Current {
                 .map(|one| (one.labels.clone(), f64::from(one.value), at))
                 .collect()
         });
-        for (name, value) in [
-            (
-                "anomaly_score",
-                (|one| f64::from(one.score)) as fn(&crate::engine::SeriesOutcome) -> f64,
-            ),
-            ("anomaly_active", |one| f64::from(u8::from(one.active))),
-            ("anomaly_severity", |one| f64::from(one.severity)),
-            ("anomaly_direction", |one| f64::from(one.direction)),
-        ] {
+        // In the order of the names.
+        let fields: [fn(&SeriesOutcome) -> f64; names::VERDICTS.len()] = [
+            |one| f64::from(u8::from(one.active)),
+            |one| f64::from(one.direction),
+            |one| f64::from(one.score),
+            |one| f64::from(one.severity),
+        ];
+        for (name, value) in names::VERDICTS.into_iter().zip(fields) {
             self.put(name, || {
                 let judged = series().filter(|one| !one.score.is_nan());
                 let rows = judged.map(|one| {
@@ -188,7 +204,7 @@ impl Current {
     /// What is expected now and at every horizon, and of the greatest value within windows.
     fn take_forecasts(&mut self, outcome: &Outcome) {
         let at = outcome.at;
-        let spans = |horizons: &[crate::engine::Horizon]| -> Vec<String> {
+        let spans = |horizons: &[Horizon]| -> Vec<String> {
             horizons.iter().map(|one| one.span.to_string()).collect()
         };
         let (horizons, windows) = (spans(&outcome.horizons), spans(&outcome.windows));
@@ -219,19 +235,6 @@ impl Current {
             });
         }
     }
-}
-
-/// The names of what is of one signal alone.
-fn published_names(signal: &str) -> Vec<String> {
-    let families = [
-        names::forecast_families(signal),
-        names::maximum_families(signal),
-    ];
-    let families = families
-        .into_iter()
-        .flatten()
-        .map(|family| family.name.to_string());
-    families.chain([signal.to_owned()]).collect()
 }
 
 /// The values of a table of series and horizons, with their labels.
@@ -274,7 +277,6 @@ fn published(labels: &Labels, own: &[(&str, &str)]) -> Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::SeriesOutcome;
     use Truth::{Fails, Holds, Unknown};
 
     const AT: Millis = 1_700_000_040_000;
@@ -348,12 +350,61 @@ mod tests {
         // Who asks for absence has an answer.
         assert_eq!(truths(&[load]), [Unknown, Unknown, Holds]);
         let (_, notes) = judged(&mut current, &deep, false);
-        assert!(notes[0].contains("has no newest outcome"), "{notes:?}");
+        let note = "the rule `queue_depth > 1` reads queue_depth, which has no newest outcome";
+        assert_eq!(notes, [note]);
         // So it is after a restart, before there ever was one.
         let mut current = Current::new([&deep].into_iter());
         current.know(["queue_depth".into()]);
         current.take(&[]);
         assert_eq!(judged(&mut current, &deep, false).0, Unknown);
+    }
+
+    #[test]
+    fn a_rule_reads_the_verdicts_of_signals_and_notices_those_that_are_stale() {
+        for (text, truth) in [
+            ("anomaly_active{signal=\"queue_depth\"} == 1", Unknown),
+            ("anomaly_active{signal=~\"queue.*\", n=\"7\"} == 1", Unknown),
+            ("anomaly_score > 1", Unknown),
+            ("sum(anomaly_active) / count(anomaly_active) > 0.3", Unknown),
+            ("{__name__=~\"queue_.*\"} > 5", Unknown),
+            ("{__name__=~\"predicted_upper_.*\"} > 5", Unknown),
+            ("{__name__=~\"anomaly_sev.*\"} > 3", Unknown),
+            ("anomaly_active{signal=\"load\"} == 1", Fails),
+            ("anomaly_active{signal!=\"queue_depth\"} == 1", Fails),
+            (
+                "anomaly_active{signal=\"load\" or signal=\"memory\"} == 1",
+                Fails,
+            ),
+            ("{__name__=~\"anomaly_.*\", signal=\"load\"} > 5", Fails),
+            ("{__name__=~\"loa.*\"} > 5", Fails),
+        ] {
+            let rule = rule(text);
+            let mut current = Current::new([&rule].into_iter());
+            current.take(&[outcome("queue_depth", 3), outcome("load", 3)]);
+            assert_eq!(judged(&mut current, &rule, true).0, Fails, "{text}");
+            current.take(&[outcome("load", 3)]);
+            assert_eq!(judged(&mut current, &rule, true).0, truth, "{text}");
+        }
+        // What would leave less must not hold because half of what it reads is gone.
+        let calm = rule("max(anomaly_score) < 1");
+        let mut current = Current::new([&calm].into_iter());
+        current.know(["queue_depth".into(), "load".into()]);
+        current.take(&[outcome("load", 3)]);
+        assert_eq!(judged(&mut current, &calm, true).0, Unknown);
+        assert_eq!(judged(&mut current, &calm, false).0, Holds);
+    }
+
+    #[test]
+    fn a_signal_that_was_taken_out_of_the_configuration_is_not_stale() {
+        let alarm = rule("anomaly_active == 1");
+        let mut current = Current::new([&alarm].into_iter());
+        let mut truth = |there: [&str; 2]| {
+            current.know(there.map(Arc::from));
+            current.take(&[outcome("load", 3)]);
+            judged(&mut current, &alarm, false).0
+        };
+        assert_eq!(truth(["load", "queue_depth"]), Unknown);
+        assert_eq!(truth(["load", "load"]), Fails);
     }
 
     #[test]

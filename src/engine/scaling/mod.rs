@@ -136,7 +136,7 @@ impl ScalingUnit {
         }
     }
 
-    /// There are these signals: a rule about one that has no newest outcome is not known.
+    /// There are these signals and panels, and no others: a rule about one that has no newest outcome is not known.
     pub fn know(&mut self, signals: impl IntoIterator<Item = Arc<str>>) {
         self.gatherer.know(signals);
     }

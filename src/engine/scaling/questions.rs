@@ -136,16 +136,20 @@ pub fn the_one<'l>(
     wanted: &BTreeMap<String, String>,
     all: impl Iterator<Item = &'l Labels>,
 ) -> Result<usize, usize> {
-    let has_all = |labels: &Labels| {
-        let mut wanted = wanted.iter();
-        wanted.all(|(name, value)| labels.get(name) == Some(value))
-    };
-    let mut found = all.enumerate().filter(|(_, labels)| has_all(labels));
+    let mut found = all
+        .enumerate()
+        .filter(|(_, labels)| has_all(labels, wanted));
     match (found.next(), found.count()) {
         (Some((place, _)), 0) => Ok(place),
         (None, _) => Err(0),
         (Some(_), others) => Err(1 + others),
     }
+}
+
+/// Whether a series has all the labels that are wanted.
+fn has_all(labels: &Labels, wanted: &BTreeMap<String, String>) -> bool {
+    let mut wanted = wanted.iter();
+    wanted.all(|(name, value)| labels.get(name) == Some(value))
 }
 
 #[cfg(test)]

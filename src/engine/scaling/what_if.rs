@@ -16,7 +16,7 @@ pub struct Supposed {
 }
 
 impl Scaling {
-    /// The decision on a workload as it would have been; `None` where there is no such workload. What is shared with others
+    /// The decision on a workload as it would have been; `None` where it was not decided on. What is shared with others
     /// does not bind it.
     pub fn what_if(&self, workload: &str, supposed: Supposed) -> Option<Decision> {
         let is_meant = |one: &&super::Decided| *one.decision.workload == *workload;

@@ -7,12 +7,13 @@ use super::{
         reply::{self, Reply},
     },
     health,
+    value::silent,
 };
 use crate::{
     decide::{Decision, Mode},
     engine::{
         Outcome,
-        scaling::{CoursePoint, Decided, Scaling, Supposed},
+        scaling::{CoursePoint, Decided, Scaling, Silence, Supposed},
     },
     series::{Labels, Millis},
     store::{MOST_ITEMS, USUAL_ITEMS},
@@ -140,16 +141,19 @@ fn workloads(state: &State, query: &Query, gzip: bool) -> Reply {
         Ok(asked) => asked,
         Err(sentence) => return reply::json_error(StatusCode::BAD_REQUEST, &sentence),
     };
+    if let Some(Err(silence)) = name.map(|name| state.catalogue.knows(name)) {
+        return silent(&silence);
+    }
     let Some(scaling) = state.catalogue.scaling(now) else {
         return reply::json_error(StatusCode::SERVICE_UNAVAILABLE, NONE_DECIDED);
     };
     let wanted = |one: &&Decided| name.is_none_or(|name| *one.decision.workload == *name);
+    if name.is_some() && !scaling.decisions.iter().any(|one| wanted(&one)) {
+        return silent(&Silence::Undecided);
+    }
     let (mut found, next) = cut.page(scaling.decisions.iter().filter(wanted), Workload::of);
     if let (Some(name), [one]) = (name, found.as_mut_slice()) {
         one.course = state.catalogue.courses().of(name, since);
-    }
-    if let (Some(name), true) = (name, found.is_empty()) {
-        return no_workload(&scaling, name);
     }
     let workloads = Workloads {
         now,
@@ -253,48 +257,30 @@ fn evaluate(state: &State, query: &Query, gzip: bool) -> Reply {
         Ok(supposed) => supposed,
         Err(sentence) => return reply::json_error(StatusCode::BAD_REQUEST, &sentence),
     };
+    if let Err(silence) = state.catalogue.knows(workload) {
+        return silent(&silence);
+    }
     let Some(scaling) = state.catalogue.scaling(state.clock.now()) else {
         return reply::json_error(StatusCode::SERVICE_UNAVAILABLE, NONE_DECIDED);
     };
     match scaling.what_if(workload, supposed) {
         Some(decision) => reply::json(StatusCode::OK, &decision, gzip),
-        None => no_workload(&scaling, workload),
+        None => silent(&Silence::Undecided),
     }
 }
 
 fn supposed(query: &Query) -> Result<(&str, Supposed), String> {
-    let number = |name: &str| -> Result<Option<f64>, String> {
-        let Some(text) = query.one(name)? else {
-            return Ok(None);
-        };
-        let number: Option<f64> = text.parse().ok();
-        let number = number.filter(|number| number.is_finite() && *number >= 0.0);
-        number.map(Some).ok_or_else(|| {
-            format!("parameter {name:?} must be a number of 0 or more, got {text:?}")
-        })
-    };
-    let ready = number("ready")?;
+    let ready = query.number("ready")?;
     if ready.is_some_and(|ready| ready.fract() != 0.0 || ready > f64::from(u32::MAX)) {
         return Err("parameter \"ready\" must be a whole number".to_owned());
     }
-    let workload = query.one("workload")?;
-    let workload = workload.ok_or("parameter \"workload\" is missing")?;
+    let workload = query.needed("workload", "which one is asked about")?;
     let supposed = Supposed {
-        demand: number("demand")?,
-        forecast: number("forecast")?,
+        demand: query.number("demand")?,
+        forecast: query.number("forecast")?,
         ready: ready.map(|ready| ready as u32),
     };
     Ok((workload, supposed))
-}
-
-fn no_workload(scaling: &Scaling, name: &str) -> Reply {
-    let known = scaling.decisions.iter().map(|one| &*one.decision.workload);
-    let known: Vec<&str> = known.collect();
-    let sentence = format!(
-        "no workload is called {name:?}; there are: {}",
-        known.join(", ")
-    );
-    reply::json_error(StatusCode::NOT_FOUND, &sentence)
 }
 
 #[derive(Serialize)]
@@ -480,10 +466,7 @@ impl Cut {
 
 /// How many are before what is asked for.
 fn cursor(query: &Query) -> Result<usize, String> {
-    let Some(text) = query.one("cursor")? else {
-        return Ok(0);
-    };
-    text.parse().map_err(|_| {
-        format!("parameter \"cursor\" must be one that an answer gave as next, got {text:?}")
-    })
+    let must_be = "one that an answer gave as next";
+    let cursor = query.read("cursor", must_be, |text| text.parse().ok())?;
+    Ok(cursor.unwrap_or(0))
 }

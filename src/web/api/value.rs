@@ -43,38 +43,28 @@ pub(super) fn answer(state: &State, query: &Query) -> Reply {
             };
             reply::json(StatusCode::OK, &value, false)
         }
-        Err(silence) => {
-            let status = match silence {
-                Silence::Stranger(..) => StatusCode::NOT_FOUND,
-                Silence::Off(_) => StatusCode::CONFLICT,
-                Silence::Undecided | Silence::Unknown(..) => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            reply::json_error(status, &silence.to_string())
-        }
+        Err(silence) => silent(&silence),
     }
 }
 
-fn asked(query: &Query) -> Result<(&str, Target, f64), String> {
-    let workload = query.one("workload")?;
-    let workload = workload.ok_or("parameter \"workload\" is missing")?;
-    let number = |name: &str| -> Result<Option<f64>, String> {
-        let text = query.one(name)?;
-        let number = text.map(|text| {
-            let number = text
-                .parse()
-                .ok()
-                .filter(|number: &f64| number.is_finite() && *number >= 0.0);
-            number.ok_or_else(|| {
-                format!("parameter {name:?} must be a number of 0 or more, got {text:?}")
-            })
-        });
-        number.transpose()
+/// Why nothing is known of a workload: the status says whether that comes and goes, or is for a person to change.
+pub(super) fn silent(silence: &Silence) -> Reply {
+    let status = match silence {
+        Silence::Stranger(..) => StatusCode::NOT_FOUND,
+        Silence::Off(_) => StatusCode::CONFLICT,
+        Silence::Undecided | Silence::Unknown(..) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let target = match number("target")? {
+    reply::json_error(status, &silence.to_string())
+}
+
+fn asked(query: &Query) -> Result<(&str, Target, f64), String> {
+    let workload = query.needed("workload", "which one is asked about")?;
+    let target = match query.number("target")? {
         Some(target) => {
             Target::new(target).map_err(|problem| format!("parameter \"target\": {problem}"))?
         }
         None => Target::default(),
     };
-    Ok((workload, target, number("activation")?.unwrap_or(0.0)))
+    let activation = query.number("activation")?;
+    Ok((workload, target, activation.unwrap_or(0.0)))
 }

@@ -1,13 +1,6 @@
 //! What each path says.
 
 use super::*;
-use crate::{
-    decide::Mode,
-    engine::{
-        ScalingHandle, ScalingUnit,
-        scaling::{Records, WorkloadPlan},
-    },
-};
 
 #[test]
 fn every_path_answers_to_its_methods() {
@@ -56,13 +49,13 @@ fn every_path_answers_to_its_methods() {
                 "GET",
                 "/api/v1/series",
                 400,
-                "parameter \\\"signal\\\" is missing; there are: load, queue",
+                "parameter \\\"signal\\\" is missing: there are load, queue",
             ),
             (
                 "GET",
                 "/api/v1/series?signal=x",
                 404,
-                "there are: load, queue",
+                "there are load, queue",
             ),
             (
                 "GET",
@@ -412,43 +405,6 @@ fn the_page_gets_why_and_who_is_farthest_off() {
 }
 
 #[test]
-fn a_workload_that_is_off_is_neither_shut_nor_missing() {
-    let text = "{name: shop, demand: {signal: load}, capacity_per_replica: 10, mode: off}";
-    let settings: crate::decide::Settings = serde_yaml::from_str(text).unwrap();
-    let plan = |name: &str, mode| WorkloadPlan {
-        settings: Arc::new(crate::decide::Settings {
-            name: name.to_owned(),
-            mode,
-            ..settings.clone()
-        }),
-        rules: Vec::new(),
-        step: Span::minutes(1),
-        interval: 0.9,
-        query: "load".to_owned(),
-        max_series: 1,
-        source: 0,
-    };
-    let plans = [plan("off", Mode::Off), plan("on", Mode::Full)];
-    let mut unit = ScalingUnit::new(&plans, Vec::new(), None);
-    let newest = unit.decide(NOW, vec![None], &[], &Records::default());
-    local(async {
-        let server = start(1, |state| {
-            state.catalogue.decided(Some(ScalingHandle {
-                newest: Arc::new(newest),
-                max_age: Span::minutes(5),
-            }));
-        })
-        .await;
-        let status = get(server.addr, "/api/v1/scaling/status").await.json();
-        assert_eq!(status["workloads"], 2, "{status}");
-        assert_eq!(status["modes"]["off"], 1, "{status}");
-        assert_eq!(status["unknown"], serde_json::json!(["on"]), "{status}");
-        let shut = serde_json::json!([{"workload": "on", "gate": "no_forecast"}]);
-        assert_eq!(status["shut"], shut, "{status}");
-    });
-}
-
-#[test]
 fn not_ready_says_what_is_missing() {
     local(async {
         let server = start(2, |state| state.ready = Arc::default()).await;
@@ -493,67 +449,5 @@ fn everything_is_behind_the_prefix() {
         }
         let answer = get(server.addr, "/").await;
         assert_eq!((answer.status, answer.header("location")), (302, "/fore/"));
-    });
-}
-
-/// Decisions on one workload, `checkout`, of which nothing is known.
-fn decisions() -> crate::engine::catalogue::ScalingHandle {
-    use crate::engine::scaling::{Records, ScalingUnit, WorkloadPlan};
-    let text = "{name: checkout, demand: {signal: load}, capacity_per_replica: 10}";
-    let settings = serde_yaml::from_str(text).unwrap();
-    let plan = WorkloadPlan {
-        settings: Arc::new(settings),
-        rules: Vec::new(),
-        step: Span::minutes(1),
-        interval: 0.9,
-        query: "load".to_owned(),
-        max_series: 10,
-        source: 0,
-    };
-    let mut unit = ScalingUnit::new(&[plan], Vec::new(), None);
-    let newest = unit.decide(NOW, vec![None], &[], &Records::default());
-    crate::engine::catalogue::ScalingHandle {
-        newest: Arc::new(newest),
-        max_age: Span::minutes(5),
-    }
-}
-
-#[test]
-fn an_order_over_a_workload_that_is_not_decided_on_is_refused_with_the_nearest() {
-    local(async {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = crate::store::Settings::sqlite(folder.path().join("f.db"));
-        let server = start(3, |state| {
-            let events = Arc::clone(&state.telemetry.store);
-            let store = Store::new(settings, state.clock.clone(), events);
-            state.store.store(Some(Arc::new(store)));
-        })
-        .await;
-        let set = async |workload: &str, parameters: &str| {
-            let order =
-                json!({"workload": workload, "order": {"min": 3}, "reason": "r", "author": "a"});
-            let body = order.to_string();
-            let request = format!(
-                "POST /api/v1/overrides{parameters} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            );
-            parse(&send(server.addr, request.as_bytes()).await)
-        };
-        assert_eq!(set("chekcout", "").await.status, 201, "nothing was decided");
-        server.state.catalogue.decided(Some(decisions()));
-        let refused = set("chekcout", "").await;
-        assert_eq!(refused.status, 422);
-        let problem = &refused.json()["problems"][0];
-        assert_eq!(problem["field"], "workload");
-        let text = problem["message"].as_str().unwrap();
-        assert!(
-            text.contains("did you mean \"checkout\"; the parameter unknown_workload=true"),
-            "{text}"
-        );
-        assert_eq!(set("checkout", "").await.status, 201);
-        assert_eq!(set("chekcout", "?unknown_workload=true").await.status, 201);
-        assert_eq!(set("chekcout", "?unknown_workload=yes").await.status, 400);
-        let nul = get(server.addr, "/api/v1/scaling/decisions?workload=a%00b").await;
-        assert_eq!(nul.status, 400, "{}", nul.text());
     });
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod connections;
+mod workloads;
 
 use super::*;
 use crate::{
