@@ -1,4 +1,4 @@
-//! The Prometheus text formats: escaping, encoding, content negotiation. Pure (invariant 1).
+//! The Prometheus text formats: escaping, encoding, content negotiation, [parsing](parse). Pure (invariant 1).
 //!
 //! The way of a value: a unit gives [`Chunk`]s, one per family. A chunk encodes its sample lines once
 //! per escaping scheme, on first use, and deflates them once. [`assemble`] puts the chunks of all units
@@ -12,6 +12,7 @@ mod format;
 mod gzip;
 mod labels;
 pub mod names;
+pub mod parse;
 #[cfg(test)]
 pub(crate) mod strict;
 #[cfg(test)]

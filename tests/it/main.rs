@@ -24,6 +24,7 @@ mod manifests;
 mod matrix;
 mod models;
 mod page;
+mod parsing;
 mod prewarm;
 mod promql;
 mod push;

@@ -156,12 +156,38 @@ impl Prometheus {
         self.add("forethought", "forethought", address, address)
     }
 
+    /// Scrapes the paths `/0`, `/1`, .. of `address` every second as the job `job` until the answer is
+    /// dropped. Their numbers are the labels `instance`.
+    pub(crate) fn scrape_paths(&self, job: &str, address: &str, paths: usize) -> Scrape {
+        let targets = (0..paths).map(|path| {
+            let path_label = format!("/{path}");
+            let instance = path.to_string();
+            serde_json::json!({
+                "targets": [address],
+                "labels": {"job": job, "instance": instance, "__metrics_path__": path_label}
+            })
+        });
+        self.discover("targets", targets.collect())
+    }
+
+    /// The first number of its version.
+    pub(crate) fn major_version(&self) -> u32 {
+        let answer = http::json(&self.address, "/api/v1/status/buildinfo").unwrap();
+        let version = answer.pointer("/data/version").and_then(Value::as_str);
+        let (major, _) = version.unwrap().split_once('.').unwrap();
+        major.parse().unwrap()
+    }
+
     fn add(&self, folder: &str, job: &str, instance: &str, address: &str) -> Scrape {
+        let labels = serde_json::json!({"job": job, "instance": instance});
+        let target = serde_json::json!({"targets": [address], "labels": labels});
+        self.discover(folder, vec![target])
+    }
+
+    fn discover(&self, folder: &str, targets: Vec<Value>) -> Scrape {
         let number = self.jobs.fetch_add(1, Ordering::SeqCst);
         let file = self.server.path(folder).join(format!("{number}.json"));
-        let content = serde_json::json!([
-            {"targets": [address], "labels": {"job": job, "instance": instance}}
-        ]);
+        let content = Value::Array(targets);
         // Renamed into place, so that Prometheus never reads half a file.
         let draft = file.with_extension("draft");
         fs::write(&draft, content.to_string()).unwrap();
