@@ -87,6 +87,11 @@ impl Catalogue {
         }
     }
 
+    /// The names of the workloads of the configuration in force, decided on or not.
+    pub fn workloads(&self) -> Arc<Vec<Arc<str>>> {
+        self.workloads.load_full()
+    }
+
     /// Puts the names of these workloads in the place of the former ones.
     pub fn announce(&self, workloads: Vec<Arc<str>>) {
         self.workloads.store(Arc::new(workloads));
