@@ -144,8 +144,9 @@ impl Parts {
 
     /// Reads again what may change, until dropped.
     async fn follow(self, events: &ExternalEvents) {
-        if self.is_known {
-            events.front_proxy_known();
+        match self.is_known {
+            true => events.front_proxy_known(self.source()),
+            false => events.front_proxy_sought(self.source()),
         }
         let tls = Arc::clone(&self.tls);
         let certificates = tls.follow(|problem| events.reload_failed("certificates", problem));
@@ -164,6 +165,14 @@ impl Parts {
         tokio::join!(certificates, other, self.follow_front(events));
     }
 
+    /// Who says who the front proxy is.
+    fn source(&self) -> &'static str {
+        match self.settings.request_header {
+            Some(_) => "file",
+            None => "cluster",
+        }
+    }
+
     async fn follow_front(&self, events: &ExternalEvents) {
         let (mut said, mut known) = (None, self.is_known);
         loop {
@@ -179,7 +188,7 @@ impl Parts {
             };
             let read = read.map(|trust| {
                 if self.front.trust(trust) {
-                    events.front_proxy_known();
+                    events.front_proxy_known(self.source());
                 }
                 known = true;
             });

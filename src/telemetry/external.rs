@@ -36,6 +36,11 @@ struct Refused {
     cause: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Told {
+    source: &'static str,
+}
+
 /// What is counted and logged of the external metrics API.
 #[derive(Debug)]
 pub struct ExternalEvents {
@@ -44,7 +49,8 @@ pub struct ExternalEvents {
     handed_on: Family<Reviewed, Counter>,
     refusals: Family<Refused, Counter>,
     connections: Gauge,
-    front_proxy_known: Gauge,
+    /// Nothing where the API is not served.
+    front_proxy_known: Family<Told, Gauge>,
     reload_failures: Counter,
     freshness: Histogram,
     logged: Mutex<Option<Instant>>,
@@ -59,7 +65,7 @@ impl ExternalEvents {
             handed_on: Family::default(),
             refusals: Family::default(),
             connections: Gauge::default(),
-            front_proxy_known: Gauge::default(),
+            front_proxy_known: Family::default(),
             reload_failures: Counter::default(),
             // As custom-metrics-apiserver has it, so that one panel shows all adapters.
             freshness: Histogram::new(exponential_buckets(1.0, 1.364, 20)),
@@ -92,7 +98,7 @@ impl ExternalEvents {
         );
         registry.register(
             "external_front_proxy_known",
-            "Whether it is known who Kubernetes' front proxy is (0 or 1); until then nobody is answered",
+            "Whether it is known who Kubernetes' front proxy is (0 or 1), by who says so: cluster, file; until then nobody is answered",
             events.front_proxy_known.clone(),
         );
         registry.register(
@@ -166,10 +172,19 @@ impl ExternalEvents {
         }
     }
 
+    /// It is not known yet who the front proxy is; `source`, `cluster` or `file`, will say so.
+    pub fn front_proxy_sought(&self, source: &'static str) {
+        self.front_proxy_known
+            .get_or_create(&Told { source })
+            .set(0);
+    }
+
     /// It is known who the front proxy is, for the first time or anew.
-    pub fn front_proxy_known(&self) {
-        self.front_proxy_known.set(1);
-        tracing::info!("Kubernetes' front proxy is known");
+    pub fn front_proxy_known(&self, source: &'static str) {
+        self.front_proxy_known
+            .get_or_create(&Told { source })
+            .set(1);
+        tracing::info!(source, "Kubernetes' front proxy is known");
     }
 
     /// Something that is read again could not be; `what` is what it was.

@@ -4,6 +4,14 @@ use crate::support::{
     http::{Reply, parse},
     server::{Answer, Server},
 };
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::Request;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     crypto::ring,
@@ -86,6 +94,26 @@ impl Caller {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes)?;
         parse(&bytes).ok_or_else(|| std::io::Error::other("the answer is not HTTP"))
+    }
+
+    /// A client that speaks HTTP/2, as the API server does.
+    pub(super) fn http2(&self) -> Client<HttpsConnector<HttpConnector>, Empty<Bytes>> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(self.config())
+            .https_only()
+            .enable_http2()
+            .build();
+        Client::builder(TokioExecutor::new()).build(connector)
+    }
+
+    /// A request of [`Caller::http2`].
+    pub(super) fn request(&self, path: &str) -> Request<Empty<Bytes>> {
+        let port = self.address.rsplit(':').next().unwrap();
+        let mut request = Request::get(format!("https://localhost:{port}{path}"));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request.body(Empty::new()).unwrap()
     }
 
     fn config(&self) -> ClientConfig {

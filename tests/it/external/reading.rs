@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
 };
+use tokio::{task::JoinSet, time::timeout};
 
 /// As `k8s.io/metrics` has it, of Kubernetes' own parts.
 #[derive(Debug, Deserialize)]
@@ -138,6 +140,50 @@ fn kubernetes_own_types_read_the_recommendation() {
 }
 
 #[test]
+fn many_requests_share_a_connection_until_the_program_stops() {
+    let scene = Scene::new();
+    let mut program = scene.start(&scene.reviewed());
+    let caller = scene.caller(&program);
+    let path = metric("predicted-replicas", "workload=checkout");
+    answered(&caller, &path, 200);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let client = caller.http2();
+    runtime.block_on(async {
+        let first = client.request(caller.request(&path)).await.unwrap();
+        assert_eq!(
+            (first.status().as_u16(), first.version()),
+            (200, hyper::Version::HTTP_2)
+        );
+        let mut all = JoinSet::new();
+        for _ in 0..100 {
+            let reply = client.request(caller.request(&path));
+            all.spawn(timeout(Duration::from_secs(20), reply));
+        }
+        for reply in all.join_all().await {
+            assert_eq!(reply.unwrap().unwrap().status(), 200);
+        }
+    });
+    eventually("one connection carries all", 10, || {
+        let open = program
+            .metrics()?
+            .value("forethought_external_connections", &[])?;
+        match open == 1.0 {
+            true => Ok(()),
+            false => Err(open.to_string()),
+        }
+    });
+    // One that is kept open holds up nobody.
+    program.signal("TERM");
+    assert!(program.wait(20).success(), "{}", program.log());
+    let gone = runtime.block_on(client.request(caller.request(&path)));
+    assert!(gone.is_err(), "{gone:?}");
+}
+
+#[test]
 fn kubectl_reads_the_recommendation() {
     let scene = Scene::new();
     let program = scene.start(&scene.unreviewed());
@@ -189,6 +235,7 @@ fn kubectl_reads_the_recommendation() {
         !fine && error.contains("workload=NAME with one of checkout"),
         "{error}"
     );
+    program.becomes_ready();
     let (fine, out, _) = kubectl(&["get", "--raw", "/readyz"]);
     assert!(fine && out == "ok", "{out}");
     for path in [GROUP, VERSION, "/openapi/v2", "/openapi/v3", "/version"] {
