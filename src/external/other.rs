@@ -262,6 +262,47 @@ fn stamp(settings: &Proxy) -> Result<u64, String> {
 mod tests {
     use super::*;
 
+    fn authority() -> String {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().pem()
+    }
+
+    #[test]
+    fn another_authority_is_taken_and_a_broken_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let proxy = serde_json::json!({"url": "https://adapter", "tls_config": {"ca_file": &file}});
+        let proxy: Proxy = serde_json::from_value(proxy).unwrap();
+        assert!(
+            Other::build(&proxy)
+                .unwrap_err()
+                .contains("proxy.tls_config.ca_file")
+        );
+        fs::write(&file, authority()).unwrap();
+        let other = Other::build(&proxy).unwrap();
+        let (first, client) = (**other.stamp.load(), other.client.load_full());
+        other.renew().unwrap();
+        assert!(
+            Arc::ptr_eq(&client, &other.client.load_full()),
+            "nothing has changed"
+        );
+        for broken in [
+            "",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            fs::write(&file, broken).unwrap();
+            let problem = other.renew().unwrap_err();
+            assert!(problem.starts_with("proxy.tls_config.ca_file"), "{problem}");
+            assert_eq!(**other.stamp.load(), first, "the former is in force");
+        }
+        fs::write(&file, authority()).unwrap();
+        other.renew().unwrap();
+        assert_ne!(**other.stamp.load(), first);
+        assert!(!Arc::ptr_eq(&client, &other.client.load_full()));
+    }
+
     #[test]
     fn what_is_about_us_is_not_repeated_as_if_it_were_about_the_metric() {
         let list = r#"{"kind":"ExternalMetricValueList","items":[]}"#;

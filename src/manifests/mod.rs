@@ -148,7 +148,7 @@ pub fn documents(plan: &Plan, way: Way) -> Vec<Document> {
     if way.needs_rules() {
         all.push(rules::document(plan));
     } else {
-        all.push(rules::alerts_only(plan));
+        all.push(rules::alerts_only(plan, way));
     }
     match way {
         Way::Adapter => all.push(autoscaler::document(plan)),

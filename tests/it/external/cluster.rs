@@ -48,6 +48,11 @@ impl Cluster {
         self.seen.lock().unwrap().mood = mood;
     }
 
+    /// Another authority signs the front proxy's certificate from now on.
+    pub(super) fn trusts(&self, authority: &str) {
+        self.seen.lock().unwrap().authority = authority.to_owned();
+    }
+
     /// What it was asked to review so far.
     pub(super) fn reviews(&self) -> Vec<Value> {
         self.seen.lock().unwrap().reviews.clone()

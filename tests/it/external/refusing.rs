@@ -189,6 +189,27 @@ fn until_the_front_proxy_is_known_nobody_is_answered() {
 }
 
 #[test]
+fn another_authority_of_the_cluster_is_in_force_within_about_a_minute() {
+    let scene = Scene::new();
+    let program = scene.start(&scene.reviewed());
+    let former = scene.caller(&program);
+    answered(&former, VERSION, 200);
+    let next = Authority::new();
+    scene
+        .cluster
+        .trusts(&fs::read_to_string(next.file("ca.pem")).unwrap());
+    let [certificate, key] = next.client(PROXY);
+    let caller = former.clone().showing(&certificate, &key);
+    eventually("the next authority is in force", 90, || {
+        match caller.get(VERSION)?.status {
+            200 => Ok(()),
+            status => Err(status.to_string()),
+        }
+    });
+    assert_eq!(former.status(VERSION), 401);
+}
+
+#[test]
 fn a_file_that_cannot_be_is_refused_with_its_key() {
     let scene = Scene::new();
     let configuration = scene.own.file("forethought.yml");
