@@ -48,6 +48,7 @@ pub mod demo;
 pub mod detect;
 pub mod engine;
 pub mod expo;
+pub mod external;
 pub mod features;
 pub mod forecast;
 pub mod keda;

@@ -3,10 +3,14 @@
 
 use arc_swap::ArcSwap;
 use rustls::{
-    RootCertStore, ServerConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
+    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+    server::{
+        WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
     version::{TLS12, TLS13},
 };
 use serde::Deserialize;
@@ -31,6 +35,12 @@ const LONGEST: u64 = 4 * 1024 * 1024;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    tls_server_config: Settings,
+}
+
+/// A file that has more in it, which others read and check.
+#[derive(Debug, Clone, Deserialize)]
+struct WiderFile {
     tls_server_config: Settings,
 }
 
@@ -71,9 +81,17 @@ enum Version {
 #[derive(Debug)]
 pub struct Tls {
     file: PathBuf,
-    protocols: Vec<Vec<u8>>,
+    form: Form,
     newest: ArcSwap<Loaded>,
     renewed: watch::Sender<()>,
+}
+
+/// What a listener is for.
+#[derive(Debug, Clone)]
+struct Form {
+    protocols: Vec<Vec<u8>>,
+    /// Whether clients may show any certificate, which is judged request by request.
+    any_client: bool,
 }
 
 #[derive(Debug)]
@@ -91,14 +109,28 @@ impl Tls {
     /// # Errors
     /// What cannot be read or does not fit, with the key.
     pub fn load(file: &Path, protocols: &[&str]) -> Result<Self, String> {
-        let protocols: Vec<Vec<u8>> = protocols
-            .iter()
-            .map(|name| name.as_bytes().to_vec())
-            .collect();
-        let loaded = load(file, &protocols)?;
+        Self::of(file, protocols, false)
+    }
+
+    /// The same for a file that has more in it, and for clients whose certificates are judged later: any is taken that the
+    /// client has the key of, and none. Whoever reads requests must look at it.
+    ///
+    /// # Errors
+    /// What cannot be read or does not fit, with the key.
+    pub fn load_for_any_client(file: &Path, protocols: &[&str]) -> Result<Self, String> {
+        Self::of(file, protocols, true)
+    }
+
+    fn of(file: &Path, protocols: &[&str], any_client: bool) -> Result<Self, String> {
+        let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
+        let form = Form {
+            protocols: protocols.collect(),
+            any_client,
+        };
+        let loaded = load(file, &form)?;
         Ok(Self {
             file: file.to_owned(),
-            protocols,
+            form,
             newest: ArcSwap::from_pointee(loaded),
             renewed: watch::Sender::new(()),
         })
@@ -153,8 +185,7 @@ impl Tls {
         loop {
             poll.tick().await;
             let this = Arc::clone(&self);
-            let loaded =
-                tokio::task::spawn_blocking(move || load(&this.file, &this.protocols)).await;
+            let loaded = tokio::task::spawn_blocking(move || load(&this.file, &this.form)).await;
             match loaded.unwrap_or_else(|panic| Err(panic.to_string())) {
                 Ok(loaded) if loaded.stamp == self.newest.load().stamp => said = None,
                 Ok(loaded) => {
@@ -174,7 +205,7 @@ impl Tls {
     }
 }
 
-fn load(file: &Path, protocols: &[Vec<u8>]) -> Result<Loaded, String> {
+fn load(file: &Path, form: &Form) -> Result<Loaded, String> {
     let mut stamp = Xxh3::new();
     let mut read = |key: &str, path: &Path| -> Result<Vec<u8>, String> {
         let bytes =
@@ -184,9 +215,11 @@ fn load(file: &Path, protocols: &[Vec<u8>]) -> Result<Loaded, String> {
         Ok(bytes)
     };
     let text = read("", file)?;
-    let File {
-        tls_server_config: settings,
-    } = serde_yaml::from_slice(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let settings = match form.any_client {
+        true => serde_yaml::from_slice(&text).map(|file: WiderFile| file.tls_server_config),
+        false => serde_yaml::from_slice(&text).map(|file: File| file.tls_server_config),
+    };
+    let settings = settings.map_err(|error| format!("{}: {error}", file.display()))?;
     let beside = file.parent().unwrap_or(Path::new(""));
     let certificate = read(
         "tls_server_config.cert_file ",
@@ -204,7 +237,7 @@ fn load(file: &Path, protocols: &[Vec<u8>]) -> Result<Loaded, String> {
         &certificate,
         &key,
         authorities.transpose()?.as_deref(),
-        protocols,
+        form,
     );
     Ok(Loaded {
         config: Arc::new(
@@ -228,7 +261,7 @@ fn config(
     certificate: &[u8],
     key: &[u8],
     authorities: Option<&[u8]>,
-    protocols: &[Vec<u8>],
+    form: &Form,
 ) -> Result<ServerConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let versions: &[_] = match settings.min_version {
@@ -245,7 +278,15 @@ fn config(
             "client_allowed_sans: needs client_auth_type: RequireAndVerifyClientCert".to_owned(),
         );
     }
+    if form.any_client && (wants || authorities.is_some()) {
+        return Err(
+            "client_auth_type and client_ca_file: leave them out; who may ask is said elsewhere in this file".to_owned(),
+        );
+    }
     let builder = match (wants, authorities) {
+        (false, None) if form.any_client => {
+            builder.with_client_cert_verifier(Arc::new(AnyClient(provider)))
+        }
         (false, None) => builder.with_no_client_auth(),
         (false, Some(_)) => {
             return Err("client_ca_file: needs client_auth_type: RequireAndVerifyClientCert or VerifyClientCertIfGiven".to_owned());
@@ -270,8 +311,56 @@ fn config(
     let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|error| format!("cert_file: {error}"))?;
-    config.alpn_protocols = protocols.to_vec();
+    config.alpn_protocols = form.protocols.clone();
     Ok(config)
+}
+
+/// Takes every certificate that the client has the key of. It says who is there, not that this one may ask.
+#[derive(Debug)]
+struct AnyClient(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        // Without hints a client shows what it has.
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 fn store(pem: &[u8]) -> Result<RootCertStore, String> {

@@ -20,10 +20,12 @@
 //! | `retrain.rs` | trained models kept up to date |
 //! | `scaling.rs`, `ledger.rs` | the workloads that are decided on, and what is kept of that |
 //! | `scaler_service.rs` | what answers KEDA's operator |
+//! | `external_service.rs` | what answers Kubernetes' API server |
 //! | `signals.rs` | SIGTERM, Ctrl-C, SIGHUP |
 
 mod calendars;
 mod deployment;
+mod external_service;
 mod follow;
 mod ledger;
 mod load;
@@ -56,6 +58,7 @@ use crate::{
     web::{self, Lifecycle},
 };
 use deployment::{Built, Deployment, Parts};
+use external_service::ExternalService;
 use follow::Follower;
 use ledger::StoreLedger;
 use pushers::Pushers;
@@ -95,6 +98,7 @@ pub struct App {
     first: Built,
     listeners: Vec<TcpListener>,
     scaler: ScalerService,
+    external: Option<ExternalService>,
     addresses: Vec<SocketAddr>,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -143,6 +147,7 @@ impl App {
         let (deployment, first) = Deployment::build(&options, parts, telemetry.clone()).await?;
         let listeners = bind(&options.listen, "web.listen-address").await?;
         let scaler = ScalerService::build(&options).await?;
+        let external = ExternalService::build(&options).await?;
         let addresses = listeners.iter().map(TcpListener::local_addr);
         Ok(Self {
             addresses: addresses
@@ -154,6 +159,7 @@ impl App {
             first,
             listeners,
             scaler,
+            external,
             tracker,
             stop,
         })
@@ -173,6 +179,12 @@ impl App {
     /// Every address on which KEDA's operator is answered.
     pub fn grpc_addrs(&self) -> Vec<SocketAddr> {
         self.scaler.addresses()
+    }
+
+    /// Every address on which `external.metrics.k8s.io` is served.
+    pub fn external_addrs(&self) -> Vec<SocketAddr> {
+        let service = self.external.as_ref();
+        service.map_or_else(Vec::new, ExternalService::addresses)
     }
 
     /// What readers see: for a program that has the process inside itself.
@@ -198,6 +210,7 @@ impl App {
             first,
             listeners,
             scaler,
+            external,
             tracker,
             stop,
             ..
@@ -236,6 +249,17 @@ impl App {
             &tracker,
             &stop,
         );
+        if let Some(external) = external {
+            let (catalogue, clock) = (deployment.catalogue(), options.clock.clone());
+            external.start(
+                catalogue,
+                clock,
+                Arc::clone(&ready),
+                &telemetry,
+                &tracker,
+                &stop,
+            );
+        }
         deployment.put_in_force(first).await;
         let (catalogue, store) = (deployment.catalogue(), deployment.store());
         let keeps = performance::keep(catalogue, store, options.clock.clone());

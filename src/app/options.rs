@@ -42,6 +42,10 @@ pub struct AppOptions {
     pub grpc: Vec<SocketAddr>,
     /// The file with `tls_server_config` for those; without it nothing is encrypted.
     pub grpc_config: Option<PathBuf>,
+    /// Addresses on which `external.metrics.k8s.io` is served; none where empty.
+    pub external: Vec<SocketAddr>,
+    /// The file with certificates, the front proxy and access for those.
+    pub external_config: Option<PathBuf>,
     /// Paths and limits of the server.
     pub web: web::Settings,
     /// Where people reach the page (`--web.external-url`), without a slash at its end, if that is known.
@@ -103,6 +107,8 @@ impl AppOptions {
             listen: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))],
             grpc: Vec::new(),
             grpc_config: None,
+            external: Vec::new(),
+            external_config: None,
             web: web::Settings::default(),
             external_url: None,
             lifecycle: false,
@@ -135,6 +141,13 @@ impl AppOptions {
         }
         if self.grpc.is_empty() && self.grpc_config.is_some() {
             problems.push("--grpc.config.file: needs --grpc.listen-address".into());
+        }
+        if self.external.is_empty() != self.external_config.is_none() {
+            problems.push(
+                "--external.listen-address and --external.config.file go together: the external metrics API is never served \
+                 without TLS"
+                    .into(),
+            );
         }
         if self.poll_interval.is_zero() {
             problems.push("the poll interval of the configuration must be positive".into());

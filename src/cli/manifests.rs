@@ -5,10 +5,16 @@ use crate::{
     app::{self, AppOptions, ConfigSource},
     config::Config,
     decide::{Capacity, Settings},
-    manifests::{self, Complete, Plan, Reactive, Target, Way},
+    manifests::{self, Complete, External, Plan, Reactive, Target, Way},
     series::Span,
 };
-use std::{io::Write, path::PathBuf};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,6 +26,8 @@ Examples:
     forethought manifests checkout --way=grpc --fallback=10 --grpc.address=forethought-headless.monitoring.svc:10058
   Without KEDA:
     forethought manifests checkout --way=adapter --up='up{job=\"checkout\"}'
+  Without KEDA and without an adapter; ca.crt is the authority of forethought's certificate:
+    forethought manifests checkout --way=external-metrics --external.service=monitoring/forethought:10059 --external.ca-file=ca.crt
 
 Which way is for whom, and what each does when something fails: docs/serving.md. What is there already: forethought lint.
 Exit codes: 0 all well, 1 failed, 2 usage or configuration, or there is no such workload.";
@@ -92,6 +100,21 @@ pub(super) struct Arguments {
         default_value = "forethought-headless.monitoring.svc:10058"
     )]
     grpc: String,
+    /// Where Kubernetes' API server finds forethought's external metrics
+    #[arg(
+        long = "external.service",
+        value_name = "NAMESPACE/NAME:PORT",
+        default_value = "monitoring/forethought:10059",
+        value_parser = service
+    )]
+    external: Service,
+    /// The authorities (PEM) of forethought's certificate: writes the APIService and the rights that a cluster needs once too
+    /// [default: those are there, from the chart say]
+    #[arg(long = "external.ca-file", value_name = "FILE")]
+    external_ca: Option<PathBuf>,
+    /// The service account that forethought runs as, in the namespace of --external.service [default: its name]
+    #[arg(long = "external.service-account", value_name = "NAME")]
+    external_account: Option<String>,
     /// Only the recording rules and alerts, as a rule file of Prometheus
     #[arg(long)]
     rules_only: bool,
@@ -151,7 +174,7 @@ fn plan(arguments: &Arguments, config: &Config, settings: &Settings) -> Result<P
             Span::millis(settings.review())
         ));
     }
-    let is_keda = way != Way::Adapter && !arguments.rules_only;
+    let is_keda = !matches!(way, Way::Adapter | Way::ExternalMetrics) && !arguments.rules_only;
     if is_keda && arguments.fallback.is_none() {
         return Err(
             "--fallback: write a size that carries a usual peak: KEDA keeps at least so many when a trigger has failed".to_owned(),
@@ -169,6 +192,17 @@ fn plan(arguments: &Arguments, config: &Config, settings: &Settings) -> Result<P
             settings.name
         ));
     }
+    if way == Way::ExternalMetrics && !manifests::is_label_value(&settings.name) {
+        return Err(format!(
+            "workload {:?}: an HPA selects it by its name, and Kubernetes takes letters, digits, -, _ and . there, at most 63; give it another",
+            settings.name
+        ));
+    }
+    let external = arguments
+        .external_ca
+        .as_ref()
+        .filter(|_| way == Way::ExternalMetrics);
+    let external = external.map(|file| once(arguments, file)).transpose()?;
     let signal = config
         .signals
         .iter()
@@ -210,6 +244,7 @@ fn plan(arguments: &Arguments, config: &Config, settings: &Settings) -> Result<P
         prometheus: arguments.prometheus.clone(),
         forethought: arguments.forethought.clone(),
         grpc: arguments.grpc.clone(),
+        external,
     };
     for expression in manifests::expressions(&plan, way) {
         let parsed = promql_parser::parser::parse(&expression);
@@ -269,6 +304,56 @@ fn reactive(
     }
 }
 
+/// A Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Service {
+    namespace: String,
+    name: String,
+    port: u16,
+}
+
+/// Reads `monitoring/forethought:10059`.
+fn service(text: &str) -> Result<Service, String> {
+    let parts = text.split_once('/').and_then(|(namespace, rest)| {
+        let (name, port) = rest.rsplit_once(':')?;
+        let named = manifests::is_label(namespace) && manifests::is_label(name);
+        let port = port.parse().ok().filter(|port| *port > 0);
+        named.then_some((namespace.to_owned(), name.to_owned(), port?))
+    });
+    let (namespace, name, port) = parts.ok_or_else(|| {
+        format!("{text:?} is not NAMESPACE/NAME:PORT, such as monitoring/forethought:10059")
+    })?;
+    Ok(Service {
+        namespace,
+        name,
+        port,
+    })
+}
+
+/// What a cluster needs once, with the authorities in `file`.
+fn once(arguments: &Arguments, file: &Path) -> Result<External, String> {
+    let place = |problem: String| format!("--external.ca-file: {}: {problem}", file.display());
+    let pem = fs::read(file).map_err(|error| place(error.to_string()))?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    if all.map_err(|error| place(error.to_string()))?.is_empty() {
+        return Err(place("no certificate in PEM form".to_owned()));
+    }
+    if String::from_utf8_lossy(&pem).contains("PRIVATE KEY") {
+        return Err(place(
+            "has a private key in it, which everybody could read in the APIService".to_owned(),
+        ));
+    }
+    let service = &arguments.external;
+    let account = arguments.external_account.as_ref();
+    Ok(External {
+        service: service.name.clone(),
+        namespace: service.namespace.clone(),
+        port: service.port,
+        service_account: account.unwrap_or(&service.name).clone(),
+        ca_bundle: STANDARD.encode(pem),
+    })
+}
+
 /// Reads `Deployment/checkout`, `StatefulSet/db`, `argoproj.io/v1alpha1/Rollout/checkout`.
 fn target(text: &str) -> Result<Target, String> {
     let wrong = || {
@@ -297,6 +382,29 @@ fn target(text: &str) -> Result<Target, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_is_read() {
+        let read = |text| service(text).map(|one| (one.namespace, one.name, one.port));
+        let wanted = ("monitoring".to_owned(), "forethought".to_owned(), 443);
+        assert_eq!(read("monitoring/forethought:443"), Ok(wanted));
+        for bad in [
+            "forethought",
+            "a/b",
+            "a/b:x",
+            "a/b:0",
+            "/b:1",
+            "a/B:1",
+            "a/b/c:1",
+        ] {
+            assert!(
+                read(bad)
+                    .unwrap_err()
+                    .contains("monitoring/forethought:10059"),
+                "{bad}"
+            );
+        }
+    }
 
     #[test]
     fn what_is_scaled_is_read() {

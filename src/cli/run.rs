@@ -73,6 +73,8 @@ pub(super) struct Arguments {
     web: WebFlags,
     #[command(flatten)]
     grpc: GrpcFlags,
+    #[command(flatten)]
+    external: ExternalFlags,
 }
 
 /// How KEDA's operator reaches the program.
@@ -91,6 +93,24 @@ struct GrpcFlags {
         requires = "grpc_listen"
     )]
     grpc_config: Option<PathBuf>,
+}
+
+/// How Kubernetes' API server reaches the program.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "External metrics of Kubernetes")]
+struct ExternalFlags {
+    /// Address on which external.metrics.k8s.io is served to Kubernetes' API server (HTTPS), such as 0.0.0.0:10059; can be
+    /// given several times [default: none]
+    #[arg(long = "external.listen-address", value_name = "ADDRESS", value_parser = flags::address, requires = "external_config")]
+    external_listen: Vec<SocketAddr>,
+    /// A file with the certificate, the front proxy, access, and the adapter that has other metrics; certificates are read
+    /// again when they change
+    #[arg(
+        long = "external.config.file",
+        value_name = "FILE",
+        requires = "external_listen"
+    )]
+    external_config: Option<PathBuf>,
 }
 
 /// How the program is reached.
@@ -136,6 +156,8 @@ fn options(arguments: Arguments) -> Result<AppOptions, Failure> {
     options.listen = arguments.web.listen;
     options.grpc = arguments.grpc.grpc_listen;
     options.grpc_config = arguments.grpc.grpc_config;
+    options.external = arguments.external.external_listen;
+    options.external_config = arguments.external.external_config;
     options.lifecycle = arguments.web.lifecycle;
     options.admin = arguments.web.admin;
     options.replica = arguments.replica;
@@ -230,6 +252,8 @@ mod tests {
             "--web.enable-admin-api",
             "--grpc.listen-address=:3",
             "--grpc.config.file=tls.yml",
+            "--external.listen-address=:4",
+            "--external.config.file=external.yml",
             "--web.external-url=https://example.org/a/b/",
             "--replica=one",
             "--storage.memory-limit=1GiB",
@@ -246,6 +270,8 @@ mod tests {
                 .grpc_config
                 .is_some_and(|file| file.ends_with("tls.yml"))
         );
+        assert_eq!(options.external[0].to_string(), "0.0.0.0:4");
+        assert_eq!(options.external_config, Some(PathBuf::from("external.yml")));
         assert_eq!(options.web.route_prefix, "/a/b");
         let page = options.external_url.as_deref();
         assert_eq!(page, Some("https://example.org/a/b"));
@@ -256,7 +282,7 @@ mod tests {
         assert_eq!(defaults.listen[0].to_string(), "0.0.0.0:10057");
         assert_eq!(defaults.web.telemetry_path, "/metrics");
         assert!(
-            defaults.grpc.is_empty(),
+            defaults.grpc.is_empty() && defaults.external.is_empty(),
             "nothing more is open than was asked for"
         );
         assert!(!defaults.admin, "nobody scales by a request unless told so");
@@ -306,6 +332,14 @@ mod tests {
             (
                 vec!["--config.file=x", "--grpc.config.file=x"],
                 "--grpc.listen-address",
+            ),
+            (
+                vec!["--config.file=x", "--external.config.file=x"],
+                "--external.listen-address",
+            ),
+            (
+                vec!["--config.file=x", "--external.listen-address=:1"],
+                "--external.config.file",
             ),
             (vec![url, "--query=up", "--train"], "cannot be used with"),
             (vec!["--config.file=x", "--models.signing-key=k"], "--train"),

@@ -6,9 +6,11 @@
 //! | `rules.rs` | recording rules that join the reactive demand and ours, and alerts |
 //! | `scaled_object.rs` | KEDA's ScaledObject, by each way of reading |
 //! | `autoscaler.rs` | a plain HPA, behind any adapter of Prometheus |
+//! | `external.rs` | a plain HPA that asks us, and what a cluster needs for that |
 //! | `lint` | hazards of manifests that are there |
 
 mod autoscaler;
+mod external;
 pub mod lint;
 mod rules;
 mod scaled_object;
@@ -33,6 +35,9 @@ pub enum Way {
     MetricsApi,
     /// KEDA asks us by gRPC, and workloads wake from zero before their load arrives; needs two replicas of us
     Grpc,
+    /// A plain HPA asks us as external.metrics.k8s.io: for clusters without KEDA that want no adapter either; needs two replicas
+    /// of us
+    ExternalMetrics,
     /// A plain HPA reads the recorded series through an adapter of Prometheus: for clusters without KEDA
     Adapter,
 }
@@ -75,8 +80,25 @@ pub struct Plan {
     pub prometheus: String,
     /// Where we are, for `metrics-api`.
     pub forethought: String,
+    /// Where we serve external metrics, for what is there once a cluster; `None` where that is there already.
+    pub external: Option<External>,
     /// Where we are, for gRPC: every replica's address, as a headless Service gives them.
     pub grpc: String,
+}
+
+/// Where we serve external metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct External {
+    /// The Service.
+    pub service: String,
+    /// Its namespace, and that of the service account.
+    pub namespace: String,
+    /// Its port.
+    pub port: u16,
+    /// The service account that we run as.
+    pub service_account: String,
+    /// The authorities of our certificate: PEM in base64.
+    pub ca_bundle: String,
 }
 
 /// What is scaled.
@@ -126,10 +148,14 @@ pub fn documents(plan: &Plan, way: Way) -> Vec<Document> {
     if way.needs_rules() {
         all.push(rules::document(plan));
     } else {
-        all.push(rules::alerts_only(plan));
+        all.push(rules::alerts_only(plan, way));
     }
     match way {
         Way::Adapter => all.push(autoscaler::document(plan)),
+        Way::ExternalMetrics => {
+            all.push(external::autoscaler(plan));
+            all.extend(external::once(plan));
+        }
         _ => all.push(scaled_object::document(plan, way)),
     }
     all
@@ -168,6 +194,11 @@ pub fn is_label(name: &str) -> bool {
     name.len() <= 50
         && name.bytes().all(plain)
         && ends.iter().all(|end| end.is_some_and(|end| *end != b'-'))
+}
+
+/// Whether Kubernetes takes it as the value of a label.
+pub fn is_label_value(text: &str) -> bool {
+    !text.is_empty() && crate::external::is_label_value(text)
 }
 
 /// Every expression of the rules that `way` needs.

@@ -1,6 +1,6 @@
 //! Recording rules and alerts of one workload. Why each clause is there: docs/serving.md.
 
-use super::{Document, Plan, metadata};
+use super::{Document, Plan, Way, metadata};
 use serde_json::{Value, json};
 
 /// The series that autoscalers read.
@@ -15,6 +15,8 @@ pub const FOR: &str = "for_workload";
 const OLDEST: i64 = 600;
 /// Seconds after which somebody is told.
 const TOLD: i64 = 300;
+/// The alert on what KEDA gets.
+const KEDA_ALERT: &str = "KedaScalerErrors";
 /// A decision may come so many seconds late.
 const SLACK: i64 = 120;
 const AHEAD: u32 = 60;
@@ -31,9 +33,12 @@ pub(super) fn document(plan: &Plan) -> Document {
     }
 }
 
-/// Alerts where nothing recorded is read.
-pub(super) fn alerts_only(plan: &Plan) -> Document {
-    let watched = alerts(plan).into_iter().skip(1).collect();
+/// Alerts where nothing recorded is read; those on KEDA only where KEDA reads.
+pub(super) fn alerts_only(plan: &Plan, way: Way) -> Document {
+    let mut watched: Vec<Value> = alerts(plan).into_iter().skip(1).collect();
+    if way == Way::ExternalMetrics {
+        watched.retain(|rule| rule["alert"] != KEDA_ALERT);
+    }
     Document {
         comment: "Alerts on the way from forethought to the autoscaler.".to_owned(),
         object: resource(plan, watched),
@@ -139,7 +144,7 @@ fn alerts(plan: &Plan) -> Vec<Value> {
             ),
         ),
         alert(
-            "KedaScalerErrors",
+            KEDA_ALERT,
             format!(
                 "sum by (scaledObject) (increase(keda_scaler_detail_errors_total{{scaledObject={}}}[10m])) > 0",
                 quoted(name)

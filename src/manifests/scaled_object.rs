@@ -57,7 +57,9 @@ fn triggers(plan: &Plan, way: Way) -> Vec<Value> {
         })
     };
     match way {
-        Way::Prometheus | Way::Adapter => vec![prometheus("demand", format!("{SCALE}{own}"))],
+        Way::Prometheus | Way::Adapter | Way::ExternalMetrics => {
+            vec![prometheus("demand", format!("{SCALE}{own}"))]
+        }
         Way::TwoTriggers => vec![
             prometheus("reactive", format!("{REACTIVE}{own}")),
             prometheus(
@@ -101,7 +103,7 @@ fn triggers(plan: &Plan, way: Way) -> Vec<Value> {
 
 fn comment(plan: &Plan, way: Way) -> String {
     let reads = match way {
-        Way::Prometheus | Way::Adapter => format!("Reads {SCALE} of Prometheus, which the rules above record."),
+        Way::Prometheus | Way::Adapter | Way::ExternalMetrics => format!("Reads {SCALE} of Prometheus, which the rules above record."),
         Way::TwoTriggers => format!("Reads {REACTIVE} and {PREDICTED} of Prometheus, which the rules above record."),
         Way::MetricsApi => "Reads forethought's JSON: run at least two replicas of it, or its restart blocks scaling down.".to_owned(),
         Way::Grpc => "Reads forethought by gRPC: run at least two replicas behind a headless Service, or its restart blocks scaling down.\n\

@@ -31,15 +31,23 @@ fn plan() -> Plan {
         prometheus: "http://prometheus:9090".to_owned(),
         forethought: "http://forethought:10057/".to_owned(),
         grpc: "forethought-headless:10058".to_owned(),
+        external: Some(External {
+            service: "forethought".to_owned(),
+            namespace: "monitoring".to_owned(),
+            port: 10_059,
+            service_account: "forethought".to_owned(),
+            ca_bundle: "UEVN".to_owned(),
+        }),
     }
 }
 
-const WAYS: [Way; 5] = [
+const WAYS: [Way; 6] = [
     Way::Prometheus,
     Way::TwoTriggers,
     Way::MetricsApi,
     Way::Grpc,
     Way::Adapter,
+    Way::ExternalMetrics,
 ];
 
 #[test]
@@ -58,6 +66,39 @@ fn what_is_written_has_no_hazard() {
 fn the_first_way_is_as_the_documents_show_it() {
     let text = yaml(&documents(&plan(), Way::Prometheus)).unwrap();
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn who_asks_us_as_external_metrics_has_all_that_is_needed() {
+    let text = yaml(&documents(&plan(), Way::ExternalMetrics)).unwrap();
+    insta::assert_snapshot!(text);
+    let there = Plan {
+        external: None,
+        ..plan()
+    };
+    assert_eq!(documents(&there, Way::ExternalMetrics).len(), 2);
+}
+
+#[test]
+fn metrics_of_our_own_api_need_no_rule_and_one_workload_no_selector() {
+    let found = |name: &str, selector: &str| {
+        let mut hpa = documents(&plan(), Way::ExternalMetrics).swap_remove(1);
+        let metric = &mut hpa.object["spec"]["metrics"][0]["external"]["metric"];
+        metric["name"] = name.into();
+        metric["selector"] = serde_json::from_str(selector).unwrap();
+        let (findings, _) = lint::lint(&hpa.object.to_string()).unwrap();
+        findings
+            .iter()
+            .map(|finding| finding.code)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found("predicted-replicas", "{}"), Vec::<&str>::new());
+    assert_eq!(found("predicted-replicas", "null"), ["sum-of-all"]);
+    assert_eq!(
+        found("predicted-replicas-checkout", "null"),
+        Vec::<&str>::new()
+    );
+    assert_eq!(found("predicted_replicas", "{}"), ["raw-prediction"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod app;
 mod engine;
+mod external;
 pub mod log;
 mod process;
 mod scaler;
@@ -18,6 +19,7 @@ mod web;
 
 pub use app::{AppEvents, REVISION, VERSION};
 pub use engine::{EngineEvents, Evaluated};
+pub use external::ExternalEvents;
 pub use scaler::ScalerEvents;
 pub use scaling::ScalingEvents;
 pub use sink::SinkEvents;
@@ -37,6 +39,8 @@ pub struct Telemetry {
     pub app: Arc<AppEvents>,
     /// What the engine counts.
     pub engine: Arc<EngineEvents>,
+    /// What is counted of the external metrics API.
+    pub external: Arc<ExternalEvents>,
     /// What is counted of what autoscalers ask.
     pub scaler: Arc<ScalerEvents>,
     /// What is counted of decisions.
@@ -61,6 +65,7 @@ impl Default for Telemetry {
         let mut registry = Registry::with_prefix("forethought");
         let app = Arc::new(AppEvents::register(&mut registry));
         let engine = Arc::new(EngineEvents::register(&mut registry));
+        let external = Arc::new(ExternalEvents::register(&mut registry));
         let scaler = Arc::new(ScalerEvents::register(&mut registry));
         let scaling = Arc::new(ScalingEvents::register(&mut registry));
         let sink = Arc::new(SinkEvents::register(&mut registry));
@@ -73,6 +78,7 @@ impl Default for Telemetry {
         Self {
             app,
             engine,
+            external,
             scaler,
             scaling,
             sink,

@@ -102,14 +102,21 @@ impl ScalerEvents {
 
     /// A connection is open for as long as this lives.
     pub fn connected(&self) -> Connected {
-        self.connections.inc();
-        Connected(self.connections.clone())
+        Connected::new(&self.connections)
     }
 }
 
 /// An open connection.
 #[derive(Debug)]
 pub struct Connected(Gauge);
+
+impl Connected {
+    /// One more that `gauge` counts, for as long as this lives.
+    pub(super) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
 
 impl Drop for Connected {
     fn drop(&mut self) {

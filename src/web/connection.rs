@@ -178,7 +178,7 @@ where
 /// A stream that fails once a write had to wait longer than `patience` without a byte going out: a peer
 /// that is gone, or that asks and never reads. Reads wait as long as hyper lets them: a request may take
 /// its time to be answered.
-struct Patient {
+pub(crate) struct Patient {
     stream: TcpStream,
     patience: Duration,
     /// Set while a write waits.
@@ -186,7 +186,7 @@ struct Patient {
 }
 
 impl Patient {
-    fn new(stream: TcpStream, patience: Duration) -> Self {
+    pub(crate) fn new(stream: TcpStream, patience: Duration) -> Self {
         Self {
             stream,
             patience,

@@ -32,7 +32,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use connection::accept;
+pub(crate) use connection::{Patient, accept};
 pub use settings::{Limits, Settings, route_prefix_of};
 
 use crate::{

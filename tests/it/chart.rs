@@ -7,6 +7,7 @@ use crate::support::{
     read, root,
     servers::{helm, node, python},
 };
+use forethought::external::Settings;
 use serde::Deserialize;
 use serde_json::Value;
 use std::{fs, path::Path};
@@ -206,7 +207,9 @@ fn what_the_chart_starts_starts() {
             // The certificates are a Secret's.
             let arguments = arguments.iter().map(local);
             arguments
-                .filter(|text| !text.starts_with("--grpc.config.file"))
+                .filter(|text| {
+                    !text.starts_with("--grpc.config.file") && !text.starts_with("--external.")
+                })
                 .collect()
         });
         eventually("it listens", 20, || {
@@ -219,6 +222,51 @@ fn what_the_chart_starts_starts() {
                 false => Err(tail(&log, 5)),
             }
         });
+    }
+}
+
+#[test]
+fn the_api_server_finds_what_the_chart_serves() {
+    let (_, values) = values()
+        .into_iter()
+        .find(|(name, _)| name == "external-values")
+        .unwrap();
+    let (_, objects) = rendered(&values);
+    let settings = of_kind(&objects, "ConfigMap")
+        .into_iter()
+        .find_map(|one| one["data"]["external.yml"].as_str());
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("external.yml");
+    fs::write(&file, settings.unwrap()).unwrap();
+    let settings = Settings::load(&file).unwrap();
+    assert!(settings.needs_kubernetes() && settings.proxy.is_some());
+
+    let service = &of_kind(&objects, "APIService")[0]["spec"]["service"];
+    let named = |one: &&&Value| one["metadata"]["name"] == service["name"];
+    let services = of_kind(&objects, "Service");
+    let found = services.iter().find(named).unwrap();
+    let mut ports = found["spec"]["ports"].as_array().unwrap().iter();
+    assert!(ports.any(|port| port["port"] == service["port"] && port["name"] == "external"));
+    let pod = pods(&objects)[0];
+    let mounts = pod["containers"][0]["volumeMounts"].to_string();
+    let account = "/var/run/secrets/kubernetes.io/serviceaccount";
+    assert!(
+        mounts.contains(account),
+        "the API server cannot be asked without a token: {mounts}"
+    );
+    let bindings = [
+        of_kind(&objects, "ClusterRoleBinding"),
+        of_kind(&objects, "RoleBinding"),
+    ]
+    .concat();
+    for role in [
+        "system:auth-delegator",
+        "extension-apiserver-authentication-reader",
+    ] {
+        let binding = bindings.iter().find(|one| one["roleRef"]["name"] == role);
+        let subject = &binding.unwrap()["subjects"][0];
+        assert_eq!(subject["name"], pod["serviceAccountName"], "{role}");
+        assert_eq!(subject["namespace"], "monitoring", "{role}");
     }
 }
 
@@ -284,6 +332,19 @@ fn values_that_cannot_be_are_refused_by_name() {
             "secretName",
         ),
         ("config: {store: {sqlite: x.db}}", "of one replica"),
+        ("external: {enabled: true}", "external.tls.secretName"),
+        (
+            "external: {enabled: true, tls: {secretName: x}}",
+            "external.apiService.caBundle",
+        ),
+        (
+            "external: {enabled: true, tls: {secretName: x}, config: {tls_server_config: {}}}",
+            "external.config.tls_server_config",
+        ),
+        (
+            "external: {apiService: {caBundle: '-----BEGIN'}}",
+            "caBundle",
+        ),
     ] {
         fs::write(&file, values).unwrap();
         let error = helm(&[

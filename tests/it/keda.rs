@@ -34,13 +34,15 @@ fn demand(seconds: i64) -> f64 {
 }
 
 /// A source whose demand comes in rushes, and that can be made to fail.
-struct Shop {
+pub(crate) struct Shop {
     server: Server,
-    fails: Arc<AtomicBool>,
+    /// Whether it fails.
+    pub(crate) fails: Arc<AtomicBool>,
 }
 
 impl Shop {
-    fn open() -> Self {
+    /// One that does not fail.
+    pub(crate) fn open() -> Self {
         let fails = Arc::new(AtomicBool::new(false));
         let ordered = Arc::clone(&fails);
         let past = [Past {
@@ -60,7 +62,8 @@ impl Shop {
         Self { server, fails }
     }
 
-    fn configuration(&self) -> String {
+    /// Workloads `checkout`, `watched`, and `resting`, which is off.
+    pub(crate) fn configuration(&self) -> String {
         format!(
             r#"
 global: {{evaluation_interval: 2s}}

@@ -17,6 +17,8 @@ mod chart;
 mod cli;
 mod dashboards;
 mod exposition;
+#[cfg(feature = "kube")]
+mod external;
 mod faults;
 mod keda;
 mod live;

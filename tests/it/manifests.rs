@@ -1,13 +1,15 @@
 //! What `forethought manifests` writes, judged by those who will read it, and what `forethought lint` says of manifests.
 
 use crate::support::{
+    certificates::Authority,
     guard::{output, run},
     program::{BINARY, command},
     read, root,
     servers::{node, python},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{fs, path::Path};
 use tempfile::{TempDir, tempdir};
 
@@ -88,6 +90,84 @@ fn what_decisions_go_by_the_rules_go_by() {
 }
 
 #[test]
+fn what_a_cluster_needs_once_fits_the_schemas_and_holds_no_secret() {
+    let (folder, flag) = configured();
+    let authority = Authority::new();
+    let file = authority.file("ca.pem");
+    let ca = format!("--external.ca-file={}", file.display());
+    let text = written(&[
+        "checkout",
+        &flag,
+        "--way=external-metrics",
+        "--external.service=here/oracle:443",
+        "--external.service-account=prophet",
+        &ca,
+    ]);
+    let all = documents(&text);
+    assert_eq!(all.len(), 7, "{text}");
+    // The first is of Prometheus' operator.
+    for (place, object) in all.iter().enumerate().skip(1) {
+        let file = folder.path().join(format!("{place}.yml"));
+        fs::write(&file, serde_yaml::to_string(object).unwrap()).unwrap();
+        let arguments = ["--strict", "-k", "1.37", &file.display().to_string()];
+        run(&python("kubernetes-validate"), &arguments, None).unwrap();
+    }
+    let service = &all[2]["spec"];
+    assert_eq!(
+        service["service"],
+        json!({"namespace": "here", "name": "oracle", "port": 443})
+    );
+    let bundle = STANDARD
+        .decode(service["caBundle"].as_str().unwrap())
+        .unwrap();
+    assert_eq!(bundle, fs::read(&file).unwrap());
+    let own = json!([{"kind": "ServiceAccount", "name": "prophet", "namespace": "here"}]);
+    assert_eq!(all[3]["subjects"], own);
+
+    let both = folder.path().join("both.pem");
+    let [_, key] = authority.client("oracle");
+    fs::write(
+        &both,
+        [fs::read(&file).unwrap(), fs::read(key).unwrap()].concat(),
+    )
+    .unwrap();
+    let (nothing, with_key) = (folder.path().join("nothing.pem"), both.display());
+    fs::write(&nothing, "").unwrap();
+    for (workload, more, part) in [
+        (
+            "checkout",
+            format!("--external.ca-file={with_key}"),
+            "private key",
+        ),
+        (
+            "checkout",
+            format!("--external.ca-file={}", nothing.display()),
+            "no certificate",
+        ),
+        (
+            "checkout",
+            "--external.ca-file=nowhere.pem".to_owned(),
+            "nowhere.pem",
+        ),
+        (
+            "Search API",
+            "--name=search".to_owned(),
+            "an HPA selects it by its name",
+        ),
+    ] {
+        let (code, _, error) = command(&[
+            "manifests",
+            workload,
+            &flag,
+            "--way=external-metrics",
+            &more,
+        ]);
+        assert_eq!(code, 2, "{more}: {error}");
+        assert!(error.contains(part), "{more}: {error}");
+    }
+}
+
+#[test]
 fn every_way_fits_the_schemas_of_those_who_read_it() {
     let (folder, flag) = configured();
     let mut ours = Vec::new();
@@ -97,6 +177,7 @@ fn every_way_fits_the_schemas_of_those_who_read_it() {
         "metrics-api",
         "grpc",
         "adapter",
+        "external-metrics",
     ] {
         let way = format!("--way={way}");
         let text = written(&[
@@ -112,7 +193,7 @@ fn every_way_fits_the_schemas_of_those_who_read_it() {
         assert_eq!(all.len(), 2, "{text}");
         assert!(all.iter().all(|one| one["metadata"]["namespace"] == "shop"));
         assert_eq!(all[1]["spec"]["scaleTargetRef"]["kind"], "StatefulSet");
-        if way == "--way=adapter" {
+        if ["--way=adapter", "--way=external-metrics"].contains(&way.as_str()) {
             let file = folder.path().join("hpa.yml");
             fs::write(&file, serde_yaml::to_string(&all[1]).unwrap()).unwrap();
             let arguments = ["--strict", "-k", "1.37", &file.display().to_string()];

@@ -19,6 +19,7 @@ const OUTSIDE: &[&str] = &[
     "config",
     "demo",
     "engine",
+    "external",
     "keda",
     "manifests",
     "registry",
@@ -40,7 +41,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["telemetry", "engine", "source"]), // `engine::Clock`, `source` for its secrets
     ("web", &["telemetry", "engine", "source", "store"]),
     ("keda", &["telemetry", "engine", "tls", "web"]), // `web` for its accept loop
-    ("manifests", &[]),
+    ("external", &["telemetry", "engine", "source", "tls", "web"]), // `source` for its HTTP client, `web` for its accept loop
+    ("manifests", &["external"]),                                   // the name of its metric only
     ("tls", &[]),
     ("telemetry", &["source"]), // the words of its failures, which are label values
     (

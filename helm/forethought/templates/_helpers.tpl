@@ -99,6 +99,10 @@ spec:
         - --grpc.config.file=/etc/forethought-grpc/tls.yml
         {{- end }}
         {{- end }}
+        {{- if .Values.external.enabled }}
+        - --external.listen-address=0.0.0.0:{{ .Values.external.port }}
+        - --external.config.file=/etc/forethought-external/external.yml
+        {{- end }}
         {{- range .Values.extraArgs }}
         - {{ . | quote }}
         {{- end }}
@@ -116,6 +120,9 @@ spec:
         - {name: web, containerPort: {{ .Values.web.port }}, protocol: TCP}
         {{- if .Values.grpc.enabled }}
         - {name: grpc, containerPort: {{ .Values.grpc.port }}, protocol: TCP}
+        {{- end }}
+        {{- if .Values.external.enabled }}
+        - {name: external, containerPort: {{ .Values.external.port }}, protocol: TCP}
         {{- end }}
       livenessProbe:
         httpGet: {path: /-/healthy, port: web}
@@ -144,6 +151,11 @@ spec:
         - {name: grpc-config, mountPath: /etc/forethought-grpc, readOnly: true}
         - {name: grpc-certificates, mountPath: /etc/forethought-certificates, readOnly: true}
         {{- end }}
+        {{- if .Values.external.enabled }}
+        - {name: external-config, mountPath: /etc/forethought-external, readOnly: true}
+        - {name: external-certificates, mountPath: /etc/forethought-external-certificates, readOnly: true}
+        - {name: kubernetes, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+        {{- end }}
         {{- with .Values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -161,6 +173,19 @@ spec:
       configMap: {name: {{ include "forethought.fullname" . }}-grpc}
     - name: grpc-certificates
       secret: {secretName: {{ .Values.grpc.tls.secretName }}}
+    {{- end }}
+    {{- if .Values.external.enabled }}
+    - name: external-config
+      configMap: {name: {{ include "forethought.fullname" . }}-external}
+    - name: external-certificates
+      secret: {secretName: {{ .Values.external.tls.secretName }}}
+    # What automountServiceAccountToken would mount, where it is needed alone.
+    - name: kubernetes
+      projected:
+        sources:
+          - serviceAccountToken: {path: token, expirationSeconds: 3607}
+          - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+          - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
     {{- end }}
     {{- with .Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}

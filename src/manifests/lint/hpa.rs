@@ -1,6 +1,7 @@
 //! A HorizontalPodAutoscaler.
 
 use super::{Report, is_guarded, is_ours, slow_enough};
+use crate::external::METRIC;
 use serde_json::Value;
 
 pub(super) fn look(object: &Value, report: &mut Report<'_>) {
@@ -23,14 +24,15 @@ pub(super) fn look(object: &Value, report: &mut Report<'_>) {
                 "Value is multiplied by the ready pods: those that were started ahead do not count, and with none ready the result is 0; write AverageValue",
             );
         }
-        if !is_guarded(name(metric)) {
+        // Of what we serve ourselves nothing is there that is not known.
+        if !is_guarded(name(metric)) && !is_served(name(metric)) {
             report.error(
                 "raw-prediction",
                 field("metric.name"),
                 "is what is predicted as it is: gone, frozen or not a number when something fails; serve workload:demand:scale of the rules that forethought manifests writes",
             );
         }
-        if metric["external"]["metric"]["selector"].is_null() {
+        if metric["external"]["metric"]["selector"].is_null() && !is_of_one(name(metric)) {
             report.error(
                 "sum-of-all",
                 field("metric.selector"),
@@ -57,6 +59,17 @@ pub(super) fn look(object: &Value, report: &mut Report<'_>) {
     if let Err(text) = slow_enough(&spec["behavior"], spec["maxReplicas"].as_u64().unwrap_or(1)) {
         report.error("sudden-scale-down", "spec.behavior.scaleDown", text);
     }
+}
+
+/// Whether it is a metric of our own API.
+fn is_served(name: &str) -> bool {
+    name == METRIC || is_of_one(name)
+}
+
+/// Whether it is that of one workload.
+fn is_of_one(name: &str) -> bool {
+    name.strip_prefix(METRIC)
+        .is_some_and(|rest| rest.starts_with('-'))
 }
 
 fn name(metric: &Value) -> &str {

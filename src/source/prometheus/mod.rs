@@ -26,9 +26,7 @@ mod validate;
 mod tests;
 
 pub use breaker::Change;
-#[cfg(feature = "object-store")]
-pub(crate) use client::Lost;
-pub(crate) use client::{HttpClient, plain_client};
+pub(crate) use client::{HttpClient, Lost, plain_client};
 pub use post::{Posted, Poster};
 pub use probe::Probe;
 pub use settings::{Address, Authorization, BasicAuth, BreakerSettings, Settings, TlsSettings};

@@ -2,61 +2,17 @@
 
 use super::{Shop, ask, streams, text};
 use crate::support::{
+    certificates::Authority,
     eventually,
     program::{Program, command},
 };
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-use tempfile::{TempDir, tempdir};
+use std::{fs, path::PathBuf};
 
-/// An authority, and files of what it signed.
-struct Authority {
-    folder: TempDir,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let folder = tempdir().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "authority");
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
-        let issuer = Issuer::new(params, key);
-        Self { folder, issuer }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Signs a certificate for `host` and puts it and its key where they are read.
-    fn sign(&self, host: &str, certificate: &Path, key: &Path) {
-        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, host);
-        let own = KeyPair::generate().unwrap();
-        let signed = params.signed_by(&own, &self.issuer).unwrap();
-        fs::write(key, own.serialize_pem()).unwrap();
-        fs::write(certificate, signed.pem()).unwrap();
-    }
-
-    /// A client called `host`, as questions name it.
-    fn client(&self, host: &str) -> Value {
-        let (certificate, key) = (
-            self.file(&format!("{host}.pem")),
-            self.file(&format!("{host}.key")),
-        );
-        self.sign(host, &certificate, &key);
-        json!({"ca": text(&self.file("ca.pem")), "cert": text(&certificate), "key": text(&key)})
-    }
+/// A client called `host`, as questions name it.
+fn client(authority: &Authority, host: &str) -> Value {
+    let [certificate, key] = authority.client(host);
+    json!({"ca": text(&authority.file("ca.pem")), "cert": text(&certificate), "key": text(&key)})
 }
 
 /// A server's folder: its file, certificate and key.
@@ -91,15 +47,15 @@ fn only_clients_that_prove_who_they_are_may_ask() {
     );
     let address = program.grpc_address();
 
-    let operator = authority.client("keda-operator");
+    let operator = client(&authority, "keda-operator");
     let answer = spec(&address, &operator);
     assert_eq!(answer["code"], "OK", "{answer}\n{}", program.log());
     let nameless = json!({"ca": operator["ca"]});
-    let foreign = json!({"ca": operator["ca"], "cert": other.client("keda-operator")["cert"], "key": other.client("keda-operator")["key"]});
-    let misled = other.client("keda-operator");
+    let foreign = json!({"ca": operator["ca"], "cert": client(&other, "keda-operator")["cert"], "key": client(&other, "keda-operator")["key"]});
+    let misled = client(&other, "keda-operator");
     for (who, tls) in [
         ("without a certificate", &nameless),
-        ("another name", &authority.client("prometheus")),
+        ("another name", &client(&authority, "prometheus")),
         ("a name that another authority has signed", &foreign),
         ("who does not know the authority", &misled),
     ] {

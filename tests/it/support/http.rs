@@ -81,7 +81,8 @@ fn exchange(
     parse(&bytes).ok_or_else(|| std::io::Error::other("the answer is not HTTP"))
 }
 
-fn parse(bytes: &[u8]) -> Option<Reply> {
+/// Reads a whole answer.
+pub(crate) fn parse(bytes: &[u8]) -> Option<Reply> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(bytes.get(..end)?).into_owned();
     let mut lines = head.split("\r\n");

@@ -1,6 +1,7 @@
 //! What the tests stand on: processes that never outlive the run, HTTP, waiting with a deadline, and
 //! the real servers.
 
+pub(crate) mod certificates;
 pub(crate) mod endless;
 pub(crate) mod fake;
 pub(crate) mod guard;

@@ -76,6 +76,16 @@ impl Program {
         })
     }
 
+    /// Where it answers Kubernetes' API server, with `--external.listen-address`.
+    pub(crate) fn external_address(&self) -> String {
+        let pattern = Regex::new(r"external\.metrics\.k8s\.io.*?(127\.0\.0\.1:\d+)").unwrap();
+        eventually("external metrics are answered", 10, || {
+            let log = self.log();
+            let found = pattern.captures(&log).map(|found| found[1].to_owned());
+            found.ok_or(log)
+        })
+    }
+
     /// The configuration file it was started with.
     pub(crate) fn file(&self) -> PathBuf {
         self.process.path("forethought.yml")

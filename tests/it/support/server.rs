@@ -23,12 +23,22 @@ pub(crate) struct Asked {
     pub(crate) parameters: Vec<(String, String)>,
     /// The path with the query, as it came.
     pub(crate) uri: String,
+    /// Headers, names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    /// The body as text.
+    pub(crate) body: String,
 }
 
 impl Asked {
     /// A parameter; empty where it is absent.
     pub(crate) fn parameter(&self, name: &str) -> &str {
         let found = self.parameters.iter().find(|(found, _)| found == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// A header, its name in lower case; empty where it is absent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(found, _)| found == name);
         found.map_or("", |(_, value)| value)
     }
 
@@ -189,31 +199,36 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
     let (Some(method), Some(uri)) = (words.next(), words.next()) else {
         return Ok(None);
     };
-    let length = content_length(&mut reader)?;
+    let headers = read_headers(&mut reader)?;
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let length = length
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
+    let body = String::from_utf8_lossy(&body).into_owned();
     let (path, query) = uri.split_once('?').unwrap_or((&uri, ""));
     let mut parameters = decode_form(query);
-    parameters.extend(decode_form(&String::from_utf8_lossy(&body)));
+    parameters.extend(decode_form(&body));
     Ok(Some(Asked {
         method,
         path: path.to_owned(),
         parameters,
         uri: uri.clone(),
+        headers,
+        body,
     }))
 }
 
-fn content_length(reader: &mut impl BufRead) -> std::io::Result<usize> {
-    let mut length = 0;
+fn read_headers(reader: &mut impl BufRead) -> std::io::Result<Vec<(String, String)>> {
+    let mut headers = Vec::new();
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
         let Some((name, value)) = line.trim_end().split_once(':') else {
-            return Ok(length);
+            return Ok(headers);
         };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse().unwrap_or(0);
-        }
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
 }
 

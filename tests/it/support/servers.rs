@@ -512,6 +512,29 @@ pub(crate) fn helm(arguments: &[&str]) -> Result<String, String> {
     }
 }
 
+/// `kubectl` against a server without encryption: its exit status, what it wrote, and what it complained of.
+pub(crate) fn kubectl(server: &str, arguments: &[&str]) -> (bool, String, String) {
+    let place = installed("helm").display().to_string();
+    // What it remembers of a server is another server's here.
+    let cache = tempfile::tempdir().unwrap();
+    let own = [
+        format!("HOME={}", cache.path().display()),
+        "KUBECONFIG=/dev/null".to_owned(),
+        format!("{place}/kubectl"),
+        format!("--server=http://{server}"),
+        format!("--cache-dir={}", cache.path().display()),
+    ];
+    let mut all: Vec<&str> = own.iter().map(String::as_str).collect();
+    all.extend(arguments);
+    let output = guard::output("env", &all, None);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.success(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
 fn installed(folder: &str) -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
