@@ -176,32 +176,27 @@ impl Tls {
         }
     }
 
-    /// Reads the files again whenever they change, until dropped. Where what is new cannot be, the former stays and `failed`
-    /// is told why, once.
-    pub async fn follow(self: Arc<Self>, failed: impl Fn(&str)) {
+    /// Reads the files again and again until dropped. `read` is told each time whether what lies there is in force; where it
+    /// cannot be, the former stays.
+    pub async fn follow(self: Arc<Self>, read: impl Fn(&Result<(), String>)) {
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut said = None;
         loop {
             poll.tick().await;
             let this = Arc::clone(&self);
             let loaded = tokio::task::spawn_blocking(move || load(&this.file, &this.form)).await;
-            match loaded.unwrap_or_else(|panic| Err(panic.to_string())) {
-                Ok(loaded) if loaded.stamp == self.newest.load().stamp => said = None,
-                Ok(loaded) => {
-                    self.newest.store(Arc::new(loaded));
-                    self.renewed.send_replace(());
-                    said = None;
-                    tracing::info!(file = %self.file.display(), "the certificates were read again");
-                }
-                Err(problem) => {
-                    if said.as_ref() != Some(&problem) {
-                        failed(&problem);
-                        said = Some(problem);
-                    }
-                }
-            }
+            let loaded = loaded.unwrap_or_else(|panic| Err(panic.to_string()));
+            read(&loaded.map(|loaded| self.take(loaded)));
         }
+    }
+
+    fn take(&self, loaded: Loaded) {
+        if loaded.stamp == self.newest.load().stamp {
+            return;
+        }
+        self.newest.store(Arc::new(loaded));
+        self.renewed.send_replace(());
+        tracing::info!(file = %self.file.display(), "the certificates were read again");
     }
 }
 

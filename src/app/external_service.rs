@@ -149,17 +149,13 @@ impl Parts {
             false => events.front_proxy_sought(self.source()),
         }
         let tls = Arc::clone(&self.tls);
-        let certificates = tls.follow(|problem| events.reload_failed("certificates", problem));
+        let certificates = tls.follow(|read| events.read_again("certificates", read));
         let other = async {
             let Some(other) = &self.other else { return };
-            let mut said = None;
             loop {
-                sleep(POLL_FILES).await;
                 let other = Arc::clone(other);
-                let renewed = blocking(move || other.renew()).await;
-                once(&mut said, renewed, |problem| {
-                    events.reload_failed("proxy", problem)
-                });
+                events.read_again("proxy", &blocking(move || other.renew()).await);
+                sleep(POLL_FILES).await;
             }
         };
         tokio::join!(certificates, other, self.follow_front(events));
@@ -174,7 +170,7 @@ impl Parts {
     }
 
     async fn follow_front(&self, events: &ExternalEvents) {
-        let (mut said, mut known) = (None, self.is_known);
+        let mut known = self.is_known;
         loop {
             let read = match &self.cluster {
                 Some(cluster) if self.settings.request_header.is_none() => {
@@ -192,9 +188,7 @@ impl Parts {
                 }
                 known = true;
             });
-            once(&mut said, read, |problem| {
-                events.reload_failed("front proxy", problem)
-            });
+            events.read_again("front_proxy", &read);
             let pause = match self.settings.request_header {
                 _ if !known => POLL_UNKNOWN,
                 Some(_) => POLL_FILES,
@@ -226,16 +220,4 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| Err(panic.to_string()))
-}
-
-/// Tells of a problem once for as long as it is the same.
-fn once(said: &mut Option<String>, result: Result<(), String>, tell: impl Fn(&str)) {
-    let problem = result.err();
-    if let Some(problem) = problem
-        .as_ref()
-        .filter(|problem| said.as_ref() != Some(*problem))
-    {
-        tell(problem);
-    }
-    *said = problem;
 }

@@ -53,7 +53,7 @@ impl ScalerService {
             drop(tracker.spawn(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = tls.follow(|problem| events.certificates_failed(problem)) => {}
+                    () = tls.follow(|read| events.certificates_read(read)) => {}
                 }
             }));
         }
