@@ -2,18 +2,12 @@
 
 use super::{AppError, AppOptions, bind};
 use crate::{
-    engine::{Catalogue, Clock},
+    engine::Served,
     external::{self, Access, Cluster, Front, Other, Review, Settings, Trust},
     telemetry::{ExternalEvents, Telemetry},
     tls::Tls,
 };
-use std::{
-    fs,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -72,9 +66,7 @@ impl ExternalService {
     /// Answers until `stop`.
     pub(super) fn start(
         self,
-        catalogue: Arc<Catalogue>,
-        clock: Clock,
-        ready: Arc<AtomicBool>,
+        served: Served,
         telemetry: &Telemetry,
         tracker: &TaskTracker,
         stop: &CancellationToken,
@@ -87,9 +79,7 @@ impl ExternalService {
             .filter(|_| reviews.subject_access_review);
         let reviewer = reviewer.map(|cluster| Arc::new(cluster) as Arc<dyn Review>);
         let state = Arc::new(external::State {
-            catalogue,
-            clock,
-            ready,
+            served,
             events: Arc::clone(&events),
             web: Arc::clone(&telemetry.web),
             tls: Arc::clone(&parts.tls),

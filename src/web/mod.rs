@@ -19,6 +19,7 @@
 //! | `/api/v1/models/accuracy` `/api/v1/predictions/current` | GET | how good forecasts were, and what they are |
 //! | `/api/v1/health` | GET | what is well and what is not, with a score |
 
+mod accept;
 mod api;
 mod body;
 mod connection;
@@ -32,7 +33,8 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use connection::{Patient, accept};
+pub(crate) use accept::{Door, Ending, Manners, drive, http};
+pub(crate) use connection::Patient;
 pub use settings::{Limits, Settings, route_prefix_of};
 
 use crate::{

@@ -7,8 +7,7 @@ use super::{
     ANY_PORT,
 };
 use crate::{
-    engine::{Catalogue, Clock},
-    keda,
+    engine::{Catalogue, Clock, Served},
     telemetry::Telemetry,
 };
 use std::{fs, path::Path, sync::Arc};
@@ -32,6 +31,14 @@ fn folder(more: &str) -> TempDir {
         format!("tls_server_config: {{cert_file: server.pem, key_file: server.key}}\n{more}");
     fs::write(file("server.yml"), text).unwrap();
     folder
+}
+
+fn served() -> Served {
+    Served {
+        catalogue: Arc::new(Catalogue::default()),
+        clock: Clock::System,
+        ready: Arc::default(),
+    }
 }
 
 fn options() -> AppOptions {
@@ -77,18 +84,9 @@ async fn a_server_of_scalers_tells_whether_its_certificates_are_in_force() {
     let telemetry = Telemetry::default();
     let gauge = "forethought_scaler_last_reload_successful{what=\"certificates\"}";
     assert_eq!(shown(&telemetry, gauge), None, "no server has any");
-    let state = keda::State {
-        catalogue: Arc::new(Catalogue::default()),
-        clock: Clock::System,
-        ready: Arc::default(),
-        events: Arc::clone(&telemetry.scaler),
-        web: Arc::clone(&telemetry.web),
-        tls: None,
-        limits: keda::Limits::default(),
-    };
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let service = ScalerService::build(&options).await.unwrap();
-    service.start(state, &telemetry, &tracker, &stop);
+    service.start(served(), &telemetry, &tracker, &stop);
     let failures = "forethought_scaler_certificate_failures_total";
     for name in ["server.key", "server.pem", "server.yml"] {
         let file = folder.path().join(name);
@@ -113,14 +111,7 @@ async fn the_external_metrics_api_tells_whether_its_files_are_in_force() {
     let gauge = |what| format!("forethought_external_last_reload_successful{{what=\"{what}\"}}");
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let service = ExternalService::build(&options).await.unwrap().unwrap();
-    service.start(
-        Arc::new(Catalogue::default()),
-        Clock::System,
-        Arc::default(),
-        &telemetry,
-        &tracker,
-        &stop,
-    );
+    service.start(served(), &telemetry, &tracker, &stop);
     let all = [
         ("certificates", "server.key"),
         ("front_proxy", "front.pem"),

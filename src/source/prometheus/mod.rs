@@ -26,7 +26,7 @@ mod validate;
 mod tests;
 
 pub use breaker::Change;
-pub(crate) use client::{HttpClient, Lost, plain_client};
+pub(crate) use client::{HttpClient, Lost, plain_client, tls_stamp};
 pub use post::{Posted, Poster};
 pub use probe::Probe;
 pub use settings::{Address, Authorization, BasicAuth, BreakerSettings, Settings, TlsSettings};
