@@ -207,7 +207,22 @@ struct SourceFile {
     prometheus: Option<prometheus::Settings>,
 }
 
+impl SourceFile {
+    /// Whether it answers PromQL; `None` where it does not say what it is.
+    fn answers_queries(&self) -> Option<bool> {
+        self.prometheus.is_some().then_some(true)
+    }
+}
+
 impl ConfigFile {
+    /// The source of `signal`: the one it names, or the only one.
+    fn source_of(&self, signal: &SignalSettings) -> Option<&SourceFile> {
+        match &signal.source {
+            Some(name) => self.sources.iter().find(|source| source.name == *name),
+            None => self.sources.first(),
+        }
+    }
+
     fn into_config(self) -> Config {
         let sources = self.sources.into_iter().filter_map(|source| {
             Some(SourceSettings {
@@ -216,6 +231,9 @@ impl ConfigFile {
             })
         });
         let mut signals = self.signals;
+        signals
+            .iter_mut()
+            .for_each(SignalSettings::settle_selection);
         let mut workloads = self.workloads;
         for workload in &mut workloads {
             let of = |signal: &&mut SignalSettings| signal.name == workload.demand.signal;
