@@ -11,6 +11,7 @@ use super::{
     records::{PreparedRecords, Records, StoreSlot},
     retrain::{PreparedModels, Retrainer},
     scaling::{PreparedScaling, Scaler},
+    scrapers::{PreparedScrapers, Scrapers},
     wiring::{self, Sources},
 };
 use crate::{
@@ -19,16 +20,24 @@ use crate::{
         run::{Fleet, Prepared},
     },
     forecast::ModelFiles,
+    source::{
+        local::Hub,
+        scrape::{Board, Taker},
+    },
     telemetry::Telemetry,
     web::ConfigReport,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What runs because of a configuration, before there is one.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) fleet: Fleet,
     pub(super) pushers: Pushers,
+    pub(super) scrapers: Scrapers,
     pub(super) retrainer: Retrainer,
     pub(super) follower: Follower,
     pub(super) scaler: Scaler,
@@ -42,11 +51,14 @@ pub(super) struct Deployment {
     telemetry: Telemetry,
     fleet: Fleet,
     pushers: Pushers,
+    scrapers: Scrapers,
     follower: Follower,
     retrainer: Retrainer,
     scaler: Scaler,
     records: Records,
     sources: Sources,
+    /// Where the samples of sources that scrape go, by source.
+    hubs: BTreeMap<String, Arc<Hub>>,
     models: ModelFiles,
     calendar_files: CalendarFiles,
     /// Of the newest content that was tried, well or not: the poll tries each content once.
@@ -59,8 +71,10 @@ pub(super) struct Deployment {
 pub(super) struct Built {
     loaded: Loaded,
     sources: Sources,
+    hubs: BTreeMap<String, Arc<Hub>>,
     prepared: Prepared,
     pushers: PreparedPushers,
+    scrapers: PreparedScrapers,
     follower: PreparedFollower,
     trained: PreparedModels,
     scaling: PreparedScaling,
@@ -89,11 +103,13 @@ impl Deployment {
             telemetry,
             fleet: parts.fleet,
             pushers: parts.pushers,
+            scrapers: parts.scrapers,
             retrainer: parts.retrainer,
             follower: parts.follower,
             scaler: parts.scaler,
             records: parts.records,
             sources: Sources::new(),
+            hubs: BTreeMap::new(),
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
             tried: None,
@@ -112,6 +128,11 @@ impl Deployment {
     /// Where the store in force is found.
     pub(super) fn store(&self) -> StoreSlot {
         self.records.slot()
+    }
+
+    /// Where the targets of sources that scrape are shown.
+    pub(super) fn targets(&self) -> Arc<Board> {
+        self.scrapers.board()
     }
 
     /// Whether workloads are decided on.
@@ -161,8 +182,15 @@ impl Deployment {
         }
         let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
         let prepared = self.fleet.prepare(plan)?;
+        let hubs = wiring::hubs(&loaded.config, &self.hubs);
+        let taker_of = |name: &str| hubs.get(name).map(|hub| Arc::clone(hub) as Arc<dyn Taker>);
+        let scrapers =
+            self.scrapers
+                .prepare(&loaded.config, &self.options, &self.telemetry, taker_of)?;
         Ok(Built {
             prepared,
+            scrapers,
+            hubs,
             pushers: self
                 .pushers
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
@@ -183,8 +211,10 @@ impl Deployment {
         let Built {
             loaded,
             sources,
+            hubs,
             prepared,
             pushers,
+            scrapers,
             follower,
             trained,
             scaling,
@@ -200,6 +230,7 @@ impl Deployment {
         self.fleet.commit(prepared).await;
         self.pushers
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
+        self.scrapers.commit(scrapers, &self.telemetry);
         self.records.commit(records, &self.telemetry);
         self.follower
             .commit(follower, &self.options, &self.telemetry);
@@ -221,6 +252,7 @@ impl Deployment {
             }
         }
         self.sources = sources;
+        self.hubs = hubs;
         let in_force = models::in_force(&loaded);
         let in_force = in_force
             .iter()

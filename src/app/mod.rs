@@ -15,6 +15,7 @@
 //! | `records.rs` | the store of events, overrides and decisions in force |
 //! | `performance.rs` | how good forecasts were, day by day |
 //! | `pushers.rs` | the Alertmanagers in force |
+//! | `scrapers.rs` | the sources in force that scrape |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
 //! | `retrain.rs` | trained models kept up to date |
@@ -37,6 +38,7 @@ mod records;
 mod retrain;
 mod scaler_service;
 mod scaling;
+mod scrapers;
 pub mod signals;
 #[cfg(test)]
 mod tests;
@@ -66,6 +68,7 @@ use records::Records;
 use retrain::Retrainer;
 use scaler_service::ScalerService;
 use scaling::Scaler;
+use scrapers::Scrapers;
 use std::{
     net::SocketAddr,
     num::NonZeroUsize,
@@ -126,6 +129,7 @@ impl App {
             stop: stop.clone(),
         };
         let pushers = Pushers::new(tracker.clone(), stop.clone());
+        let scrapers = Scrapers::new(tracker.clone(), stop.clone());
         let retrainer = Retrainer::new(tracker.clone(), stop.clone());
         let records = Records::new(tracker.clone(), stop.clone());
         let scaler = Scaler::new(
@@ -140,6 +144,7 @@ impl App {
             fleet: Fleet::new(parts),
             scaler,
             pushers,
+            scrapers,
             retrainer,
             follower: Follower::new(tracker.clone(), stop.clone()),
             records,
@@ -226,6 +231,7 @@ impl App {
             store: deployment.store(),
             admin: options.admin,
             config: deployment.report(),
+            targets: deployment.targets(),
             settings: options.web.clone(),
         });
         for listener in listeners {

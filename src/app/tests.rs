@@ -234,6 +234,7 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
         stop: CancellationToken::new(),
     };
     let pushers = Pushers::new(parts.tracker.clone(), parts.stop.clone());
+    let scrapers = crate::app::Scrapers::new(parts.tracker.clone(), parts.stop.clone());
     let retrainer = Retrainer::new(parts.tracker.clone(), parts.stop.clone());
     let follower = crate::app::Follower::new(parts.tracker.clone(), parts.stop.clone());
     let (tracker, stop) = (parts.tracker.clone(), parts.stop.clone());
@@ -244,6 +245,7 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
     let parts = Parts {
         fleet: Fleet::new(parts),
         pushers,
+        scrapers,
         retrainer,
         follower,
         scaler,

@@ -12,7 +12,7 @@ use crate::{
         run::{FleetPlan, PanelPlan, SignalPlan},
     },
     series::{Grid, Span},
-    source::{Source, prometheus::PrometheusSource},
+    source::{Source, local::Hub, prometheus::PrometheusSource},
     telemetry::Telemetry,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -86,18 +86,36 @@ fn sources(config: &Config, running: &Sources, telemetry: &Telemetry) -> Result<
     let mut sources = Sources::new();
     for settings in &config.sources {
         let name = &settings.name;
+        // What is scraped cannot be asked.
+        let SourceKind::Prometheus(kind) = &settings.kind else {
+            continue;
+        };
         let source: Arc<dyn Source> = match running.get(name) {
             Some((old, source)) if old == settings => Arc::clone(source),
-            _ => match &settings.kind {
-                SourceKind::Prometheus(kind) => {
-                    let built = PrometheusSource::build(name, kind, Arc::clone(&telemetry.source));
-                    Arc::new(built.map_err(|problem| format!("source {name:?}: {problem}"))?)
-                }
-            },
+            _ => {
+                let built = PrometheusSource::build(name, kind, Arc::clone(&telemetry.source));
+                Arc::new(built.map_err(|problem| format!("source {name:?}: {problem}"))?)
+            }
         };
         sources.insert(name.clone(), (settings.clone(), source));
     }
     Ok(sources)
+}
+
+/// Where the samples of sources that scrape go, by source; those of `running` stay.
+pub(super) fn hubs(
+    config: &Config,
+    running: &BTreeMap<String, Arc<Hub>>,
+) -> BTreeMap<String, Arc<Hub>> {
+    let scrapes = |source: &&SourceSettings| matches!(source.kind, SourceKind::Scrape(_));
+    let names = config
+        .sources
+        .iter()
+        .filter(scrapes)
+        .map(|source| &source.name);
+    names
+        .map(|name| (name.clone(), running.get(name).cloned().unwrap_or_default()))
+        .collect()
 }
 
 /// The source of a signal: of the configuration, or inside the process.

@@ -9,6 +9,7 @@ pub mod log;
 mod process;
 mod scaler;
 mod scaling;
+mod scrape;
 mod sink;
 mod source;
 mod store;
@@ -22,6 +23,7 @@ pub use engine::{EngineEvents, Evaluated};
 pub use external::ExternalEvents;
 pub use scaler::ScalerEvents;
 pub use scaling::ScalingEvents;
+pub use scrape::ScrapeEvents;
 pub use sink::SinkEvents;
 pub use source::SourceEvents;
 pub use store::StoreEvents;
@@ -45,6 +47,8 @@ pub struct Telemetry {
     pub scaler: Arc<ScalerEvents>,
     /// What is counted of decisions.
     pub scaling: Arc<ScalingEvents>,
+    /// What is counted of what is scraped.
+    pub scrape: Arc<ScrapeEvents>,
     /// What is counted of what is sent.
     pub sink: Arc<SinkEvents>,
     /// What the sources count.
@@ -68,6 +72,7 @@ impl Default for Telemetry {
         let external = Arc::new(ExternalEvents::register(&mut registry));
         let scaler = Arc::new(ScalerEvents::register(&mut registry));
         let scaling = Arc::new(ScalingEvents::register(&mut registry));
+        let scrape = Arc::new(ScrapeEvents::register(&mut registry));
         let sink = Arc::new(SinkEvents::register(&mut registry));
         let source = Arc::new(SourceEvents::register(&mut registry));
         let store = Arc::new(StoreEvents::register(&mut registry));
@@ -81,6 +86,7 @@ impl Default for Telemetry {
             external,
             scaler,
             scaling,
+            scrape,
             sink,
             source,
             store,
