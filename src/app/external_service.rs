@@ -2,18 +2,12 @@
 
 use super::{AppError, AppOptions, bind};
 use crate::{
-    engine::{Catalogue, Clock},
+    engine::Served,
     external::{self, Access, Cluster, Front, Other, Review, Settings, Trust},
     telemetry::{ExternalEvents, Telemetry},
     tls::Tls,
 };
-use std::{
-    fs,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -72,9 +66,7 @@ impl ExternalService {
     /// Answers until `stop`.
     pub(super) fn start(
         self,
-        catalogue: Arc<Catalogue>,
-        clock: Clock,
-        ready: Arc<AtomicBool>,
+        served: Served,
         telemetry: &Telemetry,
         tracker: &TaskTracker,
         stop: &CancellationToken,
@@ -87,9 +79,7 @@ impl ExternalService {
             .filter(|_| reviews.subject_access_review);
         let reviewer = reviewer.map(|cluster| Arc::new(cluster) as Arc<dyn Review>);
         let state = Arc::new(external::State {
-            catalogue,
-            clock,
-            ready,
+            served,
             events: Arc::clone(&events),
             web: Arc::clone(&telemetry.web),
             tls: Arc::clone(&parts.tls),
@@ -149,17 +139,13 @@ impl Parts {
             false => events.front_proxy_sought(self.source()),
         }
         let tls = Arc::clone(&self.tls);
-        let certificates = tls.follow(|problem| events.reload_failed("certificates", problem));
+        let certificates = tls.follow(|read| events.read_again("certificates", read));
         let other = async {
             let Some(other) = &self.other else { return };
-            let mut said = None;
             loop {
-                sleep(POLL_FILES).await;
                 let other = Arc::clone(other);
-                let renewed = blocking(move || other.renew()).await;
-                once(&mut said, renewed, |problem| {
-                    events.reload_failed("proxy", problem)
-                });
+                events.read_again("proxy", &blocking(move || other.renew()).await);
+                sleep(POLL_FILES).await;
             }
         };
         tokio::join!(certificates, other, self.follow_front(events));
@@ -174,7 +160,7 @@ impl Parts {
     }
 
     async fn follow_front(&self, events: &ExternalEvents) {
-        let (mut said, mut known) = (None, self.is_known);
+        let mut known = self.is_known;
         loop {
             let read = match &self.cluster {
                 Some(cluster) if self.settings.request_header.is_none() => {
@@ -192,9 +178,7 @@ impl Parts {
                 }
                 known = true;
             });
-            once(&mut said, read, |problem| {
-                events.reload_failed("front proxy", problem)
-            });
+            events.read_again("front_proxy", &read);
             let pause = match self.settings.request_header {
                 _ if !known => POLL_UNKNOWN,
                 Some(_) => POLL_FILES,
@@ -226,16 +210,4 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| Err(panic.to_string()))
-}
-
-/// Tells of a problem once for as long as it is the same.
-fn once(said: &mut Option<String>, result: Result<(), String>, tell: impl Fn(&str)) {
-    let problem = result.err();
-    if let Some(problem) = problem
-        .as_ref()
-        .filter(|problem| said.as_ref() != Some(*problem))
-    {
-        tell(problem);
-    }
-    *said = problem;
 }

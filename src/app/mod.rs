@@ -52,10 +52,9 @@ pub use retrain::TrainingRole;
 
 use crate::{
     engine::{
-        Catalogue, Pool,
+        Catalogue, Pool, Served,
         run::{Fleet, FleetParts},
     },
-    keda,
     telemetry::Telemetry,
     web::{self, Lifecycle},
 };
@@ -241,30 +240,14 @@ impl App {
             let serve = web::serve(listener, Arc::clone(&state), stop.clone());
             drop(tracker.spawn(serve));
         }
-        scaler.start(
-            keda::State {
-                catalogue: deployment.catalogue(),
-                clock: options.clock.clone(),
-                ready: Arc::clone(&ready),
-                events: Arc::clone(&telemetry.scaler),
-                web: Arc::clone(&telemetry.web),
-                tls: None,
-                limits: keda::Limits::default(),
-            },
-            &telemetry,
-            &tracker,
-            &stop,
-        );
+        let served = Served {
+            catalogue: deployment.catalogue(),
+            clock: options.clock.clone(),
+            ready: Arc::clone(&ready),
+        };
+        scaler.start(served.clone(), &telemetry, &tracker, &stop);
         if let Some(external) = external {
-            let (catalogue, clock) = (deployment.catalogue(), options.clock.clone());
-            external.start(
-                catalogue,
-                clock,
-                Arc::clone(&ready),
-                &telemetry,
-                &tracker,
-                &stop,
-            );
+            external.start(served, &telemetry, &tracker, &stop);
         }
         deployment.put_in_force(first).await;
         let (catalogue, store) = (deployment.catalogue(), deployment.store());

@@ -1,7 +1,7 @@
 //! What answers KEDA's operator: addresses and certificates, bound and read before anything runs.
 
 use super::{AppError, AppOptions, bind};
-use crate::{keda, telemetry::Telemetry, tls::Tls};
+use crate::{engine::Served, keda, telemetry::Telemetry, tls::Tls};
 use std::{net::SocketAddr, sync::Arc};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -39,21 +39,24 @@ impl ScalerService {
     /// Answers until `stop`.
     pub(super) fn start(
         self,
-        state: keda::State,
+        served: Served,
         telemetry: &Telemetry,
         tracker: &TaskTracker,
         stop: &CancellationToken,
     ) {
         let state = Arc::new(keda::State {
+            served,
+            events: Arc::clone(&telemetry.scaler),
+            web: Arc::clone(&telemetry.web),
             tls: self.tls,
-            ..state
+            limits: keda::Limits::default(),
         });
         if let Some(tls) = state.tls.clone() {
             let (events, stop) = (Arc::clone(&state.events), stop.clone());
             drop(tracker.spawn(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = tls.follow(|problem| events.certificates_failed(problem)) => {}
+                    () = tls.follow(|read| events.certificates_read(read)) => {}
                 }
             }));
         }

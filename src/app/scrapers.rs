@@ -77,7 +77,7 @@ impl Scrapers {
             let taker =
                 taker.ok_or_else(|| format!("source {name:?}: nobody takes its samples"))?;
             let terms = Terms {
-                settings: (**settings).clone(),
+                settings: settings.clone(),
                 taker,
             };
             prepared.all.insert(name.clone());
@@ -163,7 +163,7 @@ mod tests {
         let yaml = "static_configs: [{targets: ['127.0.0.1:1']}]";
         SourceSettings {
             name: name.to_owned(),
-            kind: SourceKind::Scrape(Box::new(serde_yaml::from_str(yaml).unwrap())),
+            kind: SourceKind::Scrape(serde_yaml::from_str(yaml).unwrap()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The process in process: over a synthetic Prometheus, on free ports, reloaded in every way.
 
+mod certificates;
 mod models;
 mod training;
 

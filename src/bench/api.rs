@@ -4,35 +4,30 @@
 //! loopback sockets on a third, all in this process: they share the processors. What is measured is the time from
 //! sending a request until the last byte of the answer, and from when it should have been sent where the answer before
 //! came late.
+//!
+//! Autoscalers ask as they do in a cluster: KEDA's operator over gRPC, Kubernetes' API server over TLS with the certificate of
+//! its front proxy, on behalf of a user whom another API server on a loopback socket lets read.
 
+mod certificate;
+mod cluster;
+mod metrics;
+mod paced;
 mod readers;
 mod scalers;
+mod server;
 
 pub use readers::Latency;
 
-use crate::{
-    app::{App, AppOptions, ConfigSource},
-    config,
-    demo::{Generated, generated, server},
-    engine::Clock,
-    series::Span,
-};
+use crate::{engine::Clock, series::Span};
+use metrics::FrontProxy;
 use readers::{Plan, Target};
-use std::{
-    fmt::{self, Write as _},
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use scalers::Operator;
+use server::{Beside, Server};
+use std::{fmt, time::Duration};
 use tokio::{
-    net::TcpListener,
     runtime::{Builder, Runtime},
-    sync::oneshot,
     time::{Instant, sleep},
 };
-use tokio_util::sync::CancellationToken;
 
 /// So many times slower than the real one, the clock of a server that has nothing to do stands still.
 const STILL: f64 = 1e-4;
@@ -42,7 +37,6 @@ const SCRAPES_PER_SECOND: f64 = 1.0;
 const WARM_UP: Duration = Duration::from_secs(5);
 /// A server that is not ready after this will not be.
 const READY_WITHIN: Duration = Duration::from_secs(1_800);
-const SEED: u64 = 1;
 
 /// What to measure.
 #[derive(Debug, Clone)]
@@ -57,7 +51,8 @@ pub struct ApiOptions {
     pub history: Span,
     /// Reads a second of each path.
     pub rate: f64,
-    /// Calls a second of a scaler over gRPC; none where 0.
+    /// Calls a second of KEDA's operator over gRPC, and as many reads of external metrics by Kubernetes' API server; none of
+    /// either where 0.
     pub scaler_rate: f64,
     /// How long is read.
     pub lasts: Duration,
@@ -82,6 +77,8 @@ struct Done {
     decisions: f64,
     /// Of the newest decision on all workloads.
     deciding_seconds: f64,
+    /// How often Kubernetes' API server was asked whether a user may read.
+    reviews: f64,
 }
 
 /// Measures; `progress` is told what is being done.
@@ -108,8 +105,8 @@ fn measure(
     progress: &dyn Fn(&str),
 ) -> Result<(Vec<Latency>, Done), String> {
     let clock = Clock::scaled(Clock::System.now(), speed);
-    let source = Source::start(options.series, clock.clone())?;
-    let server = Server::start(options, source.address, clock)?;
+    let source = Beside::source(options.series, clock.clone())?;
+    let server = Server::start(options, &source, clock)?;
     let runtime = current_thread()?;
     runtime.block_on(async {
         let target = Target::new(server.address, options.gzip);
@@ -128,20 +125,24 @@ fn measure(
             evaluations: after.evaluations - before.evaluations,
             decisions: after.decisions - before.decisions,
             deciding_seconds: after.deciding_seconds,
+            reviews: after.reviews - before.reviews,
         };
         Ok((latencies, done))
     })
 }
 
-/// What scalers ask for, where they are to ask.
-async fn calls(server: &Server, options: &ApiOptions) -> Result<Option<Latency>, String> {
+/// What autoscalers ask for, where they are to ask: by each protocol as often.
+async fn calls(server: &Server, options: &ApiOptions) -> Result<Vec<Latency>, String> {
     if options.scaler_rate <= 0.0 {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let workloads: Vec<String> = (0..options.workloads).map(workload).collect();
     let (rate, lasts) = (options.scaler_rate, options.lasts);
-    let read = scalers::read(server.scaler, &workloads, rate, lasts).await;
-    read.map(Some)
+    let operator = Operator::new(server.scaler, &workloads);
+    let proxy = FrontProxy::new(server.external, &server.identity, &workloads)?;
+    let calls = paced::read(operator, rate, lasts);
+    let (calls, reads) = tokio::join!(calls, paced::read(proxy, rate, lasts));
+    Ok(vec![calls?, reads?])
 }
 
 /// Everything that can be read, as those who read it ask.
@@ -207,137 +208,13 @@ async fn done(target: &Target) -> Result<Done, String> {
         evaluations: value("forethought_signal_evaluations_total"),
         decisions: value("forethought_scaling_evaluations_total"),
         deciding_seconds: value("forethought_scaling_last_evaluation_duration_seconds"),
+        reviews: value("forethought_external_access_reviews_total"),
     })
 }
 
 fn current_thread() -> Result<Runtime, String> {
     let built = Builder::new_current_thread().enable_all().build();
     built.map_err(|error| format!("no runtime: {error}"))
-}
-
-/// The synthetic Prometheus, on a thread of its own until dropped.
-struct Source {
-    address: SocketAddr,
-    stop: CancellationToken,
-}
-
-impl Source {
-    fn start(series: usize, clock: Clock) -> Result<Self, String> {
-        let runtime = current_thread()?;
-        let listener = runtime
-            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .map_err(|error| error.to_string())?;
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let data = Arc::new(Generated::new(series, SEED));
-        drop(thread::spawn(move || {
-            runtime.block_on(server::serve(listener, data, clock, stopped));
-        }));
-        Ok(Self { address, stop })
-    }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-/// The server, on threads of its own until dropped.
-struct Server {
-    address: SocketAddr,
-    /// Where scalers are answered.
-    scaler: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
-    folder: PathBuf,
-}
-
-impl Server {
-    fn start(options: &ApiOptions, source: SocketAddr, clock: Clock) -> Result<Self, String> {
-        let folder = folder()?;
-        let text = configuration(options, source, &folder);
-        let config = config::parse(&text, &|_| None).map_err(|problems| problems.to_string())?;
-        let app = AppOptions {
-            clock,
-            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
-            grpc: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
-            ..AppOptions::new(ConfigSource::Literal(Box::new(config)))
-        };
-        // As `run` has it.
-        let runtime = Builder::new_multi_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-        let app = runtime
-            .block_on(App::build(app))
-            .map_err(|error| error.to_string())?;
-        let address = app.addr();
-        let scaler = app.grpc_addrs().first().copied();
-        let scaler = scaler.ok_or("no address for scalers was bound")?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            runtime.block_on(app.run(stopped));
-            runtime.shutdown_background();
-        });
-        Ok(Self {
-            address,
-            scaler,
-            stop: Some(stop),
-            thread: Some(thread),
-            folder,
-        })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // It has told its panic itself.
-            drop(thread.join());
-        }
-        drop(std::fs::remove_dir_all(&self.folder));
-    }
-}
-
-/// A folder for the store.
-fn folder() -> Result<PathBuf, String> {
-    let name = format!("forethought-bench-{}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    let made = std::fs::create_dir_all(&folder);
-    made.map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(folder)
-}
-
-fn configuration(options: &ApiOptions, source: SocketAddr, folder: &std::path::Path) -> String {
-    let ApiOptions {
-        series,
-        workloads,
-        step,
-        history,
-        ..
-    } = options;
-    let hour = Span::millis(step.as_millis() * 60);
-    let mut text = format!(
-        "global: {{evaluation_interval: {step}}}\n\
-         sources: [{{name: main, prometheus: {{url: 'http://{source}'}}}}]\n\
-         store: {{sqlite: '{}'}}\n\
-         signals:\n  - {{name: load, query: '{}', step: {step}, history: {history}, max_series: {series}, \
-         forecast: {{horizons: [{step}, {hour}]}}}}\n\
-         workloads:\n",
-        folder.join("bench.db").display(),
-        generated::NAME,
-    );
-    for index in 0..*workloads {
-        let name = workload(index);
-        _ = writeln!(
-            text,
-            "  - {{name: {name}, demand: {{signal: load, match: {{deployment: {name}}}}}, capacity_per_replica: 20, \
-             lead_time: {}, limits: {{min: 1, max: 500}}, mode: guarded}}",
-            Span::millis(step.as_millis() * 4),
-        );
-    }
-    text
 }
 
 impl fmt::Display for ApiReport {
@@ -354,20 +231,21 @@ impl fmt::Display for ApiReport {
         writeln!(
             f,
             "{series} series, {workloads} workloads; {rate} reads a second of each path over {} s, {SCRAPES_PER_SECOND} of /metrics, \
-             {scaler_rate} of a scaler",
+             {scaler_rate} of autoscalers by each protocol",
             lasts.as_secs()
         )?;
         writeln!(
             f,
-            "while evaluating: {} evaluations, {} decisions on all workloads ({:.1} ms the last)\n",
+            "while evaluating: {} evaluations, {} decisions on all workloads ({:.1} ms the last), {} access reviews\n",
             done.evaluations,
             done.decisions,
-            done.deciding_seconds * 1e3
+            done.deciding_seconds * 1e3,
+            done.reviews
         )?;
         let head =
             ["p50", "p95", "p99", "max", "p50", "p95", "max"].map(|head| format!("{head:>7}"));
-        writeln!(f, "{:54}{:>8}  evaluating, ms{:>14}  idle, ms", "", "", "")?;
-        writeln!(f, "{:54}{:>8}{}", "path", "bytes", head.concat())?;
+        writeln!(f, "{:62}{:>8}  evaluating, ms{:>14}  idle, ms", "", "", "")?;
+        writeln!(f, "{:62}{:>8}{}", "path", "bytes", head.concat())?;
         for (busy, idle) in busy.iter().zip(&self.idle) {
             let own = [0.5, 0.95, 0.99, 1.0].map(|share| busy.quantile(share));
             let own = own
@@ -376,7 +254,7 @@ impl fmt::Display for ApiReport {
             let cells: String = own
                 .map(|seconds| format!("{:>7.2}", seconds * 1e3))
                 .collect();
-            writeln!(f, "{:54}{:>8}{cells}", busy.path, busy.bytes)?;
+            writeln!(f, "{:62}{:>8}{cells}", busy.path, busy.bytes)?;
         }
         Ok(())
     }
@@ -416,14 +294,20 @@ mod tests {
         let report = run(&options(), &|_| ()).unwrap();
         let (busy, done) = &report.busy;
         assert!(done.evaluations >= 1.0 && done.decisions >= 1.0, "{done:?}");
+        assert_eq!(done.reviews >= 1.0, cfg!(feature = "kube"), "{done:?}");
         assert_eq!(busy.len(), report.idle.len());
         for one in busy.iter().chain(&report.idle) {
             assert!(one.bytes > 10, "{one:?}");
             assert!(one.quantile(0.5) > 0.0 && one.quantile(0.5) <= one.quantile(1.0));
         }
         assert!(report.worst_p95() > 0.0);
-        let calls = busy.iter().find(|one| one.path.ends_with("/GetMetrics"));
-        assert!(calls.is_some_and(|calls| calls.count() > 250), "{calls:?}");
+        for path in [scalers::CALL, metrics::READ] {
+            // Any that is not answered with one value is an error of the whole.
+            for latencies in [busy, &report.idle] {
+                let calls = latencies.iter().find(|one| one.path == path);
+                assert!(calls.is_some_and(|calls| calls.count() > 250), "{calls:?}");
+            }
+        }
         let text = report.to_string();
         assert!(text.contains("/api/v1/scaling/status"), "{text}");
     }
@@ -435,20 +319,5 @@ mod tests {
             ..options()
         };
         assert!(run(&options, &|_| ()).unwrap_err().contains("series"));
-    }
-
-    #[test]
-    fn the_configuration_is_sound() {
-        let many = ApiOptions {
-            series: 1_000,
-            workloads: 1_000,
-            step: Span::seconds(5),
-            history: Span::minutes(120),
-            ..options()
-        };
-        let source = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
-        let text = configuration(&many, source, std::path::Path::new("/nowhere"));
-        let config = config::parse(&text, &|_| None).unwrap();
-        assert_eq!(config.workloads.len(), 1_000);
     }
 }

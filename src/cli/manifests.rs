@@ -7,9 +7,9 @@ use crate::{
     decide::{Capacity, Settings},
     manifests::{self, Complete, External, Plan, Reactive, Target, Way},
     series::Span,
+    tls,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
     fs,
     io::Write,
@@ -334,10 +334,7 @@ fn service(text: &str) -> Result<Service, String> {
 fn once(arguments: &Arguments, file: &Path) -> Result<External, String> {
     let place = |problem: String| format!("--external.ca-file: {}: {problem}", file.display());
     let pem = fs::read(file).map_err(|error| place(error.to_string()))?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    if all.map_err(|error| place(error.to_string()))?.is_empty() {
-        return Err(place("no certificate in PEM form".to_owned()));
-    }
+    tls::pem::certificates(&pem).map_err(place)?;
     if String::from_utf8_lossy(&pem).contains("PRIVATE KEY") {
         return Err(place(
             "has a private key in it, which everybody could read in the APIService".to_owned(),

@@ -237,6 +237,17 @@ fn check_signal(
 ) {
     check_source_of(names, signal, at, report);
     check_calendars_of(names, signal, at, report);
+    let source = match &signal.source {
+        Some(name) => file.sources.iter().find(|source| source.name == *name),
+        None => file.sources.first(),
+    };
+    if let Some(source) = source.filter(|source| source.kinds() == ["scrape"]) {
+        let text = format!(
+            "{:?} is scraped, so nothing answers a query: the source must be of the kind prometheus",
+            source.name
+        );
+        report(at.key("query"), text);
+    }
     if let Err(refusal) = promql::check_query(&signal.query) {
         report(at.key("query"), refusal.in_text(&signal.query, "query"));
     }

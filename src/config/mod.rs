@@ -107,7 +107,7 @@ pub enum SourceKind {
     /// A Prometheus-compatible HTTP API, which answers PromQL.
     Prometheus(prometheus::Settings),
     /// Targets that are scraped by ourselves.
-    Scrape(Box<scrape::Settings>),
+    Scrape(scrape::Settings),
 }
 
 impl SourceKind {
@@ -236,9 +236,7 @@ impl SourceFile {
 
     fn into_settings(self) -> Option<SourceSettings> {
         let queried = self.prometheus.map(SourceKind::Prometheus);
-        let scraped = self
-            .scrape
-            .map(|settings| SourceKind::Scrape(Box::new(settings)));
+        let scraped = self.scrape.map(SourceKind::Scrape);
         Some(SourceSettings {
             name: self.name,
             kind: queried.or(scraped)?,

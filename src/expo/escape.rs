@@ -88,6 +88,10 @@ pub(super) fn push_help(out: &mut String, help: &str, quotes: bool) {
 }
 
 fn push_escaped(out: &mut String, text: &str, quotes: bool) {
+    // Nearly always.
+    if memchr::memchr3(b'\\', b'\n', b'"', text.as_bytes()).is_none() {
+        return out.push_str(text);
+    }
     for letter in text.chars() {
         match letter {
             '\\' => out.push_str("\\\\"),

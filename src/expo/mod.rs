@@ -1,4 +1,5 @@
-//! The Prometheus text formats: escaping, encoding, content negotiation, [parsing](parse). Pure (invariant 1).
+//! The Prometheus text formats: escaping, encoding, content negotiation, [parsing](parse); and the [protobuf ones](wire).
+//! Pure (invariant 1).
 //!
 //! The way of a value: a unit gives [`Chunk`]s, one per family. A chunk encodes its sample lines once
 //! per escaping scheme, on first use, and deflates them once. [`assemble`] puts the chunks of all units
@@ -18,6 +19,7 @@ pub(crate) mod strict;
 #[cfg(test)]
 mod tests;
 mod translate;
+pub mod wire;
 
 pub use assemble::{Exposition, NameFilter, assemble};
 pub use chunk::{Chunk, Kind};

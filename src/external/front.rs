@@ -2,9 +2,10 @@
 //! (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#authenticating-proxy>).
 
 use super::settings::RequestHeader;
+use crate::tls::pem;
 use hyper::header::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
-use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime, pem::PemObject};
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use std::collections::BTreeMap;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
@@ -48,11 +49,7 @@ impl Trust {
     /// # Errors
     /// What of it cannot be.
     pub fn new(pem: &[u8], header: &RequestHeader) -> Result<Self, String> {
-        let authorities: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-        let authorities = authorities.map_err(|error| error.to_string())?;
-        if authorities.is_empty() {
-            return Err("no certificate in PEM form".to_owned());
-        }
+        let authorities = pem::certificates(pem)?;
         if header.extra_header_prefixes.iter().any(String::is_empty) {
             return Err("an empty prefix would make all headers the user's".to_owned());
         }

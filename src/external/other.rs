@@ -1,7 +1,7 @@
 //! The other adapter: there can be only one of external metrics in a cluster, so what is not ours is asked for there.
 
 use super::{answers::Refusal, settings::Proxy, wire};
-use crate::source::prometheus::{HttpClient, Lost, plain_client};
+use crate::source::prometheus::{HttpClient, Lost, plain_client, tls_stamp};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -11,9 +11,8 @@ use hyper::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
-use xxhash_rust::xxh3::Xxh3;
 
 /// Said of every request that we hand on, so that one that comes back is seen.
 pub(super) const NAME: &str = "1.1 forethought-external";
@@ -54,7 +53,7 @@ impl Other {
     /// One of them cannot be used.
     pub fn build(settings: &Proxy) -> Result<Self, String> {
         let place = |problem| format!("proxy.{problem}");
-        let stamp = stamp(settings).map_err(place)?;
+        let stamp = tls_stamp(&settings.tls_config).map_err(place)?;
         let client = client(settings).map_err(place)?;
         if let Some(authorization) = &settings.authorization
             && let Some(file) = &authorization.credentials_file
@@ -81,7 +80,7 @@ impl Other {
     /// One of the files cannot be used. The former stay in force.
     pub fn renew(&self) -> Result<(), String> {
         let place = |problem| format!("proxy.{problem}");
-        let newest = stamp(&self.settings).map_err(place)?;
+        let newest = tls_stamp(&self.settings.tls_config).map_err(place)?;
         if newest != **self.stamp.load() {
             self.client
                 .store(Arc::new(client(&self.settings).map_err(place)?));
@@ -236,26 +235,6 @@ fn repeated(status: StatusCode, body: Bytes) -> Result<Answered, String> {
 
 fn client(settings: &Proxy) -> Result<HttpClient, String> {
     plain_client(&settings.tls_config, settings.timeout)
-}
-
-/// What the files hold, as a number.
-fn stamp(settings: &Proxy) -> Result<u64, String> {
-    let tls = &settings.tls_config;
-    let files: [(&str, &Option<PathBuf>); 3] = [
-        ("ca_file", &tls.ca_file),
-        ("cert_file", &tls.cert_file),
-        ("key_file", &tls.key_file),
-    ];
-    let mut hash = Xxh3::new();
-    for (key, file) in files {
-        let Some(file) = file else { continue };
-        let bytes = fs::read(file);
-        let bytes =
-            bytes.map_err(|error| format!("tls_config.{key} {}: {error}", file.display()))?;
-        hash.update(&(bytes.len() as u64).to_le_bytes());
-        hash.update(&bytes);
-    }
-    Ok(hash.digest())
 }
 
 #[cfg(test)]

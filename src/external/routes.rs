@@ -20,7 +20,7 @@ use hyper::{
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use serde_json::Value;
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// An answer.
@@ -131,7 +131,7 @@ async fn admit<B>(
     if !is_metric && state.is_for_everybody(path) {
         return method(request);
     }
-    let now = u64::try_from(state.clock.now()).unwrap_or_default();
+    let now = u64::try_from(state.served.clock.now()).unwrap_or_default();
     let now = UnixTime::since_unix_epoch(Duration::from_millis(now));
     let user = state.front.identify(shown, request.headers(), now);
     let user = user.map_err(|why| Refusal::new(401, format!("Unauthorized: {why}")))?;
@@ -187,7 +187,7 @@ async fn serve<B>(state: &State, request: &Request<B>, route: &Route) -> Result<
     let headers = request.headers();
     match route {
         Route::Alive => return Ok(text(StatusCode::OK, "ok")),
-        Route::Ready if state.ready.load(Ordering::Acquire) => {
+        Route::Ready if state.served.is_ready() => {
             return Ok(text(StatusCode::OK, "ok"));
         }
         Route::Ready => {
@@ -207,7 +207,7 @@ async fn serve<B>(state: &State, request: &Request<B>, route: &Route) -> Result<
             "only the following media types are accepted: application/json",
         )
     })?;
-    let metrics = || answers::names(&state.catalogue.workloads());
+    let metrics = || answers::names(&state.served.catalogue.workloads());
     let document = match route {
         Route::Version => wire::version(),
         Route::Groups => wire::groups(form, &metrics()),
@@ -242,8 +242,8 @@ async fn metric<B>(
         return Err(Refusal::new(405, "metrics cannot be watched"));
     }
     if answers::is_ours(metric) {
-        let now = state.clock.now();
-        let answer = answers::value(&state.catalogue, now, metric, &selector)?;
+        let now = state.served.clock.now();
+        let answer = answers::value(&state.served.catalogue, now, metric, &selector)?;
         state.events.fresh(now.saturating_sub(answer.at));
         return Ok(json(
             StatusCode::OK,

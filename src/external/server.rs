@@ -7,21 +7,17 @@ use super::{
     routes,
 };
 use crate::{
-    engine::{Catalogue, Clock},
+    engine::Served,
     telemetry::{ExternalEvents, WebEvents},
     tls::Tls,
-    web::{Patient, accept},
+    web::{Door, Ending, Manners, Patient, drive, http},
 };
 use arc_swap::ArcSwapOption;
 use hyper::{Request, body::Incoming, header::HeaderMap, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
-};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use std::{
     convert::Infallible,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -31,8 +27,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{Instant, sleep, timeout},
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -40,12 +35,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// What the server reads.
 #[derive(Debug)]
 pub struct State {
-    /// The newest decisions.
-    pub catalogue: Arc<Catalogue>,
-    /// What the time is.
-    pub clock: Clock,
-    /// Whether there is something to serve.
-    pub ready: Arc<AtomicBool>,
+    /// The newest decisions, and whether there is something to serve.
+    pub served: Served,
     /// What is counted.
     pub events: Arc<ExternalEvents>,
     /// Where connections that cannot be accepted are counted.
@@ -142,26 +133,28 @@ impl Default for Limits {
 /// Serves on `listener` until `shutdown`, then until the requests under way are answered.
 pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: CancellationToken) {
     let tasks = TaskTracker::new();
-    let room = Arc::new(Semaphore::new(state.limits.connections));
-    while let Some(stream) = accept(&listener, &state.web, &shutdown).await {
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-            state.events.refused("connections", "too many are open");
-            continue;
-        };
+    let door = Door {
+        listener,
+        most: state.limits.connections,
+        events: &state.web,
+        stop: &shutdown,
+        tasks: &tasks,
+    };
+    let refuse = |_: &TcpStream| state.events.refused("connections", "too many are open");
+    let talk = |stream| {
         let connection = Connection {
             state: Arc::clone(&state),
             stop: shutdown.clone(),
         };
-        drop(tasks.spawn(async move {
-            connection.run(stream).await;
-            drop(place);
-        }));
-    }
-    drop(listener);
-    tasks.close();
+        connection.run(stream)
+    };
+    door.open(refuse, talk).await;
     // Connections end by themselves then; who does not let go is left behind with the runtime.
     drop(timeout(state.limits.shutdown, tasks.wait()).await);
 }
+
+/// The certificates that a client has shown. Wrapped, as the compiler forgets that they borrow nothing where a task is generic.
+struct Shown(Vec<CertificateDer<'static>>);
 
 struct Connection {
     state: Arc<State>,
@@ -169,17 +162,16 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(&self, stream: TcpStream) {
+    async fn run(self, stream: TcpStream) {
         let (limits, events) = (&self.state.limits, &self.state.events);
-        // Answers are a few bytes: waiting for more to send would only delay them.
-        drop(stream.set_nodelay(true));
         let stream = Patient::new(stream, limits.stall);
         let handshake = TlsAcceptor::from(self.state.tls.config()).accept(stream);
         match timeout(limits.handshake, handshake).await {
             Ok(Ok(stream)) => {
                 let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
-                let shown: Vec<_> = shown.iter().map(|one| one.clone().into_owned()).collect();
-                self.talk(stream, shown.into()).await;
+                let shown = shown.iter().map(|one| one.clone().into_owned());
+                let shown = Arc::new(Shown(shown.collect()));
+                self.talk(stream, shown).await;
             }
             Ok(Err(error)) => events.refused("handshake", error),
             Err(_) => events.refused("handshake", "it took too long"),
@@ -190,61 +182,32 @@ impl Connection {
     async fn talk(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        shown: Arc<[CertificateDer<'static>]>,
+        shown: Arc<Shown>,
     ) {
-        let limits = &self.state.limits;
-        let _connected = self.state.events.connected();
+        let (limits, events) = (&self.state.limits, &self.state.events);
+        let _connected = events.connected();
         let asked = Arc::new(AtomicBool::new(false));
         let service = service_fn(|request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let (state, shown) = (Arc::clone(&self.state), Arc::clone(&shown));
-            async move { Ok::<_, Infallible>(routes::answer(&state, &shown, request).await) }
+            async move { Ok::<_, Infallible>(routes::answer(&state, &shown.0, request).await) }
         });
-        let builder = builder(limits);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let mut deadline = pin!(sleep(limits.handshake));
-        let mut end = pin!(sleep(Duration::ZERO));
-        let (mut stopping, mut new) = (false, true);
-        loop {
-            tokio::select! {
-                result = connection.as_mut() => {
-                    if let Err(error) = result {
-                        tracing::debug!(%error, "a connection of the external metrics API ended early");
-                    }
-                    return;
-                }
-                () = self.stop.cancelled(), if !stopping => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
-                    end.as_mut().reset(Instant::now() + limits.shutdown);
-                }
-                // Who does not let go is let go of.
-                () = end.as_mut(), if stopping => return,
-                () = deadline.as_mut(), if new => {
-                    new = false;
-                    if !asked.load(Ordering::Relaxed) {
-                        self.state.events.refused("handshake", "nothing came");
-                        return;
-                    }
-                }
-            }
+        let manners = Manners {
+            idle: limits.idle,
+            answer: limits.handshake,
+            head: limits.head,
+            streams: limits.streams,
+        };
+        let builder = http(TokioExecutor::new(), &manners);
+        let ending = Ending {
+            stop: &self.stop,
+            patience: limits.shutdown,
+            first: limits.handshake,
+        };
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let ended = drive(connection, ending, || asked.load(Ordering::Relaxed)).await;
+        if ended.is_err() {
+            events.refused("handshake", "nothing came");
         }
     }
-}
-
-fn builder(limits: &Limits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle)
-        .max_buf_size(limits.head);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
-        .max_concurrent_streams(limits.streams)
-        .keep_alive_interval(limits.idle)
-        .keep_alive_timeout(limits.handshake);
-    builder
 }

@@ -2,20 +2,21 @@
 
 use super::{protocol::external_scaler_server::ExternalScalerServer, service::Scaler};
 use crate::{
-    engine::{Catalogue, Clock},
+    engine::Served,
     telemetry::{ScalerEvents, WebEvents},
     tls::Tls,
-    web::accept,
+    web::{Door, Ending, drive},
 };
 use hyper::{Request, Response, body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::{
     convert::Infallible,
+    future::pending,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -24,7 +25,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -43,12 +44,8 @@ const READY_POLL: Duration = Duration::from_millis(250);
 /// What the service reads.
 #[derive(Debug)]
 pub struct State {
-    /// The newest decisions.
-    pub catalogue: Arc<Catalogue>,
-    /// What the time is.
-    pub clock: Clock,
-    /// Whether there is something to serve.
-    pub ready: Arc<AtomicBool>,
+    /// The newest decisions, and whether there is something to serve.
+    pub served: Served,
     /// What is counted.
     pub events: Arc<ScalerEvents>,
     /// Where connections that cannot be accepted are counted.
@@ -108,32 +105,26 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: Cancellat
         health,
         server.shutdown.clone(),
     )));
-    let room = Arc::new(Semaphore::new(server.state.limits.connections));
-    while let Some(stream) = accept(&listener, &server.state.web, &server.shutdown).await {
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-            server
-                .state
-                .events
-                .refused("connections", "too many are open");
-            continue;
-        };
-        let server = Arc::clone(&server);
-        drop(tasks.spawn(async move {
-            server.run(stream).await;
-            drop(place);
-        }));
-    }
-    drop(listener);
-    tasks.close();
+    let (state, shutdown) = (Arc::clone(&server.state), server.shutdown.clone());
+    let door = Door {
+        listener,
+        most: state.limits.connections,
+        events: &state.web,
+        stop: &shutdown,
+        tasks: &tasks,
+    };
+    let refuse = |_: &TcpStream| state.events.refused("connections", "too many are open");
+    let talk = |stream| Arc::clone(&server).run(stream);
+    door.open(refuse, talk).await;
     // Connections end by themselves then; who does not let go is left behind with the runtime.
-    drop(timeout(server.state.limits.shutdown, tasks.wait()).await);
+    drop(timeout(state.limits.shutdown, tasks.wait()).await);
 }
 
 /// The health service says what readiness says.
 async fn tell_health(state: Arc<State>, health: HealthReporter, shutdown: CancellationToken) {
     let mut told = None;
     loop {
-        let ready = state.ready.load(Ordering::Acquire) && !shutdown.is_cancelled();
+        let ready = state.served.is_ready() && !shutdown.is_cancelled();
         if told.replace(ready) != Some(ready) {
             let status = match ready {
                 true => ServingStatus::Serving,
@@ -169,9 +160,7 @@ where
         + 'static,
     H::Future: Send,
 {
-    async fn run(&self, stream: TcpStream) {
-        // Answers are a few bytes: waiting for more to send would only delay them.
-        drop(stream.set_nodelay(true));
+    async fn run(self: Arc<Self>, stream: TcpStream) {
         let Some(tls) = &self.state.tls else {
             return self.talk(stream, None).await;
         };
@@ -215,36 +204,24 @@ where
             stream,
             came: Arc::clone(&came),
         };
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        // hyper asks whether a peer is still there only once it has begun to speak HTTP/2.
-        let mut deadline = pin!(sleep(limits.handshake));
-        let mut end = pin!(sleep(Duration::ZERO));
-        let (mut stopping, mut new) = (false, true);
-        loop {
-            tokio::select! {
-                result = connection.as_mut() => {
-                    if let Err(error) = result {
-                        tracing::debug!(%error, "a connection of an autoscaler ended early");
-                    }
-                    return;
-                }
-                () = stop.cancelled(), if !stopping => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
-                    end.as_mut().reset(Instant::now() + limits.shutdown);
-                }
-                // Whoever comes again is judged by the certificates and names that are in force now.
-                () = changed(&mut renewed), if !stopping => stop.cancel(),
-                // Who does not let go is let go of.
-                () = end.as_mut(), if stopping => return,
-                () = deadline.as_mut(), if new => {
-                    new = false;
-                    if came.load(Ordering::Relaxed) < PREFACE {
-                        self.state.events.refused("handshake", "nothing came");
-                        return;
-                    }
-                }
-            }
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let ending = Ending {
+            stop: &stop,
+            patience: limits.shutdown,
+            first: limits.handshake,
+        };
+        // Whoever comes again is judged by the certificates and names that are in force now.
+        let renewal = async {
+            changed(&mut renewed).await;
+            stop.cancel();
+            pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            ended = drive(connection, ending, || came.load(Ordering::Relaxed) >= PREFACE) => ended,
+            () = renewal => return,
+        };
+        if ended.is_err() {
+            self.state.events.refused("handshake", "nothing came");
         }
     }
 
@@ -277,7 +254,7 @@ async fn changed(renewed: &mut Option<watch::Receiver<()>>) {
     {
         return;
     }
-    std::future::pending().await
+    pending().await
 }
 
 /// A stream that knows how much has come.

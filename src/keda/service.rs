@@ -38,14 +38,14 @@ pub(super) struct Scaler {
 impl Scaler {
     fn trigger(&self, object: &ScaledObjectRef) -> Result<Trigger, Status> {
         let trigger = Trigger::of(object).map_err(Status::invalid_argument)?;
-        let known = self.state.catalogue.knows(&trigger.workload);
+        let known = self.state.served.catalogue.knows(&trigger.workload);
         known.map_err(|silence| status(&silence))?;
         Ok(trigger)
     }
 
     fn advice(&self, trigger: &Trigger) -> Result<Advice, Status> {
-        let now = self.state.clock.now();
-        let advice = self.state.catalogue.advice(now, &trigger.workload);
+        let now = self.state.served.clock.now();
+        let advice = self.state.served.catalogue.advice(now, &trigger.workload);
         advice.map_err(|silence| status(&silence))
     }
 
@@ -105,7 +105,7 @@ impl Scaler {
         trigger: Trigger,
         told: mpsc::Sender<Result<IsActiveResponse, Status>>,
     ) {
-        let mut decided = self.state.catalogue.follow_scaling();
+        let mut decided = self.state.served.catalogue.follow_scaling();
         let mut last = None;
         loop {
             decided.mark_unchanged();

@@ -1,6 +1,6 @@
 //! What is counted and logged of the external metrics API.
 
-use super::scaler::Connected;
+use super::{reload::Reloads, scaler::Connected, throttle::Throttle};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -11,14 +11,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-};
-use tokio::time::{Duration, Instant};
-
-/// What went wrong is logged at most this often; all of it is counted.
-const LOG_EVERY: Duration = Duration::from_secs(10);
+use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answered {
@@ -51,9 +44,10 @@ pub struct ExternalEvents {
     connections: Gauge,
     /// Nothing where the API is not served.
     front_proxy_known: Family<Told, Gauge>,
-    reload_failures: Counter,
+    reloads: Reloads,
     freshness: Histogram,
-    logged: Mutex<Option<Instant>>,
+    /// Of what went wrong; all of it is counted.
+    logged: Throttle,
 }
 
 impl ExternalEvents {
@@ -66,10 +60,10 @@ impl ExternalEvents {
             refusals: Family::default(),
             connections: Gauge::default(),
             front_proxy_known: Family::default(),
-            reload_failures: Counter::default(),
+            reloads: Reloads::default(),
             // As custom-metrics-apiserver has it, so that one panel shows all adapters.
             freshness: Histogram::new(exponential_buckets(1.0, 1.364, 20)),
-            logged: Mutex::default(),
+            logged: Throttle::default(),
         };
         registry.register(
             "external_requests",
@@ -103,8 +97,13 @@ impl ExternalEvents {
         );
         registry.register(
             "external_reload_failures",
-            "Times that certificates, the front proxy's authority or the other adapter's files could not be read; the former stay in force then",
-            events.reload_failures.clone(),
+            "Times that certificates, the front proxy's authority or the other adapter's files could not be read, each problem once; the former stay in force then",
+            events.reloads.failures.clone(),
+        );
+        registry.register(
+            "external_last_reload_successful",
+            "Whether the newest look at the files of the external metrics API worked, so that what lies there is in force: certificates, front_proxy (its authority), proxy (the other adapter's)",
+            events.reloads.successful.clone(),
         );
         registry.register(
             "external_metric_freshness_seconds",
@@ -136,7 +135,7 @@ impl ExternalEvents {
             .inc()
             + 1;
         if let Some(problem) = problem
-            && self.may_log()
+            && self.logged.may_log()
         {
             tracing::warn!(
                 resource,
@@ -167,7 +166,7 @@ impl ExternalEvents {
     /// A connection was turned away; `cause` is `connections` or `handshake`.
     pub fn refused(&self, cause: &'static str, why: impl fmt::Display) {
         let refusals = self.refusals.get_or_create(&Refused { cause }).inc() + 1;
-        if self.may_log() {
+        if self.logged.may_log() {
             tracing::warn!(cause, refusals, %why, "turned a client of external.metrics.k8s.io away");
         }
     }
@@ -187,24 +186,14 @@ impl ExternalEvents {
         tracing::info!(source, "Kubernetes' front proxy is known");
     }
 
-    /// Something that is read again could not be; `what` is what it was.
-    pub fn reload_failed(&self, what: &'static str, problem: &str) {
-        self.reload_failures.inc();
-        tracing::error!(what, problem, "cannot read it; the former stays in force");
+    /// Something was looked at again: what lies there is in force, or could not be read and the former is. `what` is
+    /// `certificates`, `front_proxy` or `proxy`.
+    pub fn read_again(&self, what: &'static str, result: &Result<(), String>) {
+        self.reloads.read(what, result);
     }
 
     /// A connection is open for as long as this lives.
     pub fn connected(&self) -> Connected {
         Connected::new(&self.connections)
-    }
-
-    fn may_log(&self) -> bool {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let may = logged.is_none_or(|last| now.duration_since(last) >= LOG_EVERY);
-        if may {
-            *logged = Some(now);
-        }
-        may
     }
 }

@@ -7,6 +7,7 @@ mod engine;
 mod external;
 pub mod log;
 mod process;
+mod reload;
 mod scaler;
 mod scaling;
 mod scrape;

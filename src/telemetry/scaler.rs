@@ -1,6 +1,6 @@
 //! What is counted and logged of what autoscalers ask.
 
-use super::throttle::Throttle;
+use super::{reload::Reloads, throttle::Throttle};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -25,7 +25,7 @@ pub struct ScalerEvents {
     requests: Family<Answered, Counter>,
     refusals: Family<Refused, Counter>,
     connections: Gauge,
-    certificate_failures: Counter,
+    reloads: Reloads,
     /// Of what went wrong; all of it is counted.
     logged: Throttle,
 }
@@ -51,8 +51,13 @@ impl ScalerEvents {
         );
         registry.register(
             "scaler_certificate_failures",
-            "Times that changed certificates could not be read; the former stay in force then",
-            events.certificate_failures.clone(),
+            "Times that changed certificates could not be read, each problem once; the former stay in force then",
+            events.reloads.failures.clone(),
+        );
+        registry.register(
+            "scaler_last_reload_successful",
+            "Whether the newest look at the files of the server of scalers worked, so that what lies there is in force: certificates",
+            events.reloads.successful.clone(),
         );
         for cause in ["connections", "handshake", "identity"] {
             drop(events.refusals.get_or_create(&Refused { cause }));
@@ -91,13 +96,9 @@ impl ScalerEvents {
         }
     }
 
-    /// Certificates that changed could not be read; the former are in force.
-    pub fn certificates_failed(&self, problem: &str) {
-        self.certificate_failures.inc();
-        tracing::error!(
-            problem,
-            "cannot read the certificates; the former stay in force"
-        );
+    /// The certificates were looked at: those that lie there are in force, or could not be read and the former are.
+    pub fn certificates_read(&self, result: &Result<(), String>) {
+        self.reloads.read("certificates", result);
     }
 
     /// A connection is open for as long as this lives.

@@ -1,17 +1,17 @@
-//! Connections: how many, how slow, and how they end.
+//! Connections: what is answered on them, and how slow they may be.
 
-use super::{Server, routes, settings::Limits};
-use crate::telemetry::WebEvents;
-use hyper::{Request, body::Incoming, rt::Executor, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::conn::auto::Builder,
+use super::{
+    Server,
+    accept::{Door, Ending, Manners, drive, http},
+    routes,
 };
+use hyper::{Request, body::Incoming, rt::Executor, service::service_fn};
+use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
     future::Future,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,13 +22,10 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Sleep, sleep, timeout},
+    time::{Sleep, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// After a failed accept (no file descriptors left, mostly) trying at once would only spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Streams of one HTTP/2 connection.
 const STREAMS: u32 = 64;
 /// What a connection over the limit is told, before anything of it was read.
@@ -36,55 +33,25 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nc
 
 /// Accepts until `shutdown`, then waits for the requests under way.
 pub(super) async fn serve(listener: TcpListener, server: Arc<Server>, shutdown: CancellationToken) {
-    let limits = &server.state.settings.limits;
-    let room = Arc::new(Semaphore::new(limits.connections));
     let tasks = TaskTracker::new();
-    let force = CancellationToken::new();
-    while let Some(stream) = accept(&listener, &server.state.telemetry.web, &shutdown).await {
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-            refuse(&stream, &server);
-            continue;
-        };
+    let door = Door {
+        listener,
+        most: server.state.settings.limits.connections,
+        events: &server.state.telemetry.web,
+        stop: &shutdown,
+        tasks: &tasks,
+    };
+    let talk = |stream| {
         let connection = Connection {
             server: Arc::clone(&server),
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
-            force: force.clone(),
-            _place: place,
         };
-        tasks.spawn(connection.run(stream));
-    }
-    drop(listener);
-    tasks.close();
-    if timeout(limits.shutdown, tasks.wait()).await.is_err() {
-        force.cancel();
-        tasks.wait().await;
-    }
-}
-
-/// The next connection; `None` when it is time to stop.
-pub(crate) async fn accept(
-    listener: &TcpListener,
-    events: &WebEvents,
-    shutdown: &CancellationToken,
-) -> Option<TcpStream> {
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return None,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => return Some(stream),
-            Err(error) => {
-                events.accept_failed(&error);
-                tokio::select! {
-                    () = shutdown.cancelled() => return None,
-                    () = sleep(ACCEPT_PAUSE) => {}
-                }
-            }
-        }
-    }
+        connection.run(stream)
+    };
+    door.open(|stream| refuse(stream, &server), talk).await;
+    // Each connection gives up by itself in time.
+    tasks.wait().await;
 }
 
 fn refuse(stream: &TcpStream, server: &Server) {
@@ -97,68 +64,36 @@ struct Connection {
     server: Arc<Server>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
-    force: CancellationToken,
-    /// Room for another connection, when this one ends.
-    _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
     async fn run(self, stream: TcpStream) {
         let limits = &self.server.state.settings.limits;
-        // Answers are written whole: waiting for more to send would only delay them.
-        drop(stream.set_nodelay(true));
         let asked = Arc::new(AtomicBool::new(false));
         let service = service_fn(|request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let server = Arc::clone(&self.server);
             async move { Ok::<_, Infallible>(routes::answer(server, request).await) }
         });
-        let builder = builder(limits, Tracked(self.tasks.clone()));
+        let manners = Manners {
+            idle: limits.idle,
+            answer: limits.first_request,
+            head: limits.head,
+            streams: STREAMS,
+        };
+        let builder = http(Tracked(self.tasks.clone()), &manners);
         let io = TokioIo::new(Patient::new(stream, limits.stall));
-        let mut connection = pin!(builder.serve_connection(io, service));
-        let mut deadline = pin!(sleep(limits.first_request));
-        let (mut stopping, mut new) = (false, true);
-        loop {
-            tokio::select! {
-                result = connection.as_mut() => {
-                    if let Err(error) = result {
-                        tracing::debug!(%error, "a connection ended early");
-                    }
-                    return;
-                }
-                () = self.shutdown.cancelled(), if !stopping => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                () = self.force.cancelled() => return,
-                // hyper's own timeout begins only once it knows the version of HTTP.
-                () = deadline.as_mut(), if new => {
-                    new = false;
-                    if !asked.load(Ordering::Relaxed) {
-                        self.server.state.telemetry.web.refused("slow_request");
-                        return;
-                    }
-                }
-            }
+        let ending = Ending {
+            stop: &self.shutdown,
+            patience: limits.shutdown,
+            first: limits.first_request,
+        };
+        let connection = builder.serve_connection(io, service);
+        let ended = drive(connection, ending, || asked.load(Ordering::Relaxed)).await;
+        if ended.is_err() {
+            self.server.state.telemetry.web.refused("slow_request");
         }
     }
-}
-
-fn builder(limits: &Limits, executor: Tracked) -> Builder<Tracked> {
-    let mut builder = Builder::new(executor);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle)
-        .max_buf_size(limits.head);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
-        .max_concurrent_streams(STREAMS)
-        .keep_alive_interval(limits.idle)
-        .keep_alive_timeout(limits.first_request);
-    builder
 }
 
 /// Runs what hyper spawns where shutdown waits for it.

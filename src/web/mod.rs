@@ -20,6 +20,7 @@
 //! | `/api/v1/targets` | GET | the targets of sources that scrape, and how their newest scrapes went |
 //! | `/api/v1/health` | GET | what is well and what is not, with a score |
 
+mod accept;
 mod api;
 mod body;
 mod connection;
@@ -33,7 +34,8 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use connection::{Patient, accept};
+pub(crate) use accept::{Door, Ending, Manners, drive, http};
+pub(crate) use connection::Patient;
 pub use settings::{Limits, Settings, route_prefix_of};
 
 use crate::{

@@ -184,13 +184,16 @@ fn every_metric_the_shipped_alerts_use_is_exposed() {
     for used in metrics_of_alerts() {
         // Those are there where alerts are pushed (see `push`), where a model of the registry is named (see the tests of
         // `app`), where models are trained and there is more than a week of history (see `retrain`), where a store is
-        // followed (see `store`), where events and decisions are kept (see `records`), where Kubernetes asks (see `external`).
+        // followed (see `store`), where events and decisions are kept (see `records`), where Kubernetes asks (see `external`),
+        // and where servers have certificates (see `keda` and `external`).
         let elsewhere = [
             "forethought_alertmanager_",
             "forethought_training_",
             "forethought_model_store_",
             "forethought_store_",
             "forethought_external_front_proxy_",
+            "forethought_external_last_reload_",
+            "forethought_scaler_last_reload_",
         ];
         let named = ["forethought_model_info", "predicted_drift_score"];
         if elsewhere.iter().any(|prefix| used.starts_with(prefix)) || named.contains(&used.as_str())

@@ -29,6 +29,7 @@ mod page;
 mod parsing;
 mod prewarm;
 mod promql;
+mod protobuf;
 mod push;
 mod records;
 mod replicas;

@@ -36,12 +36,12 @@ const OUTSIDE: &[&str] = &[
 /// here may use anything.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["telemetry", "source"]), // `source` for the trait and the words of its answers only
-    ("source", &["telemetry", "engine"]), // `engine::Clock` only
+    ("source", &["telemetry", "engine", "tls"]), // `engine::Clock` only; `tls` for PEM files
     ("sink", &["telemetry", "engine", "source"]), // `source` for its HTTP client and secrets
     ("store", &["telemetry", "engine", "source"]), // `engine::Clock`, `source` for its secrets
     ("web", &["telemetry", "engine", "source", "store"]),
-    ("keda", &["telemetry", "engine", "tls", "web"]), // `web` for its accept loop
-    ("external", &["telemetry", "engine", "source", "tls", "web"]), // `source` for its HTTP client, `web` for its accept loop
+    ("keda", &["telemetry", "engine", "tls", "web"]), // `web` for how connections come in and end
+    ("external", &["telemetry", "engine", "source", "tls", "web"]), // `source` for its HTTP client, `web` as `keda`
     ("manifests", &["external"]),                                   // the name of its metric only
     ("tls", &[]),
     ("telemetry", &["source"]), // the words of its failures, which are label values

@@ -36,7 +36,7 @@ pub(in crate::cli) struct Arguments {
     /// Reads a second of each path
     #[arg(long, value_name = "NUMBER", default_value_t = 10.0, value_parser = rate)]
     rate: f64,
-    /// Calls a second of a scaler over gRPC, of all workloads in turn
+    /// Calls a second of a scaler over gRPC, of all workloads in turn, and as many reads of external metrics over TLS
     #[arg(long, value_name = "NUMBER", default_value_t = 100.0, value_parser = scaler_rate)]
     scaler_rate: f64,
     /// How long is read, once while evaluating and once while idle

@@ -1,6 +1,7 @@
 //! What stands between braces.
 
 use super::{
+    Dialect,
     cursor::{Cursor, Quoted, Raw},
     error::{Problem, Scanned, fault},
 };
@@ -103,6 +104,17 @@ impl<'a> LabelPairs<'a> {
             cursor,
             left: count,
         }
+    }
+
+    /// The `count` labels between the braces of `series`, which was written here and so has no fault, from `at` on.
+    pub(in crate::expo) fn of_written(series: &'a str, at: usize, count: usize) -> Self {
+        let cursor = Cursor {
+            text: series,
+            at,
+            dialect: Dialect::Text,
+            cut: false,
+        };
+        Self::new(cursor, count)
     }
 }
 

@@ -95,6 +95,14 @@ pub(crate) fn plain_client(tls: &TlsSettings, connect_timeout: Span) -> Result<H
     client_to(tls, &TlsFiles::read(tls)?, connect_timeout, false)
 }
 
+/// Changes when one of the files that `tls` names changes. Reads them.
+///
+/// # Errors
+/// A file that cannot be read, with its key.
+pub(crate) fn tls_stamp(tls: &TlsSettings) -> Result<u64, String> {
+    Ok(TlsFiles::read(tls)?.stamp())
+}
+
 fn client_to(
     tls_config: &TlsSettings,
     files: &TlsFiles,

@@ -25,10 +25,10 @@ mod tls;
 mod validate;
 
 #[cfg(test)]
-pub(in crate::source) mod tests;
+pub(super) mod tests;
 
 pub use breaker::Change;
-pub(crate) use connect::{HttpClient, Lost, plain_client};
+pub(crate) use connect::{HttpClient, Lost, plain_client, tls_stamp};
 pub(crate) use get::{Getter, Wanted};
 pub use post::{Posted, Poster};
 pub use probe::Probe;

@@ -1,13 +1,9 @@
 //! TLS to a source: whom we trust and who we are.
 
 use super::settings::TlsSettings;
+use crate::tls::{Anyone, pem};
 use hyper_rustls::ConfigBuilderExt;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
-};
+use rustls::{ClientConfig, crypto::ring};
 use std::{path::PathBuf, sync::Arc};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -61,92 +57,30 @@ pub(super) fn client_config(
     settings: &TlsSettings,
     files: &TlsFiles,
 ) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("tls_config: {error}"))?;
     let builder = if settings.insecure_skip_verify {
-        let anyone = Arc::new(Anyone(provider));
+        let anyone = Arc::new(Anyone::new(provider));
         builder.dangerous().with_custom_certificate_verifier(anyone)
-    } else if let Some(pem) = &files.authorities {
-        builder.with_root_certificates(authorities(pem)?)
+    } else if let Some(authorities) = &files.authorities {
+        let trusted = pem::authorities(authorities);
+        builder.with_root_certificates(trusted.map_err(placed("ca_file"))?)
     } else {
         builder.with_webpki_roots()
     };
     let (Some(certificate), Some(key)) = (&files.certificate, &files.key) else {
         return Ok(builder.with_no_client_auth());
     };
-    let chain = certificates("tls_config.cert_file", certificate)?;
-    let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|error| format!("tls_config.key_file: no private key in PEM form ({error})"))?;
+    let chain = pem::certificates(certificate).map_err(placed("cert_file"))?;
+    let key = pem::key(key).map_err(placed("key_file"))?;
     builder
         .with_client_auth_cert(chain, key)
         .map_err(|error| format!("tls_config.cert_file: {error}"))
 }
 
-fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    for certificate in certificates("tls_config.ca_file", pem)? {
-        let added = store.add(certificate);
-        added.map_err(|error| format!("tls_config.ca_file: {error}"))?;
-    }
-    Ok(store)
-}
-
-fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let all = all.map_err(|error| format!("{key}: {error}"))?;
-    if all.is_empty() {
-        return Err(format!("{key}: no certificate in PEM form"));
-    }
-    Ok(all)
-}
-
-/// Accepts any certificate, for `insecure_skip_verify: true` only.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+/// A problem with the content of a file, with its key.
+fn placed(key: &'static str) -> impl FnOnce(String) -> String {
+    move |problem| format!("tls_config.{key}: {problem}")
 }

@@ -6,7 +6,13 @@ use super::{
     target::Target,
 };
 use crate::{
-    expo::parse::Dialect,
+    expo::{
+        parse::{Dialect, Limits, Parser},
+        wire::{
+            Body,
+            families::{self, Families},
+        },
+    },
     source::prometheus::{Getter, Wanted},
 };
 use hyper::{
@@ -14,9 +20,8 @@ use hyper::{
     header::{ACCEPT, HeaderName, HeaderValue},
 };
 
-/// What we read, best first, as Prometheus 3 asks for it. Protobuf is not among it: its place is in front, and the
-/// place of its reader in [`Language::of_type`].
-const ACCEPTED: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+/// What we read, best first, as Prometheus 3 asks for it where it needs no protobuf; that comes last, as it says the same.
+const ACCEPTED: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.25,*/*;q=0.2";
 /// How long we wait: exporters that ask others themselves give up before.
 const PATIENCE: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
@@ -32,6 +37,8 @@ pub(super) struct Fetcher {
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
+    /// In protobuf.
+    Families,
     /// In text.
     Text(Dialect),
 }
@@ -86,7 +93,11 @@ impl Fetcher {
     fn language(&self, content_type: Option<&str>) -> Result<Language, Failure> {
         let given = content_type.unwrap_or_default();
         let kind = given.split(';').next().unwrap_or_default().trim();
-        if let Some(language) = Language::of_type(kind) {
+        let known = match families::is_families(given) {
+            true => Some(Language::Families),
+            false => Language::of_type(kind),
+        };
+        if let Some(language) = known {
             return Ok(language);
         }
         if let Some(fallback) = self.fallback {
@@ -104,6 +115,16 @@ impl Fetcher {
     }
 }
 
+impl Fetched {
+    /// A reader of the body. What it has of limits is judged after relabelling.
+    pub(super) fn reader(&self) -> Body<'_> {
+        match self.language {
+            Language::Families => Body::Families(Families::new(&self.body, Limits::NONE)),
+            Language::Text(dialect) => Body::Text(Parser::new(&self.body, dialect, Limits::NONE)),
+        }
+    }
+}
+
 impl Language {
     fn of_type(kind: &str) -> Option<Self> {
         match kind.to_ascii_lowercase().as_str() {
@@ -115,6 +136,7 @@ impl Language {
 
     fn of_protocol(protocol: Protocol) -> Self {
         match protocol {
+            Protocol::Families => Self::Families,
             Protocol::OpenMetrics001 | Protocol::OpenMetrics100 => Self::Text(Dialect::OpenMetrics),
             Protocol::Text004 | Protocol::Text100 => Self::Text(Dialect::Text),
         }

@@ -8,7 +8,10 @@ use super::{
     target::Target,
 };
 use crate::{
-    expo::parse::{Dialect, Event, Limits, ParseError, Parser, Sample},
+    expo::{
+        parse::{Event, Sample},
+        wire::{Body, BodyError},
+    },
     promql::METRIC_NAME,
     series::{
         Labels, Millis,
@@ -85,13 +88,12 @@ impl Ingest<'_> {
     /// Reads `body` into `samples`. Of a body with a fault nothing is to be taken; `counts` says how far it was read.
     pub(super) fn body(
         &self,
-        body: &[u8],
-        dialect: Dialect,
+        mut body: Body<'_>,
         known: &mut Known,
         samples: &mut Vec<Passed>,
         counts: &mut Counts,
     ) -> Result<(), Failure> {
-        for event in Parser::new(body, dialect, Limits::NONE) {
+        while let Some(event) = body.next_event() {
             if let Event::Sample(sample) = event.map_err(unreadable)? {
                 self.sample(&sample, known, samples, counts)?;
             }
@@ -229,6 +231,6 @@ impl Ingest<'_> {
     }
 }
 
-fn unreadable(error: ParseError) -> Failure {
+fn unreadable(error: BodyError) -> Failure {
     Failure::new(Cause::Parse, error.to_string())
 }

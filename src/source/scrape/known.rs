@@ -275,9 +275,11 @@ mod tests {
                 Found::Entry(index) => index,
                 Found::LetGo => continue,
                 Found::Unknown => {
-                    let name = &text[..1];
-                    let route = Route::of(u32::from(name.as_bytes()[0]));
-                    known.learn(text, series(name), route, generation).0
+                    let letter = text.as_bytes()[0];
+                    let name = char::from(letter).to_string();
+                    known
+                        .learn(text, series(&name), route(letter), generation)
+                        .0
                 }
             };
             known.mark(index, false, true).unwrap();

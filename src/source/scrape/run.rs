@@ -3,7 +3,7 @@
 use super::{
     board::{Health, Newest, Shown},
     failure::{Cause, Failure},
-    fetch::{Fetched, Fetcher, Language},
+    fetch::{Fetched, Fetcher},
     ingest::{Counts, Ingest, Rules},
     known::{Known, Series},
     taker::{Passed, Taker},
@@ -209,14 +209,7 @@ impl TargetLoop {
                 at,
             };
             let (mut samples, mut counts) = (Vec::new(), Counts::default());
-            let Language::Text(dialect) = fetched.language;
-            let result = ingest.body(
-                &fetched.body,
-                dialect,
-                &mut known,
-                &mut samples,
-                &mut counts,
-            );
+            let result = ingest.body(fetched.reader(), &mut known, &mut samples, &mut counts);
             (known, samples, counts, result)
         };
         let done = match is_long {

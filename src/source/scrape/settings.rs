@@ -110,6 +110,9 @@ pub enum Protocol {
     /// `application/openmetrics-text` 1.0.0.
     #[serde(rename = "OpenMetricsText1.0.0")]
     OpenMetrics100,
+    /// `application/vnd.google.protobuf`.
+    #[serde(rename = "PrometheusProto")]
+    Families,
     /// `text/plain` 0.0.4.
     #[serde(rename = "PrometheusText0.0.4")]
     Text004,

@@ -137,6 +137,11 @@ fn kubernetes_own_types_read_the_recommendation() {
         exposed.value("forethought_external_front_proxy_known", &[]),
         Ok(1.0)
     );
+    for what in ["certificates", "front_proxy"] {
+        let label = format!("what=\"{what}\"");
+        let current = exposed.value("forethought_external_last_reload_successful", &[&label]);
+        assert_eq!(current, Ok(1.0), "{what}");
+    }
 }
 
 #[test]

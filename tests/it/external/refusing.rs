@@ -182,6 +182,10 @@ fn until_the_front_proxy_is_known_nobody_is_answered() {
         .unwrap()
         .value("forethought_external_front_proxy_known", &[]);
     assert_eq!(known, Ok(0.0));
+    let exposed = program.metrics().unwrap();
+    let gauge = "forethought_external_last_reload_successful";
+    assert_eq!(exposed.value(gauge, &["what=\"front_proxy\""]), Ok(0.0));
+    assert_eq!(exposed.value(gauge, &["what=\"certificates\""]), Ok(1.0));
     scene.cluster.server.resume();
     answered(&caller, VERSION, 200);
     let autoscaler = metric("predicted-replicas", "workload=checkout");

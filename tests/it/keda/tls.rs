@@ -92,16 +92,21 @@ fn a_certificate_that_changed_is_used_and_a_broken_one_is_not() {
     let trust = |authority: &Authority| json!({"ca": text(&authority.file("ca.pem"))});
     assert_eq!(spec(&address, &trust(&authority))["code"], "OK");
 
-    fs::write(authority.file("server.key"), "no key").unwrap();
-    eventually("it is told", 40, || {
-        let failures = program
+    let current = |wanted: f64| {
+        let current = program
             .metrics()?
-            .value("forethought_scaler_certificate_failures_total", &[])?;
-        match failures >= 1.0 {
+            .value("forethought_scaler_last_reload_successful", &[])?;
+        match current == wanted {
             true => Ok(()),
             false => Err(program.log()),
         }
-    });
+    };
+    eventually("they are in force", 10, || current(1.0));
+    fs::write(authority.file("server.key"), "no key").unwrap();
+    eventually("it is told", 40, || current(0.0));
+    let exposed = program.metrics().unwrap();
+    let failures = exposed.value("forethought_scaler_certificate_failures_total", &[]);
+    assert_eq!(failures, Ok(1.0), "{}", program.log());
     assert_eq!(
         spec(&address, &trust(&authority))["code"],
         "OK",
@@ -129,6 +134,7 @@ fn a_certificate_that_changed_is_used_and_a_broken_one_is_not() {
         });
         held.join().unwrap()
     });
+    eventually("the next ones are in force", 10, || current(1.0));
     assert_eq!(ended[0]["code"], "UNAVAILABLE", "{ended:?}");
     let details = ended[0]["details"].as_str().unwrap_or_default();
     assert!(details.contains("connect again"), "{ended:?}");

@@ -288,13 +288,14 @@ async fn labels_and_times_of_the_target_can_be_honoured() {
         exposing(move |_| format!("a{{instance=\"own\",job=\"\"}} 1 {early}\nb 2 {ahead}\n")).await;
     let source = Running::start(&format!("{ONE}\nhonor_labels: true"), &[&server]);
     source.until_up().await;
-    let kept = source.memory.kept.lock().unwrap();
-    assert_eq!(kept.samples["a{instance=\"own\"}"][0], (early, 1.0));
-    assert!(
-        !kept.samples.keys().any(|series| series.starts_with("b{")),
-        "too far ahead"
-    );
-    drop(kept);
+    {
+        let kept = source.memory.kept.lock().unwrap();
+        assert_eq!(kept.samples["a{instance=\"own\"}"][0], (early, 1.0));
+        assert!(
+            !kept.samples.keys().any(|series| series.starts_with("b{")),
+            "too far ahead"
+        );
+    }
     let plain = Running::start(&format!("{ONE}\nhonor_timestamps: false"), &[&server]);
     plain.until_up().await;
     assert!(plain.samples("b")[0].0 < ahead);

@@ -12,7 +12,8 @@ mod node;
 mod pod;
 #[cfg(feature = "kube")]
 mod service;
-#[cfg(all(test, feature = "kube"))]
+#[cfg(feature = "kube")]
+#[cfg(test)]
 mod tests;
 
 use super::Publisher;

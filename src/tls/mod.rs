@@ -1,16 +1,18 @@
 //! The server side of TLS, as exporters of Prometheus are configured: a file with `tls_server_config`, whose certificates are
-//! read again when they change (<https://prometheus.io/docs/prometheus/latest/configuration/https/>).
+//! read again when they change (<https://prometheus.io/docs/prometheus/latest/configuration/https/>). What both sides need is
+//! in `pem.rs` and `anyone.rs`.
+
+mod anyone;
+pub(crate) mod pem;
+
+pub(crate) use anyone::Anyone;
 
 use arc_swap::ArcSwap;
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
-    server::{
-        WebPkiClientVerifier,
-        danger::{ClientCertVerified, ClientCertVerifier},
-    },
+    ServerConfig,
+    crypto::ring,
+    pki_types::CertificateDer,
+    server::WebPkiClientVerifier,
     version::{TLS12, TLS13},
 };
 use serde::Deserialize;
@@ -176,32 +178,27 @@ impl Tls {
         }
     }
 
-    /// Reads the files again whenever they change, until dropped. Where what is new cannot be, the former stays and `failed`
-    /// is told why, once.
-    pub async fn follow(self: Arc<Self>, failed: impl Fn(&str)) {
+    /// Reads the files again and again until dropped. `read` is told each time whether what lies there is in force; where it
+    /// cannot be, the former stays.
+    pub async fn follow(self: Arc<Self>, read: impl Fn(&Result<(), String>)) {
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut said = None;
         loop {
             poll.tick().await;
             let this = Arc::clone(&self);
             let loaded = tokio::task::spawn_blocking(move || load(&this.file, &this.form)).await;
-            match loaded.unwrap_or_else(|panic| Err(panic.to_string())) {
-                Ok(loaded) if loaded.stamp == self.newest.load().stamp => said = None,
-                Ok(loaded) => {
-                    self.newest.store(Arc::new(loaded));
-                    self.renewed.send_replace(());
-                    said = None;
-                    tracing::info!(file = %self.file.display(), "the certificates were read again");
-                }
-                Err(problem) => {
-                    if said.as_ref() != Some(&problem) {
-                        failed(&problem);
-                        said = Some(problem);
-                    }
-                }
-            }
+            let loaded = loaded.unwrap_or_else(|panic| Err(panic.to_string()));
+            read(&loaded.map(|loaded| self.take(loaded)));
         }
+    }
+
+    fn take(&self, loaded: Loaded) {
+        if loaded.stamp == self.newest.load().stamp {
+            return;
+        }
+        self.newest.store(Arc::new(loaded));
+        self.renewed.send_replace(());
+        tracing::info!(file = %self.file.display(), "the certificates were read again");
     }
 }
 
@@ -285,7 +282,7 @@ fn config(
     }
     let builder = match (wants, authorities) {
         (false, None) if form.any_client => {
-            builder.with_client_cert_verifier(Arc::new(AnyClient(provider)))
+            builder.with_client_cert_verifier(Arc::new(Anyone::new(provider)))
         }
         (false, None) => builder.with_no_client_auth(),
         (false, Some(_)) => {
@@ -293,8 +290,9 @@ fn config(
         }
         (true, None) => return Err("client_ca_file: is needed to verify clients".to_owned()),
         (true, Some(pem)) => {
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(store(pem)?), provider);
+            let trusted = pem::authorities(pem);
+            let trusted = trusted.map_err(|problem| format!("client_ca_file: {problem}"))?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(trusted), provider);
             let verifier = match settings.client_auth_type {
                 ClientAuth::VerifyClientCertIfGiven => verifier.allow_unauthenticated(),
                 _ => verifier,
@@ -305,79 +303,12 @@ fn config(
             builder.with_client_cert_verifier(built)
         }
     };
-    let chain = certificates("cert_file", certificate)?;
-    let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|error| format!("key_file: no private key in PEM form ({error})"))?;
+    let chain = pem::certificates(certificate);
+    let chain = chain.map_err(|problem| format!("cert_file: {problem}"))?;
+    let key = pem::key(key).map_err(|problem| format!("key_file: {problem}"))?;
     let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|error| format!("cert_file: {error}"))?;
     config.alpn_protocols = form.protocols.clone();
     Ok(config)
-}
-
-/// Takes every certificate that the client has the key of. It says who is there, not that this one may ask.
-#[derive(Debug)]
-struct AnyClient(Arc<CryptoProvider>);
-
-impl ClientCertVerifier for AnyClient {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // Without hints a client shows what it has.
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn store(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    for certificate in certificates("client_ca_file", pem)? {
-        store
-            .add(certificate)
-            .map_err(|error| format!("client_ca_file: {error}"))?;
-    }
-    Ok(store)
-}
-
-fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let all = all.map_err(|error| format!("{key}: {error}"))?;
-    if all.is_empty() {
-        return Err(format!("{key}: no certificate in PEM form"));
-    }
-    Ok(all)
 }
