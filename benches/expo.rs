@@ -152,6 +152,7 @@ fn serve(runtime: &Runtime, chunks: Vec<Chunk>, stop: CancellationToken) -> Sock
         ready: Arc::new(AtomicBool::new(true)),
         lifecycle: None,
         config: Arc::default(),
+        targets: Arc::default(),
         settings: web::Settings::default(),
         store: Arc::default(),
         admin: false,

@@ -4,6 +4,7 @@
 use super::{
     calendars::CalendarFiles,
     follow::{Follower, PreparedFollower},
+    hubs::{Hubs, PreparedHubs},
     load::{self, Loaded},
     models,
     options::{AppError, AppOptions, ConfigSource},
@@ -11,6 +12,7 @@ use super::{
     records::{PreparedRecords, Records, StoreSlot},
     retrain::{PreparedModels, Retrainer},
     scaling::{PreparedScaling, Scaler},
+    scrapers::{PreparedScrapers, Scrapers},
     wiring::{self, Sources},
 };
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
         run::{Fleet, Prepared},
     },
     forecast::ModelFiles,
+    source::scrape::{Board, Taker},
     telemetry::Telemetry,
     web::ConfigReport,
 };
@@ -29,6 +32,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Parts {
     pub(super) fleet: Fleet,
     pub(super) pushers: Pushers,
+    pub(super) hubs: Hubs,
+    pub(super) scrapers: Scrapers,
     pub(super) retrainer: Retrainer,
     pub(super) follower: Follower,
     pub(super) scaler: Scaler,
@@ -42,11 +47,13 @@ pub(super) struct Deployment {
     telemetry: Telemetry,
     fleet: Fleet,
     pushers: Pushers,
+    scrapers: Scrapers,
     follower: Follower,
     retrainer: Retrainer,
     scaler: Scaler,
     records: Records,
     sources: Sources,
+    hubs: Hubs,
     models: ModelFiles,
     calendar_files: CalendarFiles,
     /// Of the newest content that was tried, well or not: the poll tries each content once.
@@ -59,8 +66,10 @@ pub(super) struct Deployment {
 pub(super) struct Built {
     loaded: Loaded,
     sources: Sources,
+    hubs: PreparedHubs,
     prepared: Prepared,
     pushers: PreparedPushers,
+    scrapers: PreparedScrapers,
     follower: PreparedFollower,
     trained: PreparedModels,
     scaling: PreparedScaling,
@@ -89,11 +98,13 @@ impl Deployment {
             telemetry,
             fleet: parts.fleet,
             pushers: parts.pushers,
+            scrapers: parts.scrapers,
             retrainer: parts.retrainer,
             follower: parts.follower,
             scaler: parts.scaler,
             records: parts.records,
             sources: Sources::new(),
+            hubs: parts.hubs,
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
             tried: None,
@@ -112,6 +123,11 @@ impl Deployment {
     /// Where the store in force is found.
     pub(super) fn store(&self) -> StoreSlot {
         self.records.slot()
+    }
+
+    /// Where the targets of sources that scrape are shown.
+    pub(super) fn targets(&self) -> Arc<Board> {
+        self.scrapers.board()
     }
 
     /// Whether workloads are decided on.
@@ -159,10 +175,21 @@ impl Deployment {
         if !slow.is_empty() {
             return Err(slow.join("\n"));
         }
-        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
+        let (options, telemetry) = (&self.options, &self.telemetry);
+        let hubs = self
+            .hubs
+            .prepare(&loaded.config, options, telemetry)
+            .await?;
+        let (plan, sources) = wiring::plan(&loaded, (&self.sources, &hubs), options, telemetry)?;
         let prepared = self.fleet.prepare(plan)?;
+        let taker_of = |name: &str| hubs.hub(name).map(|hub| Arc::clone(hub) as Arc<dyn Taker>);
+        let scrapers =
+            self.scrapers
+                .prepare(&loaded.config, &self.options, &self.telemetry, taker_of)?;
         Ok(Built {
             prepared,
+            scrapers,
+            hubs,
             pushers: self
                 .pushers
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
@@ -183,23 +210,29 @@ impl Deployment {
         let Built {
             loaded,
             sources,
+            hubs,
             prepared,
             pushers,
+            scrapers,
             follower,
             trained,
             scaling,
             records,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
-        for (name, (_, source)) in &sources {
+        for (name, (settings, source)) in &sources {
             let kept = self.sources.get(name);
-            if kept.is_none_or(|(_, old)| !Arc::ptr_eq(old, source)) {
+            let is_asked = settings.kind.as_prometheus().is_some();
+            if is_asked && kept.is_none_or(|(_, old)| !Arc::ptr_eq(old, source)) {
                 events.announce(name);
             }
         }
         self.fleet.commit(prepared).await;
         self.pushers
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
+        self.hubs
+            .commit(hubs, &loaded.config, &self.options, &self.telemetry);
+        self.scrapers.commit(scrapers, &self.telemetry);
         self.records.commit(records, &self.telemetry);
         self.follower
             .commit(follower, &self.options, &self.telemetry);
@@ -211,7 +244,10 @@ impl Deployment {
         );
         self.scaler
             .commit(scaling, &self.fleet.catalogue(), &self.telemetry);
-        for (name, (_, source)) in &sources {
+        let asked = sources
+            .iter()
+            .filter(|(_, (settings, _))| settings.kind.as_prometheus().is_some());
+        for (name, (_, source)) in asked {
             // A former source of the same name may have had a last word.
             events.show_breaker(name, source.breaker());
         }

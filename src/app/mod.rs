@@ -15,6 +15,8 @@
 //! | `records.rs` | the store of events, overrides and decisions in force |
 //! | `performance.rs` | how good forecasts were, day by day |
 //! | `pushers.rs` | the Alertmanagers in force |
+//! | `hubs.rs` | where samples that come by themselves meet the signals that select them, and their files |
+//! | `scrapers.rs` | the sources in force that scrape |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
 //! | `retrain.rs` | trained models kept up to date |
@@ -27,6 +29,7 @@ mod calendars;
 mod deployment;
 mod external_service;
 mod follow;
+mod hubs;
 mod ledger;
 mod load;
 mod models;
@@ -37,6 +40,7 @@ mod records;
 mod retrain;
 mod scaler_service;
 mod scaling;
+mod scrapers;
 pub mod signals;
 #[cfg(test)]
 mod tests;
@@ -59,12 +63,14 @@ use crate::{
 use deployment::{Built, Deployment, Parts};
 use external_service::ExternalService;
 use follow::Follower;
+use hubs::Hubs;
 use ledger::StoreLedger;
 use pushers::Pushers;
 use records::Records;
 use retrain::Retrainer;
 use scaler_service::ScalerService;
 use scaling::Scaler;
+use scrapers::Scrapers;
 use std::{
     net::SocketAddr,
     num::NonZeroUsize,
@@ -125,6 +131,8 @@ impl App {
             stop: stop.clone(),
         };
         let pushers = Pushers::new(tracker.clone(), stop.clone());
+        let hubs = Hubs::new(tracker.clone(), stop.clone());
+        let scrapers = Scrapers::new(tracker.clone(), stop.clone());
         let retrainer = Retrainer::new(tracker.clone(), stop.clone());
         let records = Records::new(tracker.clone(), stop.clone());
         let scaler = Scaler::new(
@@ -139,6 +147,8 @@ impl App {
             fleet: Fleet::new(parts),
             scaler,
             pushers,
+            hubs,
+            scrapers,
             retrainer,
             follower: Follower::new(tracker.clone(), stop.clone()),
             records,
@@ -225,6 +235,7 @@ impl App {
             store: deployment.store(),
             admin: options.admin,
             config: deployment.report(),
+            targets: deployment.targets(),
             settings: options.web.clone(),
         });
         for listener in listeners {

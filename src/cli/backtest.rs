@@ -164,7 +164,10 @@ pub(super) fn sources(loaded: &Loaded) -> Result<BTreeMap<String, Arc<dyn Source
     let events = Telemetry::default().source;
     let mut sources: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();
     for source in &loaded.config.sources {
-        let SourceKind::Prometheus(settings) = &source.kind;
+        // Only what can be asked for the past can be looked back on.
+        let SourceKind::Prometheus(settings) = &source.kind else {
+            continue;
+        };
         let built = PrometheusSource::build(&source.name, settings, events.clone())
             .map_err(|problem| format!("source {:?}: {problem}", source.name))?;
         sources.insert(source.name.clone(), Arc::new(built));

@@ -11,7 +11,9 @@ use crate::{
     sink::alertmanager::{Pusher, Surroundings},
     source::{
         Cause,
+        local::Hub,
         prometheus::{Probe, PrometheusSource},
+        scrape::{self, Scraper},
     },
     telemetry::Telemetry,
 };
@@ -19,6 +21,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
     path::PathBuf,
+    sync::Arc,
 };
 
 const EXAMPLES: &str = "\
@@ -113,11 +116,27 @@ fn build(loaded: &Loaded, slow: Vec<String>) -> Result<Sources<'_>, Vec<String>>
     let (mut sources, mut wrong) = (Sources::new(), Vec::new());
     let events = Telemetry::default().source;
     for source in &loaded.config.sources {
-        let SourceKind::Prometheus(settings) = &source.kind;
-        match PrometheusSource::build(&source.name, settings, events.clone()) {
-            Ok(built) => drop(sources.insert(&source.name, built)),
-            Err(problem) => wrong.push(format!("source {}: {problem}", source.name)),
-        }
+        let name = &source.name;
+        let built = match &source.kind {
+            SourceKind::Prometheus(settings) => {
+                let built = PrometheusSource::build(name, settings, events.clone());
+                built.map(|built| drop(sources.insert(name, built)))
+            }
+            SourceKind::Scrape(settings) => {
+                let around = scrape::Surroundings {
+                    taker: Arc::new(Hub::default()),
+                    events: Telemetry::default().scrape,
+                    clock: Clock::System,
+                    board: Arc::default(),
+                };
+                Scraper::build(name, settings, around).map(drop)
+            }
+        };
+        wrong.extend(
+            built
+                .err()
+                .map(|problem| format!("source {name}: {problem}")),
+        );
     }
     for settings in &loaded.config.alertmanagers {
         let around = Surroundings {

@@ -119,13 +119,24 @@ fn check_sources(sources: &[SourceFile], report: Report<'_>) {
             let text = format!("{:?} is already the name of sources[{first}]", source.name);
             report(at.key("name"), text);
         }
-        let Some(prometheus) = &source.prometheus else {
-            let text = "the key prometheus is required: it says what the source is";
-            report(at.key("prometheus"), text.to_owned());
-            continue;
-        };
-        for (path, text) in prometheus.validate() {
-            report(at.key("prometheus").join(&Path::parse(&path)), text);
+        match source.kinds().as_slice() {
+            [] => {
+                let text =
+                    "one of the keys prometheus and scrape is required: it says what the source is";
+                report(at.key("prometheus"), text.to_owned());
+            }
+            [first, second, ..] => {
+                let text = format!("a source is one thing: give only one of {first} and {second}");
+                report(at.key(second), text);
+            }
+            [_] => {}
+        }
+        let queried = source.prometheus.iter().flat_map(|own| own.validate());
+        let scraped = source.scrape.iter().flat_map(|own| own.validate());
+        let queried = queried.map(|(path, text)| (at.key("prometheus"), path, text));
+        let scraped = scraped.map(|(path, text)| (at.key("scrape"), path, text));
+        for (at, path, text) in queried.chain(scraped) {
+            report(at.join(&Path::parse(&path)), text);
         }
     }
 }

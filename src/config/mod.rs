@@ -34,7 +34,7 @@ use crate::{
     registry,
     series::{Span, calendar::CalendarSettings},
     sink::alertmanager,
-    source::prometheus,
+    source::{prometheus, scrape},
     store,
 };
 use serde::Deserialize;
@@ -106,6 +106,18 @@ pub struct SourceSettings {
 pub enum SourceKind {
     /// A Prometheus-compatible HTTP API, which answers PromQL.
     Prometheus(prometheus::Settings),
+    /// Targets that are scraped by ourselves.
+    Scrape(scrape::Settings),
+}
+
+impl SourceKind {
+    /// The settings of a Prometheus-compatible HTTP API; nothing where it is something else.
+    pub fn as_prometheus(&self) -> Option<&prometheus::Settings> {
+        match self {
+            Self::Prometheus(settings) => Some(settings),
+            Self::Scrape(_) => None,
+        }
+    }
 }
 
 impl Config {
@@ -119,6 +131,7 @@ impl Config {
             sources: vec![SourceFile {
                 name: "main".to_owned(),
                 prometheus: Some(prometheus::Settings::new(url)),
+                scrape: None,
             }],
             signals: vec![SignalSettings::new(name, query)],
             panels: Vec::new(),
@@ -153,6 +166,7 @@ impl Config {
         for source in &mut self.sources {
             match &mut source.kind {
                 SourceKind::Prometheus(settings) => settings.set_directory(directory),
+                SourceKind::Scrape(settings) => settings.set_directory(directory),
             }
         }
         for alertmanager in &mut self.alertmanagers {
@@ -205,12 +219,35 @@ struct SourceFile {
     name: String,
     #[serde(default)]
     prometheus: Option<prometheus::Settings>,
+    #[serde(default)]
+    scrape: Option<scrape::Settings>,
+}
+
+impl SourceFile {
+    /// The kinds that are given: exactly one in what is sound.
+    fn kinds(&self) -> Vec<&'static str> {
+        let given = [
+            ("prometheus", self.prometheus.is_some()),
+            ("scrape", self.scrape.is_some()),
+        ];
+        let given = given.into_iter().filter(|(_, is_given)| *is_given);
+        given.map(|(kind, _)| kind).collect()
+    }
+
+    fn into_settings(self) -> Option<SourceSettings> {
+        let queried = self.prometheus.map(SourceKind::Prometheus);
+        let scraped = self.scrape.map(SourceKind::Scrape);
+        Some(SourceSettings {
+            name: self.name,
+            kind: queried.or(scraped)?,
+        })
+    }
 }
 
 impl SourceFile {
     /// Whether it answers PromQL; `None` where it does not say what it is.
     fn answers_queries(&self) -> Option<bool> {
-        self.prometheus.is_some().then_some(true)
+        self.kinds().first().map(|kind| *kind == "prometheus")
     }
 }
 
@@ -224,12 +261,10 @@ impl ConfigFile {
     }
 
     fn into_config(self) -> Config {
-        let sources = self.sources.into_iter().filter_map(|source| {
-            Some(SourceSettings {
-                name: source.name,
-                kind: SourceKind::Prometheus(source.prometheus?),
-            })
-        });
+        let sources = self
+            .sources
+            .into_iter()
+            .filter_map(SourceFile::into_settings);
         let mut signals = self.signals;
         signals
             .iter_mut()

@@ -83,7 +83,7 @@ fn the_environment_fills_values() {
         config.signals[0].query,
         "x{path=~\"/api/.*$\", cost=\"$5\"}"
     );
-    let SourceKind::Prometheus(settings) = &config.sources[0].kind;
+    let settings = config.sources[0].kind.as_prometheus().unwrap();
     assert_eq!(format!("{}", settings.url), "http://prometheus:9090");
     assert!(!format!("{config:?}").contains("hunter2"));
 }
@@ -109,7 +109,7 @@ fn relative_files_are_beside_the_configuration() {
     let (_, text) = testdata("full.good.yml").remove(0);
     let mut config = parse(&text, &env).unwrap();
     config.set_directory(std::path::Path::new("/etc/forethought"));
-    let SourceKind::Prometheus(settings) = &config.sources[0].kind;
+    let settings = config.sources[0].kind.as_prometheus().unwrap();
     let ca = settings.tls_config.ca_file.clone().unwrap();
     assert_eq!(ca, std::path::Path::new("/etc/forethought/ca.pem"));
     let models = config.signals[0].model_paths();

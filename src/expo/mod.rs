@@ -29,3 +29,6 @@ pub use format::{Format, negotiate, wants_gzip};
 pub use gzip::{Deflated, GzipStream};
 pub use labels::RenderedLabels;
 pub use translate::{OwnFamily, translate};
+
+/// The bits of the value that ends a series, as Prometheus has them (`model/value/value.go`). Every other NaN is a value.
+pub const STALE_NAN: u64 = 0x7ff0_0000_0000_0002;

@@ -6,24 +6,19 @@ use super::{
     settings::{Kubernetes, RequestHeader},
     wire::{GROUP, VERSION},
 };
+use crate::source::kubernetes::{PATIENCE, chain, client};
 use k8s_openapi::api::{
     authorization::v1::{
         NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
     },
     core::v1::ConfigMap,
 };
-use kube::{
-    Api, Client, Config,
-    api::PostParams,
-    config::{KubeConfigOptions, Kubeconfig},
-};
-use std::{collections::BTreeMap, error::Error, path::PathBuf, pin::Pin, time::Duration};
+use kube::{Api, Client, api::PostParams};
+use std::{collections::BTreeMap, path::PathBuf, pin::Pin};
 
 /// What every API server says of its front proxy, and where.
 const NAMESPACE: &str = "kube-system";
 const CONFIG_MAP: &str = "extension-apiserver-authentication";
-/// Nothing takes longer.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The API server of Kubernetes.
 #[derive(Clone)]
@@ -37,25 +32,7 @@ impl Cluster {
     /// # Errors
     /// It cannot be found, or what is said of it does not fit.
     pub async fn find(settings: &Kubernetes) -> Result<Self, String> {
-        let mut config = match &settings.kubeconfig {
-            Some(file) => {
-                let place = |error: &dyn Error| format!("kubernetes.kubeconfig: {}", chain(error));
-                let kubeconfig = Kubeconfig::read_from(file).map_err(|error| place(&error))?;
-                let options = KubeConfigOptions::default();
-                let config = Config::from_custom_kubeconfig(kubeconfig, &options);
-                config.await.map_err(|error| place(&error))?
-            }
-            None => Config::infer().await.map_err(|error| {
-                format!("kubernetes: {}; in a pod the token of its service account must be mounted, elsewhere write kubernetes.kubeconfig", chain(&error))
-            })?,
-        };
-        // Whoever asks us has the patience to ask again; we have not.
-        config.default_retry = false;
-        config.connect_timeout = Some(PATIENCE);
-        config.read_timeout = Some(PATIENCE);
-        config.write_timeout = Some(PATIENCE);
-        let client = Client::try_from(config);
-        let client = client.map_err(|error| format!("kubernetes: {}", chain(&error)))?;
+        let client = client(settings.kubeconfig.as_deref(), "kubernetes.kubeconfig").await?;
         Ok(Self { client })
     }
 
@@ -170,18 +147,4 @@ fn trust(data: &BTreeMap<String, String>) -> Result<Trust, String> {
     }
     let trust = Trust::new(authority.as_bytes(), &header);
     trust.map_err(|problem| format!("requestheader-client-ca-file: {problem}"))
-}
-
-/// An error with its causes, each once.
-fn chain(error: &dyn Error) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !texts.iter().any(|outer| outer.contains(&text)) {
-            texts.push(text);
-        }
-        next = cause.source();
-    }
-    texts.join(": ")
 }

@@ -25,8 +25,8 @@ pub use recorder::{Full, Recorder, Shape, Verdict};
 pub use selection::{Aggregate, Reading, Selection};
 pub use snapshot::{Image, ImageError};
 
-/// The value that says that a series has ended, by its bits (`model/value` of Prometheus).
-pub const STALE_NAN: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+/// The value that says that a series has ended,.
+pub const STALE_NAN: f64 = f64::from_bits(crate::expo::STALE_NAN);
 
 /// Whether a value is the stale marker and no other NaN.
 pub fn is_stale(value: f64) -> bool {

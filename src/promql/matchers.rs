@@ -156,7 +156,7 @@ impl Test {
 }
 
 /// A regular expression that matches whole values, the dot newlines too, as in Prometheus 3.
-pub(super) fn whole(expression: &str) -> Result<Regex, String> {
+pub(crate) fn whole(expression: &str) -> Result<Regex, String> {
     let anchored = format!("^(?s:{})$", in_ascii(expression));
     let built = RegexBuilder::new(&anchored)
         .size_limit(MAX_REGEX_BYTES)

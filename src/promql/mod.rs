@@ -30,7 +30,9 @@ mod tests;
 
 pub use evaluate::{Element, EvaluationError, MAX_WORK, Value};
 pub use expression::{Expression, Selector};
+pub(crate) use matchers::whole as whole_value;
 pub use matchers::{Matcher, Matchers};
+pub(crate) use relabel::expand;
 pub use snapshot::{Lookup, Sample, Snapshot};
 pub use syntax::check_query;
 pub use tokens::line_and_column;

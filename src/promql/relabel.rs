@@ -130,7 +130,7 @@ impl Replacement {
 
 /// The template of a replacement, filled in as Go's `Regexp.Expand` does: `$1`, `${1}`, `$name`, `$$`; a group that
 /// does not exist is empty, and a dollar sign before anything else stands for itself.
-fn expand(template: &str, found: &Captures<'_>) -> String {
+pub(crate) fn expand(template: &str, found: &Captures<'_>) -> String {
     let mut out = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('$') {

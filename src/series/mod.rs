@@ -1,5 +1,5 @@
 //! What a sample belongs to and when: label sets, the time grid, the window of one series, time zones,
-//! calendars.
+//! calendars, relabelling.
 //!
 //! Pure: no IO, no clock (invariant 1).
 
@@ -8,6 +8,7 @@ pub mod grid;
 pub mod labels;
 pub mod local;
 pub mod panel;
+pub mod relabel;
 pub mod span;
 pub mod window;
 pub mod zone;

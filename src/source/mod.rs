@@ -1,8 +1,11 @@
 //! Where samples come from. An adapter: it does IO, and knows nothing of what is done with the samples.
 
 pub mod file;
+#[cfg(feature = "kube")]
+pub(crate) mod kubernetes;
 pub mod local;
 pub mod prometheus;
+pub mod scrape;
 mod secret;
 
 pub use secret::Secret;

@@ -5,11 +5,13 @@
 mod app;
 mod engine;
 mod external;
+mod intake;
 pub mod log;
 mod process;
 mod reload;
 mod scaler;
 mod scaling;
+mod scrape;
 mod sink;
 mod source;
 mod store;
@@ -21,8 +23,10 @@ mod web;
 pub use app::{AppEvents, REVISION, VERSION};
 pub use engine::{EngineEvents, Evaluated};
 pub use external::ExternalEvents;
+pub use intake::IntakeEvents;
 pub use scaler::ScalerEvents;
 pub use scaling::ScalingEvents;
+pub use scrape::ScrapeEvents;
 pub use sink::SinkEvents;
 pub use source::SourceEvents;
 pub use store::StoreEvents;
@@ -42,10 +46,14 @@ pub struct Telemetry {
     pub engine: Arc<EngineEvents>,
     /// What is counted of the external metrics API.
     pub external: Arc<ExternalEvents>,
+    /// What is counted of samples that come by themselves.
+    pub intake: Arc<IntakeEvents>,
     /// What is counted of what autoscalers ask.
     pub scaler: Arc<ScalerEvents>,
     /// What is counted of decisions.
     pub scaling: Arc<ScalingEvents>,
+    /// What is counted of what is scraped.
+    pub scrape: Arc<ScrapeEvents>,
     /// What is counted of what is sent.
     pub sink: Arc<SinkEvents>,
     /// What the sources count.
@@ -67,8 +75,10 @@ impl Default for Telemetry {
         let app = Arc::new(AppEvents::register(&mut registry));
         let engine = Arc::new(EngineEvents::register(&mut registry));
         let external = Arc::new(ExternalEvents::register(&mut registry));
+        let intake = Arc::new(IntakeEvents::register(&mut registry));
         let scaler = Arc::new(ScalerEvents::register(&mut registry));
         let scaling = Arc::new(ScalingEvents::register(&mut registry));
+        let scrape = Arc::new(ScrapeEvents::register(&mut registry));
         let sink = Arc::new(SinkEvents::register(&mut registry));
         let source = Arc::new(SourceEvents::register(&mut registry));
         let store = Arc::new(StoreEvents::register(&mut registry));
@@ -80,8 +90,10 @@ impl Default for Telemetry {
             app,
             engine,
             external,
+            intake,
             scaler,
             scaling,
+            scrape,
             sink,
             source,
             store,

@@ -3,6 +3,7 @@
 mod contest;
 mod health;
 mod scaling;
+mod targets;
 mod value;
 mod why;
 

@@ -17,6 +17,7 @@
 //! | `/api/v1/scaling/value` | GET | what an autoscaler is told of a workload |
 //! | `/api/v1/scaling/evaluate` | GET | what would be decided if something were otherwise: the one read that computes |
 //! | `/api/v1/models/accuracy` `/api/v1/predictions/current` | GET | how good forecasts were, and what they are |
+//! | `/api/v1/targets` | GET | the targets of sources that scrape, and how their newest scrapes went |
 //! | `/api/v1/health` | GET | what is well and what is not, with a score |
 
 mod accept;
@@ -39,6 +40,7 @@ pub use settings::{Limits, Settings, route_prefix_of};
 
 use crate::{
     engine::{Catalogue, Clock},
+    source::scrape::Board,
     store::Store,
     telemetry::Telemetry,
 };
@@ -71,6 +73,8 @@ pub struct State {
     pub admin: bool,
     /// What became of the configuration; the app keeps it up to date.
     pub config: Arc<Mutex<ConfigReport>>,
+    /// The targets of sources that scrape.
+    pub targets: Arc<Board>,
     /// Paths and limits.
     pub settings: Settings,
 }

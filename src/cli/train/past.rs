@@ -7,7 +7,7 @@ use crate::{
         training::{self, Cache, Fetch, History, Samples},
     },
     cli::backtest::sources,
-    config::{self, Config, SourceKind, suggestion},
+    config::{self, Config, suggestion},
     contract::seal,
     engine::{SignalSettings, settings::Calendars},
     forecast::Models,
@@ -46,7 +46,10 @@ pub(super) async fn of_source(
     let source = configured.and_then(|source| Some((source, sources.get(&source.name)?)));
     let (configured, source) = source
         .ok_or_else(|| Failure::Usage("the source of this signal is not configured".to_owned()))?;
-    let SourceKind::Prometheus(at) = &configured.kind;
+    let Some(at) = configured.kind.as_prometheus() else {
+        let text = "the source of this signal is scraped: it cannot be asked for its past";
+        return Err(Failure::Usage(text.to_owned()));
+    };
     let models = loaded.config.models.clone();
     let cache = cache(arguments, &models)?;
     let wanted = Fetch {

@@ -1,14 +1,15 @@
 //! Where samples that come by themselves meet the signals that read them.
 
 use crate::{
-    intake::{Recorder, Shape, Verdict},
+    intake::{Full, Recorder, Shape, Verdict},
     series::{Labels, Millis},
+    telemetry::IntakeEvents,
 };
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::watch;
@@ -29,6 +30,12 @@ impl Route {
         index: u32::MAX,
         version: 0,
     };
+
+    /// The route of this number.
+    #[cfg(test)]
+    pub(crate) const fn of(index: u32) -> Self {
+        Self { index, version: 0 }
+    }
 }
 
 /// What became of samples.
@@ -72,11 +79,17 @@ impl Taken {
 /// Where samples that come by themselves meet the signals that read them. Shared by those who put in and those who ask.
 #[derive(Debug)]
 pub struct Hub {
+    name: String,
+    events: Arc<IntakeEvents>,
     generation: AtomicU64,
-    /// Series that had no place since the start.
-    refused: AtomicU64,
-    max_series: usize,
+    max_series: AtomicUsize,
     state: Mutex<State>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new("", Self::MOST_SERIES, Arc::default())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -110,14 +123,23 @@ struct Entry {
 }
 
 impl Hub {
-    /// A hub that nobody reads yet; it takes at most `max_series` series that are wanted.
-    pub fn new(max_series: usize) -> Self {
+    /// What one process can carry.
+    pub const MOST_SERIES: usize = 1_000_000;
+
+    /// The hub of a source, which nobody reads yet; it takes at most `max_series` series that are wanted.
+    pub fn new(name: &str, max_series: usize, events: Arc<IntakeEvents>) -> Self {
         Self {
+            name: name.to_owned(),
+            events,
             generation: AtomicU64::new(1),
-            refused: AtomicU64::new(0),
-            max_series,
+            max_series: AtomicUsize::new(max_series),
             state: Mutex::default(),
         }
+    }
+
+    /// Changes how many series it takes. Those that it has stay.
+    pub fn limit(&self, max_series: usize) {
+        self.max_series.store(max_series, Ordering::Relaxed);
     }
 
     // --- Those who put in ---
@@ -137,8 +159,9 @@ impl Hub {
         if let Some(index) = state.by_series.get(&series) {
             return state.route(*index);
         }
-        let mut to = Vec::new();
-        let room = state.by_series.len() < self.max_series;
+        let (mut to, mut refused) = (Vec::new(), false);
+        let most = self.max_series.load(Ordering::Relaxed);
+        let room = state.by_series.len() < most;
         for (number, seat) in state.seats.iter_mut().enumerate() {
             let Some(seat) = seat else { continue };
             match seat.recorder.admit(name, labels, now) {
@@ -146,17 +169,20 @@ impl Hub {
                 Ok(Some(place)) if room => to.push((number as u32, place)),
                 Ok(Some(place)) => {
                     seat.recorder.dismiss(place);
-                    self.refused.fetch_add(1, Ordering::Relaxed);
+                    refused = true;
                 }
-                Err(_) => {
-                    self.refused.fetch_add(1, Ordering::Relaxed);
-                }
+                Err(Full) => refused = true,
             }
         }
-        match to.is_empty() {
+        let route = match to.is_empty() {
             true => Route::NOWHERE,
             false => state.enter(series, to),
+        };
+        drop(state);
+        if refused {
+            self.events.refused(&self.name, name, most);
         }
+        route
     }
 
     /// Takes in samples: route, milliseconds, value. A series ends with [`crate::intake::STALE_NAN`]. `now` is the time of
@@ -192,6 +218,8 @@ impl Hub {
                 seat.tell();
             }
         }
+        drop(state);
+        self.events.taken(&self.name, &taken);
         taken
     }
 
@@ -276,16 +304,12 @@ impl Hub {
         if !gone.is_empty() {
             state.drop_targets(|target| gone.contains(&target));
         }
+        self.events.series(&self.name, state.by_series.len());
     }
 
     /// Series that are wanted.
     pub fn series(&self) -> usize {
         self.state().by_series.len()
-    }
-
-    /// Series that had no place since the start, each time that they asked for one.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
     }
 
     /// A panic while it was held leaves at worst one sample half taken in: what was counted may be off by it.

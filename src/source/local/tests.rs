@@ -22,7 +22,7 @@ fn subscription(select: &str) -> Subscription {
 }
 
 fn hub(selects: &[&str]) -> Arc<Hub> {
-    let hub = Hub::new(100);
+    let hub = Hub::default();
     for select in selects {
         hub.subscribe(subscription(select), None);
     }
@@ -110,13 +110,13 @@ fn more_series_than_asked_for_are_counted() {
 
 #[test]
 fn too_many_series_are_refused_and_leave_nothing_behind() {
-    let hub = Arc::new(Hub::new(3));
+    let hub = Arc::new(Hub::new("pushed", 3, Arc::default()));
     hub.subscribe(subscription("load"), None);
     for n in 0..9 {
         let route = hub.route("load", &pod(&n.to_string()), START);
         assert_eq!(route == Route::NOWHERE, n >= 3, "{n}");
     }
-    assert_eq!((hub.series(), hub.refused()), (3, 6));
+    assert_eq!(hub.series(), 3);
     assert_eq!(hub.each(crate::intake::Recorder::members), [3]);
 }
 
@@ -213,7 +213,7 @@ fn a_file_gives_back_what_was_written() {
     let past = shelf.read().unwrap();
     assert_eq!(past.newest, Some(START + 600_000));
     let now = START + 11 * STEP;
-    let after = Arc::new(Hub::new(100));
+    let after = Arc::<Hub>::default();
     for select in ["load", "heat", "new"] {
         let one = subscription(select);
         let restored = past.of(&one, now).unwrap();
@@ -273,7 +273,7 @@ fn a_folder_that_cannot_be_is_refused_with_the_flag_that_names_it() {
 
 #[test]
 fn a_sum_is_complete_when_all_of_it_has_come() {
-    let hub = Arc::new(Hub::new(100));
+    let hub = Arc::<Hub>::default();
     let sum = Some(Aggregate::SumBy(vec![]));
     let selection = Selection::new("load", Reading::Gauge, None, sum).unwrap();
     let text = selection.text().to_owned();

@@ -21,6 +21,26 @@ pub(super) struct Bounds {
     /// When the whole must be there, and the span that was allowed for it.
     pub(super) deadline: Instant,
     pub(super) timeout: Span,
+    /// What a person can change.
+    pub(super) words: Words,
+}
+
+/// The keys that bound an answer, for messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Words {
+    pub(super) timeout: &'static str,
+    pub(super) idle: &'static str,
+    /// The key of the limit, and what else helps.
+    pub(super) bytes: &'static str,
+}
+
+impl Words {
+    /// Of answers to queries.
+    pub(super) const OF_QUERIES: Self = Self {
+        timeout: "(timeout)",
+        idle: "(idle_timeout)",
+        bytes: "(max_response_bytes); aggregate in the query",
+    };
 }
 
 /// How a body is compressed.
@@ -65,10 +85,12 @@ fn late(idle: bool, bounds: &Bounds, sink: &Sink) -> Failure {
     let so_far = sink.len();
     Failure::late(if idle {
         let pause = bounds.idle;
-        format!("the answer stood still for {pause} after {so_far} bytes (idle_timeout)")
+        let key = bounds.words.idle;
+        format!("the answer stood still for {pause} after {so_far} bytes {key}")
     } else {
         let timeout = bounds.timeout;
-        format!("the answer was not complete after {timeout}, {so_far} bytes were there (timeout)")
+        let key = bounds.words.timeout;
+        format!("the answer was not complete after {timeout}, {so_far} bytes were there {key}")
     })
 }
 
@@ -79,10 +101,8 @@ fn broken(error: &dyn Error, sink: &Sink) -> Failure {
 }
 
 fn over(bounds: &Bounds) -> Failure {
-    let limit = bounds.bytes;
-    Failure::too_large(format!(
-        "the answer is longer than {limit} bytes (max_response_bytes); aggregate in the query"
-    ))
+    let (limit, key) = (bounds.bytes, bounds.words.bytes);
+    Failure::too_large(format!("the answer is longer than {limit} bytes {key}"))
 }
 
 enum Sink {

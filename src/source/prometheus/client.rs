@@ -2,50 +2,31 @@
 
 use super::{
     auth::{Credentials, hide},
-    body::{self, Bounds, Coding},
+    body::{self, Bounds, Coding, Words},
+    connect::{Clients, unreachable_source},
     failure::{A_PAGE, Again, Failure, is_page, short},
     retry::retry_after,
     seconds,
-    settings::{Settings, TlsSettings},
-    tls::{TlsFiles, client_config},
+    settings::Settings,
 };
 use crate::{engine::clock::Clock, series::Span, source::Cause};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
     header::{
         ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER,
     },
 };
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, Error as ClientError, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
-use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use std::{
-    error::Error,
     fmt,
-    future::Future,
-    pin::Pin,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
-use tokio::time::{Instant, timeout, timeout_at};
-use tower_service::Service;
+use tokio::time::{Instant, timeout_at};
 
-/// A client for `http` and `https` that connects within a deadline.
-pub(crate) type HttpClient = Client<Patient<HttpsConnector<HttpConnector>>, Full<Bytes>>;
-
-/// Kept open between ticks of a minute, closed before most servers do (Prometheus: 5 minutes).
-const IDLE_CONNECTION: Duration = Duration::from_secs(120);
 /// Enough of a failed answer to hold its error text.
 const ERROR_BODY: usize = 65_536;
 /// How much of a foreign text an error shows.
@@ -58,8 +39,7 @@ pub(super) struct Caller {
     pub(super) timeout: String,
     settings: Settings,
     credentials: Credentials,
-    /// The client, and the stamp of the TLS files it was made from.
-    client: Mutex<(u64, HttpClient)>,
+    clients: Clients,
     /// Whether the source refused POST and took GET.
     get_only: AtomicBool,
 }
@@ -76,14 +56,12 @@ impl Caller {
     /// A caller of the source of `settings`, which are valid. Reads the files they name.
     pub(super) fn new(settings: &Settings) -> Result<Self, String> {
         let base = settings.url.base()?;
-        let files = TlsFiles::read(&settings.tls_config)?;
-        let client = http_client(settings, &files)?;
         Ok(Self {
             base,
             timeout: seconds(settings.timeout.as_millis()),
             settings: settings.clone(),
             credentials: Credentials::new(settings)?,
-            client: Mutex::new((files.stamp(), client)),
+            clients: Clients::new(settings)?,
             get_only: AtomicBool::new(false),
         })
     }
@@ -152,7 +130,7 @@ impl Caller {
     ) -> Result<(StatusAndHeaders, Vec<u8>), Failure> {
         let deadline = Instant::now() + self.settings.timeout.to_std();
         let request = request(&format!("{}{path}", self.base), payload, headers)?;
-        let client = self.client().await?;
+        let client = self.clients.client().await?;
         let answer = timeout_at(deadline, client.request(request)).await;
         let answer = answer
             .map_err(|_| no_answer(self.settings.timeout))?
@@ -164,6 +142,7 @@ impl Caller {
             idle: self.settings.idle_timeout,
             deadline,
             timeout: self.settings.timeout,
+            words: Words::OF_QUERIES,
         };
         if status.is_success() {
             let body = body::read(answer.into_body(), coding, bounds).await?;
@@ -174,33 +153,6 @@ impl Caller {
         // The status says enough where its body cannot be read.
         let body = body::read(answer.into_body(), coding, bounds).await;
         Ok((status, body.unwrap_or_default()))
-    }
-
-    /// The client; made anew where a TLS file changed.
-    async fn client(&self) -> Result<HttpClient, Failure> {
-        let tls = &self.settings.tls_config;
-        if tls.ca_file.is_none() && tls.cert_file.is_none() {
-            return Ok(self.current(None));
-        }
-        let settings = tls.clone();
-        let files = tokio::task::spawn_blocking(move || TlsFiles::read(&settings)).await;
-        let files = files.map_err(|error| Failure::own(error.to_string()))?;
-        let files = files.map_err(Failure::own)?;
-        let stamp = files.stamp();
-        let current = self.client.lock().unwrap_or_else(PoisonError::into_inner).0;
-        if stamp == current {
-            return Ok(self.current(None));
-        }
-        let client = http_client(&self.settings, &files).map_err(Failure::own)?;
-        Ok(self.current(Some((stamp, client))))
-    }
-
-    fn current(&self, new: Option<(u64, HttpClient)>) -> HttpClient {
-        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(new) = new {
-            *client = new;
-        }
-        client.1.clone()
     }
 }
 
@@ -269,7 +221,7 @@ fn no_answer(timeout: Span) -> Failure {
     Failure::late(format!("no answer within {timeout} (timeout)"))
 }
 
-fn coding(headers: &HeaderMap) -> Result<Coding, Failure> {
+pub(super) fn coding(headers: &HeaderMap) -> Result<Coding, Failure> {
     let value = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
     match value {
         None | Some(b"" | b"identity") => Ok(Coding::Identity),
@@ -282,176 +234,6 @@ fn coding(headers: &HeaderMap) -> Result<Coding, Failure> {
             )))
         }
     }
-}
-
-// === connecting ===
-
-fn http_client(settings: &Settings, files: &TlsFiles) -> Result<HttpClient, String> {
-    client_to(
-        &settings.tls_config,
-        files,
-        settings.connect_timeout,
-        settings.enable_http2,
-    )
-}
-
-/// A client for servers that are no sources. Reads the files that `tls` names.
-///
-/// # Errors
-/// A file that cannot be used, with its key.
-pub(crate) fn plain_client(tls: &TlsSettings, connect_timeout: Span) -> Result<HttpClient, String> {
-    client_to(tls, &TlsFiles::read(tls)?, connect_timeout, false)
-}
-
-/// Changes when one of the files that `tls` names changes. Reads them.
-///
-/// # Errors
-/// A file that cannot be read, with its key.
-pub(crate) fn tls_stamp(tls: &TlsSettings) -> Result<u64, String> {
-    Ok(TlsFiles::read(tls)?.stamp())
-}
-
-fn client_to(
-    tls_config: &TlsSettings,
-    files: &TlsFiles,
-    connect_timeout: Span,
-    enable_http2: bool,
-) -> Result<HttpClient, String> {
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    let tls = client_config(tls_config, files)?;
-    let mut builder = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http();
-    if let Some(name) = &tls_config.server_name {
-        let name = ServerName::try_from(name.clone());
-        let name = name.map_err(|error| format!("tls_config.server_name: {error}"))?;
-        builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
-    }
-    let connector = if enable_http2 {
-        builder.enable_all_versions().wrap_connector(http)
-    } else {
-        builder.enable_http1().wrap_connector(http)
-    };
-    let patient = Patient {
-        inner: connector,
-        limit: connect_timeout,
-    };
-    let mut client = Client::builder(TokioExecutor::new());
-    client.pool_timer(TokioTimer::new());
-    client.pool_idle_timeout(IDLE_CONNECTION);
-    Ok(client.build(patient))
-}
-
-/// A connector with one deadline for name look-up, connection and TLS handshake together; the ones
-/// below it know none for the handshake.
-#[derive(Clone)]
-pub(crate) struct Patient<C> {
-    inner: C,
-    limit: Span,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("no connection within {0} (connect_timeout)")]
-struct ConnectTimeout(Span);
-
-type BoxError = Box<dyn Error + Send + Sync>;
-
-impl<C> Service<Uri> for Patient<C>
-where
-    C: Service<Uri, Error = BoxError>,
-    C::Future: Send + 'static,
-    C::Response: 'static,
-{
-    type Response = C::Response;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, to: Uri) -> Self::Future {
-        let (connecting, limit) = (self.inner.call(to), self.limit);
-        Box::pin(async move {
-            let connected = timeout(limit.to_std(), connecting).await;
-            connected.map_err(|_| ConnectTimeout(limit))?
-        })
-    }
-}
-
-/// What a client error means.
-fn unreachable_source(error: &ClientError) -> Failure {
-    let lost = Lost::of(error);
-    if lost.is_late {
-        return Failure {
-            narrow: false,
-            ..Failure::late(lost.text)
-        };
-    }
-    let mut failure = Failure::lost(Cause::Connect, lost.text);
-    if lost.certificate {
-        failure.again = Again::Never;
-    }
-    failure
-}
-
-/// Why a server was not reached.
-pub(crate) struct Lost {
-    /// The innermost causes, each once: they say what a person can act on.
-    pub(crate) text: String,
-    /// Whether it did not answer in time to being connected to.
-    pub(crate) is_late: bool,
-    /// Whether its certificate was refused.
-    pub(crate) certificate: bool,
-}
-
-impl Lost {
-    /// What a client error means.
-    pub(crate) fn of(error: &ClientError) -> Self {
-        let mut texts: Vec<String> = Vec::new();
-        let mut certificate = false;
-        let mut next = error.source();
-        while let Some(cause) = next {
-            if cause.is::<ConnectTimeout>() {
-                return Self {
-                    text: cause.to_string(),
-                    is_late: true,
-                    certificate: false,
-                };
-            }
-            certificate |= is_certificate(cause);
-            let text = cause.to_string();
-            if !texts.iter().any(|outer| outer.contains(&text)) {
-                texts.push(text);
-            }
-            next = cause.source();
-        }
-        if texts.is_empty() {
-            texts.push(error.to_string());
-        }
-        let advice = if certificate {
-            "; check tls_config"
-        } else {
-            ""
-        };
-        Self {
-            text: format!("{}{advice}", texts.join(": ")),
-            is_late: false,
-            certificate,
-        }
-    }
-}
-
-/// Whether the certificate was refused. TLS errors come wrapped in IO errors, which do not show them
-/// as their source.
-fn is_certificate(cause: &(dyn Error + 'static)) -> bool {
-    if let Some(error) = cause.downcast_ref::<std::io::Error>() {
-        return error.get_ref().is_some_and(|inner| is_certificate(inner));
-    }
-    let tls = cause.downcast_ref::<rustls::Error>();
-    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 // === failed statuses ===

@@ -1,7 +1,7 @@
 //! A Prometheus-compatible HTTP API as a source: Prometheus, VictoriaMetrics, Thanos, Mimir.
 //!
 //! One range becomes requests a source can answer (`chunk`); each is sent within its deadlines
-//! (`client`, `body`), again where that may help (`retry`), or not at all while the source keeps
+//! (`client`, `connect`, `body`), again where that may help (`retry`), or not at all while the source keeps
 //! failing (`breaker`). Answers are decoded in one pass (`decode`, `samples`) and put together
 //! (`gather`).
 
@@ -10,9 +10,11 @@ mod body;
 mod breaker;
 mod chunk;
 mod client;
+mod connect;
 mod decode;
 mod failure;
 mod gather;
+mod get;
 mod intern;
 mod post;
 mod probe;
@@ -23,10 +25,11 @@ mod tls;
 mod validate;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use breaker::Change;
-pub(crate) use client::{HttpClient, Lost, plain_client, tls_stamp};
+pub(crate) use connect::{HttpClient, Lost, plain_client, tls_stamp};
+pub(crate) use get::{Getter, Wanted};
 pub use post::{Posted, Poster};
 pub use probe::Probe;
 pub use settings::{Address, Authorization, BasicAuth, BreakerSettings, Settings, TlsSettings};

@@ -33,13 +33,14 @@ pub(in super::super) enum Read {
     Predictions,
     Queues,
     ScalingStatus,
+    Targets,
     Value,
     Workloads,
 }
 
 impl Read {
     /// Where they are.
-    pub(in super::super) const PATHS: [(&'static str, Self); 8] = [
+    pub(in super::super) const PATHS: [(&'static str, Self); 9] = [
         ("/api/v1/health", Self::Health),
         ("/api/v1/models/accuracy", Self::Accuracy),
         ("/api/v1/predictions/current", Self::Predictions),
@@ -47,6 +48,7 @@ impl Read {
         ("/api/v1/scaling/evaluate", Self::Evaluate),
         ("/api/v1/scaling/status", Self::ScalingStatus),
         ("/api/v1/scaling/value", Self::Value),
+        ("/api/v1/targets", Self::Targets),
         ("/api/v1/workloads", Self::Workloads),
     ];
 
@@ -65,6 +67,7 @@ impl Read {
             Self::Predictions => "predictions",
             Self::Queues => "queues",
             Self::ScalingStatus => "scaling_status",
+            Self::Targets => "targets",
             Self::Value => "scaling_value",
             Self::Workloads => "workloads",
         }
@@ -76,6 +79,7 @@ impl Read {
             Self::Accuracy | Self::Health | Self::Queues | Self::ScalingStatus => &[],
             Self::Evaluate => &["demand", "forecast", "ready", "workload"],
             Self::Predictions => &["cursor", "limit", "signal"],
+            Self::Targets => &["scrapePool", "state"],
             Self::Value => &["activation", "target", "workload"],
             Self::Workloads => &["cursor", "limit", "name", "since"],
         }
@@ -90,6 +94,7 @@ impl Read {
             Self::Predictions => predictions(state, query, gzip),
             Self::Queues => queues(state, gzip),
             Self::ScalingStatus => status(state, gzip),
+            Self::Targets => super::targets::targets(state, query, gzip),
             Self::Value => super::value::answer(state, query),
             Self::Workloads => workloads(state, query, gzip),
         }

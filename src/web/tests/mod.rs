@@ -148,6 +148,7 @@ async fn start(lines: usize, change: impl FnOnce(&mut State)) -> Running {
         store: Arc::default(),
         admin: true,
         config: Arc::default(),
+        targets: Arc::default(),
         settings: Settings::default(),
     };
     let units = vec![unit("load", Some(outcome(lines))), unit("queue", None)];

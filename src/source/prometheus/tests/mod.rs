@@ -4,7 +4,7 @@ mod chunks;
 mod decoding;
 mod faults;
 mod requests;
-mod server;
+pub(in crate::source) mod server;
 mod tls;
 
 use super::{PrometheusSource, Settings};

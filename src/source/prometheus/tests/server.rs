@@ -29,24 +29,24 @@ use tokio_rustls::TlsAcceptor;
 
 /// What a server was asked.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) version: hyper::Version,
-    pub(super) headers: HeaderMap,
+pub(in crate::source) struct Asked {
+    pub(in crate::source) method: String,
+    pub(in crate::source) path: String,
+    pub(in crate::source) version: hyper::Version,
+    pub(in crate::source) headers: HeaderMap,
     /// Fields of the form, from the body of a POST or the query of a GET.
-    pub(super) form: BTreeMap<String, String>,
+    pub(in crate::source) form: BTreeMap<String, String>,
 }
 
 impl Asked {
-    pub(super) fn number(&self, field: &str) -> i64 {
+    pub(in crate::source) fn number(&self, field: &str) -> i64 {
         self.form[field].parse().unwrap()
     }
 }
 
 /// One step of a body.
 #[derive(Debug, Clone)]
-pub(super) enum Part {
+pub(in crate::source) enum Part {
     Bytes(Bytes),
     /// The same bytes so many times.
     Repeat(Bytes, usize),
@@ -60,7 +60,7 @@ pub(super) enum Part {
 
 /// What a server answers.
 #[derive(Debug, Clone)]
-pub(super) enum Reply {
+pub(in crate::source) enum Reply {
     /// Status, headers, body.
     Whole(u16, Vec<(&'static str, String)>, Vec<Part>),
     /// Never.
@@ -68,15 +68,15 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    pub(super) fn json(body: impl Into<String>) -> Self {
+    pub(in crate::source) fn json(body: impl Into<String>) -> Self {
         Self::status(200, body)
     }
 
-    pub(super) fn status(status: u16, body: impl Into<String>) -> Self {
+    pub(in crate::source) fn status(status: u16, body: impl Into<String>) -> Self {
         Self::with(status, &[], body)
     }
 
-    pub(super) fn with(
+    pub(in crate::source) fn with(
         status: u16,
         headers: &[(&'static str, &str)],
         body: impl Into<String>,
@@ -88,7 +88,7 @@ impl Reply {
         Self::Whole(status, headers.collect(), vec![Part::Bytes(body)])
     }
 
-    pub(super) fn parts(parts: Vec<Part>) -> Self {
+    pub(in crate::source) fn parts(parts: Vec<Part>) -> Self {
         Self::Whole(200, Vec::new(), parts)
     }
 }
@@ -96,19 +96,21 @@ impl Reply {
 type Behaviour = Arc<dyn Fn(&Asked) -> Reply + Send + Sync>;
 
 /// A server on a free port; it ends with the test.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(in crate::source) struct Server {
+    pub(in crate::source) address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     sent: Arc<Mutex<usize>>,
     _serving: JoinSet<()>,
 }
 
 impl Server {
-    pub(super) async fn new(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+    pub(in crate::source) async fn new(
+        answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         Self::start(None, Arc::new(answer)).await
     }
 
-    pub(super) async fn with_tls(
+    pub(in crate::source) async fn with_tls(
         acceptor: TlsAcceptor,
         answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -144,17 +146,17 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self, scheme: &str) -> String {
+    pub(in crate::source) fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{}", self.address)
     }
 
     /// Everything it was asked so far.
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(in crate::source) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
     /// Bytes of bodies it could get rid of.
-    pub(super) fn sent(&self) -> usize {
+    pub(in crate::source) fn sent(&self) -> usize {
         *self.sent.lock().unwrap()
     }
 }
