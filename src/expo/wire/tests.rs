@@ -1,6 +1,7 @@
 //! What is read, what is refused, and where errors point. `prost` writes what is read: it knows the messages from
 //! their definitions and nothing of the readers.
 
+mod encode;
 mod families;
 mod faults;
 mod messages;

@@ -7,11 +7,11 @@ use super::{
     read, read_up_to,
 };
 use crate::expo::{
-    parse,
+    parse::{self, MetricType},
     wire::{
         Body, Unpacker,
         families::Families,
-        write::{Limits, Version},
+        write::{Limits, Metadata, Outgoing, Point, Version, Writer},
     },
 };
 use proptest::prelude::*;
@@ -153,6 +153,18 @@ const KINDS: [&str; 9] = [
     "Unknown",
 ];
 
+const TYPES: [MetricType; 9] = [
+    MetricType::Unknown,
+    MetricType::Counter,
+    MetricType::Gauge,
+    MetricType::Histogram,
+    MetricType::GaugeHistogram,
+    MetricType::Summary,
+    MetricType::Info,
+    MetricType::StateSet,
+    MetricType::Unknown,
+];
+
 fn about((kind, help, unit): &(i32, String, String)) -> String {
     format!(" {} {help:?} {unit:?}", KINDS[*kind as usize])
 }
@@ -189,6 +201,39 @@ fn wanted(given: &Given, version: Version) -> String {
     line
 }
 
+/// The request that our writer makes of them.
+fn written(given: &[Given], version: Version) -> Vec<u8> {
+    let mut writer = Writer::new(version);
+    for ((name, pairs), samples, _, created, (kind, help, unit)) in given {
+        let labels: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        // As prost leaves it out, which the wanted lines go by.
+        let samples: Vec<Point> = samples
+            .iter()
+            .map(|&(value, at)| Point {
+                at,
+                value: if value == 0.0 { 0.0 } else { value },
+            })
+            .collect();
+        writer.push(&Outgoing {
+            name,
+            labels: &labels,
+            samples: &samples,
+            metadata: Some(Metadata {
+                kind: TYPES[*kind as usize],
+                help,
+                unit,
+            }),
+            created: Some(*created),
+        });
+    }
+    let mut body = Vec::new();
+    writer.append_to(&mut body);
+    body
+}
+
 const NO_LIMITS: Limits = Limits {
     symbols: usize::MAX,
     labels: usize::MAX,
@@ -205,6 +250,32 @@ proptest! {
         prop_assert_eq!(read(&request_1(&given), Version::V1).unwrap(), want);
         let want: Vec<String> = given.iter().map(|one| wanted(one, Version::V2)).collect();
         prop_assert_eq!(read(&request_2(&given), Version::V2).unwrap(), want);
+    }
+
+    /// What we write is read back by us and by prost alike.
+    #[test]
+    fn what_we_write_reads_back(given in prop::collection::vec(any_series(), 0..6)) {
+        for version in [Version::V1, Version::V2] {
+            let body = written(&given, version);
+            let lines = read(&body, version).unwrap();
+            let series = lines.iter().filter(|line| !line.starts_with("about "));
+            let series: Vec<String> = series.cloned().collect();
+            let without = given.iter().map(|(name, samples, _, created, metadata)| {
+                let known = (name.clone(), samples.clone(), (0, 0), *created, metadata.clone());
+                wanted(&known, version)
+            });
+            prop_assert_eq!(series, without.collect::<Vec<_>>());
+            let again = match version {
+                Version::V1 => v1::WriteRequest::decode(&*body).unwrap().encode_to_vec(),
+                Version::V2 => v2::Request::decode(&*body).unwrap().encode_to_vec(),
+            };
+            // Where metadata stands among the series is the writer's choice.
+            let sorted = |mut lines: Vec<String>| {
+                lines.sort();
+                lines
+            };
+            prop_assert_eq!(sorted(read(&again, version).unwrap()), sorted(lines));
+        }
     }
 
     /// Cut anywhere: an error or fewer items, the first of what the whole body has.
