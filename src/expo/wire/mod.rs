@@ -1,4 +1,4 @@
-//! The protobuf formats: [remote write](write) 1.0 and 2.0, and [what targets answer with](families) where they are
+//! The protobuf formats: [remote write](mod@write) 1.0 and 2.0, and [what targets answer with](families) where they are
 //! asked for it. Pure (invariant 1): bytes in, items out.
 //!
 //! What is sent is written by [`write::Writer`] and packed by [`Packer`].

@@ -4,6 +4,7 @@
 mod encode;
 mod families;
 mod faults;
+mod judged;
 mod messages;
 mod properties;
 mod snappy;

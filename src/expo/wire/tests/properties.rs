@@ -19,7 +19,7 @@ use prost::Message;
 use std::collections::BTreeMap;
 
 /// Labels without the metric's name, sorted; values are not empty.
-type Pairs = BTreeMap<String, String>;
+pub(super) type Pairs = BTreeMap<String, String>;
 
 fn any_name() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z_][a-z0-9_]{0,8}", "[^\0]{1,6}", "[a-z]{100,150}"]
@@ -39,7 +39,7 @@ fn any_number() -> impl Strategy<Value = f64> {
 }
 
 /// Of a series: its labels, samples, histograms, exemplars, the start and what is known of it.
-type Given = (
+pub(super) type Given = (
     (String, Pairs),
     Vec<(f64, i64)>,
     (usize, usize),
@@ -47,7 +47,7 @@ type Given = (
     (i32, String, String),
 );
 
-fn any_series() -> impl Strategy<Value = Given> {
+pub(super) fn any_series() -> impl Strategy<Value = Given> {
     (
         (any_value(), any_pairs()),
         prop::collection::vec((any_number(), any::<i64>()), 0..4),
@@ -57,7 +57,7 @@ fn any_series() -> impl Strategy<Value = Given> {
     )
 }
 
-fn request_1(given: &[Given]) -> Vec<u8> {
+pub(super) fn request_1(given: &[Given]) -> Vec<u8> {
     let label = |(name, value): (&String, &String)| v1::Label {
         name: name.clone(),
         value: value.clone(),
@@ -100,7 +100,7 @@ fn request_1(given: &[Given]) -> Vec<u8> {
     request.encode_to_vec()
 }
 
-fn request_2(given: &[Given]) -> Vec<u8> {
+pub(super) fn request_2(given: &[Given]) -> Vec<u8> {
     let mut symbols = vec![String::new()];
     let mut symbol = |text: &str| {
         let place = symbols.iter().position(|symbol| symbol == text);
@@ -234,7 +234,7 @@ fn written(given: &[Given], version: Version) -> Vec<u8> {
     body
 }
 
-const NO_LIMITS: Limits = Limits {
+pub(super) const NO_LIMITS: Limits = Limits {
     symbols: usize::MAX,
     labels: usize::MAX,
     name_bytes: usize::MAX,
