@@ -153,6 +153,7 @@ fn serve(runtime: &Runtime, chunks: Vec<Chunk>, stop: CancellationToken) -> Sock
         lifecycle: None,
         config: Arc::default(),
         targets: Arc::default(),
+        receivers: Arc::default(),
         settings: web::Settings::default(),
         store: Arc::default(),
         admin: false,

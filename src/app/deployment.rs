@@ -9,6 +9,7 @@ use super::{
     models,
     options::{AppError, AppOptions, ConfigSource},
     pushers::{PreparedPushers, Pushers},
+    receivers,
     records::{PreparedRecords, Records, StoreSlot},
     retrain::{PreparedModels, Retrainer},
     scaling::{PreparedScaling, Scaler},
@@ -21,7 +22,10 @@ use crate::{
         run::{Fleet, Prepared},
     },
     forecast::ModelFiles,
-    source::scrape::{Board, Taker},
+    source::{
+        remote_write::Receivers,
+        scrape::{Board, Taker},
+    },
     telemetry::Telemetry,
     web::ConfigReport,
 };
@@ -54,6 +58,7 @@ pub(super) struct Deployment {
     records: Records,
     sources: Sources,
     hubs: Hubs,
+    receivers: Arc<Receivers>,
     models: ModelFiles,
     calendar_files: CalendarFiles,
     /// Of the newest content that was tried, well or not: the poll tries each content once.
@@ -67,6 +72,7 @@ pub(super) struct Built {
     loaded: Loaded,
     sources: Sources,
     hubs: PreparedHubs,
+    receivers: receivers::Prepared,
     prepared: Prepared,
     pushers: PreparedPushers,
     scrapers: PreparedScrapers,
@@ -105,6 +111,7 @@ impl Deployment {
             records: parts.records,
             sources: Sources::new(),
             hubs: parts.hubs,
+            receivers: Arc::default(),
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
             tried: None,
@@ -123,6 +130,11 @@ impl Deployment {
     /// Where the store in force is found.
     pub(super) fn store(&self) -> StoreSlot {
         self.records.slot()
+    }
+
+    /// Who takes what is pushed.
+    pub(super) fn receivers(&self) -> Arc<Receivers> {
+        Arc::clone(&self.receivers)
     }
 
     /// Where the targets of sources that scrape are shown.
@@ -182,6 +194,8 @@ impl Deployment {
             .await?;
         let (plan, sources) = wiring::plan(&loaded, (&self.sources, &hubs), options, telemetry)?;
         let prepared = self.fleet.prepare(plan)?;
+        let receivers =
+            receivers::prepare(&self.receivers, &loaded.config, &hubs, options, telemetry)?;
         let taker_of = |name: &str| hubs.hub(name).map(|hub| Arc::clone(hub) as Arc<dyn Taker>);
         let scrapers =
             self.scrapers
@@ -189,6 +203,7 @@ impl Deployment {
         Ok(Built {
             prepared,
             scrapers,
+            receivers,
             hubs,
             pushers: self
                 .pushers
@@ -211,6 +226,7 @@ impl Deployment {
             loaded,
             sources,
             hubs,
+            receivers,
             prepared,
             pushers,
             scrapers,
@@ -232,6 +248,7 @@ impl Deployment {
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
         self.hubs
             .commit(hubs, &loaded.config, &self.options, &self.telemetry);
+        self.receivers.store(Arc::new(receivers));
         self.scrapers.commit(scrapers, &self.telemetry);
         self.records.commit(records, &self.telemetry);
         self.follower

@@ -183,6 +183,7 @@ impl PreparedHubs {
 fn max_series(source: &SourceSettings) -> Option<usize> {
     match &source.kind {
         SourceKind::Prometheus(_) => None,
+        SourceKind::RemoteWrite(settings) => Some(settings.max_series),
         SourceKind::Scrape(_) => Some(Hub::MOST_SERIES),
     }
 }

@@ -16,6 +16,7 @@
 //! | `performance.rs` | how good forecasts were, day by day |
 //! | `pushers.rs` | the Alertmanagers in force |
 //! | `hubs.rs` | where samples that come by themselves meet the signals that select them, and their files |
+//! | `receivers.rs` | the sources in force that are pushed to |
 //! | `scrapers.rs` | the sources in force that scrape |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
@@ -36,6 +37,7 @@ mod models;
 mod options;
 mod performance;
 mod pushers;
+mod receivers;
 mod records;
 mod retrain;
 mod scaler_service;
@@ -236,6 +238,7 @@ impl App {
             admin: options.admin,
             config: deployment.report(),
             targets: deployment.targets(),
+            receivers: deployment.receivers(),
             settings: options.web.clone(),
         });
         for listener in listeners {

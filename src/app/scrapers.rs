@@ -148,7 +148,7 @@ mod tests {
         fn settings(&mut self, index: usize) -> &mut Settings {
             match &mut self.config.sources[index].kind {
                 SourceKind::Scrape(settings) => settings,
-                SourceKind::Prometheus(_) => panic!("not a scraped source"),
+                _ => panic!("not a scraped source"),
             }
         }
 

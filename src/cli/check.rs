@@ -13,6 +13,7 @@ use crate::{
         Cause,
         local::Hub,
         prometheus::{Probe, PrometheusSource},
+        remote_write::Receiver,
         scrape::{self, Scraper},
     },
     telemetry::Telemetry,
@@ -121,6 +122,10 @@ fn build(loaded: &Loaded, slow: Vec<String>) -> Result<Sources<'_>, Vec<String>>
             SourceKind::Prometheus(settings) => {
                 let built = PrometheusSource::build(name, settings, events.clone());
                 built.map(|built| drop(sources.insert(name, built)))
+            }
+            SourceKind::RemoteWrite(settings) => {
+                let around = (Telemetry::default().intake, Clock::System);
+                Receiver::build(name, settings, Arc::default(), around).map(drop)
             }
             SourceKind::Scrape(settings) => {
                 let around = scrape::Surroundings {

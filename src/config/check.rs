@@ -121,8 +121,7 @@ fn check_sources(sources: &[SourceFile], report: Report<'_>) {
         }
         match source.kinds().as_slice() {
             [] => {
-                let text =
-                    "one of the keys prometheus and scrape is required: it says what the source is";
+                let text = "one of the keys prometheus, remote_write and scrape is required: it says what the source is";
                 report(at.key("prometheus"), text.to_owned());
             }
             [first, second, ..] => {
@@ -134,8 +133,10 @@ fn check_sources(sources: &[SourceFile], report: Report<'_>) {
         let queried = source.prometheus.iter().flat_map(|own| own.validate());
         let scraped = source.scrape.iter().flat_map(|own| own.validate());
         let queried = queried.map(|(path, text)| (at.key("prometheus"), path, text));
+        let pushed = source.remote_write.iter().flat_map(|own| own.validate());
+        let pushed = pushed.map(|(path, text)| (at.key("remote_write"), path, text));
         let scraped = scraped.map(|(path, text)| (at.key("scrape"), path, text));
-        for (at, path, text) in queried.chain(scraped) {
+        for (at, path, text) in queried.chain(pushed).chain(scraped) {
             report(at.join(&Path::parse(&path)), text);
         }
     }

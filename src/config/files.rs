@@ -18,6 +18,9 @@ pub(super) fn check(file: &ConfigFile, unreadable: FileCheck<'_>, report: Report
         for (key, name) in source.prometheus.iter().flat_map(|one| one.files()) {
             look(at.key("prometheus").join(&Path::parse(key)), name);
         }
+        for (key, name) in source.remote_write.iter().flat_map(|one| one.files()) {
+            look(at.key("remote_write").join(&Path::parse(key)), &name);
+        }
         for (key, name) in source.scrape.iter().flat_map(|one| one.files()) {
             look(at.key("scrape").join(&Path::parse(&key)), &name);
         }

@@ -34,7 +34,7 @@ use crate::{
     registry,
     series::{Span, calendar::CalendarSettings},
     sink::alertmanager,
-    source::{prometheus, scrape},
+    source::{prometheus, remote_write, scrape},
     store,
 };
 use serde::Deserialize;
@@ -106,6 +106,8 @@ pub struct SourceSettings {
 pub enum SourceKind {
     /// A Prometheus-compatible HTTP API, which answers PromQL.
     Prometheus(prometheus::Settings),
+    /// Pushed to us by remote write.
+    RemoteWrite(remote_write::Settings),
     /// Targets that are scraped by ourselves.
     Scrape(scrape::Settings),
 }
@@ -115,7 +117,7 @@ impl SourceKind {
     pub fn as_prometheus(&self) -> Option<&prometheus::Settings> {
         match self {
             Self::Prometheus(settings) => Some(settings),
-            Self::Scrape(_) => None,
+            Self::RemoteWrite(_) | Self::Scrape(_) => None,
         }
     }
 }
@@ -131,6 +133,7 @@ impl Config {
             sources: vec![SourceFile {
                 name: "main".to_owned(),
                 prometheus: Some(prometheus::Settings::new(url)),
+                remote_write: None,
                 scrape: None,
             }],
             signals: vec![SignalSettings::new(name, query)],
@@ -166,6 +169,7 @@ impl Config {
         for source in &mut self.sources {
             match &mut source.kind {
                 SourceKind::Prometheus(settings) => settings.set_directory(directory),
+                SourceKind::RemoteWrite(settings) => settings.set_directory(directory),
                 SourceKind::Scrape(settings) => settings.set_directory(directory),
             }
         }
@@ -220,6 +224,8 @@ struct SourceFile {
     #[serde(default)]
     prometheus: Option<prometheus::Settings>,
     #[serde(default)]
+    remote_write: Option<remote_write::Settings>,
+    #[serde(default)]
     scrape: Option<scrape::Settings>,
 }
 
@@ -228,6 +234,7 @@ impl SourceFile {
     fn kinds(&self) -> Vec<&'static str> {
         let given = [
             ("prometheus", self.prometheus.is_some()),
+            ("remote_write", self.remote_write.is_some()),
             ("scrape", self.scrape.is_some()),
         ];
         let given = given.into_iter().filter(|(_, is_given)| *is_given);
@@ -236,10 +243,11 @@ impl SourceFile {
 
     fn into_settings(self) -> Option<SourceSettings> {
         let queried = self.prometheus.map(SourceKind::Prometheus);
+        let pushed = self.remote_write.map(SourceKind::RemoteWrite);
         let scraped = self.scrape.map(SourceKind::Scrape);
         Some(SourceSettings {
             name: self.name,
-            kind: queried.or(scraped)?,
+            kind: queried.or(pushed).or(scraped)?,
         })
     }
 }

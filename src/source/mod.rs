@@ -5,6 +5,7 @@ pub mod file;
 pub(crate) mod kubernetes;
 pub mod local;
 pub mod prometheus;
+pub mod remote_write;
 pub mod scrape;
 mod secret;
 

@@ -1,7 +1,7 @@
 //! What is counted and logged of samples that come by themselves.
 
 use super::throttle::Throttle;
-use crate::{intake::Verdict, source::local::Taken};
+use crate::{expo::wire::write::Reason, intake::Verdict, source::local::Taken};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -20,6 +20,12 @@ struct OfResult {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReason {
+    source: String,
+    reason: &'static str,
+}
+
 type Decimal = Gauge<f64, AtomicU64>;
 
 /// What is counted and logged of samples that come by themselves. One method per event.
@@ -27,12 +33,16 @@ type Decimal = Gauge<f64, AtomicU64>;
 pub struct IntakeEvents {
     samples: Family<OfResult, Counter>,
     refused: Family<OfSource, Counter>,
+    invalid: Family<OfReason, Counter>,
+    histograms: Family<OfSource, Counter>,
     series: Family<OfSource, Gauge>,
     snapshots: Family<OfResult, Counter>,
     snapshot_bytes: Family<OfSource, Gauge>,
     lost: Family<OfSource, Decimal>,
     /// Of series that are refused; all of them are counted.
     told: Throttle,
+    /// Of series that are not sound.
+    told_invalid: Throttle,
     /// Of snapshots that fail.
     told_disk: Throttle,
 }
@@ -56,6 +66,16 @@ impl IntakeEvents {
             "intake_series_refused",
             "Series that a signal selects and for which there was no room, each time that they came",
             events.refused.clone(),
+        );
+        registry.register(
+            "intake_series_invalid",
+            "Series of pushed requests that were left out, by reason",
+            events.invalid.clone(),
+        );
+        registry.register(
+            "intake_histograms_skipped",
+            "Native histograms that were pushed, which are not read",
+            events.histograms.clone(),
         );
         registry.register(
             "intake_series",
@@ -104,6 +124,11 @@ impl IntakeEvents {
         for result in [WRITTEN, FAILED] {
             self.snapshots.remove(&of(source, result));
         }
+        for reason in Reason::NAMES {
+            let source = source.to_owned();
+            self.invalid.remove(&OfReason { source, reason });
+        }
+        self.histograms.remove(&named(source));
         self.refused.remove(&named(source));
         self.series.remove(&named(source));
         self.snapshot_bytes.remove(&named(source));
@@ -120,6 +145,27 @@ impl IntakeEvents {
                     .get_or_create(&of(source, result))
                     .inc_by(count);
             }
+        }
+    }
+
+    /// A series of a pushed request was left out.
+    pub fn invalid(&self, source: &str, reason: &Reason<'_>) {
+        let of = OfReason {
+            source: source.to_owned(),
+            reason: reason.as_str(),
+        };
+        self.invalid.get_or_create(&of).inc();
+        if self.told_invalid.may_log() {
+            tracing::warn!(source, %reason, "a pushed series was left out");
+        }
+    }
+
+    /// Native histograms were pushed.
+    pub fn histograms_skipped(&self, source: &str, count: usize) {
+        if count > 0 {
+            self.histograms
+                .get_or_create(&named(source))
+                .inc_by(count as u64);
         }
     }
 

@@ -18,6 +18,7 @@
 //! | `/api/v1/scaling/evaluate` | GET | what would be decided if something were otherwise: the one read that computes |
 //! | `/api/v1/models/accuracy` `/api/v1/predictions/current` | GET | how good forecasts were, and what they are |
 //! | `/api/v1/targets` | GET | the targets of sources that scrape, and how their newest scrapes went |
+//! | `/api/v1/write` | POST | takes what is pushed by remote write; `/api/v1/write/SOURCE` where several sources are pushed to |
 //! | `/api/v1/health` | GET | what is well and what is not, with a score |
 
 mod accept;
@@ -33,6 +34,7 @@ mod routes;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub(crate) use accept::{Door, Ending, Manners, drive, http};
 pub(crate) use connection::Patient;
@@ -40,7 +42,7 @@ pub use settings::{Limits, Settings, route_prefix_of};
 
 use crate::{
     engine::{Catalogue, Clock},
-    source::scrape::Board,
+    source::{remote_write::Receivers, scrape::Board},
     store::Store,
     telemetry::Telemetry,
 };
@@ -75,6 +77,8 @@ pub struct State {
     pub config: Arc<Mutex<ConfigReport>>,
     /// The targets of sources that scrape.
     pub targets: Arc<Board>,
+    /// Who takes what is pushed.
+    pub receivers: Arc<Receivers>,
     /// Paths and limits.
     pub settings: Settings,
 }

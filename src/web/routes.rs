@@ -5,6 +5,7 @@ use super::{
     query::Query,
     records,
     reply::{self, Reply},
+    write,
 };
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
@@ -20,15 +21,18 @@ const KEEPING: &str = "GET, HEAD, POST";
 const CLEARING: &str = "GET, HEAD, POST, DELETE";
 const ONE: &str = "GET, HEAD, DELETE";
 const REMOVING: &str = "DELETE";
+const PUSHING: &str = "POST";
 
 /// Below this errors are `application/problem+json`.
 const API: &str = "/api/";
+/// Below this samples are pushed to a source by its name.
+const WRITE: &str = "/api/v1/write/";
 /// Below this are commands and what machines ask of the process.
 const CONTROL: &str = "/-/";
 
 /// What is where, behind the prefix; beside these the metrics, whose path can be chosen, [`api::Read::PATHS`] and the
 /// records by their ids.
-const PATHS: [(&str, Route); 15] = [
+const PATHS: [(&str, Route); 16] = [
     ("/", Route::Page),
     ("/page.css", Route::Style),
     ("/page.js", Route::Script),
@@ -44,6 +48,7 @@ const PATHS: [(&str, Route); 15] = [
     ("/api/v1/events", Route::Events),
     ("/api/v1/overrides", Route::Overrides),
     ("/api/v1/scaling/decisions", Route::Decisions),
+    ("/api/v1/write", Route::Write),
 ];
 
 /// What a path is.
@@ -72,6 +77,8 @@ pub(super) enum Route {
     /// `/api/v1/overrides/ID`.
     Override,
     Decisions,
+    /// `/api/v1/write`, or `/api/v1/write/SOURCE`.
+    Write,
     /// The path without the slash behind the prefix, or without the prefix.
     Elsewhere,
     Unknown,
@@ -95,6 +102,7 @@ impl Route {
             None if path.is_empty() => Self::Elsewhere,
             None if is_one_of(path, "/api/v1/events/") => Self::Event,
             None if is_one_of(path, "/api/v1/overrides/") => Self::Override,
+            None if is_one_of(path, WRITE) => Self::Write,
             None => api::Read::of(path).map_or(Self::Unknown, Self::Read),
         }
     }
@@ -120,6 +128,7 @@ impl Route {
             Self::Events | Self::Event => "events",
             Self::Overrides | Self::Override => "overrides",
             Self::Decisions => "decisions",
+            Self::Write => "write",
             Self::Unknown => "unknown",
         }
     }
@@ -131,6 +140,7 @@ impl Route {
             Self::Overrides => CLEARING,
             Self::Event => ONE,
             Self::Override => REMOVING,
+            Self::Write => PUSHING,
             _ => READING,
         }
     }
@@ -179,7 +189,7 @@ fn is_one_of(path: &str, folder: &str) -> bool {
 
 /// Answers one request, and counts it.
 pub(super) async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Reply {
-    // Only routes of the store read a body; hyper throws away what comes of others.
+    // Only routes of the store and of pushes read a body; hyper throws away what comes of others.
     let (head, body) = request.into_parts();
     let settings = &server.state.settings;
     let route = Route::of(
@@ -212,6 +222,10 @@ async fn respond(
     let allowed = route.allowed();
     if !allowed.split(", ").any(|method| head.method == method) {
         return reply::not_allowed(allowed, is_api);
+    }
+    if route == Route::Write {
+        let source = below.strip_prefix(WRITE).unwrap_or_default();
+        return write::answer(&server.state, source, head, body).await;
     }
     if let Some(refused) = refuse_body(server, route, &head.headers, is_api) {
         return refused;
@@ -252,8 +266,9 @@ async fn dispatch(server: &Arc<Server>, route: Route, query: &Query, wishes: &Wi
         Route::Signals => api::signals(&server.state, wishes.gzip),
         Route::Series => api::series(server, query, wishes.gzip).await,
         Route::Read(read) => read.answer(&server.state, query, wishes.gzip),
-        // Those of the store were answered before.
+        // Those of the store and of pushes were answered before.
         Route::Unknown
+        | Route::Write
         | Route::Events
         | Route::Event
         | Route::Overrides

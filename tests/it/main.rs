@@ -31,6 +31,7 @@ mod prewarm;
 mod promql;
 mod protobuf;
 mod push;
+mod pushed;
 mod records;
 mod replicas;
 mod retrain;

@@ -11,7 +11,7 @@ const AGENT: &str = concat!("forethought/", env!("CARGO_PKG_VERSION"));
 
 /// Who we are to the source.
 #[derive(Debug)]
-pub(super) struct Credentials {
+pub(crate) struct Credentials {
     way: Way,
     headers: HeaderMap,
 }
@@ -35,7 +35,7 @@ impl Credentials {
     ///
     /// # Errors
     /// A header that cannot be sent, or a file that cannot be read.
-    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         for (name, value) in &settings.headers {
@@ -55,18 +55,20 @@ impl Credentials {
 
     /// The headers of one request; a file is read anew.
     pub(super) async fn headers(&self) -> Result<HeaderMap, Failure> {
-        let read = match self.file() {
-            None => None,
-            Some((key, path)) => {
-                let text = strip(key, path, tokio::fs::read(path).await);
-                Some(text.map_err(Failure::own)?)
-            }
-        };
         let mut headers = self.headers.clone();
-        if let Some(value) = self.authorization(read).map_err(Failure::own)? {
+        if let Some(value) = self.authorization_now().await.map_err(Failure::own)? {
             headers.insert(AUTHORIZATION, value);
         }
         Ok(headers)
+    }
+
+    /// The `Authorization` header as it is now; nothing where the settings say nothing of it. A file is read anew.
+    pub(crate) async fn authorization_now(&self) -> Result<Option<HeaderValue>, String> {
+        let read = match self.file() {
+            None => None,
+            Some((key, path)) => Some(strip(key, path, tokio::fs::read(path).await)?),
+        };
+        self.authorization(read)
     }
 
     fn file(&self) -> Option<(&'static str, &Path)> {

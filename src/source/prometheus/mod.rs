@@ -27,6 +27,7 @@ mod validate;
 #[cfg(test)]
 pub(super) mod tests;
 
+pub(crate) use auth::Credentials;
 pub use breaker::Change;
 pub(crate) use connect::{HttpClient, Lost, plain_client, tls_stamp};
 pub(crate) use get::{Getter, Wanted};

@@ -149,6 +149,7 @@ async fn start(lines: usize, change: impl FnOnce(&mut State)) -> Running {
         admin: true,
         config: Arc::default(),
         targets: Arc::default(),
+        receivers: Arc::default(),
         settings: Settings::default(),
     };
     let units = vec![unit("load", Some(outcome(lines))), unit("queue", None)];

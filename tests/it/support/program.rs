@@ -29,6 +29,9 @@ impl Program {
                 format!("--config.file={}", file.display()),
                 "--web.listen-address=127.0.0.1:0".to_owned(),
             ];
+            if !flags.iter().any(|flag| flag.starts_with("--storage.path=")) {
+                arguments.push(format!("--storage.path={}/data", folder.display()));
+            }
             arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
             arguments
         });

@@ -1,0 +1,143 @@
+//! Samples that are pushed to us by remote write.
+
+use super::{
+    State,
+    reply::{self, Reply},
+};
+use crate::{
+    expo::wire::write::{EXEMPLARS_WRITTEN, HISTOGRAMS_WRITTEN, SAMPLES_WRITTEN, Version},
+    source::remote_write::{Receiver, Refusal, Written},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::{
+    StatusCode,
+    body::Incoming,
+    header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    http::request,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::spawn_blocking, time::timeout};
+
+/// A request that takes longer does not come.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Answers a request to `/api/v1/write`, or below it to the source `name`.
+pub(super) async fn answer(
+    state: &State,
+    name: &str,
+    head: &request::Parts,
+    body: Incoming,
+) -> Reply {
+    let receiver = match receiver(state, name) {
+        Ok(receiver) => receiver,
+        Err(sentence) => return reply::json_error(StatusCode::NOT_FOUND, &sentence),
+    };
+    let version = match receiver.admit(&head.headers).await {
+        Ok(version) => version,
+        Err(refusal) => return refused(&refusal),
+    };
+    let done = take(&receiver, version, body).await;
+    match done {
+        Ok(written) => accepted(&written, version),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// The receiver of the source `name`, or the only one.
+fn receiver(state: &State, name: &str) -> Result<Arc<Receiver>, String> {
+    let all = state.receivers.load();
+    let names = || {
+        all.keys()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let found = match name {
+        "" if all.len() > 1 => {
+            let text = format!(
+                "several sources are pushed to: {}; push to /api/v1/write/NAME",
+                names()
+            );
+            return Err(text);
+        }
+        "" => all.values().next(),
+        name => all.get(name),
+    };
+    found.map(Arc::clone).ok_or_else(|| match all.len() {
+        0 => "no source of the configuration is pushed to; add one such as {name: pushed, remote_write: {}}".to_owned(),
+        _ => format!("no source called {name:?} is pushed to; there are {}", names()),
+    })
+}
+
+async fn take(
+    receiver: &Arc<Receiver>,
+    version: Version,
+    body: Incoming,
+) -> Result<Written, Refusal> {
+    let place = receiver.place()?;
+    let body = read(body, receiver.settings().max_request_bytes).await?;
+    let own = Arc::clone(receiver);
+    let done = spawn_blocking(move || own.take(&body, version)).await;
+    drop(place);
+    done.unwrap_or_else(|_| {
+        Err(Refusal {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            message: "taking the request apart panicked; please report it".to_owned(),
+        })
+    })
+}
+
+/// A packed body is not longer than what is in it, but for a little.
+async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    let refusal = |status, message| Err(Refusal { status, message });
+    match timeout(BODY_WITHIN, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => refusal(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a request may have at most {limit} bytes; send fewer series at once"),
+        ),
+        Ok(Err(error)) => refusal(
+            StatusCode::BAD_REQUEST,
+            format!("the body could not be read: {error}"),
+        ),
+        Err(_) => refusal(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body did not come within {}s", BODY_WITHIN.as_secs()),
+        ),
+    }
+}
+
+/// What was left out for good is 400, which no sender tries again; the rest was taken.
+fn accepted(written: &Written, version: Version) -> Reply {
+    let mut answer = match &written.problem {
+        None => reply::parts(StatusCode::NO_CONTENT, "text/plain", Vec::new()),
+        Some(problem) => reply::text(StatusCode::BAD_REQUEST, problem),
+    };
+    if version == Version::V2 {
+        for (name, count) in [
+            (SAMPLES_WRITTEN, written.samples),
+            (HISTOGRAMS_WRITTEN, 0),
+            (EXEMPLARS_WRITTEN, 0),
+        ] {
+            if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+                answer = reply::with(answer, name, HeaderValue::from(count));
+            }
+        }
+    }
+    answer
+}
+
+fn refused(refusal: &Refusal) -> Reply {
+    let answer = reply::text(refusal.status, &refusal.message);
+    match refusal.status {
+        StatusCode::SERVICE_UNAVAILABLE => {
+            reply::with(answer, RETRY_AFTER, HeaderValue::from_static("1"))
+        }
+        StatusCode::UNAUTHORIZED => {
+            let ways = HeaderValue::from_static("Basic realm=\"remote write\", Bearer");
+            reply::with(answer, WWW_AUTHENTICATE, ways)
+        }
+        _ => answer,
+    }
+}
