@@ -35,6 +35,7 @@ mod records;
 mod replicas;
 mod retrain;
 mod scaling;
+mod scrape;
 mod servers;
 mod simulate;
 mod sources;

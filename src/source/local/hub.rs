@@ -11,7 +11,10 @@ pub struct Route {
 
 /// What became of samples.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Taken {}
+pub struct Taken {
+    /// Samples of routes that are no more.
+    pub lost: u64,
+}
 
 /// Where samples of scraped and pushed sources go.
 #[derive(Debug, Default)]
@@ -44,6 +47,6 @@ impl Hub {
 
     /// Takes in samples.
     pub fn take(&self, _samples: &[(Route, Millis, f64)], _now: Millis) -> Taken {
-        Taken {}
+        Taken::default()
     }
 }

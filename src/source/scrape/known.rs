@@ -34,6 +34,8 @@ pub(super) struct Known {
     ids: HashMap<u128, u32, Xxh3Builder>,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
+    /// Routes of other scrapes than these are asked for anew.
+    trusted_since: u64,
     /// Number of the scrape.
     round: u64,
     /// Texts of the last scrape that went well.
@@ -52,6 +54,8 @@ struct Entry {
     id: u128,
     route: Route,
     generation: u64,
+    /// The scrape in which it was asked where it goes.
+    asked: u64,
     /// The series, where somebody wants it: to find out where its end is to be told.
     wanted: Option<Box<Series>>,
     seen: u64,
@@ -80,6 +84,7 @@ impl Default for Known {
             ids: HashMap::with_hasher(hasher),
             entries: Vec::new(),
             free: Vec::new(),
+            trusted_since: 0,
             round: 0,
             usual: 0,
         }
@@ -102,7 +107,9 @@ impl Known {
             return Found::LetGo;
         };
         match self.entries.get(index as usize) {
-            Some(Some(entry)) if entry.generation == generation => Found::Entry(index),
+            Some(Some(entry)) if entry.is_trusted(generation, self.trusted_since) => {
+                Found::Entry(index)
+            }
             _ => Found::Unknown,
         }
     }
@@ -130,6 +137,7 @@ impl Known {
                 Some(entry) => {
                     entry.route = route;
                     entry.generation = generation;
+                    entry.asked = self.round;
                     entry.wanted = wanted;
                 }
                 None => {
@@ -137,6 +145,7 @@ impl Known {
                         id,
                         route,
                         generation,
+                        asked: self.round,
                         wanted,
                         seen: 0,
                         alive: false,
@@ -216,6 +225,11 @@ impl Known {
         ends
     }
 
+    /// Where series go must be asked anew: what took them has forgotten some that were silent for long.
+    pub(super) fn distrust(&mut self) {
+        self.trusted_since = self.round + 1;
+    }
+
     fn free_slot(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
@@ -225,6 +239,11 @@ impl Known {
 }
 
 impl Entry {
+    /// Whether where it goes is still known.
+    fn is_trusted(&self, generation: u64, since: u64) -> bool {
+        self.generation == generation && self.asked >= since
+    }
+
     /// Its last sample, where it is to have one.
     fn end(
         &mut self,
@@ -353,6 +372,18 @@ mod tests {
         known.begin();
         assert_eq!(known.find("a", 2), Found::Unknown);
         assert_eq!(scrape(&mut known, &["a"], 2), [Route::of(99)]);
+    }
+
+    #[test]
+    fn where_series_go_can_be_asked_anew() {
+        let mut known = Known::default();
+        scrape(&mut known, &["a"], 1);
+        known.distrust();
+        known.begin();
+        assert_eq!(known.find("a", 1), Found::Unknown);
+        assert_eq!(scrape(&mut known, &["a"], 1), []);
+        known.begin();
+        assert!(matches!(known.find("a", 1), Found::Entry(_)));
     }
 
     #[test]

@@ -186,7 +186,10 @@ impl TargetLoop {
             outcome.counts.added as f64,
         ];
         samples.extend(self.reports.samples(at, values));
-        taker.take(&samples, self.shared.clock.now());
+        if taker.take(&samples, self.shared.clock.now()) > 0 {
+            self.known.distrust();
+            self.reports.distrust();
+        }
         self.tell(at, seconds, outcome);
     }
 
@@ -315,6 +318,12 @@ impl Reports {
             self.routes = REPORTS.map(|name| taker.route(name, labels, at));
             self.generation = Some(generation);
         }
+    }
+
+    /// Where they go must be asked anew.
+    fn distrust(&mut self) {
+        // No generation has this number: they are counted from 0.
+        self.generation = self.generation.map(|_| u64::MAX);
     }
 
     fn samples(&self, at: Millis, values: [f64; 5]) -> Vec<Passed> {

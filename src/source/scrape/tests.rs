@@ -40,6 +40,8 @@ struct Kept {
     /// Their place is the number of the route.
     series: Vec<String>,
     asked: usize,
+    /// Whether the next samples have routes that are no more.
+    forgets: bool,
     samples: BTreeMap<String, Vec<(Millis, f64)>>,
 }
 
@@ -63,8 +65,11 @@ impl Taker for Memory {
         Route::of(index as u32)
     }
 
-    fn take(&self, samples: &[(Route, Millis, f64)], _: Millis) {
+    fn take(&self, samples: &[(Route, Millis, f64)], _: Millis) -> u64 {
         let mut kept = self.kept.lock().unwrap();
+        if std::mem::take(&mut kept.forgets) {
+            return samples.len() as u64;
+        }
         for (route, at, value) in samples {
             let all = 0..kept.series.len();
             let index = all
@@ -73,6 +78,7 @@ impl Taker for Memory {
             let text = kept.series[index.expect("a route of nobody")].clone();
             kept.samples.entry(text).or_default().push((*at, *value));
         }
+        0
     }
 }
 

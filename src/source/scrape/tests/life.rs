@@ -313,4 +313,10 @@ async fn signals_that_come_and_go_are_noticed() {
         })
         .await;
     assert!(!source.is_ended("a"));
+    source.memory.kept.lock().unwrap().forgets = true;
+    source
+        .until("where they go is asked again", |own| {
+            own.memory.kept.lock().unwrap().asked == 21
+        })
+        .await;
 }
