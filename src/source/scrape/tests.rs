@@ -95,6 +95,11 @@ struct Running {
 impl Running {
     /// A source named `direct` as the YAML says, with `{}` for the addresses, asking every 200 ms.
     fn start(yaml: &str, servers: &[&Server]) -> Self {
+        Self::start_at(Clock::System, yaml, servers)
+    }
+
+    /// As [`Running::start`], by another clock.
+    fn start_at(clock: Clock, yaml: &str, servers: &[&Server]) -> Self {
         let mut text = yaml.to_owned();
         for server in servers {
             text = text.replacen("{}", &server.address.to_string(), 1);
@@ -109,7 +114,7 @@ impl Running {
         let around = Surroundings {
             taker: Arc::clone(&memory) as Arc<dyn Taker>,
             events: Arc::clone(&telemetry.scrape),
-            clock: Clock::System,
+            clock,
             board: Arc::clone(&board),
         };
         let scraper = Scraper::build("direct", &settings, around).unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::source::prometheus::tests::server::Part;
-use std::fs;
+use std::{fs, sync::atomic::AtomicI64};
 
 #[tokio::test]
 async fn samples_come_with_the_targets_labels_and_their_reports() {
@@ -317,6 +317,26 @@ async fn signals_that_come_and_go_are_noticed() {
     source
         .until("where they go is asked again", |own| {
             own.memory.kept.lock().unwrap().asked == 21
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_stops_nothing() {
+    let server = exposing(|_| "a 1\n".to_owned()).await;
+    let ahead = Arc::new(AtomicI64::new(3_600_000));
+    let clock = Clock::Settable {
+        behind: Box::new(Clock::System),
+        ahead: Arc::clone(&ahead),
+    };
+    let source = Running::start_at(clock, ONE, &[&server]);
+    source.until_up().await;
+    ahead.store(0, Ordering::SeqCst);
+    let now = Clock::System.now();
+    source
+        .until("scrapes go on by the new time", |own| {
+            let last = own.samples("a").last().copied();
+            last.is_some_and(|(at, _)| at < now + 60_000)
         })
         .await;
 }
