@@ -4,6 +4,7 @@
 use super::{
     calendars::CalendarFiles,
     follow::{Follower, PreparedFollower},
+    hubs::{Hubs, PreparedHubs},
     load::{self, Loaded},
     models,
     options::{AppError, AppOptions, ConfigSource},
@@ -20,23 +21,18 @@ use crate::{
         run::{Fleet, Prepared},
     },
     forecast::ModelFiles,
-    source::{
-        local::Hub,
-        scrape::{Board, Taker},
-    },
+    source::scrape::{Board, Taker},
     telemetry::Telemetry,
     web::ConfigReport,
 };
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What runs because of a configuration, before there is one.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) fleet: Fleet,
     pub(super) pushers: Pushers,
+    pub(super) hubs: Hubs,
     pub(super) scrapers: Scrapers,
     pub(super) retrainer: Retrainer,
     pub(super) follower: Follower,
@@ -57,8 +53,7 @@ pub(super) struct Deployment {
     scaler: Scaler,
     records: Records,
     sources: Sources,
-    /// Where the samples of sources that scrape go, by source.
-    hubs: BTreeMap<String, Arc<Hub>>,
+    hubs: Hubs,
     models: ModelFiles,
     calendar_files: CalendarFiles,
     /// Of the newest content that was tried, well or not: the poll tries each content once.
@@ -71,7 +66,7 @@ pub(super) struct Deployment {
 pub(super) struct Built {
     loaded: Loaded,
     sources: Sources,
-    hubs: BTreeMap<String, Arc<Hub>>,
+    hubs: PreparedHubs,
     prepared: Prepared,
     pushers: PreparedPushers,
     scrapers: PreparedScrapers,
@@ -109,7 +104,7 @@ impl Deployment {
             scaler: parts.scaler,
             records: parts.records,
             sources: Sources::new(),
-            hubs: BTreeMap::new(),
+            hubs: parts.hubs,
             models: ModelFiles::new(),
             calendar_files: CalendarFiles::new(),
             tried: None,
@@ -180,10 +175,14 @@ impl Deployment {
         if !slow.is_empty() {
             return Err(slow.join("\n"));
         }
-        let (plan, sources) = wiring::plan(&loaded, &self.sources, &self.options, &self.telemetry)?;
+        let (options, telemetry) = (&self.options, &self.telemetry);
+        let hubs = self
+            .hubs
+            .prepare(&loaded.config, options, telemetry)
+            .await?;
+        let (plan, sources) = wiring::plan(&loaded, (&self.sources, &hubs), options, telemetry)?;
         let prepared = self.fleet.prepare(plan)?;
-        let hubs = wiring::hubs(&loaded.config, &self.hubs);
-        let taker_of = |name: &str| hubs.get(name).map(|hub| Arc::clone(hub) as Arc<dyn Taker>);
+        let taker_of = |name: &str| hubs.hub(name).map(|hub| Arc::clone(hub) as Arc<dyn Taker>);
         let scrapers =
             self.scrapers
                 .prepare(&loaded.config, &self.options, &self.telemetry, taker_of)?;
@@ -221,15 +220,18 @@ impl Deployment {
             records,
         } = built;
         let events = Arc::clone(&self.telemetry.source);
-        for (name, (_, source)) in &sources {
+        for (name, (settings, source)) in &sources {
             let kept = self.sources.get(name);
-            if kept.is_none_or(|(_, old)| !Arc::ptr_eq(old, source)) {
+            let is_asked = settings.kind.as_prometheus().is_some();
+            if is_asked && kept.is_none_or(|(_, old)| !Arc::ptr_eq(old, source)) {
                 events.announce(name);
             }
         }
         self.fleet.commit(prepared).await;
         self.pushers
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
+        self.hubs
+            .commit(hubs, &loaded.config, &self.options, &self.telemetry);
         self.scrapers.commit(scrapers, &self.telemetry);
         self.records.commit(records, &self.telemetry);
         self.follower
@@ -242,7 +244,10 @@ impl Deployment {
         );
         self.scaler
             .commit(scaling, &self.fleet.catalogue(), &self.telemetry);
-        for (name, (_, source)) in &sources {
+        let asked = sources
+            .iter()
+            .filter(|(_, (settings, _))| settings.kind.as_prometheus().is_some());
+        for (name, (_, source)) in asked {
             // A former source of the same name may have had a last word.
             events.show_breaker(name, source.breaker());
         }
@@ -252,7 +257,6 @@ impl Deployment {
             }
         }
         self.sources = sources;
-        self.hubs = hubs;
         let in_force = models::in_force(&loaded);
         let in_force = in_force
             .iter()

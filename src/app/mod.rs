@@ -15,6 +15,7 @@
 //! | `records.rs` | the store of events, overrides and decisions in force |
 //! | `performance.rs` | how good forecasts were, day by day |
 //! | `pushers.rs` | the Alertmanagers in force |
+//! | `hubs.rs` | where samples that come by themselves meet the signals that select them, and their files |
 //! | `scrapers.rs` | the sources in force that scrape |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
@@ -28,6 +29,7 @@ mod calendars;
 mod deployment;
 mod external_service;
 mod follow;
+mod hubs;
 mod ledger;
 mod load;
 mod models;
@@ -61,6 +63,7 @@ use crate::{
 use deployment::{Built, Deployment, Parts};
 use external_service::ExternalService;
 use follow::Follower;
+use hubs::Hubs;
 use ledger::StoreLedger;
 use pushers::Pushers;
 use records::Records;
@@ -128,6 +131,7 @@ impl App {
             stop: stop.clone(),
         };
         let pushers = Pushers::new(tracker.clone(), stop.clone());
+        let hubs = Hubs::new(tracker.clone(), stop.clone());
         let scrapers = Scrapers::new(tracker.clone(), stop.clone());
         let retrainer = Retrainer::new(tracker.clone(), stop.clone());
         let records = Records::new(tracker.clone(), stop.clone());
@@ -143,6 +147,7 @@ impl App {
             fleet: Fleet::new(parts),
             scaler,
             pushers,
+            hubs,
             scrapers,
             retrainer,
             follower: Follower::new(tracker.clone(), stop.clone()),

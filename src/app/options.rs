@@ -60,6 +60,8 @@ pub struct AppOptions {
     pub clock: Clock,
     /// Bytes that the series may take in all; a configuration that may need more is refused.
     pub memory_limit: Option<usize>,
+    /// The folder that keeps what comes by itself over a restart; memory only where left out.
+    pub storage: Option<PathBuf>,
     /// How often the content of the configuration file is looked at.
     pub poll_interval: Duration,
     /// How long requests under way may take at the end.
@@ -116,6 +118,7 @@ impl AppOptions {
             replica: None,
             clock: Clock::System,
             memory_limit: None,
+            storage: None,
             poll_interval: POLL,
             grace: GRACE,
             threads: None,

@@ -236,6 +236,7 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
     };
     let pushers = Pushers::new(parts.tracker.clone(), parts.stop.clone());
     let scrapers = crate::app::Scrapers::new(parts.tracker.clone(), parts.stop.clone());
+    let hubs = crate::app::Hubs::new(parts.tracker.clone(), parts.stop.clone());
     let retrainer = Retrainer::new(parts.tracker.clone(), parts.stop.clone());
     let follower = crate::app::Follower::new(parts.tracker.clone(), parts.stop.clone());
     let (tracker, stop) = (parts.tracker.clone(), parts.stop.clone());
@@ -246,6 +247,7 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
     let parts = Parts {
         fleet: Fleet::new(parts),
         pushers,
+        hubs,
         scrapers,
         retrainer,
         follower,

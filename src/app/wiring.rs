@@ -2,6 +2,7 @@
 
 use super::{
     calendars,
+    hubs::PreparedHubs,
     load::{Loaded, revision},
     options::AppOptions,
 };
@@ -12,7 +13,7 @@ use crate::{
         run::{FleetPlan, PanelPlan, SignalPlan},
     },
     series::{Grid, Span},
-    source::{Source, local::Hub, prometheus::PrometheusSource},
+    source::{Source, local::LocalSource, prometheus::PrometheusSource},
     telemetry::Telemetry,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -21,10 +22,10 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(super) type Sources = BTreeMap<String, (SourceSettings, Arc<dyn Source>)>;
 
 /// What is to run for `loaded`. A source whose settings are those of one in `running` is that one: its
-/// connections and its circuit breaker stay.
+/// connections and its circuit breaker stay. `hubs` are those of sources whose samples come by themselves.
 pub(super) fn plan(
     loaded: &Loaded,
-    running: &Sources,
+    (running, hubs): (&Sources, &PreparedHubs),
     options: &AppOptions,
     telemetry: &Telemetry,
 ) -> Result<(FleetPlan, Sources), String> {
@@ -34,7 +35,7 @@ pub(super) fn plan(
         calendars,
         ..
     } = loaded;
-    let sources = sources(config, running, telemetry)?;
+    let sources = sources(config, running, hubs, telemetry)?;
     let unit_options = UnitOptions {
         replica: options.replica.clone(),
         calendars: calendars.clone(),
@@ -82,40 +83,29 @@ pub(super) fn plan(
     Ok((plan, sources))
 }
 
-fn sources(config: &Config, running: &Sources, telemetry: &Telemetry) -> Result<Sources, String> {
+fn sources(
+    config: &Config,
+    running: &Sources,
+    hubs: &PreparedHubs,
+    telemetry: &Telemetry,
+) -> Result<Sources, String> {
     let mut sources = Sources::new();
     for settings in &config.sources {
         let name = &settings.name;
-        // What is scraped cannot be asked.
-        let SourceKind::Prometheus(kind) = &settings.kind else {
-            continue;
-        };
-        let source: Arc<dyn Source> = match running.get(name) {
-            Some((old, source)) if old == settings => Arc::clone(source),
-            _ => {
-                let built = PrometheusSource::build(name, kind, Arc::clone(&telemetry.source));
-                Arc::new(built.map_err(|problem| format!("source {name:?}: {problem}"))?)
-            }
+        let source: Arc<dyn Source> = match (&settings.kind, hubs.source(name)) {
+            (SourceKind::Prometheus(kind), _) => match running.get(name) {
+                Some((old, source)) if old == settings => Arc::clone(source),
+                _ => {
+                    let built = PrometheusSource::build(name, kind, Arc::clone(&telemetry.source));
+                    Arc::new(built.map_err(|problem| format!("source {name:?}: {problem}"))?)
+                }
+            },
+            (_, Some(local)) => Arc::<LocalSource>::clone(local),
+            (_, None) => return Err(format!("source {name:?}: nobody takes its samples")),
         };
         sources.insert(name.clone(), (settings.clone(), source));
     }
     Ok(sources)
-}
-
-/// Where the samples of sources that scrape go, by source; those of `running` stay.
-pub(super) fn hubs(
-    config: &Config,
-    running: &BTreeMap<String, Arc<Hub>>,
-) -> BTreeMap<String, Arc<Hub>> {
-    let scrapes = |source: &&SourceSettings| matches!(source.kind, SourceKind::Scrape(_));
-    let names = config
-        .sources
-        .iter()
-        .filter(scrapes)
-        .map(|source| &source.name);
-    names
-        .map(|name| (name.clone(), running.get(name).cloned().unwrap_or_default()))
-        .collect()
 }
 
 /// The source of a signal: of the configuration, or inside the process.

@@ -62,6 +62,9 @@ pub(super) struct Arguments {
     /// Refuse configurations whose series may take more memory than this, such as 2GiB [default: none]
     #[arg(long = "storage.memory-limit", value_name = "BYTES", value_parser = flags::bytes)]
     memory_limit: Option<usize>,
+    /// Keep what was scraped or pushed here, so that a restart goes on where it was; made when a source needs it
+    #[arg(long = "storage.path", value_name = "DIR", default_value = "data")]
+    storage: PathBuf,
     /// Train the models of `forecast.train` when they are due, and put in force what is better; of several replicas only
     /// one should
     #[arg(long, conflicts_with = "prometheus_url")]
@@ -165,6 +168,7 @@ fn options(arguments: Arguments) -> Result<AppOptions, Failure> {
         signing_key: arguments.signing_key,
     });
     options.memory_limit = arguments.memory_limit;
+    options.storage = Some(arguments.storage.clone());
     options.poll_interval = arguments.poll_interval.to_std();
     Ok(options)
 }

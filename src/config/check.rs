@@ -237,20 +237,7 @@ fn check_signal(
 ) {
     check_source_of(names, signal, at, report);
     check_calendars_of(names, signal, at, report);
-    let source = match &signal.source {
-        Some(name) => file.sources.iter().find(|source| source.name == *name),
-        None => file.sources.first(),
-    };
-    if let Some(source) = source.filter(|source| source.kinds() == ["scrape"]) {
-        let text = format!(
-            "{:?} is scraped, so nothing answers a query: the source must be of the kind prometheus",
-            source.name
-        );
-        report(at.key("query"), text);
-    }
-    if let Err(refusal) = promql::check_query(&signal.query) {
-        report(at.key("query"), refusal.in_text(&signal.query, "query"));
-    }
+    check_what(file, signal, at, report);
     let found = signal.validate();
     let step_is_sound = found.iter().all(|(path, _)| path != "step");
     for (path, text) in found {
@@ -262,6 +249,45 @@ fn check_signal(
             "{step} and global.evaluation_interval, which is {interval}, do not fit: one must divide the other"
         );
         report(at.key("step"), text);
+    }
+}
+
+/// What is asked of its source: a query of one that answers PromQL, a selection of one whose samples come by themselves.
+fn check_what(file: &ConfigFile, signal: &SignalSettings, at: &Path, report: Report<'_>) {
+    let source = file.source_of(signal);
+    match source.and_then(SourceFile::answers_queries) {
+        Some(false) => return check_selection(signal, at, report),
+        Some(true) if signal.select.is_some() => {
+            let text = "is for sources that are scraped or pushed to; this one answers PromQL: write a query instead";
+            return report(at.key("select"), text.to_owned());
+        }
+        _ if signal.query.is_empty() && signal.select.is_none() => {
+            return report(at.clone(), "the key query is required".to_owned());
+        }
+        _ => {}
+    }
+    if signal.select.is_none()
+        && let Err(refusal) = promql::check_query(&signal.query)
+    {
+        report(at.key("query"), refusal.in_text(&signal.query, "query"));
+    }
+}
+
+fn check_selection(signal: &SignalSettings, at: &Path, report: Report<'_>) {
+    if !signal.query.is_empty() {
+        let text = "nobody answers queries behind this source, as its samples come by themselves; write which series are wanted and what is made of them, as in {select: 'http_requests_total{code!=\"200\"}', as: rate, window: 2m, aggregate: {sum_by: [path]}}";
+        report(at.key("query"), text.to_owned());
+    } else if signal.select.is_none() {
+        let text = "the key select is required: which series of the source, as in 'http_requests_total{code!=\"200\"}'";
+        report(at.clone(), text.to_owned());
+    }
+    for (key, text) in signal
+        .selection()
+        .and_then(Result::err)
+        .into_iter()
+        .flatten()
+    {
+        report(at.key(key), text);
     }
 }
 

@@ -244,13 +244,31 @@ impl SourceFile {
     }
 }
 
+impl SourceFile {
+    /// Whether it answers PromQL; `None` where it does not say what it is.
+    fn answers_queries(&self) -> Option<bool> {
+        self.kinds().first().map(|kind| *kind == "prometheus")
+    }
+}
+
 impl ConfigFile {
+    /// The source of `signal`: the one it names, or the only one.
+    fn source_of(&self, signal: &SignalSettings) -> Option<&SourceFile> {
+        match &signal.source {
+            Some(name) => self.sources.iter().find(|source| source.name == *name),
+            None => self.sources.first(),
+        }
+    }
+
     fn into_config(self) -> Config {
         let sources = self
             .sources
             .into_iter()
             .filter_map(SourceFile::into_settings);
         let mut signals = self.signals;
+        signals
+            .iter_mut()
+            .for_each(SignalSettings::settle_selection);
         let mut workloads = self.workloads;
         for workload in &mut workloads {
             let of = |signal: &&mut SignalSettings| signal.name == workload.demand.signal;

@@ -26,6 +26,7 @@ pub struct Schedule {
     patience: Millis,
     tick: Option<i64>,
     reached: Millis,
+    arrived: Millis,
 }
 
 /// What a schedule is made of. All spans in milliseconds.
@@ -99,6 +100,7 @@ impl Schedule {
             patience: timing.max_age,
             tick: None,
             reached: Millis::MIN,
+            arrived: Millis::MIN,
         }
     }
 
@@ -117,9 +119,16 @@ impl Schedule {
         self.bridge
     }
 
-    /// The newest grid time that may be read at `now`.
+    /// The newest grid time that may be read at `now`: the one whose delay is over, or a later one of which everything is
+    /// there already.
     pub fn newest(&self, now: Millis) -> Millis {
-        self.grid.floor(now - self.delay)
+        let early = self.arrived.min(self.grid.floor(now));
+        self.grid.floor(now - self.delay).max(early)
+    }
+
+    /// Notes that everything of the grid time `at` is there, and of those before it all that will be.
+    pub fn arrive(&mut self, at: Millis) {
+        self.arrived = at;
     }
 
     /// The newest grid time that was evaluated.
@@ -160,7 +169,7 @@ impl Schedule {
         })
     }
 
-    /// Between two ticks: what a former tick left to be evaluated, if it did.
+    /// Between two ticks: what a former tick left to be evaluated or what came since, if there is any.
     pub fn overdue(&self, now: Millis) -> Option<Tick> {
         let work = self.work(now);
         matches!(work, Work::Evaluate { .. }).then_some(Tick { missed: 0, work })
@@ -337,6 +346,27 @@ mod tests {
         assert_eq!(tick.work, Work::Republish);
         let tick = schedule.due(start - 60 * MINUTE).unwrap();
         assert_eq!(tick.work, Work::Rebuild(Rebuild::ClockBack(60 * MINUTE)));
+    }
+
+    #[test]
+    fn what_is_all_there_is_due_at_once_and_not_again_at_its_tick() {
+        let mut schedule = schedule(MINUTE, MINUTE);
+        let now = 100 * MINUTE + 7_000;
+        schedule.start(now, 99 * MINUTE);
+        assert_eq!(schedule.overdue(now), None);
+        schedule.arrive(100 * MINUTE);
+        let tick = schedule.overdue(now).unwrap();
+        assert_eq!(tick.work, evaluate(100 * MINUTE, 100 * MINUTE));
+        schedule.reach(100 * MINUTE);
+        assert_eq!(schedule.overdue(now), None);
+        let tick = schedule.due(100 * MINUTE + schedule.delay()).unwrap();
+        assert_eq!((tick.missed, tick.work), (0, Work::Republish));
+        schedule.arrive(200 * MINUTE);
+        assert_eq!(
+            schedule.newest(now),
+            100 * MINUTE,
+            "the clock of a sender is not ours"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod exclude;
 mod files;
 mod fit;
 mod history;
+mod select;
 mod validate;
 
 pub use exclude::{Calendars, ExcludeSettings, NamedCalendar, Purpose, calendar_of};
@@ -13,6 +14,7 @@ pub use validate::is_label_name;
 use super::signal::{DEEP_SERIES, Epochs};
 use crate::{
     baseline, detect, forecast,
+    intake::{Aggregate, Reading},
     series::{Grid, Span},
 };
 use serde::{
@@ -30,8 +32,21 @@ pub struct SignalSettings {
     /// Name of the source; may be left out where there is only one.
     #[serde(default)]
     pub source: Option<String>,
-    /// PromQL.
+    /// PromQL. Of a source that is scraped or pushed to, what is selected, written as PromQL.
+    #[serde(default)]
     pub query: String,
+    /// Which series of a source that is scraped or pushed to: a selector.
+    #[serde(default)]
+    pub select: Option<String>,
+    /// What is made of each of those series.
+    #[serde(default, rename = "as")]
+    pub reading: Reading,
+    /// Over what span a rate or a difference is taken.
+    #[serde(default)]
+    pub window: Option<Span>,
+    /// How several of those series become one.
+    #[serde(default)]
+    pub aggregate: Option<Aggregate>,
     /// Grid step.
     #[serde(default = "SignalSettings::default_step")]
     pub step: Span,
@@ -135,6 +150,10 @@ impl SignalSettings {
             name: name.into(),
             source: None,
             query: query.into(),
+            select: None,
+            reading: Reading::default(),
+            window: None,
+            aggregate: None,
             step: Self::default_step(),
             history: History::default(),
             offset: Self::default_offset(),

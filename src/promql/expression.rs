@@ -26,6 +26,23 @@ pub struct Selector {
     pub matchers: Matchers,
 }
 
+impl Selector {
+    /// Reads a selector that stands alone, such as `up{job="api"}`.
+    ///
+    /// # Errors
+    /// As [`Expression::parse`], and what is more than a selector.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let own = Expression::parse(text)?;
+        match (&own.root.kind, own.selectors.first()) {
+            (Kind::Select(_), Some(selector)) => Ok(selector.clone()),
+            _ => Err(Refusal::at(
+                own.root.at,
+                "this is more than a selector such as up{job=\"api\"}",
+            )),
+        }
+    }
+}
+
 impl Expression {
     /// Reads a rule.
     ///

@@ -12,6 +12,7 @@ pub use secret::Secret;
 
 use crate::series::{Labels, Millis};
 use std::{future::Future, pin::Pin};
+use tokio::sync::watch;
 
 /// One range-aligned request: a value per step from `start` to `end`, both included, both on the grid.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,6 +140,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     fn range(&self, request: RangeRequest) -> Answer<'_>;
     /// The state of its circuit breaker.
     fn breaker(&self) -> BreakerState;
+    /// Tells the newest grid time of which everything has come, where samples come by themselves. A source that has to
+    /// be asked knows of no such time.
+    fn arrivals(&self, _query: &str, _step: Millis) -> Option<watch::Receiver<Millis>> {
+        None
+    }
 }
 
 #[cfg(test)]

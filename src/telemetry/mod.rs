@@ -5,6 +5,7 @@
 mod app;
 mod engine;
 mod external;
+mod intake;
 pub mod log;
 mod process;
 mod reload;
@@ -22,6 +23,7 @@ mod web;
 pub use app::{AppEvents, REVISION, VERSION};
 pub use engine::{EngineEvents, Evaluated};
 pub use external::ExternalEvents;
+pub use intake::IntakeEvents;
 pub use scaler::ScalerEvents;
 pub use scaling::ScalingEvents;
 pub use scrape::ScrapeEvents;
@@ -44,6 +46,8 @@ pub struct Telemetry {
     pub engine: Arc<EngineEvents>,
     /// What is counted of the external metrics API.
     pub external: Arc<ExternalEvents>,
+    /// What is counted of samples that come by themselves.
+    pub intake: Arc<IntakeEvents>,
     /// What is counted of what autoscalers ask.
     pub scaler: Arc<ScalerEvents>,
     /// What is counted of decisions.
@@ -71,6 +75,7 @@ impl Default for Telemetry {
         let app = Arc::new(AppEvents::register(&mut registry));
         let engine = Arc::new(EngineEvents::register(&mut registry));
         let external = Arc::new(ExternalEvents::register(&mut registry));
+        let intake = Arc::new(IntakeEvents::register(&mut registry));
         let scaler = Arc::new(ScalerEvents::register(&mut registry));
         let scaling = Arc::new(ScalingEvents::register(&mut registry));
         let scrape = Arc::new(ScrapeEvents::register(&mut registry));
@@ -85,6 +90,7 @@ impl Default for Telemetry {
             app,
             engine,
             external,
+            intake,
             scaler,
             scaling,
             scrape,

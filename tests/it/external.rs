@@ -8,86 +8,54 @@ mod refusing;
 
 use crate::{
     keda::Shop,
-    support::{certificates::Authority, eventually, program::Program},
+    support::{
+        eventually,
+        front::{Caller, Front},
+        program::Program,
+    },
 };
 use cluster::Cluster;
-use front::Caller;
 use serde_json::Value;
-use std::{fs, path::PathBuf};
+use std::fs;
 
 const GROUP: &str = "/apis/external.metrics.k8s.io";
 const VERSION: &str = "/apis/external.metrics.k8s.io/v1beta1";
-/// Who asks for metrics in a cluster.
-const AUTOSCALER: &str = "system:serviceaccount:kube-system:horizontal-pod-autoscaler";
-/// The front proxy, as its certificate calls it.
-const PROXY: &str = "front-proxy-client";
 
 /// A shop, a cluster, and the authorities of the server and of the front proxy.
 struct Scene {
     shop: Shop,
     cluster: Cluster,
-    /// Signs our server's certificate.
-    own: Authority,
-    /// Signs the front proxy's.
-    proxy: Authority,
+    front: Front,
 }
 
 impl Scene {
     fn new() -> Self {
-        let proxy = Authority::new();
-        let authority = fs::read_to_string(proxy.file("ca.pem")).unwrap();
+        let front = Front::new();
+        let authority = fs::read_to_string(front.proxy.file("ca.pem")).unwrap();
         Self {
             shop: Shop::open(),
             cluster: Cluster::start(&authority),
-            own: Authority::new(),
-            proxy,
+            front,
         }
-    }
-
-    /// The file behind `--external.config.file`, with `more` below the certificate.
-    fn file(&self, more: &str) -> PathBuf {
-        let own = &self.own;
-        own.sign(
-            "localhost",
-            &own.file("server.pem"),
-            &own.file("server.key"),
-        );
-        let file = own.file("external.yml");
-        let text =
-            format!("tls_server_config: {{cert_file: server.pem, key_file: server.key}}\n{more}\n");
-        fs::write(&file, text).unwrap();
-        file
     }
 
     /// What makes the cluster the judge of who may ask.
     fn reviewed(&self) -> String {
-        let file = self.own.file("kubeconfig");
+        let file = self.front.own.file("kubeconfig");
         fs::write(&file, self.cluster.kubeconfig()).unwrap();
         "kubernetes: {kubeconfig: kubeconfig}".to_owned()
     }
 
-    /// What lets everybody ask for whom the front proxy asks.
-    fn unreviewed(&self) -> String {
-        let authority = self.proxy.file("ca.pem");
-        format!(
-            "request_header: {{client_ca_file: {}, allowed_names: [{PROXY}]}}\nauthorization: {{subject_access_review: false}}",
-            authority.display()
-        )
-    }
-
     fn start(&self, more: &str) -> Program {
-        let flag = format!("--external.config.file={}", self.file(more).display());
+        let file = self.front.file(more);
+        let flag = format!("--external.config.file={}", file.display());
         let flags = ["--external.listen-address=127.0.0.1:0", &flag];
         Program::start(&self.shop.configuration(), &flags)
     }
 
     /// The front proxy, on behalf of the autoscaler.
     fn caller(&self, program: &Program) -> Caller {
-        let [certificate, key] = self.proxy.client(PROXY);
-        Caller::new(&program.external_address(), &self.own.file("ca.pem"))
-            .showing(&certificate, &key)
-            .with("X-Remote-User", AUTOSCALER)
-            .with("X-Remote-Group", "system:serviceaccounts")
+        self.front.caller(&program.external_address())
     }
 }
 

@@ -2,6 +2,13 @@
 
 use crate::support::{eventually, http, program::Program, server::Target, servers::prometheus};
 use serde_json::Value;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 /// A configuration with one source that is asked and one that scrapes as this says.
 fn configuration(scrape: &str) -> String {
@@ -118,4 +125,56 @@ fn a_source_that_stays_is_not_touched_by_a_reload_and_one_that_changes_is() {
             false => Err(shown.to_string()),
         }
     });
+}
+
+/// The newest values of a signal, by one label.
+fn newest(program: &Program, signal: &str, label: &str) -> Result<Vec<(String, f64)>, String> {
+    let answer = program.json(&format!("/api/v1/series?signal={signal}"))?;
+    let series = answer["series"].as_array().ok_or(answer.to_string())?;
+    let newest = series.iter().filter_map(|series| {
+        let points = series["points"].as_array()?;
+        let value = points.iter().rev().find_map(|point| point[1].as_f64())?;
+        Some((series["labels"][label].as_str()?.to_owned(), value))
+    });
+    let mut newest: Vec<(String, f64)> = newest.collect();
+    newest.sort_by(|one, other| one.0.cmp(&other.0));
+    match newest.is_empty() {
+        true => Err(answer.to_string()),
+        false => Ok(newest),
+    }
+}
+
+#[test]
+fn a_signal_reads_what_is_scraped() {
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&count);
+    let start = Instant::now();
+    let target = Target::start(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let done = start.elapsed().as_secs_f64() * 50.0;
+        format!(
+            "queue_depth{{queue=\"mail\"}} 7\nqueue_depth{{queue=\"dead\"}} 1\n# TYPE jobs_total counter\njobs_total {done}\n"
+        )
+    });
+    let configuration = format!(
+        "global: {{evaluation_interval: 1s}}\nsources:\n  - name: direct\n    scrape: {{static_configs: [{{targets: ['{}']}}], scrape_interval: 500ms}}\nsignals:\n  - name: depth\n    select: 'queue_depth{{queue!=\"dead\"}}'\n    step: 1s\n    history: 10m\n  - name: jobs_per_second\n    select: jobs_total\n    as: rate\n    window: 5s\n    step: 1s\n    history: 10m\n",
+        target.address()
+    );
+    let program = Program::start(&configuration, &[]);
+    let depth = eventually("the depth is read", 60, || {
+        newest(&program, "depth", "queue")
+    });
+    assert_eq!(depth, [("mail".to_owned(), 7.0)]);
+    eventually("the rate is read", 60, || {
+        let rates = newest(&program, "jobs_per_second", "job")?;
+        let is_near = |rate: f64| (rate - 50.0).abs() < 10.0;
+        match rates.as_slice() {
+            [(job, rate)] if job == "direct" && is_near(*rate) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    assert!(
+        count.load(Ordering::SeqCst) > 4,
+        "it was asked for each sample"
+    );
 }

@@ -13,7 +13,10 @@ use crate::{
     source::{Cause, Matrix, RangeRequest, Source, SourceError},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A source has deadlines of its own; this one is for a source that breaks them. Shorter than any
@@ -213,7 +216,9 @@ impl SignalTask {
         let mut watch = ClockWatch::new(CLOCK_TOLERANCE);
         let (mut failed, mut slept) = (false, false);
         let mut idle = false;
+        let mut arrivals = self.source.arrivals(&self.query, self.timing.grid.step());
         loop {
+            let came = arrived(&mut arrivals, &mut schedule);
             let now = self.clock.now();
             let steady = began.elapsed().as_secs_f64() * 1_000.0 * self.clock.speed();
             if let Some(step) = watch.look(now, steady as Millis) {
@@ -222,7 +227,8 @@ impl SignalTask {
             let tick = schedule.due(now);
             let on_tick = tick.is_some();
             // After a failure the rest is tried again before the next tick, which may be far.
-            let overdue = (failed && slept).then(|| schedule.overdue(now)).flatten();
+            let again = failed && slept;
+            let overdue = (came || again).then(|| schedule.overdue(now)).flatten();
             let Some(Tick { missed, work }) = tick.or(overdue) else {
                 if !idle {
                     (unit, idle) = match self.refit(unit).await {
@@ -231,8 +237,10 @@ impl SignalTask {
                     };
                     continue;
                 }
-                sleep(self.clock.until(schedule.next(now)).min(LONGEST_SLEEP)).await;
-                slept = true;
+                tokio::select! {
+                    () = sleep(self.clock.until(schedule.next(now)).min(LONGEST_SLEEP)) => slept = true,
+                    () = news(&mut arrivals) => {}
+                }
                 continue;
             };
             (slept, idle) = (false, false);
@@ -434,5 +442,31 @@ impl SignalTask {
             .min(longest);
         let share = (xxh3_64(self.desk.name.as_bytes()) % 1_000) as f64 / 1_000.0;
         sleep(pause.mul_f64(0.75 + share / 4.0)).await;
+    }
+}
+
+/// Tells the schedule what has come by itself since the last look; whether anything has.
+fn arrived(arrivals: &mut Option<watch::Receiver<Millis>>, schedule: &mut Schedule) -> bool {
+    let news = arrivals
+        .as_mut()
+        .filter(|one| one.has_changed().unwrap_or(false));
+    let Some(news) = news else { return false };
+    schedule.arrive(*news.borrow_and_update());
+    true
+}
+
+/// Waits until something comes by itself: for ever where nothing can. Looks, but marks nothing as seen.
+async fn news(arrivals: &mut Option<watch::Receiver<Millis>>) {
+    let more = match arrivals {
+        Some(arrivals) => arrivals.changed().await.is_ok(),
+        None => false,
+    };
+    match (more, arrivals) {
+        (true, Some(arrivals)) => arrivals.mark_changed(),
+        // Nobody tells any more: the signal was taken off its source.
+        (_, arrivals) => {
+            *arrivals = None;
+            std::future::pending().await
+        }
     }
 }

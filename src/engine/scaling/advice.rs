@@ -126,15 +126,14 @@ impl Scaling {
         let parts = &decision.parts;
         let floors = match decision.mode {
             // Whoever only observes wakes nobody.
-            Mode::Observe => [parts.min, None, None, None, None, None, None],
+            Mode::Observe => [parts.min, None, None, None, None],
+            // What is held, and steps to a peak, are of every demand, the least as well: where they go beyond it they bind.
             _ => [
                 parts.min,
                 parts.schedule,
                 parts.event,
                 parts.rule,
-                parts.prewarm,
                 parts.r#override,
-                parts.hold,
             ],
         };
         // What is kept for a while is kept awake: asleep it would be gone at once, whatever is recommended.
@@ -277,8 +276,16 @@ mod tests {
         assert!(is_active(storm, 5.0), "what is kept is not put to sleep");
         let held = |one: &mut Decision| {
             (one.demand, one.gate) = (Some(0.0), Gate::Shut(Closed::Stale));
-            one.parts.hold = Some(3);
+            (one.parts.hold, one.binding) = (Some(3), Binding::Hold);
         };
         assert!(is_active(held, 5.0));
+        // Whatever is asked for is in the release rule and in the steps to a peak too.
+        let trickle = |one: &mut Decision| {
+            (one.demand, one.demand_forecast) = (Some(3.0), Some(4.0));
+            (one.parts.hold, one.parts.prewarm) = (Some(1), Some(1));
+            one.replicas = Some(1);
+        };
+        assert!(!is_active(trickle, 5.0), "up to that it may sleep");
+        assert!(is_active(trickle, 3.5));
     }
 }

@@ -1,30 +1,34 @@
-//! From series to the signals that want them.
+//! Where samples that come by themselves meet the signals that read them.
 
-use crate::series::{Labels, Millis};
+use crate::{
+    intake::{Full, Recorder, Shape, Verdict},
+    series::{Labels, Millis},
+    telemetry::IntakeEvents,
+};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::watch;
 
-/// Where the samples of one series go. Valid while [`Hub::generation`] is what it was when it was asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a signal reads of a hub: its selection as text and the step of its grid are its name.
+pub type Subscription = Shape;
+
+/// Where the samples of one series go. Asked for once and used while [`Hub::generation`] is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
     index: u32,
     version: u32,
 }
 
-/// What became of samples.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Taken {
-    /// Samples of routes that are no more.
-    pub lost: u64,
-}
-
-/// Where samples of scraped and pushed sources go.
-#[derive(Debug, Default)]
-pub struct Hub {}
-
 impl Route {
-    /// No signal wants it.
+    /// Nobody wants it.
     pub const NOWHERE: Self = Self {
         index: u32::MAX,
-        version: u32::MAX,
+        version: 0,
     };
 
     /// The route of this number.
@@ -34,19 +38,402 @@ impl Route {
     }
 }
 
+/// What became of samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Taken {
+    /// How many had which verdict, in the order of [`Verdict::ALL`].
+    verdicts: [u64; Verdict::ALL.len()],
+    /// Samples that nobody wants.
+    pub unwanted: u64,
+    /// Samples of routes that are no more: their series was silent for so long that it was forgotten.
+    pub lost: u64,
+}
+
+impl Taken {
+    /// How many samples had this verdict.
+    pub fn of(&self, verdict: Verdict) -> u64 {
+        Verdict::ALL
+            .iter()
+            .zip(self.verdicts)
+            .find_map(|(own, count)| (*own == verdict).then_some(count))
+            .unwrap_or(0)
+    }
+
+    fn count(&mut self, verdict: Verdict) {
+        let place = Verdict::ALL.iter().position(|own| *own == verdict);
+        if let Some(count) = place.and_then(|place| self.verdicts.get_mut(place)) {
+            *count += 1;
+        }
+    }
+
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        for (own, more) in self.verdicts.iter_mut().zip(other.verdicts) {
+            *own += more;
+        }
+        self.unwanted += other.unwanted;
+        self.lost += other.lost;
+    }
+}
+
+/// Where samples that come by themselves meet the signals that read them. Shared by those who put in and those who ask.
+#[derive(Debug)]
+pub struct Hub {
+    name: String,
+    events: Arc<IntakeEvents>,
+    generation: AtomicU64,
+    max_series: AtomicUsize,
+    state: Mutex<State>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new("", Self::MOST_SERIES, Arc::default())
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    seats: Vec<Option<Seat>>,
+    routes: Vec<Entry>,
+    vacant: Vec<u32>,
+    by_series: HashMap<Series, u32>,
+}
+
+/// One signal's recorder and who waits for it.
+#[derive(Debug)]
+struct Seat {
+    recorder: Recorder,
+    arrivals: watch::Sender<Millis>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Series {
+    name: Box<str>,
+    labels: Labels,
+}
+
+#[derive(Debug)]
+struct Entry {
+    version: u32,
+    /// None where the place is vacant.
+    series: Option<Series>,
+    /// Seats, and the places of the series in their recorders.
+    to: Vec<(u32, u32)>,
+}
+
 impl Hub {
+    /// What one process can carry.
+    pub const MOST_SERIES: usize = 1_000_000;
+
+    /// The hub of a source, which nobody reads yet; it takes at most `max_series` series that are wanted.
+    pub fn new(name: &str, max_series: usize, events: Arc<IntakeEvents>) -> Self {
+        Self {
+            name: name.to_owned(),
+            events,
+            generation: AtomicU64::new(1),
+            max_series: AtomicUsize::new(max_series),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Changes how many series it takes. Those that it has stay.
+    pub fn limit(&self, max_series: usize) {
+        self.max_series.store(max_series, Ordering::Relaxed);
+    }
+
+    // --- Those who put in ---
+
     /// Changes when signals come or go: routes must then be asked for anew.
     pub fn generation(&self) -> u64 {
-        0
+        self.generation.load(Ordering::Acquire)
     }
 
-    /// Where samples of the series go; `labels` without `__name__`, after relabelling.
-    pub fn route(&self, _name: &str, _labels: &Labels, _at: Millis) -> Route {
-        Route::NOWHERE
+    /// Where samples of the series go; `labels` are without the metric's name.
+    pub fn route(&self, name: &str, labels: &Labels, now: Millis) -> Route {
+        let mut state = self.state();
+        let series = Series {
+            name: name.into(),
+            labels: labels.clone(),
+        };
+        if let Some(index) = state.by_series.get(&series) {
+            return state.route(*index);
+        }
+        let (mut to, mut refused) = (Vec::new(), false);
+        let most = self.max_series.load(Ordering::Relaxed);
+        let room = state.by_series.len() < most;
+        for (number, seat) in state.seats.iter_mut().enumerate() {
+            let Some(seat) = seat else { continue };
+            match seat.recorder.admit(name, labels, now) {
+                Ok(None) => {}
+                Ok(Some(place)) if room => to.push((number as u32, place)),
+                Ok(Some(place)) => {
+                    seat.recorder.dismiss(place);
+                    refused = true;
+                }
+                Err(Full) => refused = true,
+            }
+        }
+        let route = match to.is_empty() {
+            true => Route::NOWHERE,
+            false => state.enter(series, to),
+        };
+        drop(state);
+        if refused {
+            self.events.refused(&self.name, name, most);
+        }
+        route
     }
 
-    /// Takes in samples.
-    pub fn take(&self, _samples: &[(Route, Millis, f64)], _now: Millis) -> Taken {
-        Taken::default()
+    /// Takes in samples: route, milliseconds, value. A series ends with [`crate::intake::STALE_NAN`]. `now` is the time of
+    /// the clock.
+    pub fn take(&self, samples: &[(Route, Millis, f64)], now: Millis) -> Taken {
+        let mut taken = Taken::default();
+        let mut state = self.state();
+        let State { seats, routes, .. } = &mut *state;
+        let mut touched = BTreeSet::new();
+        for &(route, at, value) in samples {
+            if route == Route::NOWHERE {
+                taken.unwanted += 1;
+                continue;
+            }
+            let entry = routes.get(route.index as usize);
+            let Some(entry) = entry.filter(|entry| entry.version == route.version) else {
+                taken.lost += 1;
+                continue;
+            };
+            // A sample that two signals read is one sample; what the first says of it is said.
+            let mut first = None;
+            for &(number, place) in &entry.to {
+                if let Some(seat) = seats.get_mut(number as usize).and_then(Option::as_mut) {
+                    let verdict = seat.recorder.take(place, at, value, now);
+                    first.get_or_insert(verdict);
+                    touched.insert(number);
+                }
+            }
+            first.into_iter().for_each(|verdict| taken.count(verdict));
+        }
+        for number in touched {
+            if let Some(Some(seat)) = seats.get(number as usize) {
+                seat.tell();
+            }
+        }
+        drop(state);
+        self.events.taken(&self.name, &taken);
+        taken
     }
+
+    // --- Those who ask ---
+
+    /// Gives `subscription` a recorder, or what it already has one for; more past or series where that is what it asks.
+    /// `restored` is what a former process knew of it.
+    pub fn subscribe(&self, subscription: Subscription, restored: Option<Recorder>) {
+        let mut state = self.state();
+        let State { seats, .. } = &mut *state;
+        let mut own = seats.iter_mut().flatten();
+        if let Some(seat) = own.find(|seat| same(&seat.recorder, &subscription)) {
+            seat.recorder.reshape(subscription);
+            return;
+        }
+        let recorder = restored.unwrap_or_else(|| Recorder::new(subscription));
+        let number = state.sit(Seat {
+            recorder,
+            arrivals: watch::Sender::new(Millis::MIN),
+        });
+        state.introduce(number);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Forgets every recorder that none of `subscriptions` is for.
+    pub fn retain(&self, subscriptions: &[Subscription]) {
+        let mut state = self.state();
+        let wanted = |recorder: &Recorder| subscriptions.iter().any(|one| same(recorder, one));
+        let mut gone = BTreeSet::new();
+        for (number, seat) in state.seats.iter_mut().enumerate() {
+            if seat.as_ref().is_some_and(|seat| !wanted(&seat.recorder)) {
+                *seat = None;
+                gone.insert(number as u32);
+            }
+        }
+        if !gone.is_empty() {
+            state.drop_targets(|(number, _)| gone.contains(&number));
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// What `ask` makes of the recorder for a selection, and a step where that matters; `None` where there is none.
+    pub fn with<T>(
+        &self,
+        selection: &str,
+        step: Option<Millis>,
+        ask: impl FnOnce(&mut Recorder) -> T,
+    ) -> Option<T> {
+        let mut state = self.state();
+        let mut seats = state.seats.iter_mut().flatten();
+        let seat = seats.find(|seat| seat.is_for(selection, step))?;
+        Some(ask(&mut seat.recorder))
+    }
+
+    /// Tells the newest grid time of which everything has come that is expected.
+    pub fn arrivals(&self, selection: &str, step: Millis) -> Option<watch::Receiver<Millis>> {
+        let state = self.state();
+        let mut seats = state.seats.iter().flatten();
+        let seat = seats.find(|seat| seat.is_for(selection, Some(step)))?;
+        Some(seat.arrivals.subscribe())
+    }
+
+    /// What `look` makes of each recorder.
+    pub fn each<T>(&self, look: impl Fn(&Recorder) -> T) -> Vec<T> {
+        let state = self.state();
+        let seats = state.seats.iter().flatten();
+        seats.map(|seat| look(&seat.recorder)).collect()
+    }
+
+    /// Computes what nobody asked for in time, and forgets what is old. To be called now and then.
+    pub fn tidy(&self, now: Millis) {
+        let mut state = self.state();
+        let mut gone = BTreeSet::new();
+        for (number, seat) in state.seats.iter_mut().enumerate() {
+            let Some(seat) = seat else { continue };
+            let grid = seat.recorder.shape().grid;
+            seat.recorder.compute_until(grid.index(now) - 1);
+            let places = seat.recorder.tidy(now);
+            gone.extend(places.into_iter().map(|place| (number as u32, place)));
+            seat.tell();
+        }
+        if !gone.is_empty() {
+            state.drop_targets(|target| gone.contains(&target));
+        }
+        self.events.series(&self.name, state.by_series.len());
+    }
+
+    /// Series that are wanted.
+    pub fn series(&self) -> usize {
+        self.state().by_series.len()
+    }
+
+    /// A panic while it was held leaves at worst one sample half taken in: what was counted may be off by it.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    fn is_for(&self, selection: &str, step: Option<Millis>) -> bool {
+        let shape = self.recorder.shape();
+        shape.selection.text() == selection && step.is_none_or(|step| shape.grid.step() == step)
+    }
+
+    fn tell(&self) {
+        if let Some(complete) = self.recorder.complete() {
+            self.arrivals.send_if_modified(|newest| {
+                let news = complete > *newest;
+                *newest = complete.max(*newest);
+                news
+            });
+        }
+    }
+}
+
+impl State {
+    fn route(&self, index: u32) -> Route {
+        Route {
+            index,
+            version: self
+                .routes
+                .get(index as usize)
+                .map_or(0, |entry| entry.version),
+        }
+    }
+
+    fn enter(&mut self, series: Series, to: Vec<(u32, u32)>) -> Route {
+        let index = match self.vacant.pop() {
+            Some(index) => {
+                let entry = &mut self.routes[index as usize];
+                entry.series = Some(series.clone());
+                entry.to = to;
+                index
+            }
+            None => {
+                self.routes.push(Entry {
+                    version: 0,
+                    series: Some(series.clone()),
+                    to,
+                });
+                (self.routes.len() - 1) as u32
+            }
+        };
+        self.by_series.insert(series, index);
+        self.route(index)
+    }
+
+    fn sit(&mut self, seat: Seat) -> u32 {
+        let free = self.seats.iter().position(Option::is_none);
+        let number = free.unwrap_or_else(|| {
+            self.seats.push(None);
+            self.seats.len() - 1
+        });
+        self.seats[number] = Some(seat);
+        number as u32
+    }
+
+    /// Makes the newcomer known to the series that are there, and the series that it brought to all.
+    fn introduce(&mut self, number: u32) {
+        let Some(Some(seat)) = self.seats.get(number as usize) else {
+            return;
+        };
+        let brought: HashMap<Series, u32> = seat
+            .recorder
+            .places()
+            .map(|(place, name, labels)| {
+                let labels = labels.clone();
+                let name = name.into();
+                (Series { name, labels }, place)
+            })
+            .collect();
+        let Some(Some(seat)) = self.seats.get_mut(number as usize) else {
+            return;
+        };
+        for entry in &mut self.routes {
+            let Some(series) = &entry.series else {
+                continue;
+            };
+            if brought.contains_key(series) {
+                continue;
+            }
+            if let Ok(Some(place)) = seat
+                .recorder
+                .admit(&series.name, &series.labels, Millis::MIN)
+            {
+                entry.to.push((number, place));
+            }
+        }
+        for (series, place) in brought {
+            match self.by_series.get(&series) {
+                Some(index) => self.routes[*index as usize].to.push((number, place)),
+                None => {
+                    self.enter(series, vec![(number, place)]);
+                }
+            }
+        }
+    }
+
+    /// Forgets targets, and the series that nobody is left for.
+    fn drop_targets(&mut self, is_gone: impl Fn((u32, u32)) -> bool) {
+        for (index, entry) in self.routes.iter_mut().enumerate() {
+            entry.to.retain(|target| !is_gone(*target));
+            if entry.to.is_empty()
+                && let Some(series) = entry.series.take()
+            {
+                self.by_series.remove(&series);
+                entry.version = entry.version.wrapping_add(1);
+                self.vacant.push(index as u32);
+            }
+        }
+    }
+}
+
+fn same(recorder: &Recorder, other: &Subscription) -> bool {
+    let own = recorder.shape();
+    own.selection == other.selection && own.grid == other.grid
 }

@@ -1,5 +1,105 @@
-//! Where samples that come by themselves go, scraped or pushed.
+//! What comes by itself, scraped or pushed, as a source that signals ask like any other.
+//!
+//! Who scrapes or is pushed to puts samples into the [`Hub`]; [`LocalSource`] answers from it; [`disk`] keeps it over a restart.
 
+pub mod disk;
 mod hub;
+#[cfg(test)]
+mod tests;
 
-pub use hub::{Hub, Route, Taken};
+pub use hub::{Hub, Route, Subscription, Taken};
+
+use super::{
+    Answer, BreakerState, Cause, Matrix, RangeRequest, SeriesSamples, Source, SourceError,
+};
+use crate::series::Millis;
+use std::{future::ready, sync::Arc};
+use tokio::sync::watch;
+
+/// A hub as a source. Answers at once, from memory.
+#[derive(Debug)]
+pub struct LocalSource {
+    name: String,
+    hub: Arc<Hub>,
+}
+
+impl LocalSource {
+    /// A source with the name `name` that answers from `hub`.
+    pub fn new(name: &str, hub: Arc<Hub>) -> Self {
+        Self {
+            name: name.to_owned(),
+            hub,
+        }
+    }
+
+    fn answer(&self, request: &RangeRequest) -> Result<Matrix, SourceError> {
+        let aligned = request.start % request.step.max(1) == 0;
+        if aligned && let Some(matrix) = self.range_of(request) {
+            return Ok(matrix);
+        }
+        let instant = (request.start == request.end).then(|| self.instant_of(request));
+        instant.flatten().ok_or_else(|| SourceError {
+            cause: Cause::Query,
+            message: format!(
+                "source {:?} has no PromQL engine behind it: it knows only what its signals select, and no signal selects {}",
+                self.name, request.query
+            ),
+        })
+    }
+
+    fn range_of(&self, request: &RangeRequest) -> Option<Matrix> {
+        self.hub
+            .with(&request.query, Some(request.step), |recorder| {
+                let mut series = Vec::new();
+                let (start, end, most) = (request.start, request.end, request.max_series);
+                let dropped = recorder.range(start, end, most, |labels, samples| {
+                    series.push(SeriesSamples {
+                        labels: labels.clone(),
+                        samples,
+                    });
+                });
+                Matrix {
+                    series,
+                    dropped,
+                    ..Matrix::default()
+                }
+            })
+    }
+
+    /// What there is at one time, of whichever grid.
+    fn instant_of(&self, request: &RangeRequest) -> Option<Matrix> {
+        let at = request.start;
+        let all = self
+            .hub
+            .with(&request.query, None, |recorder| recorder.instant(at))?;
+        let dropped = all.len().saturating_sub(request.max_series);
+        let kept = all.into_iter().take(request.max_series);
+        let series = kept.map(|(labels, value)| SeriesSamples {
+            labels,
+            samples: vec![(at, value)],
+        });
+        Some(Matrix {
+            series: series.collect(),
+            dropped,
+            ..Matrix::default()
+        })
+    }
+}
+
+impl Source for LocalSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn range(&self, request: RangeRequest) -> Answer<'_> {
+        Box::pin(ready(self.answer(&request)))
+    }
+
+    fn breaker(&self) -> BreakerState {
+        BreakerState::Closed
+    }
+
+    fn arrivals(&self, query: &str, step: Millis) -> Option<watch::Receiver<Millis>> {
+        self.hub.arrivals(query, step)
+    }
+}

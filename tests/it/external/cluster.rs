@@ -1,6 +1,9 @@
 //! What plays Kubernetes' API server: it knows the front proxy, and who may do what.
 
-use crate::support::server::{Answer, Asked, Server};
+use crate::support::{
+    front::AUTOSCALER,
+    server::{Answer, Asked, Server},
+};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
@@ -107,7 +110,7 @@ fn review(seen: &Mutex<Seen>, body: &str) -> Answer {
     let mood = seen.mood;
     // Others must not wait for one that hangs.
     drop(seen);
-    let is_autoscaler = review["spec"]["user"] == super::AUTOSCALER;
+    let is_autoscaler = review["spec"]["user"] == AUTOSCALER;
     review["status"] = match mood {
         Mood::Fair => json!({"allowed": is_autoscaler, "reason": "by the rules"}),
         Mood::Strict => json!({"allowed": false}),

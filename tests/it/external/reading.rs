@@ -1,8 +1,9 @@
 //! What Kubernetes reads.
 
-use super::{AUTOSCALER, GROUP, Scene, VERSION, answered, metric};
+use super::{GROUP, Scene, VERSION, answered, metric};
 use crate::support::{
     eventually,
+    front::AUTOSCALER,
     server::{Answer, Server},
     servers::kubectl,
 };
@@ -191,7 +192,7 @@ fn many_requests_share_a_connection_until_the_program_stops() {
 #[test]
 fn kubectl_reads_the_recommendation() {
     let scene = Scene::new();
-    let program = scene.start(&scene.unreviewed());
+    let program = scene.start(&scene.front.unreviewed());
     let caller = scene.caller(&program);
     let path = metric("predicted-replicas-checkout", "");
     answered(&caller, &path, 200);
@@ -256,7 +257,7 @@ fn kubectl_reads_the_recommendation() {
 fn what_is_not_known_is_an_error_and_never_a_number() {
     let scene = Scene::new();
     scene.shop.fails.store(true, Ordering::Relaxed);
-    let program = scene.start(&scene.unreviewed());
+    let program = scene.start(&scene.front.unreviewed());
     let caller = scene.caller(&program);
     let path = metric("predicted-replicas", "workload=checkout");
     let status = answered(&caller, &path, 503);
@@ -354,10 +355,10 @@ fn what_is_not_ours_is_asked_for_elsewhere() {
     });
     let more = format!(
         "{}\nproxy: {{url: 'http://{}', timeout: 1s, authorization: {{credentials_file: token}}}}",
-        scene.unreviewed(),
+        scene.front.unreviewed(),
         other.address()
     );
-    let token = scene.own.file("token");
+    let token = scene.front.own.file("token");
     std::fs::write(&token, "one\n").unwrap();
     let program = scene.start(&more);
     let caller = scene.caller(&program);

@@ -1,20 +1,26 @@
 //! Who is not answered.
 
-use super::{GROUP, PROXY, Scene, VERSION, answered, cluster::Mood, front::Caller, metric};
-use crate::support::{certificates::Authority, eventually, http, program::command};
+use super::{GROUP, Scene, VERSION, answered, cluster::Mood, metric};
+use crate::support::{
+    certificates::Authority,
+    eventually,
+    front::{Caller, PROXY},
+    http,
+    program::command,
+};
 use std::fs;
 use tokio::time::{Duration, Instant};
 
 #[test]
 fn whoever_is_not_the_front_proxy_is_nobody() {
     let scene = Scene::new();
-    let program = scene.start(&scene.unreviewed());
+    let program = scene.start(&scene.front.unreviewed());
     let path = metric("predicted-replicas", "workload=checkout");
     let caller = scene.caller(&program);
     answered(&caller, &path, 200);
 
     let address = program.external_address();
-    let forger = Caller::new(&address, &scene.own.file("ca.pem"))
+    let forger = Caller::new(&address, &scene.front.own.file("ca.pem"))
         .with("X-Remote-User", "system:admin")
         .with("X-Remote-Group", "system:masters");
     let shown = |authority: &Authority, name: &str| {
@@ -29,10 +35,14 @@ fn whoever_is_not_the_front_proxy_is_nobody() {
             "no client certificate",
         ),
         ("another authority", shown(&other, PROXY), "authority"),
-        ("another name", shown(&scene.proxy, "kubelet"), "kubelet"),
+        (
+            "another name",
+            shown(&scene.front.proxy, "kubelet"),
+            "kubelet",
+        ),
         (
             "the server's own authority",
-            shown(&scene.own, PROXY),
+            shown(&scene.front.own, PROXY),
             "authority",
         ),
         ("for nobody", caller.clone().silent(), "x-remote-user"),
@@ -65,7 +75,7 @@ fn whoever_is_not_the_front_proxy_is_nobody() {
 
     // The next authority of the front proxy.
     let next = Authority::new();
-    fs::copy(next.file("ca.pem"), scene.proxy.file("ca.pem")).unwrap();
+    fs::copy(next.file("ca.pem"), scene.front.proxy.file("ca.pem")).unwrap();
     let path = metric("predicted-replicas", "workload=checkout");
     eventually("the next authority is in force", 40, || {
         match shown(&next, PROXY).get(&path)?.status {
@@ -85,10 +95,10 @@ fn discovery_may_be_for_everybody_and_metrics_never() {
     let scene = Scene::new();
     let more = format!(
         "{}\nanonymous_paths: [/healthz, '/apis', {VERSION}, '/openapi/*']",
-        scene.unreviewed()
+        scene.front.unreviewed()
     );
     let program = scene.start(&more);
-    let nobody = Caller::new(&program.external_address(), &scene.own.file("ca.pem"));
+    let nobody = Caller::new(&program.external_address(), &scene.front.own.file("ca.pem"));
     for path in ["/healthz", "/apis", VERSION, "/openapi/v2", "/openapi/v3"] {
         assert_eq!(nobody.status(path), 200, "{path}");
     }
@@ -216,9 +226,9 @@ fn another_authority_of_the_cluster_is_in_force_within_about_a_minute() {
 #[test]
 fn a_file_that_cannot_be_is_refused_with_its_key() {
     let scene = Scene::new();
-    let configuration = scene.own.file("forethought.yml");
+    let configuration = scene.front.own.file("forethought.yml");
     fs::write(&configuration, scene.shop.configuration()).unwrap();
-    let fine = scene.unreviewed();
+    let fine = scene.front.unreviewed();
     for (more, part) in [
         ("request_header: {client_ca_file: nowhere.pem, allowed_names: []}\nauthorization: {subject_access_review: false}".to_owned(), "nowhere.pem"),
         ("kubernetes: {kubeconfig: nowhere}".to_owned(), "kubernetes.kubeconfig"),
@@ -226,7 +236,7 @@ fn a_file_that_cannot_be_is_refused_with_its_key() {
         (format!("{fine}\nanonymous_paths: ['/apis*']"), "for users alone"),
         (format!("{fine}\nproxi: 1"), "proxi"),
     ] {
-        let file = scene.file(&more);
+        let file = scene.front.file(&more);
         let (code, out, error) = command(&[
             "run",
             &format!("--config.file={}", configuration.display()),
@@ -238,7 +248,7 @@ fn a_file_that_cannot_be_is_refused_with_its_key() {
         assert!(error.contains("--external.config.file: ") && error.contains(part), "{more}: {error}");
     }
     let text = "tls_server_config: {cert_file: server.pem, key_file: server.key, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}\n";
-    let file = scene.file("");
+    let file = scene.front.file("");
     fs::write(&file, text.to_owned() + &fine).unwrap();
     let (code, _, error) = command(&[
         "run",

@@ -7,6 +7,9 @@ use std::{
     time::Duration,
 };
 
+/// How long an answer is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
 /// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
@@ -55,8 +58,14 @@ pub(crate) fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Reply, String> {
-    exchange(method, address, path, headers, body)
+    exchange(method, address, path, headers, body, PATIENCE)
         .map_err(|error| format!("{method} http://{address}{path}: {error}"))
+}
+
+/// `GET`, with whatever status, from whoever answers within `patience`.
+pub(crate) fn get_within(address: &str, path: &str, patience: Duration) -> Result<Reply, String> {
+    exchange("GET", address, path, &[], b"", patience)
+        .map_err(|error| format!("GET http://{address}{path}: {error}"))
 }
 
 fn exchange(
@@ -65,10 +74,11 @@ fn exchange(
     path: &str,
     headers: &[(&str, &str)],
     body: &[u8],
+    patience: Duration,
 ) -> std::io::Result<Reply> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    stream.set_write_timeout(Some(Duration::from_secs(20)))?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));

@@ -4,6 +4,7 @@
 pub(crate) mod certificates;
 pub(crate) mod endless;
 pub(crate) mod fake;
+pub(crate) mod front;
 pub(crate) mod guard;
 pub(crate) mod http;
 pub(crate) mod live;

@@ -133,7 +133,8 @@ pub(crate) struct Exposition {
 }
 
 impl Exposition {
-    fn new(text: String) -> Self {
+    /// What came as text.
+    pub(crate) fn new(text: String) -> Self {
         Self { text }
     }
 

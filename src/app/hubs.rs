@@ -1,0 +1,267 @@
+//! The sources in force whose samples come by themselves: the hub of each, what it keeps for which signals, and its file.
+
+use super::options::AppOptions;
+use crate::{
+    config::{Config, SourceKind, SourceSettings},
+    engine::{Clock, SignalSettings},
+    series::Millis,
+    source::local::{
+        Hub, LocalSource, Subscription,
+        disk::{Past, Shelf},
+    },
+    telemetry::{IntakeEvents, Telemetry},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{task::spawn_blocking, time::sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How often what nobody asked for is computed and what is old is forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(15);
+/// How many times that there is between two snapshots: what a crash loses is at most so much.
+const SNAPSHOT_EVERY: u32 = 4;
+
+/// The hubs in force, by source.
+#[derive(Debug)]
+pub(super) struct Hubs {
+    tracker: TaskTracker,
+    quit: CancellationToken,
+    running: BTreeMap<String, (Home, CancellationToken)>,
+}
+
+/// A hub, the source that signals ask, and its file.
+#[derive(Debug, Clone)]
+struct Home {
+    hub: Arc<Hub>,
+    source: Arc<LocalSource>,
+    shelf: Option<Arc<Shelf>>,
+}
+
+/// The hubs of a configuration: those that run already, and new ones.
+#[derive(Debug, Default)]
+pub(super) struct PreparedHubs {
+    homes: BTreeMap<String, Home>,
+    subscriptions: BTreeMap<String, Vec<Subscription>>,
+    /// What former processes knew, of new ones.
+    pasts: BTreeMap<String, Past>,
+}
+
+// === impl PreparedHubs ===
+
+impl PreparedHubs {
+    /// The hub of a source.
+    pub(super) fn hub(&self, source: &str) -> Option<&Arc<Hub>> {
+        self.homes.get(source).map(|home| &home.hub)
+    }
+
+    /// The source itself.
+    pub(super) fn source(&self, source: &str) -> Option<&Arc<LocalSource>> {
+        self.homes.get(source).map(|home| &home.source)
+    }
+}
+
+// === impl Hubs ===
+
+impl Hubs {
+    /// None yet. `tracker` waits for their tasks, `quit` ends them with the process.
+    pub(super) fn new(tracker: TaskTracker, quit: CancellationToken) -> Self {
+        Self {
+            tracker,
+            quit,
+            running: BTreeMap::new(),
+        }
+    }
+
+    /// Makes what `config` asks for and is not there already, and reads what former processes knew. Starts nothing.
+    pub(super) async fn prepare(
+        &self,
+        config: &Config,
+        options: &AppOptions,
+        telemetry: &Telemetry,
+    ) -> Result<PreparedHubs, String> {
+        let mut prepared = PreparedHubs::default();
+        for source in &config.sources {
+            let Some(max_series) = max_series(source) else {
+                continue;
+            };
+            let name = &source.name;
+            let of_source = |signal: &&SignalSettings| config.source_of(signal) == Some(source);
+            let signals = config.signals.iter().filter(of_source);
+            let subscriptions = signals.filter_map(|signal| signal.subscription(max_series));
+            prepared
+                .subscriptions
+                .insert(name.clone(), subscriptions.collect());
+            let home = match self.running.get(name) {
+                Some((home, _)) => home.clone(),
+                None => {
+                    let (home, past) = new_home(name, max_series, options, telemetry).await?;
+                    prepared.pasts.insert(name.clone(), past);
+                    home
+                }
+            };
+            prepared.homes.insert(name.clone(), home);
+        }
+        // Signals that are started before this is in force find what they ask for. Those that go keep it until then.
+        for (name, home) in &prepared.homes {
+            let past = prepared.pasts.get(name);
+            prepared.subscribe(name, home, past, options.clock.now(), &telemetry.intake);
+        }
+        Ok(prepared)
+    }
+
+    /// Starts what is new, stops what is gone, forgets what no signal selects any more.
+    pub(super) fn commit(
+        &mut self,
+        prepared: PreparedHubs,
+        config: &Config,
+        options: &AppOptions,
+        telemetry: &Telemetry,
+    ) {
+        let PreparedHubs {
+            homes,
+            subscriptions,
+            pasts,
+        } = prepared;
+        self.running.retain(|name, (_, stop)| {
+            let stays = homes.contains_key(name);
+            if !stays {
+                stop.cancel();
+                telemetry.intake.forget(name);
+            }
+            stays
+        });
+        for (name, home) in homes {
+            let source = config.sources.iter().find(|source| source.name == name);
+            home.hub
+                .limit(source.and_then(max_series).unwrap_or(Hub::MOST_SERIES));
+            home.hub
+                .retain(subscriptions.get(&name).map_or(&[], Vec::as_slice));
+            if self.running.contains_key(&name) {
+                continue;
+            }
+            let events = &telemetry.intake;
+            events.announce(&name);
+            match &home.shelf {
+                None => events.kept_nowhere(&name),
+                Some(_) => tell_gap(&name, pasts.get(&name), options.clock.now(), events),
+            }
+            let stop = self.quit.child_token();
+            let keeper = Keeper {
+                name: name.clone(),
+                home: home.clone(),
+                clock: options.clock.clone(),
+                events: Arc::clone(events),
+            };
+            self.running.insert(name, (home, stop.clone()));
+            drop(self.tracker.spawn(keeper.run(stop)));
+        }
+    }
+}
+
+impl PreparedHubs {
+    /// Gives every signal what it selects, with what a former process knew of it.
+    fn subscribe(
+        &self,
+        name: &str,
+        home: &Home,
+        past: Option<&Past>,
+        now: Millis,
+        events: &IntakeEvents,
+    ) {
+        for subscription in self.subscriptions.get(name).into_iter().flatten() {
+            let restored = past.map(|past| past.of(subscription, now)).transpose();
+            let restored = restored.unwrap_or_else(|problem| {
+                let problem = format!("{}: {problem}", subscription.selection);
+                events.damaged(name, &problem, None);
+                None
+            });
+            home.hub.subscribe(subscription.clone(), restored.flatten());
+        }
+    }
+}
+
+/// How many series a source whose samples come by themselves takes; `None` of others.
+fn max_series(source: &SourceSettings) -> Option<usize> {
+    match &source.kind {
+        SourceKind::Prometheus(_) => None,
+        SourceKind::Scrape(_) => Some(Hub::MOST_SERIES),
+    }
+}
+
+async fn new_home(
+    name: &str,
+    max_series: usize,
+    options: &AppOptions,
+    telemetry: &Telemetry,
+) -> Result<(Home, Past), String> {
+    let events = Arc::clone(&telemetry.intake);
+    let hub = Arc::new(Hub::new(name, max_series, Arc::clone(&events)));
+    let source = Arc::new(LocalSource::new(name, Arc::clone(&hub)));
+    let (mut shelf, mut past) = (None, Past::default());
+    if let Some(folder) = options.storage.clone() {
+        let own = name.to_owned();
+        let opened = spawn_blocking(move || {
+            let shelf = Shelf::new(&folder, &own)?;
+            let read = shelf
+                .read()
+                .map_err(|problem| (problem, shelf.put_aside().ok()));
+            Ok::<_, String>((shelf, read))
+        });
+        let (opened, read) = opened.await.map_err(|panic| panic.to_string())??;
+        match read {
+            Ok(read) => past = read,
+            Err((problem, aside)) => events.damaged(name, &problem, aside.as_deref()),
+        }
+        shelf = Some(Arc::new(opened));
+    }
+    Ok((Home { hub, source, shelf }, past))
+}
+
+/// Says how long before now nothing is known.
+fn tell_gap(name: &str, past: Option<&Past>, now: Millis, events: &IntakeEvents) {
+    if let Some(newest) = past.and_then(|past| past.newest) {
+        events.restored(name, (now - newest).max(0) as f64 / 1_000.0);
+    }
+}
+
+/// Who keeps one hub.
+struct Keeper {
+    name: String,
+    home: Home,
+    clock: Clock,
+    events: Arc<IntakeEvents>,
+}
+
+impl Keeper {
+    /// Tidies and writes now and then, and once more at the end.
+    async fn run(self, stop: CancellationToken) {
+        let keeper = Arc::new(self);
+        let mut turn = 0;
+        loop {
+            let stopped = tokio::select! {
+                () = stop.cancelled() => true,
+                () = sleep(TIDY_EVERY) => false,
+            };
+            turn += 1;
+            let write = stopped || turn % SNAPSHOT_EVERY == 0;
+            let own = Arc::clone(&keeper);
+            // What panics here panics again at the next turn; the hub itself goes on.
+            drop(spawn_blocking(move || own.keep(write)).await);
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    fn keep(&self, write: bool) {
+        self.home.hub.tidy(self.clock.now());
+        if let (true, Some(shelf)) = (write, &self.home.shelf) {
+            match shelf.write(&self.home.hub) {
+                Ok(bytes) => self.events.written(&self.name, bytes),
+                Err(error) => {
+                    let problem = format!("{}: {error}", shelf.path().display());
+                    self.events.not_written(&self.name, &problem);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! From samples as they come, scraped or pushed, to values on the grid of a signal.
+//!
+//! A Prometheus answers a range query with values on a grid. Behind a scrape and behind a push there is nobody who does, so
+//! it is done here, once for each signal that reads such a source: a [`Selection`] says which series a signal reads and how
+//! (`select`, `as`, `window`, `aggregate`), a [`Recorder`] holds what it needs of them and makes values of it.
+//!
+//! **The value of a grid time** `t` is that of the first sample in `[t, t + step)`, or of the newest one before `t`, as long
+//! as PromQL looks back, where there is none. So it is known as soon as that sample is there, a step before PromQL, which
+//! looks from `t` into the past only, would see it; what comes later in the step does not change it; and it depends on the samples
+//! alone, not on when they came. Rates end at that sample, and are extrapolated as those of Prometheus are.
+//!
+//! Pure: it reads no clock and does no IO.
+
+mod aggregate;
+mod archive;
+mod rate;
+mod raw;
+mod recorder;
+mod selection;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use recorder::{Full, Recorder, Shape, Verdict};
+pub use selection::{Aggregate, Reading, Selection};
+pub use snapshot::{Image, ImageError};
+
+/// The value that says that a series has ended,.
+pub const STALE_NAN: f64 = f64::from_bits(crate::expo::STALE_NAN);
+
+/// Whether a value is the stale marker and no other NaN.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE_NAN.to_bits()
+}

@@ -1,0 +1,507 @@
+//! What one signal needs of samples that come by themselves: the newest of each series, and the past on the grid.
+
+use super::{
+    Selection,
+    aggregate::Group,
+    archive::Archive,
+    is_stale,
+    raw::{Put, Raw},
+};
+use crate::series::{Grid, Labels, Millis};
+use std::collections::{BTreeMap, HashMap};
+
+/// Steps behind the newest that late samples may still change. Whoever reads the last of them again sees it.
+const MUTABLE_STEPS: i64 = 5;
+
+/// A sender's clock may be so far ahead; Prometheus takes no more from a target either.
+const MOST_AHEAD: Millis = 600_000;
+
+/// A series that has been silent for so long after its last sample went out of sight is forgotten.
+const FORGOTTEN_AFTER: Millis = 600_000;
+
+/// What a recorder is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// Which series, and what is made of them.
+    pub selection: Selection,
+    /// The signal's grid.
+    pub grid: Grid,
+    /// Steps of past that are kept.
+    pub history: usize,
+    /// Most series that are read.
+    pub max_series: usize,
+}
+
+/// What was done with a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It is further ahead of the clock than clocks differ.
+    Ahead,
+    /// Another value was there for the same time.
+    Conflict,
+    /// It was there before.
+    Duplicate,
+    /// It is not finite, and no stale marker.
+    NotFinite,
+    /// It is older than what may still change.
+    Old,
+    /// It is kept.
+    Stored,
+}
+
+impl Verdict {
+    /// All verdicts, sorted by label value.
+    pub const ALL: [Self; 6] = [
+        Self::Ahead,
+        Self::Conflict,
+        Self::Duplicate,
+        Self::NotFinite,
+        Self::Old,
+        Self::Stored,
+    ];
+
+    /// The value of the label `reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ahead => "ahead",
+            Self::Conflict => "conflict",
+            Self::Duplicate => "duplicate",
+            Self::NotFinite => "not_finite",
+            Self::Old => "old",
+            Self::Stored => "stored",
+        }
+    }
+}
+
+/// One series that is read.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    /// Without the metric's name.
+    pub(super) labels: Labels,
+    /// The metric's name.
+    pub(super) name: Box<str>,
+    pub(super) raw: Raw,
+    /// Which of the recorder's series it is part of.
+    group: u32,
+    /// Newest step that it has a sample of.
+    slot: i64,
+    /// Whether it is expected to have more samples.
+    is_live: bool,
+    /// When it was last seen.
+    seen: Millis,
+}
+
+/// One series that is made.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Made {
+    pub(super) labels: Labels,
+    pub(super) archive: Archive,
+}
+
+/// What one signal needs of samples that come by themselves.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    shape: Shape,
+    members: Vec<Option<Member>>,
+    vacant: Vec<u32>,
+    pub(super) made: Vec<Made>,
+    by_labels: HashMap<Labels, u32>,
+    /// Newest step that was computed.
+    pub(super) reached: Option<i64>,
+    /// Oldest step that a sample came of since.
+    dirty: i64,
+    /// Time of the newest sample. What is kept is counted from here: a sender that was away sends what it missed.
+    pub(super) newest: Millis,
+    /// Newest step that anybody has a sample of.
+    open: i64,
+    /// Live members that have a sample of it.
+    arrived: usize,
+    /// Members that are expected to have more samples.
+    live: usize,
+    groups: Vec<Group>,
+}
+
+impl Recorder {
+    /// One that knows nothing yet.
+    pub fn new(shape: Shape) -> Self {
+        Self {
+            shape,
+            members: Vec::new(),
+            vacant: Vec::new(),
+            made: Vec::new(),
+            by_labels: HashMap::new(),
+            reached: None,
+            dirty: i64::MAX,
+            newest: Millis::MIN,
+            open: i64::MIN,
+            arrived: 0,
+            live: 0,
+            groups: Vec::new(),
+        }
+    }
+
+    /// What it is for.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Takes over what another one was for, of the same selection and grid: how much past, how many series.
+    pub fn reshape(&mut self, shape: Shape) {
+        self.shape = shape;
+    }
+
+    /// Series that are read.
+    pub fn members(&self) -> usize {
+        self.members.len() - self.vacant.len()
+    }
+
+    // --- Samples ---
+
+    /// The place of a series, or why it has none: `None` where it is not wanted, an error where there are too many.
+    ///
+    /// # Errors
+    /// There is no room for another series.
+    pub fn admit(&mut self, name: &str, labels: &Labels, now: Millis) -> Result<Option<u32>, Full> {
+        if !self.shape.selection.wants(name, labels) {
+            return Ok(None);
+        }
+        if self.members() >= self.shape.max_series {
+            return Err(Full);
+        }
+        let raw = Raw::default();
+        Ok(Some(self.place(name, labels, raw, now)))
+    }
+
+    pub(super) fn place(&mut self, name: &str, labels: &Labels, raw: Raw, now: Millis) -> u32 {
+        let group = self.group_of(&self.shape.selection.group(labels));
+        let member = Member {
+            labels: labels.clone(),
+            name: name.into(),
+            raw,
+            group,
+            slot: i64::MIN,
+            is_live: false,
+            seen: now,
+        };
+        match self.vacant.pop() {
+            Some(place) => {
+                self.members[place as usize] = Some(member);
+                place
+            }
+            None => {
+                self.members.push(Some(member));
+                (self.members.len() - 1) as u32
+            }
+        }
+    }
+
+    pub(super) fn group_of(&mut self, labels: &Labels) -> u32 {
+        if let Some(group) = self.by_labels.get(labels) {
+            return *group;
+        }
+        let group = self.made.len() as u32;
+        self.made.push(Made {
+            labels: labels.clone(),
+            archive: Archive::default(),
+        });
+        self.by_labels.insert(labels.clone(), group);
+        group
+    }
+
+    /// Takes in a sample of the series at `place`; `now` is the time of the clock.
+    pub fn take(&mut self, place: u32, at: Millis, value: f64, now: Millis) -> Verdict {
+        if at > now.saturating_add(MOST_AHEAD) {
+            return Verdict::Ahead;
+        }
+        if !value.is_finite() && !is_stale(value) {
+            return Verdict::NotFinite;
+        }
+        let grid = self.shape.grid;
+        let newest = self.newest.max(at).min(now);
+        let kept =
+            newest.saturating_sub(MUTABLE_STEPS * grid.step() + self.shape.selection.reach());
+        // However long it was away: before that nothing is kept, and somebody's clock is wrong.
+        let kept = kept.max(now.saturating_sub(self.longest() * grid.step()));
+        let Some(member) = self
+            .members
+            .get_mut(place as usize)
+            .and_then(Option::as_mut)
+        else {
+            return Verdict::Old;
+        };
+        member.seen = now;
+        if at < kept {
+            return Verdict::Old;
+        }
+        let thin = self.shape.selection.is_thin().then_some(grid);
+        let is_newest = member.raw.newest().is_none_or(|newest| newest.0 < at);
+        match member.raw.put(at, value, thin) {
+            Put::Stored => {}
+            Put::Duplicate => return Verdict::Duplicate,
+            Put::Conflict => return Verdict::Conflict,
+            Put::Old => return Verdict::Old,
+        }
+        member.raw.forget_before(kept);
+        if is_stale(value) {
+            if is_newest {
+                self.ended(place);
+            }
+        } else {
+            // A clock that is ahead must not make the others wait.
+            self.arrived(place, grid.index(at.min(now)));
+        }
+        self.newest = newest;
+        self.dirty = self.dirty.min(grid.index(at));
+        // What is about to be let go of is computed before.
+        if grid.index(newest) - self.dirty > MUTABLE_STEPS {
+            self.compute_until(grid.index(newest) - 1);
+        }
+        Verdict::Stored
+    }
+
+    fn arrived(&mut self, place: u32, slot: i64) {
+        let Some(member) = self.members[place as usize].as_mut() else {
+            return;
+        };
+        if !member.is_live {
+            member.is_live = true;
+            self.live += 1;
+        }
+        if slot > self.open {
+            self.open = slot;
+            self.arrived = 0;
+        }
+        if slot > member.slot {
+            member.slot = slot;
+            self.arrived += usize::from(slot == self.open);
+        }
+    }
+
+    fn ended(&mut self, place: u32) {
+        let Some(member) = self
+            .members
+            .get_mut(place as usize)
+            .and_then(Option::as_mut)
+        else {
+            return;
+        };
+        if std::mem::take(&mut member.is_live) {
+            self.live -= 1;
+            self.arrived -= usize::from(member.slot == self.open);
+            member.slot = i64::MIN;
+        }
+    }
+
+    /// The newest grid time of which every series that is expected to have a sample has one: what there is to know of it
+    /// is known.
+    pub fn complete(&self) -> Option<Millis> {
+        let whole = self.live > 0 && self.arrived >= self.live;
+        whole.then(|| self.open * self.shape.grid.step())
+    }
+
+    // --- Values ---
+
+    /// Tells the values from grid time `start` to `end` of at most `max_series` series, sorted by labels; returns how many
+    /// series were left out. Those that may have changed since are computed anew.
+    pub fn range(
+        &mut self,
+        start: Millis,
+        end: Millis,
+        max_series: usize,
+        mut tell: impl FnMut(&Labels, Vec<(Millis, f64)>),
+    ) -> usize {
+        let grid = self.shape.grid;
+        self.compute_until(grid.index(end));
+        let (first, last) = (grid.index(start), grid.index(end));
+        let mut sorted: Vec<&Made> = self.made.iter().collect();
+        sorted.sort_unstable_by(|one, other| one.labels.cmp(&other.labels));
+        let (mut told, mut left_out) = (0, 0);
+        for made in sorted {
+            let mut samples = Vec::new();
+            made.archive.read(first, last, |index, value| {
+                samples.push((index * grid.step(), f64::from(value)));
+            });
+            if samples.is_empty() {
+                continue;
+            }
+            if told < max_series {
+                tell(&made.labels, samples);
+                told += 1;
+            } else {
+                left_out += 1;
+            }
+        }
+        left_out
+    }
+
+    /// The values at `at`, any time, as PromQL sees them then, sorted by labels.
+    pub fn instant(&mut self, at: Millis) -> Vec<(Labels, f64)> {
+        let look = self.shape.selection.look();
+        self.gather(|raw| raw.at(at, &look));
+        let how = self.shape.selection.aggregate();
+        let groups = self.made.iter().zip(&self.groups);
+        let known = groups.filter_map(|(made, group)| {
+            let value = group.value(how)?;
+            value.is_finite().then(|| (made.labels.clone(), value))
+        });
+        let mut found: Vec<_> = known.collect();
+        found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        found
+    }
+
+    /// Computes every step up to `last` that was not yet, and those again that samples came of since.
+    pub fn compute_until(&mut self, last: i64) {
+        let step = self.shape.grid.step();
+        let look = self.shape.selection.look();
+        // Nothing is known of the time before the first sample, nor of that after which nobody looks back to the last.
+        let end = self.newest.saturating_add(self.shape.selection.reach());
+        let end = last.min(self.shape.grid.index(end));
+        let next = self
+            .reached
+            .map_or(i64::MAX, |reached| reached.saturating_add(1));
+        for index in self.dirty.min(next).max(end - self.longest())..=end {
+            self.gather(|raw| raw.of_step(index * step, step, &look));
+            let how = self.shape.selection.aggregate();
+            for (made, group) in self.made.iter_mut().zip(&self.groups) {
+                let value = group.value(how).map_or(f32::NAN, |value| value as f32);
+                let value = if value.is_finite() { value } else { f32::NAN };
+                made.archive.set(index, value);
+            }
+        }
+        if self.newest > Millis::MIN {
+            self.reached = Some(self.reached.map_or(last, |reached| reached.max(last)));
+            self.dirty = i64::MAX;
+        }
+    }
+
+    /// Steps of past that anything is known of, samples that values are made of included.
+    fn longest(&self) -> i64 {
+        let reach = self.shape.selection.reach() / self.shape.grid.step();
+        self.shape.history as i64 + MUTABLE_STEPS + reach
+    }
+
+    /// The groups of one time, of what `value` is of each member.
+    fn gather(&mut self, value: impl Fn(&Raw) -> Option<f64>) {
+        self.groups.clear();
+        self.groups.resize(self.made.len(), Group::EMPTY);
+        let how = self.shape.selection.aggregate();
+        for member in self.members.iter().flatten() {
+            if let Some(value) = value(&member.raw) {
+                self.groups[member.group as usize].take(value, how);
+            }
+        }
+    }
+
+    // --- What goes ---
+
+    /// Forgets what is older than it has to keep, and members that were silent for long; gives the places of those.
+    pub fn tidy(&mut self, now: Millis) -> Vec<u32> {
+        let reach = self.shape.selection.reach();
+        let mut gone = Vec::new();
+        for place in 0..self.members.len() as u32 {
+            let Some(member) = &self.members[place as usize] else {
+                continue;
+            };
+            let newest = member
+                .raw
+                .newest()
+                .map_or(member.seen, |newest| newest.0.min(now));
+            if newest < now - reach {
+                self.ended(place);
+            }
+            let quiet = self.members[place as usize]
+                .as_ref()
+                .is_some_and(|member| member.seen.max(newest) < now - reach - FORGOTTEN_AFTER);
+            if quiet {
+                self.members[place as usize] = None;
+                self.vacant.push(place);
+                gone.push(place);
+            }
+        }
+        let index = self.shape.grid.index(now) - self.shape.history as i64;
+        for made in &mut self.made {
+            made.archive.forget_before(index);
+        }
+        self.drop_empty();
+        gone
+    }
+
+    /// Forgets series that are made of nothing any more.
+    fn drop_empty(&mut self) {
+        let mut used = vec![false; self.made.len()];
+        for member in self.members.iter().flatten() {
+            used[member.group as usize] = true;
+        }
+        let keep = |index: usize, made: &Made| used[index] || !made.archive.is_empty();
+        if self
+            .made
+            .iter()
+            .enumerate()
+            .all(|(index, made)| keep(index, made))
+        {
+            return;
+        }
+        let mut places = BTreeMap::new();
+        let old = std::mem::take(&mut self.made);
+        self.by_labels.clear();
+        for (index, made) in old.into_iter().enumerate() {
+            if keep(index, &made) {
+                let place = self.made.len() as u32;
+                places.insert(index as u32, place);
+                self.by_labels.insert(made.labels.clone(), place);
+                self.made.push(made);
+            }
+        }
+        for member in self.members.iter_mut().flatten() {
+            member.group = places[&member.group];
+        }
+    }
+
+    /// Forgets a series that was just admitted.
+    pub fn dismiss(&mut self, place: u32) {
+        self.ended(place);
+        if let Some(member) = self.members.get_mut(place as usize)
+            && member.take().is_some()
+        {
+            self.vacant.push(place);
+        }
+        self.drop_empty();
+    }
+
+    /// The series that are read: place, name, labels.
+    pub fn places(&self) -> impl Iterator<Item = (u32, &str, &Labels)> {
+        let members = self.members.iter().enumerate();
+        members.filter_map(|(place, member)| {
+            let member = member.as_ref()?;
+            Some((place as u32, &*member.name, &member.labels))
+        })
+    }
+
+    /// The members.
+    pub(super) fn all_members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().flatten()
+    }
+
+    /// Bytes on the heap, labels included.
+    pub fn heap_bytes(&self) -> usize {
+        let members = self.members.iter().flatten();
+        let members: usize = members
+            .map(|member| member.raw.heap_bytes() + member.labels.heap_bytes() + member.name.len())
+            .sum();
+        let made = self.made.iter();
+        let made: usize = made
+            .map(|made| made.archive.heap_bytes() + made.labels.heap_bytes())
+            .sum();
+        members
+            + made
+            + self.members.capacity() * size_of::<Option<Member>>()
+            + self.made.capacity() * size_of::<Made>()
+            + self.groups.capacity() * size_of::<Group>()
+            + self.by_labels.capacity() * size_of::<(Labels, u32)>()
+    }
+}
+
+/// There is no room for another series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no room for another series")]
+pub struct Full;
