@@ -1,14 +1,24 @@
-//! The protobuf formats beside real servers: what a Prometheus says of itself in protobuf is what it says in text.
+//! The protobuf formats beside real servers: what a Prometheus says of itself in protobuf is what it says in text; what
+//! it sends by remote write is what it has; and what we write is taken.
 
-use crate::support::{http, servers::prometheus};
+use crate::support::{
+    eventually, http, now,
+    server::{Answer, Server},
+    servers::{instant, prometheus, prometheus_of, victoria_metrics},
+};
 use forethought::expo::{
     parse::{Dialect, Event, Limits, Parser},
     wire::{
-        Body,
+        Body, Packer, Unpacker,
         families::{CONTENT_TYPE, Families, is_families},
+        write::{self, Item, Outgoing, Point, Reader, VERSION_HEADER, Version, Writer},
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
 
 /// What a body says.
 #[derive(Default)]
@@ -101,5 +111,148 @@ fn a_real_prometheus_says_the_same_in_protobuf_and_in_text() {
     ] {
         let has = between.samples.keys().any(|series| series.contains(part));
         assert!(has, "no series with {part} was compared");
+    }
+}
+
+type Labels = BTreeMap<String, String>;
+
+/// What was pushed.
+#[derive(Default)]
+struct Pushed {
+    /// All label sets, with the name.
+    series: BTreeSet<Labels>,
+    samples: usize,
+    /// Families with their types.
+    about: BTreeSet<String>,
+}
+
+/// Adds a request of version 1.0, as it came.
+fn push(packed: &[u8], pushed: &mut Pushed) {
+    let mut unpacker = Unpacker::new();
+    let body = unpacker.unpack(packed, 32 << 20).unwrap();
+    let mut reader = Reader::new(body, Version::V1, write::Limits::default());
+    while let Some(item) = reader.next_item().unwrap() {
+        match item {
+            Item::Series(series) => {
+                assert!(series.labels.is_sorted() && !series.samples.is_empty());
+                let owned =
+                    |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+                let mut labels: Labels = series.labels.iter().map(owned).collect();
+                labels.insert("__name__".to_owned(), series.name.to_owned());
+                pushed.series.insert(labels);
+                pushed.samples += series.samples.len();
+                let late = |point: &Point| (point.at - now()).abs() > 300_000;
+                assert!(!series.samples.iter().any(late), "{series:?}");
+            }
+            Item::Metadata { family, metadata } => {
+                pushed.about.insert(format!("{family} {:?}", metadata.kind));
+            }
+            Item::Refused(refused) => panic!("{refused:?}"),
+        }
+    }
+}
+
+/// A Prometheus scrapes itself and sends that on.
+#[test]
+fn what_a_real_prometheus_sends_is_what_it_has() {
+    let pushed = Arc::new(Mutex::new(Pushed::default()));
+    let seen = Arc::clone(&pushed);
+    let server = Server::start(move |asked| {
+        assert_eq!(Version::of(asked.header("content-type")), Some(Version::V1));
+        assert_eq!(asked.header("content-encoding"), "snappy");
+        let version = asked.header(&VERSION_HEADER.to_ascii_lowercase());
+        assert_eq!(version, Version::V1.header());
+        push(&asked.bytes, &mut seen.lock().unwrap());
+        Answer::Whole(204, "text/plain", String::new())
+    });
+    let to = server.address();
+    let sender = prometheus_of(|address| {
+        format!(
+            r#"
+global: {{scrape_interval: 1s, external_labels: {{cluster: "größe"}}}}
+scrape_configs: [{{job_name: itself, static_configs: [{{targets: ["{address}"]}}]}}]
+remote_write:
+  - url: http://{to}/api/v1/write
+    queue_config: {{batch_send_deadline: 1s}}
+    metadata_config: {{send_interval: 1s}}
+"#
+        )
+    });
+    eventually("all that it has was sent", 60, || {
+        let all = instant(&sender.address, "{job=\"itself\"}")?;
+        let pushed = pushed.lock().map_err(|_| "a request was not read")?;
+        let missing = all.iter().find(|(labels, _)| {
+            let mut labels: Labels = serde_json::from_value(labels.clone()).unwrap();
+            labels.insert("cluster".to_owned(), "größe".to_owned());
+            !pushed.series.contains(&labels)
+        });
+        match (missing, all.len() > 400) {
+            (None, true) => Ok(()),
+            (missing, _) => Err(format!("{} series, without {missing:?}", all.len())),
+        }
+    });
+    eventually("it was told what its families are", 30, || {
+        let pushed = pushed.lock().map_err(|_| "a request was not read")?;
+        let known = pushed
+            .about
+            .contains("prometheus_http_requests_total Counter");
+        match known && pushed.samples > 1_000 {
+            true => Ok(()),
+            false => Err(format!("{} samples, {:?}", pushed.samples, pushed.about)),
+        }
+    });
+}
+
+/// A request of version 1.0 with one series.
+fn packed(packer: &mut Packer, labels: &[(&str, &str)], samples: &[Point]) -> Vec<u8> {
+    let mut writer = Writer::new(Version::V1);
+    writer.push(&Outgoing {
+        name: "written_by_us",
+        labels,
+        samples,
+        metadata: None,
+        created: None,
+    });
+    let mut body = Vec::new();
+    writer.append_to(&mut body);
+    packer.pack(&body).unwrap().to_vec()
+}
+
+/// Both take a sample, and the end of its series.
+#[test]
+fn real_servers_take_what_we_write() {
+    let own = prometheus_of(|_| "global: {}\n".to_owned());
+    let mut packer = Packer::new();
+    let headers = [
+        ("Content-Type", Version::V1.content_type()),
+        ("Content-Encoding", "snappy"),
+        (VERSION_HEADER, Version::V1.header()),
+    ];
+    for address in [&own.address, &victoria_metrics().address] {
+        let labels = [("a", "größe \"1\""), ("long", &*"x".repeat(300))];
+        let mut send = |point: Point| {
+            let body = packed(&mut packer, &labels, &[point]);
+            let reply = http::request("POST", address, "/api/v1/write", &headers, &body).unwrap();
+            assert_eq!(reply.status, 204, "{}", reply.text());
+        };
+        let at = now() - 5_000;
+        send(Point { at, value: -1.25 });
+        let (found, value) = eventually("the sample can be read", 30, || {
+            let mut found = instant(address, "written_by_us")?;
+            found.pop().ok_or_else(|| "nothing".to_owned())
+        });
+        assert_eq!(value, -1.25);
+        let mut found: Labels = serde_json::from_value(found).unwrap();
+        assert_eq!(found.remove("__name__").as_deref(), Some("written_by_us"));
+        let wanted = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(found, Labels::from(wanted));
+        send(Point::stale(at + 1_000));
+        eventually("the series has ended", 30, || {
+            let found: Vec<(Value, f64)> = instant(address, "written_by_us")?;
+            match found.as_slice() {
+                [] => Ok(()),
+                found => Err(format!("{found:?}")),
+            }
+        });
     }
 }

@@ -129,6 +129,12 @@ impl<'a> Cursor<'a> {
         fault(self.at(), field, Problem::Cut { wanted, left })
     }
 
+    /// A number of 32 bits. Of a longer one the rest is cut off, as the definition of protobuf has it.
+    #[inline]
+    pub(super) fn varint32(&mut self, field: &'static str) -> Scanned<u32> {
+        self.varint(field).map(|number| number as u32)
+    }
+
     /// A `double`, with all its bits: a stale marker is a `NaN` with some of its own.
     #[inline]
     pub(super) fn double(&mut self, field: &'static str) -> Scanned<f64> {

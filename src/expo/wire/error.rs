@@ -67,7 +67,7 @@ pub enum Problem {
     NulInName,
     /// A type that the format does not know.
     #[error("expected a metric type from 0 to 5, found {0}")]
-    UnknownType(u64),
+    UnknownType(u32),
     /// A metric without the message that has its value.
     #[error("expected a {0}, as the type of the family says, found none")]
     NoValue(&'static str),

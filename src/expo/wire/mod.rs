@@ -1,5 +1,7 @@
-//! The protobuf formats: [remote write](write) 1.0 and 2.0, and [what targets answer with](families) where they are
+//! The protobuf formats: [remote write](mod@write) 1.0 and 2.0, and [what targets answer with](families) where they are
 //! asked for it. Pure (invariant 1): bytes in, items out.
+//!
+//! What is sent is written by [`write::Writer`] and packed by [`Packer`].
 //!
 //! Both readers go over a body once and borrow from it. They allocate nothing per series and per sample once their
 //! scratch has grown, and nothing that a body merely declares: lengths are checked against the bytes that are there,
@@ -14,6 +16,7 @@ mod cursor;
 mod error;
 pub mod families;
 mod label;
+mod put;
 mod snappy;
 #[cfg(test)]
 mod tests;
@@ -21,4 +24,4 @@ pub mod write;
 
 pub use body::{Body, BodyError};
 pub use error::{Problem, WireError};
-pub use snappy::{SnappyError, Unpacker};
+pub use snappy::{Packer, SnappyError, Unpacker};

@@ -2,7 +2,7 @@
 //!
 //! Source: `format_description.txt` of google/snappy.
 
-use snap::raw::{Decoder, decompress_len};
+use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 use std::fmt;
 use thiserror::Error;
 
@@ -96,6 +96,55 @@ impl fmt::Debug for Unpacker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unpacker")
             .field("room", &self.unpacked.capacity())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Packs one body after another into the same bytes.
+pub struct Packer {
+    encoder: Encoder,
+    packed: Vec<u8>,
+}
+
+impl Default for Packer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Packer {
+    /// Without room for anything yet.
+    pub fn new() -> Self {
+        Self {
+            encoder: Encoder::new(),
+            packed: Vec::new(),
+        }
+    }
+
+    /// `body`, packed.
+    ///
+    /// # Errors
+    /// It is too large for the format, which has room for 4 GiB.
+    pub fn pack(&mut self, body: &[u8]) -> Result<&[u8], SnappyError> {
+        let longest = max_compress_len(body.len());
+        if longest == 0 {
+            let (length, limit) = (body.len(), u32::MAX as usize);
+            return Err(SnappyError::TooLarge { length, limit });
+        }
+        if self.packed.len() < longest {
+            self.packed.resize(longest, 0);
+        }
+        let done = self.encoder.compress(body, &mut self.packed);
+        let done = done.map_err(SnappyError::Broken)?;
+        Ok(self.packed.get(..done).unwrap_or_default())
+    }
+}
+
+/// Without the bytes.
+impl fmt::Debug for Packer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packer")
+            .field("room", &self.packed.capacity())
             .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,10 @@
 //! What is read, what is refused, and where errors point. `prost` writes what is read: it knows the messages from
 //! their definitions and nothing of the readers.
 
+mod encode;
 mod families;
 mod faults;
+mod judged;
 mod messages;
 mod properties;
 mod snappy;

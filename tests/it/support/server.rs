@@ -27,6 +27,8 @@ pub(crate) struct Asked {
     pub(crate) headers: Vec<(String, String)>,
     /// The body as text.
     pub(crate) body: String,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Asked {
@@ -204,9 +206,9 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
     let length = length
         .and_then(|(_, value)| value.parse().ok())
         .unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let body = String::from_utf8_lossy(&body).into_owned();
+    let mut bytes = vec![0; length];
+    reader.read_exact(&mut bytes)?;
+    let body = String::from_utf8_lossy(&bytes).into_owned();
     let (path, query) = uri.split_once('?').unwrap_or((&uri, ""));
     let mut parameters = decode_form(query);
     parameters.extend(decode_form(&body));
@@ -217,6 +219,7 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
         uri: uri.clone(),
         headers,
         body,
+        bytes,
     }))
 }
 

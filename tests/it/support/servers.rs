@@ -222,6 +222,28 @@ fn prepare(folder: &Path) {
     create_blocks(&history, &folder.join("data"));
 }
 
+/// A Prometheus of one's own, which takes remote write; its configuration is made of its address.
+pub(crate) fn prometheus_of(configuration: impl FnOnce(&str) -> String) -> Plain {
+    let address = format!("127.0.0.1:{}", free_port());
+    let server = Guarded::start("prometheus", |folder| {
+        let config = folder.join("prometheus.yml");
+        fs::write(&config, configuration(&address)).unwrap();
+        vec![
+            format!("--config.file={}", config.display()),
+            format!("--storage.tsdb.path={}/data", folder.display()),
+            format!("--web.listen-address={address}"),
+            "--web.enable-remote-write-receiver".to_owned(),
+        ]
+    });
+    eventually("Prometheus is ready", 60, || {
+        http::get(&address, "/-/ready")
+    });
+    Plain {
+        address,
+        _server: server,
+    }
+}
+
 /// A target of Prometheus; not scraped any more once this is dropped.
 #[derive(Debug)]
 pub(crate) struct Scrape {

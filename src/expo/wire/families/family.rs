@@ -28,7 +28,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn of(number: u64) -> Option<Self> {
+    fn of(number: u32) -> Option<Self> {
         Some(match number {
             0 => Self::Counter,
             1 => Self::Gauge,
@@ -78,7 +78,7 @@ impl<'a> Family<'a> {
             } else if tag == HELP.tag {
                 family.help = Some(message.text(HELP.name)?);
             } else if tag == KIND.tag {
-                kind = message.varint(KIND.name)?;
+                kind = message.varint32(KIND.name)?;
             } else if tag == UNIT.tag {
                 family.unit = message.text(UNIT.name)?;
             } else {

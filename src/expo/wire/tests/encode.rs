@@ -69,8 +69,21 @@ fn prost_reads_what_we_write() {
         pairs.collect::<Vec<_>>().join(" ")
     };
     let labels: Vec<String> = request.timeseries.iter().map(names).collect();
-    assert_eq!(labels, ["A=1 __name__=a_seconds_total c=é", "__name__=a_seconds_total c=é", "__name__=up"]);
-    let samples = |series: &v1::TimeSeries| series.samples.iter().map(|one| (one.value, one.timestamp)).collect::<Vec<_>>();
+    assert_eq!(
+        labels,
+        [
+            "A=1 __name__=a_seconds_total c=é",
+            "__name__=a_seconds_total c=é",
+            "__name__=up"
+        ]
+    );
+    let samples = |series: &v1::TimeSeries| {
+        series
+            .samples
+            .iter()
+            .map(|one| (one.value, one.timestamp))
+            .collect::<Vec<_>>()
+    };
     let want = vec![(1.5, 1_700_000_000_000), (f64::INFINITY, -1)];
     assert_eq!(samples(&request.timeseries[0]), want);
     assert_eq!(samples(&request.timeseries[1]), []);
@@ -81,26 +94,65 @@ fn prost_reads_what_we_write() {
         help: "What a is.".to_owned(),
         unit: "seconds".to_owned(),
     };
-    assert_eq!(request.metadata, [about], "once for series that follow one another");
+    assert_eq!(
+        request.metadata,
+        [about],
+        "once for series that follow one another"
+    );
 
     let request = v2::Request::decode(&*body(Version::V2, &given(&points))).unwrap();
-    let symbols = ["", "A", "1", "__name__", "a_seconds_total", "c", "é", "What a is.", "seconds", "up"];
+    let symbols = [
+        "",
+        "A",
+        "1",
+        "__name__",
+        "a_seconds_total",
+        "c",
+        "é",
+        "What a is.",
+        "seconds",
+        "up",
+    ];
     assert_eq!(request.symbols, symbols, "each once, the empty one first");
-    let references: Vec<&[u32]> = request.timeseries.iter().map(|one| &*one.labels_refs).collect();
-    assert_eq!(references, [&[1, 2, 3, 4, 5, 6][..], &[3, 4, 5, 6], &[3, 9]]);
-    let about = v2::Metadata { kind: 1, help_ref: 7, unit_ref: 8 };
+    let references: Vec<&[u32]> = request
+        .timeseries
+        .iter()
+        .map(|one| &*one.labels_refs)
+        .collect();
+    assert_eq!(
+        references,
+        [&[1, 2, 3, 4, 5, 6][..], &[3, 4, 5, 6], &[3, 9]]
+    );
+    let about = v2::Metadata {
+        kind: 1,
+        help_ref: 7,
+        unit_ref: 8,
+    };
     let abouts: Vec<_> = request.timeseries.iter().map(|one| one.metadata).collect();
     assert_eq!(abouts, [Some(about), Some(about), None]);
-    let created: Vec<i64> = request.timeseries.iter().map(|one| one.created_timestamp).collect();
+    let created: Vec<i64> = request
+        .timeseries
+        .iter()
+        .map(|one| one.created_timestamp)
+        .collect();
     assert_eq!(created, [-7, 0, 0]);
     let first = request.timeseries[0].samples.iter();
-    assert_eq!(first.map(|one| (one.value, one.timestamp)).collect::<Vec<_>>(), want);
+    assert_eq!(
+        first
+            .map(|one| (one.value, one.timestamp))
+            .collect::<Vec<_>>(),
+        want
+    );
 }
 
 /// Every bit of a value: a stale marker, a zero with its sign.
 #[test]
 fn no_bit_of_a_value_is_lost() {
-    let samples = [Point::stale(1), point(-0.0, 2), point(f64::from_bits(u64::MAX), 0)];
+    let samples = [
+        Point::stale(1),
+        point(-0.0, 2),
+        point(f64::from_bits(u64::MAX), 0),
+    ];
     let series = Outgoing {
         name: "m",
         labels: &[],
@@ -141,7 +193,9 @@ fn a_writer_begins_anew() {
 #[test]
 fn what_is_packed_unpacks() {
     let (mut packer, mut unpacker) = (Packer::new(), Unpacker::new());
-    let random: Vec<u8> = (0..100_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let random: Vec<u8> = (0..100_000_u32)
+        .map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     for body in [&b""[..], b"a", &[0; 1_000_000], &random, b"short"] {
         let packed = packer.pack(body).unwrap();
         assert_eq!(unpacker.unpack(packed, body.len()).unwrap(), body);

@@ -7,11 +7,11 @@ use super::{
     read, read_up_to,
 };
 use crate::expo::{
-    parse,
+    parse::{self, MetricType},
     wire::{
         Body, Unpacker,
         families::Families,
-        write::{Limits, Version},
+        write::{Limits, Metadata, Outgoing, Point, Version, Writer},
     },
 };
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ use prost::Message;
 use std::collections::BTreeMap;
 
 /// Labels without the metric's name, sorted; values are not empty.
-type Pairs = BTreeMap<String, String>;
+pub(super) type Pairs = BTreeMap<String, String>;
 
 fn any_name() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z_][a-z0-9_]{0,8}", "[^\0]{1,6}", "[a-z]{100,150}"]
@@ -39,7 +39,7 @@ fn any_number() -> impl Strategy<Value = f64> {
 }
 
 /// Of a series: its labels, samples, histograms, exemplars, the start and what is known of it.
-type Given = (
+pub(super) type Given = (
     (String, Pairs),
     Vec<(f64, i64)>,
     (usize, usize),
@@ -47,7 +47,7 @@ type Given = (
     (i32, String, String),
 );
 
-fn any_series() -> impl Strategy<Value = Given> {
+pub(super) fn any_series() -> impl Strategy<Value = Given> {
     (
         (any_value(), any_pairs()),
         prop::collection::vec((any_number(), any::<i64>()), 0..4),
@@ -57,7 +57,7 @@ fn any_series() -> impl Strategy<Value = Given> {
     )
 }
 
-fn request_1(given: &[Given]) -> Vec<u8> {
+pub(super) fn request_1(given: &[Given]) -> Vec<u8> {
     let label = |(name, value): (&String, &String)| v1::Label {
         name: name.clone(),
         value: value.clone(),
@@ -100,7 +100,7 @@ fn request_1(given: &[Given]) -> Vec<u8> {
     request.encode_to_vec()
 }
 
-fn request_2(given: &[Given]) -> Vec<u8> {
+pub(super) fn request_2(given: &[Given]) -> Vec<u8> {
     let mut symbols = vec![String::new()];
     let mut symbol = |text: &str| {
         let place = symbols.iter().position(|symbol| symbol == text);
@@ -153,6 +153,18 @@ const KINDS: [&str; 9] = [
     "Unknown",
 ];
 
+const TYPES: [MetricType; 9] = [
+    MetricType::Unknown,
+    MetricType::Counter,
+    MetricType::Gauge,
+    MetricType::Histogram,
+    MetricType::GaugeHistogram,
+    MetricType::Summary,
+    MetricType::Info,
+    MetricType::StateSet,
+    MetricType::Unknown,
+];
+
 fn about((kind, help, unit): &(i32, String, String)) -> String {
     format!(" {} {help:?} {unit:?}", KINDS[*kind as usize])
 }
@@ -189,7 +201,40 @@ fn wanted(given: &Given, version: Version) -> String {
     line
 }
 
-const NO_LIMITS: Limits = Limits {
+/// The request that our writer makes of them.
+fn written(given: &[Given], version: Version) -> Vec<u8> {
+    let mut writer = Writer::new(version);
+    for ((name, pairs), samples, _, created, (kind, help, unit)) in given {
+        let labels: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        // As prost leaves it out, which the wanted lines go by.
+        let samples: Vec<Point> = samples
+            .iter()
+            .map(|&(value, at)| Point {
+                at,
+                value: if value == 0.0 { 0.0 } else { value },
+            })
+            .collect();
+        writer.push(&Outgoing {
+            name,
+            labels: &labels,
+            samples: &samples,
+            metadata: Some(Metadata {
+                kind: TYPES[*kind as usize],
+                help,
+                unit,
+            }),
+            created: Some(*created),
+        });
+    }
+    let mut body = Vec::new();
+    writer.append_to(&mut body);
+    body
+}
+
+pub(super) const NO_LIMITS: Limits = Limits {
     symbols: usize::MAX,
     labels: usize::MAX,
     name_bytes: usize::MAX,
@@ -205,6 +250,32 @@ proptest! {
         prop_assert_eq!(read(&request_1(&given), Version::V1).unwrap(), want);
         let want: Vec<String> = given.iter().map(|one| wanted(one, Version::V2)).collect();
         prop_assert_eq!(read(&request_2(&given), Version::V2).unwrap(), want);
+    }
+
+    /// What we write is read back by us and by prost alike.
+    #[test]
+    fn what_we_write_reads_back(given in prop::collection::vec(any_series(), 0..6)) {
+        for version in [Version::V1, Version::V2] {
+            let body = written(&given, version);
+            let lines = read(&body, version).unwrap();
+            let series = lines.iter().filter(|line| !line.starts_with("about "));
+            let series: Vec<String> = series.cloned().collect();
+            let without = given.iter().map(|(name, samples, _, created, metadata)| {
+                let known = (name.clone(), samples.clone(), (0, 0), *created, metadata.clone());
+                wanted(&known, version)
+            });
+            prop_assert_eq!(series, without.collect::<Vec<_>>());
+            let again = match version {
+                Version::V1 => v1::WriteRequest::decode(&*body).unwrap().encode_to_vec(),
+                Version::V2 => v2::Request::decode(&*body).unwrap().encode_to_vec(),
+            };
+            // Where metadata stands among the series is the writer's choice.
+            let sorted = |mut lines: Vec<String>| {
+                lines.sort();
+                lines
+            };
+            prop_assert_eq!(sorted(read(&again, version).unwrap()), sorted(lines));
+        }
     }
 
     /// Cut anywhere: an error or fewer items, the first of what the whole body has.

@@ -456,6 +456,10 @@ fn any_order_and_unknown_fields() {
     .concat();
     let body = [one_by_one, unknown.clone(), symbols, split].concat();
     assert_eq!(read(&body, V2).unwrap(), ["m{}", "m{} 0.0@0"]);
+    // Of a number with more bits than its type the rest is cut off.
+    let long = field(5, field(1, [0x80, 0x80, 0x80, 0x80, 0x10, 1]));
+    let body = [field(4, "__name__"), field(4, "m"), long].concat();
+    assert_eq!(read(&body, V2).unwrap(), ["m{}"]);
     let label = [
         unknown.clone(),
         field(2, "m"),

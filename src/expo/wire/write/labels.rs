@@ -59,7 +59,7 @@ pub enum Reason<'a> {
     #[error("symbol {reference}, where the request has {symbols}")]
     NoSymbol {
         /// Its number, from 0.
-        reference: u64,
+        reference: u32,
         /// How many there are.
         symbols: usize,
     },

@@ -5,6 +5,8 @@
 //! sender's queue, which tries again until it is taken or dropped. Only what leaves no doubt that the rest would be misread
 //! is an error of the whole request.
 //!
+//! A [`Writer`] is the other way round, for what is sent.
+//!
 //! Both versions say that labels come sorted and without empty values. Here they are sorted where they are not, and
 //! a label without a value is the same as none, as everywhere in Prometheus. Names may have any letters.
 //! Native histograms are counted and not read, those with custom buckets too; so are exemplars.
@@ -12,11 +14,14 @@
 //! Source: <https://prometheus.io/docs/specs/prw/remote_write_spec> and `remote_write_spec_2_0`; `prompb/remote.proto`,
 //! `prompb/types.proto` and `prompb/io/prometheus/write/v2/types.proto` of Prometheus.
 
+mod encode;
 mod labels;
+mod symbols;
 mod v1;
 mod v2;
 mod version;
 
+pub use encode::{Outgoing, Writer};
 pub use labels::Reason;
 pub use version::{
     EXEMPLARS_WRITTEN, HISTOGRAMS_WRITTEN, SAMPLES_WRITTEN, VERSION_HEADER, Version,

@@ -117,7 +117,7 @@ fn metadata<'a>(mut message: Cursor<'a>) -> Scanned<Option<(&'a str, Metadata<'a
     let [mut family, mut help, mut unit] = [&b""[..]; 3];
     while let Some(tag) = message.tag(&METRIC_METADATA)? {
         if tag == KIND.tag {
-            kind = metric_type(message.varint(KIND.name)?);
+            kind = metric_type(message.varint32(KIND.name)?);
         } else if tag == FAMILY.tag {
             family = message.bytes(FAMILY.name)?;
         } else if tag == HELP.tag {
@@ -137,7 +137,7 @@ fn metadata<'a>(mut message: Cursor<'a>) -> Scanned<Option<(&'a str, Metadata<'a
 }
 
 /// The same numbers in both versions. Of a type that a later Prometheus may bring nothing is known.
-pub(super) fn metric_type(number: u64) -> MetricType {
+pub(super) fn metric_type(number: u32) -> MetricType {
     match number {
         1 => MetricType::Counter,
         2 => MetricType::Gauge,

@@ -109,18 +109,19 @@ fn series<'a>(
     scratch.clear();
     let mut labels = References::default();
     let (mut created, mut started) = (None, None);
+    let mut about = About::default();
     while let Some(tag) = message.tag(&SERIES)? {
         if tag == LABELS.tag {
             let mut references = message.message(LABELS.name)?;
             while !references.rest().is_empty() {
-                labels.push(references.varint(LABELS.name)?, symbols, scratch);
+                labels.push(references.varint32(LABELS.name)?, symbols, scratch);
             }
         } else if tag == SAMPLES.tag {
             let (point, start) = sample(message.message(SAMPLES.name)?)?;
             started = start.or(started);
             scratch.push_point(point);
         } else if tag == METADATA.tag {
-            metadata(message.message(METADATA.name)?, symbols, scratch)?;
+            about.read(message.message(METADATA.name)?)?;
         } else if tag == CREATED.tag {
             created = time(message.varint(CREATED.name)?);
         } else if tag == HISTOGRAMS.tag {
@@ -130,12 +131,13 @@ fn series<'a>(
             message.bytes(EXEMPLARS.name)?;
             scratch.exemplars += 1;
         } else if tag == LABEL.tag {
-            labels.push(message.varint(LABEL.name)?, symbols, scratch);
+            labels.push(message.varint32(LABEL.name)?, symbols, scratch);
         } else {
             message.skip(tag, &SERIES)?;
         }
     }
     scratch.created = created.or(started);
+    scratch.metadata = about.resolve(symbols, scratch);
     if labels.name.is_some() {
         scratch.refuse(Reason::OddSymbols);
     }
@@ -151,7 +153,7 @@ struct References<'a> {
 
 impl<'a> References<'a> {
     #[inline]
-    fn push(&mut self, reference: u64, symbols: &Symbols<'a>, scratch: &mut Scratch<'a>) {
+    fn push(&mut self, reference: u32, symbols: &Symbols<'a>, scratch: &mut Scratch<'a>) {
         let symbol = symbol(reference, symbols, scratch);
         match self.name.take() {
             None => self.name = Some(symbol),
@@ -166,7 +168,7 @@ impl<'a> References<'a> {
 
 /// The text of a symbol; the series is refused where there is none.
 #[inline]
-fn symbol<'a>(reference: u64, symbols: &Symbols<'a>, scratch: &mut Scratch<'a>) -> Option<&'a str> {
+fn symbol<'a>(reference: u32, symbols: &Symbols<'a>, scratch: &mut Scratch<'a>) -> Option<&'a str> {
     let place = usize::try_from(reference).ok();
     match place.and_then(|place| symbols.get(place)) {
         Some(&Some(text)) => Some(text),
@@ -205,31 +207,39 @@ fn time(number: u64) -> Option<Millis> {
     (number != 0).then(|| number.cast_signed())
 }
 
-fn metadata<'a>(
-    mut message: Cursor<'a>,
-    symbols: &Symbols<'a>,
-    scratch: &mut Scratch<'a>,
-) -> Scanned<()> {
-    let before = scratch.metadata.unwrap_or(Metadata {
-        kind: MetricType::Unknown,
-        help: "",
-        unit: "",
-    });
-    let (mut kind, mut help, mut unit) = (before.kind, before.help, before.unit);
-    while let Some(tag) = message.tag(&METADATA_MESSAGE)? {
-        if tag == KIND.tag {
-            kind = metric_type(message.varint(KIND.name)?);
-        } else if tag == HELP.tag {
-            let reference = message.varint(HELP.name)?;
-            help = symbol(reference, symbols, scratch).unwrap_or_default();
-        } else if tag == UNIT.tag {
-            let reference = message.varint(UNIT.name)?;
-            unit = symbol(reference, symbols, scratch).unwrap_or_default();
-        } else {
-            message.skip(tag, &METADATA_MESSAGE)?;
+/// What is known of a metric, in numbers of symbols.
+#[derive(Clone, Copy, Default)]
+struct About {
+    kind: u32,
+    help: u32,
+    unit: u32,
+}
+
+impl About {
+    /// Reads on where the message stands a second time, as protobuf has it.
+    fn read(&mut self, mut message: Cursor<'_>) -> Scanned<()> {
+        while let Some(tag) = message.tag(&METADATA_MESSAGE)? {
+            if tag == KIND.tag {
+                self.kind = message.varint32(KIND.name)?;
+            } else if tag == HELP.tag {
+                self.help = message.varint32(HELP.name)?;
+            } else if tag == UNIT.tag {
+                self.unit = message.varint32(UNIT.name)?;
+            } else {
+                message.skip(tag, &METADATA_MESSAGE)?;
+            }
         }
+        Ok(())
     }
-    let known = kind != MetricType::Unknown || !help.is_empty() || !unit.is_empty();
-    scratch.metadata = known.then_some(Metadata { kind, help, unit });
-    Ok(())
+
+    fn resolve<'a>(self, symbols: &Symbols<'a>, scratch: &mut Scratch<'a>) -> Option<Metadata<'a>> {
+        let kind = metric_type(self.kind);
+        let [help, unit] = [self.help, self.unit].map(|reference| match reference {
+            // The empty symbol, and what is meant where there is no number.
+            0 => "",
+            _ => symbol(reference, symbols, scratch).unwrap_or_default(),
+        });
+        let known = kind != MetricType::Unknown || !help.is_empty() || !unit.is_empty();
+        known.then_some(Metadata { kind, help, unit })
+    }
 }
