@@ -1,13 +1,12 @@
 //! Sources that scrape, in the real program: a real Prometheus as a target, and configurations that change.
 
-use crate::support::{eventually, http, program::Program, server::Target, servers::prometheus};
+use crate::support::{
+    eventually, http, now, program::Program, server::Target, servers::prometheus,
+};
 use serde_json::Value;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 /// A configuration with one source that is asked and one that scrapes as this says.
@@ -148,10 +147,10 @@ fn newest(program: &Program, signal: &str, label: &str) -> Result<Vec<(String, f
 fn a_signal_reads_what_is_scraped() {
     let count = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&count);
-    let start = Instant::now();
+    let start = now();
     let target = Target::start(move || {
         counted.fetch_add(1, Ordering::SeqCst);
-        let done = start.elapsed().as_secs_f64() * 50.0;
+        let done = (now() - start) as f64 / 1_000.0 * 50.0;
         format!(
             "queue_depth{{queue=\"mail\"}} 7\nqueue_depth{{queue=\"dead\"}} 1\n# TYPE jobs_total counter\njobs_total {done}\n"
         )

@@ -278,6 +278,8 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     fn series(name: &str) -> Series {
         Series {
@@ -415,6 +417,53 @@ mod tests {
             );
             known.fail(7, 1, |_| Route::of(99));
             assert!(known.texts.len() <= SPARE + 1);
+        }
+    }
+
+    /// A scrape that has these texts, or one that fails after them.
+    fn rounds() -> impl Strategy<Value = Vec<(bool, Vec<&'static str>)>> {
+        let text = prop::sample::select(vec!["a{x}", "a{y}", "b", "b{z}", "c", "d"]);
+        let texts = prop::collection::btree_set(text, 0..6);
+        let scrape = (
+            prop::bool::weighted(0.8),
+            texts.prop_map(|set| set.into_iter().collect()),
+        );
+        prop::collection::vec(scrape, 1..20)
+    }
+
+    proptest! {
+        /// What ends is what was there and is not any more, whatever the order, spelling and failures before.
+        #[test]
+        fn ends_are_those_of_a_list_of_series(rounds in rounds(), forgetful in any::<bool>()) {
+            let (mut known, mut alive) = (Known::default(), BTreeSet::new());
+            for (number, (is_well, texts)) in rounds.into_iter().enumerate() {
+                let generation = if forgetful { number as u64 / 3 } else { 1 };
+                let mut seen = BTreeSet::new();
+                known.begin();
+                for text in texts {
+                    let letter = text.as_bytes()[0];
+                    let index = match known.find(text, generation) {
+                        Found::Entry(index) => index,
+                        _ => {
+                            let name = char::from(letter).to_string();
+                            known.learn(text, series(&name), route(letter), generation).0
+                        }
+                    };
+                    let first = seen.insert(letter);
+                    prop_assert_eq!(known.mark(index, false, true).is_some(), first);
+                }
+                let to = |series: &Series| route(series.name.as_bytes()[0]);
+                let passed = match is_well {
+                    true => known.finish(7, generation, to),
+                    false => known.fail(7, generation, to),
+                };
+                let now = if is_well { seen } else { BTreeSet::new() };
+                let gone: BTreeSet<u8> = alive.difference(&now).copied().collect();
+                let told = ends(passed);
+                prop_assert_eq!(told.len(), gone.len());
+                prop_assert!(gone.iter().all(|letter| told.contains(&route(*letter))));
+                alive = now;
+            }
         }
     }
 }
