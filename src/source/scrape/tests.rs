@@ -40,6 +40,8 @@ struct Kept {
     /// Their place is the number of the route.
     series: Vec<String>,
     asked: usize,
+    /// Whether whoever asks where the next series goes panics.
+    panics: bool,
     /// Whether the next samples have routes that are no more.
     forgets: bool,
     samples: BTreeMap<String, Vec<(Millis, f64)>>,
@@ -53,6 +55,10 @@ impl Taker for Memory {
     fn route(&self, name: &str, labels: &Labels, _: Millis) -> Route {
         let text = format!("{name}{labels}");
         let mut kept = self.kept.lock().unwrap();
+        if std::mem::take(&mut kept.panics) {
+            drop(kept);
+            panic!("on purpose");
+        }
         kept.asked += 1;
         if name.starts_with("nobody_") {
             return Route::NOWHERE;

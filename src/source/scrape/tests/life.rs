@@ -340,3 +340,46 @@ async fn a_clock_that_is_set_back_stops_nothing() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn a_long_body_is_read_elsewhere_and_known_the_next_time() {
+    let server = exposing(|_| {
+        let lines = (0..20_000).map(|number| format!("nobody_long{{number=\"{number}\"}} 1\n"));
+        lines.chain(["a 1\n".to_owned()]).collect()
+    })
+    .await;
+    let source = Running::start(&format!("{ONE}\nscrape_interval: 1s"), &[&server]);
+    source
+        .until("two scrapes", |own| own.values("a").len() >= 2)
+        .await;
+    assert_eq!(source.values("scrape_samples_scraped")[..2], [20_001.0; 2]);
+    assert_eq!(source.values("scrape_series_added")[..2], [20_001.0, 0.0]);
+    assert_eq!(source.memory.kept.lock().unwrap().asked, 20_006);
+}
+
+#[tokio::test]
+async fn a_panic_is_counted_and_the_target_begins_anew() {
+    let one = exposing(|_| "a 1\n".to_owned()).await;
+    let other = exposing(|_| "b 1\n".to_owned()).await;
+    let yaml = "static_configs: [{targets: ['{}', '{}']}]";
+    let source = Running::start(yaml, &[&one, &other]);
+    source.until_up().await;
+    {
+        let mut kept = source.memory.kept.lock().unwrap();
+        kept.panics = true;
+        source.memory.generation.store(1, Ordering::SeqCst);
+    }
+    let panics = "forethought_scrape_panics_total{source=\"direct\"}";
+    source
+        .until("it is counted", |own| own.metric(panics) > 0.0)
+        .await;
+    source.until_up().await;
+    let before = (source.values("a").len(), source.values("b").len());
+    source
+        .until("both go on", |own| {
+            own.values("a").len() > before.0 && own.values("b").len() > before.1
+        })
+        .await;
+    let up = "forethought_scrape_targets{source=\"direct\",state=\"up\"}";
+    assert_eq!(source.metric(up), 2.0);
+}
