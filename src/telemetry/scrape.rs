@@ -12,6 +12,10 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfSource {
@@ -47,6 +51,8 @@ type Counter1 = Family<OfSource, Counter>;
 /// What scrapes count and log. One method per event: the log line and its counter together.
 #[derive(Debug)]
 pub struct ScrapeEvents {
+    /// The sources in force. One that was stopped has its last words afterwards: they must not bring its series back.
+    announced: Mutex<BTreeSet<String>>,
     targets: Family<OfState, Gauge>,
     attempts: Counter1,
     failures: Family<OfCause, Counter>,
@@ -72,6 +78,7 @@ impl ScrapeEvents {
     /// Registers the metrics; each source's series start at zero when it is announced.
     pub fn register(registry: &mut Registry) -> Self {
         let events = Self {
+            announced: Mutex::default(),
             targets: Family::default(),
             attempts: Family::default(),
             failures: Family::default(),
@@ -153,6 +160,7 @@ impl ScrapeEvents {
 
     /// A source is put in force: its series exist from now on.
     pub fn announce(&self, source: &str) {
+        self.sources().insert(source.to_owned());
         let key = of(source);
         for family in [
             &self.attempts,
@@ -177,6 +185,7 @@ impl ScrapeEvents {
 
     /// A source is gone from the configuration: so are its series.
     pub fn forget(&self, source: &str) {
+        self.sources().remove(source);
         let key = of(source);
         for family in [
             &self.attempts,
@@ -205,6 +214,9 @@ impl ScrapeEvents {
 
     /// A target is in another state than before; nothing before it was there, and after it is gone.
     pub fn moved(&self, source: &str, from: Option<Health>, to: Option<Health>) {
+        if !self.is_announced(source) {
+            return;
+        }
         let gauge = |health: Health| {
             let key = of_state(source, health.as_str());
             self.targets.get_or_create_owned(&key)
@@ -217,6 +229,9 @@ impl ScrapeEvents {
 
     /// So many targets were found that are not scraped.
     pub fn discarded(&self, source: &str, dropped: usize, invalid: usize) {
+        if !self.is_announced(source) {
+            return;
+        }
         for (state, count) in [("dropped", dropped), ("invalid", invalid)] {
             let gauge = self.targets.get_or_create_owned(&of_state(source, state));
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -234,6 +249,9 @@ impl ScrapeEvents {
 
     /// Which targets there are could not be found out.
     pub fn discovery_failed(&self, source: &str, mechanism: &'static str, problem: &str) {
+        if !self.is_announced(source) {
+            return;
+        }
         let key = of_mechanism(source, mechanism);
         self.discovery_failures.get_or_create(&key).inc();
         if self.told_discovery.may_log() {
@@ -255,6 +273,9 @@ impl ScrapeEvents {
 
     /// A scrape ended, well or not.
     pub fn scraped(&self, source: &str, seconds: f64, bytes: usize) {
+        if !self.is_announced(source) {
+            return;
+        }
         let key = of(source);
         self.attempts.get_or_create(&key).inc();
         self.durations.get_or_create(&key).observe(seconds);
@@ -263,6 +284,9 @@ impl ScrapeEvents {
 
     /// A body had so many samples.
     pub fn counted(&self, source: &str, counts: &Counts) {
+        if !self.is_announced(source) {
+            return;
+        }
         let samples = self.samples.get_or_create_owned(&of(source));
         samples.inc_by(counts.scraped as u64);
         let relabelled = counts.scraped - counts.kept.min(counts.scraped);
@@ -282,6 +306,9 @@ impl ScrapeEvents {
 
     /// A scrape failed; `again`: as the one before.
     pub fn failed(&self, source: &str, target: &str, failure: &Failure, again: bool) {
+        if !self.is_announced(source) {
+            return;
+        }
         let key = of_cause(source, failure.cause);
         self.failures.get_or_create(&key).inc();
         let cause = failure.cause.as_str();
@@ -301,6 +328,9 @@ impl ScrapeEvents {
 
     /// Scrapes were left out, as the one before took too long.
     pub fn missed(&self, source: &str, count: u64) {
+        if !self.is_announced(source) {
+            return;
+        }
         self.missed.get_or_create(&of(source)).inc_by(count);
     }
 
@@ -312,6 +342,16 @@ impl ScrapeEvents {
             target,
             "scraping a target panicked; its series begin anew"
         );
+    }
+
+    fn is_announced(&self, source: &str) -> bool {
+        self.sources().contains(source)
+    }
+
+    fn sources(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -346,5 +386,78 @@ fn of_mechanism(source: &str, mechanism: &'static str) -> OfMechanism {
     OfMechanism {
         source: source.to_owned(),
         mechanism,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Telemetry;
+
+    #[test]
+    fn an_announced_source_has_every_series_at_zero_and_a_forgotten_one_none() {
+        let telemetry = Telemetry::default();
+        let events = &telemetry.scrape;
+        events.announce("direct");
+        let shown = telemetry.open_metrics().unwrap();
+        for line in [
+            "forethought_scrape_attempts_total{source=\"direct\"} 0",
+            "forethought_scrape_body_bytes_total{source=\"direct\"} 0",
+            "forethought_scrape_failures_total{source=\"direct\",cause=\"sample_limit\"} 0",
+            "forethought_scrape_missed_total{source=\"direct\"} 0",
+            "forethought_scrape_panics_total{source=\"direct\"} 0",
+            "forethought_scrape_samples_dropped_total{source=\"direct\",reason=\"duplicate\"} 0",
+            "forethought_scrape_samples_total{source=\"direct\"} 0",
+            "forethought_scrape_targets{source=\"direct\",state=\"invalid\"} 0",
+            "forethought_scrape_duration_seconds_count{source=\"direct\"} 0",
+        ] {
+            assert!(shown.contains(line), "{line} is not in {shown}");
+        }
+        events.discovery_failed("direct", "file", "no");
+        events.moved("direct", None, Some(Health::Up));
+        events.forget("direct");
+        events.moved("direct", Some(Health::Up), None);
+        events.scraped("direct", 0.1, 1);
+        let shown = telemetry.open_metrics().unwrap();
+        assert!(!shown.contains("source=\"direct\""), "{shown}");
+    }
+
+    #[test]
+    fn events_are_counted() {
+        let telemetry = Telemetry::default();
+        let events = &telemetry.scrape;
+        events.announce("direct");
+        events.moved("direct", None, Some(Health::Unknown));
+        events.moved("direct", Some(Health::Unknown), Some(Health::Down));
+        events.discarded("direct", 3, 1);
+        let failure = Failure {
+            cause: Cause::Timeout,
+            message: String::from("late"),
+        };
+        events.failed("direct", "http://a/metrics", &failure, false);
+        events.missed("direct", 2);
+        events.counted(
+            "direct",
+            &Counts {
+                scraped: 10,
+                kept: 7,
+                added: 1,
+                duplicates: 2,
+                ahead: 1,
+            },
+        );
+        let shown = telemetry.open_metrics().unwrap();
+        for line in [
+            "forethought_scrape_targets{source=\"direct\",state=\"unknown\"} 0",
+            "forethought_scrape_targets{source=\"direct\",state=\"down\"} 1",
+            "forethought_scrape_targets{source=\"direct\",state=\"dropped\"} 3",
+            "forethought_scrape_failures_total{source=\"direct\",cause=\"timeout\"} 1",
+            "forethought_scrape_missed_total{source=\"direct\"} 2",
+            "forethought_scrape_samples_total{source=\"direct\"} 10",
+            "forethought_scrape_samples_dropped_total{source=\"direct\",reason=\"relabelled\"} 3",
+            "forethought_scrape_samples_dropped_total{source=\"direct\",reason=\"too_far_ahead\"} 1",
+        ] {
+            assert!(shown.contains(line), "{line} is not in {shown}");
+        }
     }
 }

@@ -36,6 +36,7 @@ mod records;
 mod replicas;
 mod retrain;
 mod scaling;
+mod scrape;
 mod servers;
 mod simulate;
 mod sources;

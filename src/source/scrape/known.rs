@@ -34,6 +34,8 @@ pub(super) struct Known {
     ids: HashMap<u128, u32, Xxh3Builder>,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
+    /// Routes of other scrapes than these are asked for anew.
+    trusted_since: u64,
     /// Number of the scrape.
     round: u64,
     /// Texts of the last scrape that went well.
@@ -52,6 +54,8 @@ struct Entry {
     id: u128,
     route: Route,
     generation: u64,
+    /// The scrape in which it was asked where it goes.
+    asked: u64,
     /// The series, where somebody wants it: to find out where its end is to be told.
     wanted: Option<Box<Series>>,
     seen: u64,
@@ -80,6 +84,7 @@ impl Default for Known {
             ids: HashMap::with_hasher(hasher),
             entries: Vec::new(),
             free: Vec::new(),
+            trusted_since: 0,
             round: 0,
             usual: 0,
         }
@@ -102,7 +107,9 @@ impl Known {
             return Found::LetGo;
         };
         match self.entries.get(index as usize) {
-            Some(Some(entry)) if entry.generation == generation => Found::Entry(index),
+            Some(Some(entry)) if entry.is_trusted(generation, self.trusted_since) => {
+                Found::Entry(index)
+            }
             _ => Found::Unknown,
         }
     }
@@ -130,6 +137,7 @@ impl Known {
                 Some(entry) => {
                     entry.route = route;
                     entry.generation = generation;
+                    entry.asked = self.round;
                     entry.wanted = wanted;
                 }
                 None => {
@@ -137,6 +145,7 @@ impl Known {
                         id,
                         route,
                         generation,
+                        asked: self.round,
                         wanted,
                         seen: 0,
                         alive: false,
@@ -216,6 +225,11 @@ impl Known {
         ends
     }
 
+    /// Where series go must be asked anew: what took them has forgotten some that were silent for long.
+    pub(super) fn distrust(&mut self) {
+        self.trusted_since = self.round + 1;
+    }
+
     fn free_slot(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
@@ -225,6 +239,11 @@ impl Known {
 }
 
 impl Entry {
+    /// Whether where it goes is still known.
+    fn is_trusted(&self, generation: u64, since: u64) -> bool {
+        self.generation == generation && self.asked >= since
+    }
+
     /// Its last sample, where it is to have one.
     fn end(
         &mut self,
@@ -259,6 +278,8 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     fn series(name: &str) -> Series {
         Series {
@@ -356,6 +377,18 @@ mod tests {
     }
 
     #[test]
+    fn where_series_go_can_be_asked_anew() {
+        let mut known = Known::default();
+        scrape(&mut known, &["a"], 1);
+        known.distrust();
+        known.begin();
+        assert_eq!(known.find("a", 1), Found::Unknown);
+        assert_eq!(scrape(&mut known, &["a"], 1), []);
+        known.begin();
+        assert!(matches!(known.find("a", 1), Found::Entry(_)));
+    }
+
+    #[test]
     fn what_nobody_wants_or_has_its_own_times_is_not_told_to_be_gone() {
         let mut known = Known::default();
         known.begin();
@@ -384,6 +417,53 @@ mod tests {
             );
             known.fail(7, 1, |_| Route::of(99));
             assert!(known.texts.len() <= SPARE + 1);
+        }
+    }
+
+    /// A scrape that has these texts, or one that fails after them.
+    fn rounds() -> impl Strategy<Value = Vec<(bool, Vec<&'static str>)>> {
+        let text = prop::sample::select(vec!["a{x}", "a{y}", "b", "b{z}", "c", "d"]);
+        let texts = prop::collection::btree_set(text, 0..6);
+        let scrape = (
+            prop::bool::weighted(0.8),
+            texts.prop_map(|set| set.into_iter().collect()),
+        );
+        prop::collection::vec(scrape, 1..20)
+    }
+
+    proptest! {
+        /// What ends is what was there and is not any more, whatever the order, spelling and failures before.
+        #[test]
+        fn ends_are_those_of_a_list_of_series(rounds in rounds(), forgetful in any::<bool>()) {
+            let (mut known, mut alive) = (Known::default(), BTreeSet::new());
+            for (number, (is_well, texts)) in rounds.into_iter().enumerate() {
+                let generation = if forgetful { number as u64 / 3 } else { 1 };
+                let mut seen = BTreeSet::new();
+                known.begin();
+                for text in texts {
+                    let letter = text.as_bytes()[0];
+                    let index = match known.find(text, generation) {
+                        Found::Entry(index) => index,
+                        _ => {
+                            let name = char::from(letter).to_string();
+                            known.learn(text, series(&name), route(letter), generation).0
+                        }
+                    };
+                    let first = seen.insert(letter);
+                    prop_assert_eq!(known.mark(index, false, true).is_some(), first);
+                }
+                let to = |series: &Series| route(series.name.as_bytes()[0]);
+                let passed = match is_well {
+                    true => known.finish(7, generation, to),
+                    false => known.fail(7, generation, to),
+                };
+                let now = if is_well { seen } else { BTreeSet::new() };
+                let gone: BTreeSet<u8> = alive.difference(&now).copied().collect();
+                let told = ends(passed);
+                prop_assert_eq!(told.len(), gone.len());
+                prop_assert!(gone.iter().all(|letter| told.contains(&route(*letter))));
+                alive = now;
+            }
         }
     }
 }

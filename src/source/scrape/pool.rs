@@ -222,6 +222,5 @@ impl Pool {
             self.remove(id);
         }
         while self.loops.join_next().await.is_some() {}
-        self.shared.events.discarded(&self.shared.source, 0, 0);
     }
 }

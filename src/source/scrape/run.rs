@@ -15,9 +15,12 @@ use crate::{
     source::local::Route,
     telemetry::ScrapeEvents,
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{
     sync::Semaphore,
@@ -30,6 +33,9 @@ use tokio_util::sync::CancellationToken;
 const MOST_SHIFT: Millis = 50;
 /// Longer bodies are read elsewhere, so that other targets need not wait for them.
 const READ_HERE: usize = 1 << 18;
+
+/// Where series go is asked anew this often: what had no place for some may have one by now.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
 
 /// What all targets of a source have in common.
 #[derive(Debug)]
@@ -57,6 +63,8 @@ pub(super) struct TargetLoop {
     known: Known,
     reports: Reports,
     was_late: bool,
+    /// When it was last asked anew where all series go.
+    asked: Instant,
 }
 
 /// How a scrape went.
@@ -75,6 +83,7 @@ impl TargetLoop {
             known: Known::default(),
             reports: Reports::default(),
             was_late: false,
+            asked: Instant::now(),
         }
     }
 
@@ -87,7 +96,8 @@ impl TargetLoop {
             tokio::select! {
                 biased;
                 () = gone.cancelled() => break,
-                () = tokio::time::sleep(clock.until(due)) => {}
+                // Not longer than an interval: a clock that is set back must not make us wait for it.
+                () = tokio::time::sleep(clock.until(due).min(self.target.interval.to_std())) => {}
             }
             let now = clock.now();
             // Timers are a little early now and then, and clocks are set.
@@ -96,6 +106,10 @@ impl TargetLoop {
                 continue;
             }
             let started = Instant::now();
+            if started.duration_since(self.asked) >= ASK_AGAIN {
+                self.asked = started;
+                self.known.distrust();
+            }
             let fetched = tokio::select! {
                 biased;
                 () = gone.cancelled() => break,
@@ -186,7 +200,10 @@ impl TargetLoop {
             outcome.counts.added as f64,
         ];
         samples.extend(self.reports.samples(at, values));
-        taker.take(&samples, self.shared.clock.now());
+        if taker.take(&samples, self.shared.clock.now()) > 0 {
+            self.known.distrust();
+            self.reports.distrust();
+        }
         self.tell(at, seconds, outcome);
     }
 
@@ -315,6 +332,12 @@ impl Reports {
             self.routes = REPORTS.map(|name| taker.route(name, labels, at));
             self.generation = Some(generation);
         }
+    }
+
+    /// Where they go must be asked anew.
+    fn distrust(&mut self) {
+        // No generation has this number: they are counted from 0.
+        self.generation = self.generation.map(|_| u64::MAX);
     }
 
     fn samples(&self, at: Millis, values: [f64; 5]) -> Vec<Passed> {

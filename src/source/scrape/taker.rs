@@ -15,8 +15,9 @@ pub trait Taker: fmt::Debug + Send + Sync {
     fn generation(&self) -> u64;
     /// Where samples of a series go.
     fn route(&self, name: &str, labels: &Labels, at: Millis) -> Route;
-    /// Takes in samples.
-    fn take(&self, samples: &[(Route, Millis, f64)], now: Millis);
+    /// Takes in samples. Gives how many had a route that is no more, though the generation is the same: their series
+    /// were silent for long.
+    fn take(&self, samples: &[(Route, Millis, f64)], now: Millis) -> u64;
 }
 
 impl Taker for Hub {
@@ -28,8 +29,7 @@ impl Taker for Hub {
         Self::route(self, name, labels, at)
     }
 
-    fn take(&self, samples: &[(Route, Millis, f64)], now: Millis) {
-        // What it refuses it counts itself.
-        let _ = Self::take(self, samples, now);
+    fn take(&self, samples: &[(Route, Millis, f64)], now: Millis) -> u64 {
+        Self::take(self, samples, now).lost
     }
 }

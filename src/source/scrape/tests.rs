@@ -40,6 +40,10 @@ struct Kept {
     /// Their place is the number of the route.
     series: Vec<String>,
     asked: usize,
+    /// Whether whoever asks where the next series goes panics.
+    panics: bool,
+    /// Whether the next samples have routes that are no more.
+    forgets: bool,
     samples: BTreeMap<String, Vec<(Millis, f64)>>,
 }
 
@@ -51,6 +55,10 @@ impl Taker for Memory {
     fn route(&self, name: &str, labels: &Labels, _: Millis) -> Route {
         let text = format!("{name}{labels}");
         let mut kept = self.kept.lock().unwrap();
+        if std::mem::take(&mut kept.panics) {
+            drop(kept);
+            panic!("on purpose");
+        }
         kept.asked += 1;
         if name.starts_with("nobody_") {
             return Route::NOWHERE;
@@ -63,8 +71,11 @@ impl Taker for Memory {
         Route::of(index as u32)
     }
 
-    fn take(&self, samples: &[(Route, Millis, f64)], _: Millis) {
+    fn take(&self, samples: &[(Route, Millis, f64)], _: Millis) -> u64 {
         let mut kept = self.kept.lock().unwrap();
+        if std::mem::take(&mut kept.forgets) {
+            return samples.len() as u64;
+        }
         for (route, at, value) in samples {
             let all = 0..kept.series.len();
             let index = all
@@ -73,6 +84,7 @@ impl Taker for Memory {
             let text = kept.series[index.expect("a route of nobody")].clone();
             kept.samples.entry(text).or_default().push((*at, *value));
         }
+        0
     }
 }
 
@@ -87,14 +99,20 @@ struct Running {
 }
 
 impl Running {
-    /// A source named `direct` as the YAML says, with `{}` for the addresses, asking every 200 ms.
+    /// A source named `direct` as the YAML says, with `{}` for the addresses, asking every 500 ms:
+    /// as long a machine under load may take for an answer.
     fn start(yaml: &str, servers: &[&Server]) -> Self {
+        Self::start_at(Clock::System, yaml, servers)
+    }
+
+    /// As [`Running::start`], by another clock.
+    fn start_at(clock: Clock, yaml: &str, servers: &[&Server]) -> Self {
         let mut text = yaml.to_owned();
         for server in servers {
             text = text.replacen("{}", &server.address.to_string(), 1);
         }
         if !text.contains("scrape_interval") {
-            text.push_str("\nscrape_interval: 200ms\n");
+            text.push_str("\nscrape_interval: 500ms\n");
         }
         let settings: Settings = serde_yaml::from_str(&text).unwrap();
         let (memory, board) = (Arc::new(Memory::default()), Arc::new(Board::default()));
@@ -103,7 +121,7 @@ impl Running {
         let around = Surroundings {
             taker: Arc::clone(&memory) as Arc<dyn Taker>,
             events: Arc::clone(&telemetry.scrape),
-            clock: Clock::System,
+            clock,
             board: Arc::clone(&board),
         };
         let scraper = Scraper::build("direct", &settings, around).unwrap();
@@ -170,14 +188,14 @@ impl Running {
 
     /// Waits until something is so.
     async fn until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
-        for _ in 0..1_000 {
+        for _ in 0..3_000 {
             if is_so(self) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!(
-            "not within 10 s: {what}; {:#?} {:#?}",
+            "not within 30 s: {what}; {:#?} {:#?}",
             self.memory,
             self.targets()
         );

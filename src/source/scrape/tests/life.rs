@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::source::prometheus::tests::server::Part;
-use std::fs;
+use std::{fs, sync::atomic::AtomicI64};
 
 #[tokio::test]
 async fn samples_come_with_the_targets_labels_and_their_reports() {
@@ -13,7 +13,7 @@ async fn samples_come_with_the_targets_labels_and_their_reports() {
             accept.starts_with("application/openmetrics-text;version=1.0.0"),
             "{accept}"
         );
-        assert_eq!(asked.headers["x-prometheus-scrape-timeout-seconds"], "0.2");
+        assert_eq!(asked.headers["x-prometheus-scrape-timeout-seconds"], "0.5");
         "a{path=\"/x\"} 1\na{path=\"/y\"} 2\nnobody_wants_this 3\n".to_owned()
     })
     .await;
@@ -42,7 +42,7 @@ async fn samples_come_with_the_targets_labels_and_their_reports() {
     assert!(source.values("scrape_duration_seconds")[0] > 0.0);
     let samples = source.samples("a{path=\"/y\"}");
     let gap = samples[1].0 - samples[0].0;
-    assert!((100..=400).contains(&gap), "{samples:?}");
+    assert!((300..=900).contains(&gap), "{samples:?}");
     let target = &source.targets()[0];
     assert_eq!(
         target.scrape_url,
@@ -313,4 +313,73 @@ async fn signals_that_come_and_go_are_noticed() {
         })
         .await;
     assert!(!source.is_ended("a"));
+    source.memory.kept.lock().unwrap().forgets = true;
+    source
+        .until("where they go is asked again", |own| {
+            own.memory.kept.lock().unwrap().asked == 21
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_stops_nothing() {
+    let server = exposing(|_| "a 1\n".to_owned()).await;
+    let ahead = Arc::new(AtomicI64::new(3_600_000));
+    let clock = Clock::Settable {
+        behind: Box::new(Clock::System),
+        ahead: Arc::clone(&ahead),
+    };
+    let source = Running::start_at(clock, ONE, &[&server]);
+    source.until_up().await;
+    ahead.store(0, Ordering::SeqCst);
+    let now = Clock::System.now();
+    source
+        .until("scrapes go on by the new time", |own| {
+            let last = own.samples("a").last().copied();
+            last.is_some_and(|(at, _)| at < now + 60_000)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_long_body_is_read_elsewhere_and_known_the_next_time() {
+    let server = exposing(|_| {
+        let lines = (0..20_000).map(|number| format!("nobody_long{{number=\"{number}\"}} 1\n"));
+        lines.chain(["a 1\n".to_owned()]).collect()
+    })
+    .await;
+    let source = Running::start(&format!("{ONE}\nscrape_interval: 1s"), &[&server]);
+    source
+        .until("two scrapes", |own| own.values("a").len() >= 2)
+        .await;
+    assert_eq!(source.values("scrape_samples_scraped")[..2], [20_001.0; 2]);
+    assert_eq!(source.values("scrape_series_added")[..2], [20_001.0, 0.0]);
+    assert_eq!(source.memory.kept.lock().unwrap().asked, 20_006);
+}
+
+#[tokio::test]
+async fn a_panic_is_counted_and_the_target_begins_anew() {
+    let one = exposing(|_| "a 1\n".to_owned()).await;
+    let other = exposing(|_| "b 1\n".to_owned()).await;
+    let yaml = "static_configs: [{targets: ['{}', '{}']}]";
+    let source = Running::start(yaml, &[&one, &other]);
+    source.until_up().await;
+    {
+        let mut kept = source.memory.kept.lock().unwrap();
+        kept.panics = true;
+        source.memory.generation.store(1, Ordering::SeqCst);
+    }
+    let panics = "forethought_scrape_panics_total{source=\"direct\"}";
+    source
+        .until("it is counted", |own| own.metric(panics) > 0.0)
+        .await;
+    source.until_up().await;
+    let before = (source.values("a").len(), source.values("b").len());
+    source
+        .until("both go on", |own| {
+            own.values("a").len() > before.0 && own.values("b").len() > before.1
+        })
+        .await;
+    let up = "forethought_scrape_targets{source=\"direct\",state=\"up\"}";
+    assert_eq!(source.metric(up), 2.0);
 }

@@ -124,6 +124,7 @@ impl Scene {
         assert_eq!(settings.validate(), []);
         settings.refresh_interval = Span::millis(50);
         let telemetry = Telemetry::default();
+        telemetry.scrape.announce("direct");
         let (told, found) = mpsc::channel(16);
         let publisher = Publisher {
             index: 0,
