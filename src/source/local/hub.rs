@@ -408,6 +408,9 @@ impl State {
                 entry.to.push((number, place));
             }
         }
+        // Routes are numbered in an order that is the same every time.
+        let mut brought: Vec<(Series, u32)> = brought.into_iter().collect();
+        brought.sort_unstable_by_key(|(_, place)| *place);
         for (series, place) in brought {
             match self.by_series.get(&series) {
                 Some(index) => self.routes[*index as usize].to.push((number, place)),
