@@ -79,6 +79,7 @@ spec:
         - --web.listen-address=0.0.0.0:{{ .Values.web.port }}
         - --replica=$(POD_NAME)
         - --log.format=json
+        - --storage.path=/var/lib/forethought/history
         {{- with .Values.memoryLimit }}
         - --storage.memory-limit={{ . }}
         {{- end }}

@@ -137,7 +137,15 @@ impl Past {
         if u128::from_le_bytes(*sum) != xxh3_128(rest) {
             return Err("damaged: its checksum is another one".to_owned());
         }
-        let whole = Whole::decode(rest).map_err(|error| error.to_string())?;
+        Self::decode_body(rest)
+    }
+
+    /// Of what follows the checksum.
+    ///
+    /// # Errors
+    /// As [`Past::decode`].
+    pub fn decode_body(body: &[u8]) -> Result<Self, String> {
+        let whole = Whole::decode(body).map_err(|error| error.to_string())?;
         Ok(Self {
             newest: whole.images.iter().filter_map(Image::newest).max(),
             images: whole.images,

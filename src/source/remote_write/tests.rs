@@ -19,6 +19,9 @@ use hyper::{
 
 const STEP: Millis = 60_000;
 
+/// The labels of a series, and its samples.
+type Sent<'a> = (&'a [(&'a str, &'a str)], Vec<Point>);
+
 struct World {
     receiver: Receiver,
     telemetry: Telemetry,
@@ -49,11 +52,7 @@ impl World {
         }
     }
 
-    fn push(
-        &self,
-        version: Version,
-        series: &[(&[(&str, &str)], Vec<Point>)],
-    ) -> Result<Written, Refusal> {
+    fn push(&self, version: Version, series: &[Sent<'_>]) -> Result<Written, Refusal> {
         self.receiver.take(&packed(version, series), version)
     }
 
@@ -74,7 +73,7 @@ impl World {
     }
 }
 
-fn packed(version: Version, series: &[(&[(&str, &str)], Vec<Point>)]) -> Vec<u8> {
+fn packed(version: Version, series: &[Sent<'_>]) -> Vec<u8> {
     let mut writer = Writer::new(version);
     for (labels, samples) in series {
         writer.push(&Outgoing {
@@ -239,7 +238,7 @@ fn a_flood_of_series_takes_no_more_than_its_room() {
             .iter()
             .map(|name| [("__name__", "load"), ("pod", name.as_str())])
             .collect();
-        let series: Vec<(&[(&str, &str)], Vec<Point>)> = labels
+        let series: Vec<Sent<'_>> = labels
             .iter()
             .map(|labels| (&labels[..], point(now, 1.0)))
             .collect();
