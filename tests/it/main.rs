@@ -20,6 +20,7 @@ mod exposition;
 #[cfg(feature = "kube")]
 mod external;
 mod faults;
+mod intake;
 mod keda;
 mod live;
 mod manifests;
