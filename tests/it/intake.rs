@@ -1,6 +1,7 @@
 //! Sources whose samples come by themselves, from a target to `/metrics`.
 
 mod commands;
+mod examples;
 mod life;
 mod shop;
 mod workloads;
