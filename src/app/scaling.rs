@@ -99,11 +99,9 @@ impl Scaler {
                 .find(|signal| signal.name == settings.demand.signal)
                 .ok_or_else(|| named(format!("there is no signal {:?}", settings.demand.signal)))?;
             let source = wiring::source_of(signal, config, sources, options)?;
-            let same = |known: &Arc<dyn Source>| Arc::ptr_eq(known, &source);
-            let place = used.iter().position(same).unwrap_or(used.len());
-            if place == used.len() {
-                used.push(source);
-            }
+            let asked = config.asked_of(signal);
+            let asked = asked.and_then(|asked| sources.get(&asked.name));
+            let asked = asked.map_or_else(|| Arc::clone(&source), |(_, asked)| Arc::clone(asked));
             let rules = settings.rules.iter().map(|rule| {
                 let parsed = Expression::parse_condition(&rule.when);
                 parsed.map_err(|refusal| named(refusal.in_text(&rule.when, "rule")))
@@ -115,7 +113,8 @@ impl Scaler {
                 interval: signal.forecast.interval,
                 query: signal.query.clone(),
                 max_series: signal.max_series,
-                source: place,
+                source: place_of(source, &mut used),
+                asked: place_of(asked, &mut used),
             });
         }
         let review = |plan: &WorkloadPlan| plan.settings.review();
@@ -186,6 +185,16 @@ impl Scaler {
             }
         }));
     }
+}
+
+/// The place of a source among those that are `used`, which it is from now on.
+fn place_of(source: Arc<dyn Source>, used: &mut Vec<Arc<dyn Source>>) -> usize {
+    let same = |known: &Arc<dyn Source>| Arc::ptr_eq(known, &source);
+    let place = used.iter().position(same).unwrap_or(used.len());
+    if place == used.len() {
+        used.push(source);
+    }
+    place
 }
 
 /// The settings of a workload with what is elsewhere in the configuration.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::{self, AppOptions, ConfigSource, Loaded},
     backtest::{self, BacktestOptions, Input, Theme},
-    config::{SourceKind, suggestion},
+    config::{Config, SourceKind, suggestion},
     engine::{Clock, SignalSettings, settings::Calendars},
     forecast::ModelFiles,
     source::{Source, prometheus::PrometheusSource},
@@ -97,7 +97,7 @@ async fn look_back(arguments: &Arguments) -> Result<backtest::Backtest, Failure>
         Some(path) => {
             // Sources are asked, so the span has an end.
             to = to.or(Some(now));
-            configured(path).await?
+            configured(path, &arguments.signal).await?
         }
         None => {
             let (signals, samples) = arguments.file.read().map_err(Failure::Usage)?;
@@ -133,12 +133,23 @@ async fn look_back(arguments: &Arguments) -> Result<backtest::Backtest, Failure>
 /// What signals are built from beside their settings.
 type Files = (ModelFiles, Calendars);
 
-async fn configured(path: &Path) -> Result<(Vec<SignalSettings>, Files, Input), Failure> {
+async fn configured(
+    path: &Path,
+    names: &[String],
+) -> Result<(Vec<SignalSettings>, Files, Input), Failure> {
     let options = AppOptions::new(ConfigSource::File(path.to_owned()));
     let loaded = app::load(&options).await.map_err(Failure::Usage)?;
     let sources = sources(&loaded).map_err(Failure::Failed)?;
+    let signals = chosen(loaded.config.signals.clone(), names)?;
+    let instead = "look back over a file of its samples (--csv, --open-metrics), or over other signals (--signal)";
+    let mut without = signals
+        .iter()
+        .filter_map(|signal| without_past(&loaded.config, signal, instead));
+    if let Some(problem) = without.next() {
+        return Err(Failure::Usage(problem));
+    }
     Ok((
-        loaded.config.signals,
+        signals,
         (loaded.models, loaded.calendars),
         Input::Sources(sources),
     ))
@@ -159,7 +170,22 @@ fn chosen(all: Vec<SignalSettings>, names: &[String]) -> Result<Vec<SignalSettin
     Ok(all.into_iter().filter(wanted).collect())
 }
 
-/// The sources of a configuration, by name.
+/// Why nobody can be asked for the past of `signal`, and what to do `instead`; `None` where its source can.
+pub(super) fn without_past(
+    config: &Config,
+    signal: &SignalSettings,
+    instead: &str,
+) -> Option<String> {
+    let source = config.source_of(signal)?;
+    source.kind.as_prometheus().is_none().then(|| {
+        format!(
+            "signal {:?}: the samples of its source {:?} come by themselves, and nobody can be asked for its past; {instead}",
+            signal.name, source.name
+        )
+    })
+}
+
+/// The sources of a configuration that can be asked, by name.
 pub(super) fn sources(loaded: &Loaded) -> Result<BTreeMap<String, Arc<dyn Source>>, String> {
     let events = Telemetry::default().source;
     let mut sources: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();

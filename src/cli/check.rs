@@ -68,6 +68,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         let now = Clock::System.now();
         let answers = runtime.block_on(ask(config, &sources, now));
         write!(out, "{}", sizes(config, Some((&answers, now))))?;
+        write!(out, "{}", unasked(config, &answers))?;
         let mut wrong = complaints(config, &answers);
         // Where the sources do not answer, workloads are not what is wrong.
         if wrong.is_empty() {
@@ -203,6 +204,8 @@ enum Silence {
     Skipped,
     /// It answered, but not with samples.
     Refused(String),
+    /// It is scraped or pushed to, and answers nobody.
+    Unasked,
 }
 
 /// A row for each signal, and the sum. With answers of the sources, the series that are really there.
@@ -231,10 +234,15 @@ fn sizes(config: &Config, answers: Option<(&[Said], Millis)>) -> String {
         ];
         if let Some((answers, now)) = answers {
             let signal = config.signals.get(index);
-            let answer = answers.get(index).and_then(|answer| answer.as_ref().ok());
-            row.extend(signal.map_or_else(Vec::new, |signal| {
-                found(signal, answer, unit.bytes_per_series, now)
-            }));
+            row.extend(
+                signal.map_or_else(Vec::new, |signal| match answers.get(index) {
+                    Some(Err(Silence::Unasked)) => vec!["not asked".to_owned()],
+                    answer => {
+                        let answer = answer.and_then(|answer| answer.as_ref().ok());
+                        found(signal, answer, unit.bytes_per_series, now)
+                    }
+                }),
+            );
         }
         rows.push(row);
     }
@@ -288,7 +296,12 @@ async fn ask(config: &Config, sources: &Sources<'_>, now: Millis) -> Vec<Said> {
     let mut lost = BTreeSet::new();
     let mut answers = Vec::new();
     for signal in &config.signals {
-        let name = config.source_of(signal).map(|source| source.name.as_str());
+        let source = config.source_of(signal);
+        if source.is_some_and(|source| source.kind.as_prometheus().is_none()) {
+            answers.push(Err(Silence::Unasked));
+            continue;
+        }
+        let name = source.map(|source| source.name.as_str());
         let Some((name, source)) = name.and_then(|name| Some((name, sources.get(name)?))) else {
             answers.push(Err(Silence::Refused("it has no source".to_owned())));
             continue;
@@ -309,6 +322,20 @@ async fn ask(config: &Config, sources: &Sources<'_>, now: Millis) -> Vec<Said> {
     answers
 }
 
+/// Says which signals nobody was asked about, and where to look instead; nothing where all were.
+fn unasked(config: &Config, answers: &[Said]) -> String {
+    let all = config.signals.iter().zip(answers);
+    let unasked = all.filter(|(_, answer)| matches!(answer, Err(Silence::Unasked)));
+    let names: Vec<&str> = unasked.map(|(signal, _)| signal.name.as_str()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "not asked: {}, whose samples come by themselves; once it runs, the metric forethought_intake_series and GET /api/v1/targets say what came\n",
+        names.join(", ")
+    )
+}
+
 /// What is wrong with the answers, a line each.
 fn complaints(config: &Config, answers: &[Said]) -> Vec<String> {
     let answers = config.signals.iter().zip(answers);
@@ -317,7 +344,7 @@ fn complaints(config: &Config, answers: &[Said]) -> Vec<String> {
             let SignalSettings { name, query, .. } = signal;
             match answer {
                 Err(Silence::Lost(text)) => Some(text.clone()),
-                Err(Silence::Skipped) => None,
+                Err(Silence::Skipped | Silence::Unasked) => None,
                 Err(Silence::Refused(text)) => Some(format!("signal {name}: {text}")),
                 Ok(Probe { series: 0, oldest: None }) => Some(format!(
                     "signal {name}: the query matches nothing, now or in the history, so nothing would be published; look for a mistaken metric or label name in {query}"

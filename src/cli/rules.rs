@@ -82,7 +82,23 @@ fn chosen<'c>(config: &'c Config, names: &[String]) -> Result<Vec<&'c SignalSett
             ));
         }
     }
-    let fine = config.signals.iter().filter(|signal| {
+    // There is no Prometheus that would keep what is scraped or pushed.
+    let recorded = |signal: &&SignalSettings| signal.select.is_none();
+    let all = config.signals.iter();
+    if let Some(other) = all
+        .clone()
+        .find(|one| names.contains(&one.name) && !recorded(one))
+    {
+        return Err(format!(
+            "--signal: the samples of {:?} come by themselves, so no Prometheus could record it; its history is kept by --storage.path of run",
+            other.name
+        ));
+    }
+    if !config.signals.iter().any(|signal| recorded(&signal)) {
+        let text = "the samples of every signal come by themselves, so no Prometheus could record them; their history is kept by --storage.path of run";
+        return Err(text.to_owned());
+    }
+    let fine = all.filter(recorded).filter(|signal| {
         let asked = names.is_empty() || names.contains(&signal.name);
         asked && 2 * signal.step.as_millis() < SPAN.as_millis()
     });

@@ -22,7 +22,7 @@ const LONGEST_INTERVAL: Span = Span::minutes(5);
 /// The names given in the file, also of what could not be read: a reference to those is no mistake.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    sources: Vec<String>,
+    pub(super) sources: Vec<String>,
     pub(super) signals: Vec<String>,
     pub(super) calendars: Vec<String>,
 }

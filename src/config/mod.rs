@@ -164,6 +164,16 @@ impl Config {
         }
     }
 
+    /// Who is asked what a workload over `signal` asks itself: the source of the signal or, where that one answers no
+    /// PromQL, the only one that does.
+    pub fn asked_of(&self, signal: &SignalSettings) -> Option<&SourceSettings> {
+        let answers = |source: &&SourceSettings| source.kind.as_prometheus().is_some();
+        let own = self.source_of(signal).filter(answers);
+        let mut all = self.sources.iter().filter(answers);
+        let only = all.next().filter(|_| all.next().is_none());
+        own.or(only)
+    }
+
     /// Makes relative file names relative to `directory`, that of the configuration file.
     pub fn set_directory(&mut self, directory: &std::path::Path) {
         for source in &mut self.sources {

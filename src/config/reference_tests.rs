@@ -121,14 +121,54 @@ fn the_example_is_good() {
     }
 }
 
+/// The pieces of YAML in a document.
+fn snippets(text: &str) -> Vec<&str> {
+    let snippets = text.split("```yaml\n").skip(1);
+    let snippets = snippets.filter_map(|rest| rest.split_once("```"));
+    snippets.map(|(snippet, _)| snippet).collect()
+}
+
+#[test]
+fn the_snippets_about_sources_are_good() {
+    for name in ["../README.md", "scraping.md", "sources.md"] {
+        let text = docs(name);
+        let whole = snippets(&text).into_iter();
+        let whole: Vec<&str> = whole
+            .filter(|snippet| snippet.starts_with("sources:") && snippet.contains("signals:"))
+            .collect();
+        assert!(!whole.is_empty(), "{name}");
+        for snippet in whole {
+            if let Err(problems) = parse(snippet, &|_| None) {
+                panic!("{snippet}\n{}", problems.render(name));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_said_to_be_the_same_in_promql_is_what_is_meant() {
+    let text = docs("sources.md");
+    let (_, rest) = text.split_once("| written | the same in PromQL |").unwrap();
+    let (table, _) = rest.split_once("\n\n").unwrap();
+    let rows = table.lines().skip(2);
+    let rows = rows.filter_map(|row| row.trim_matches(['|', ' ']).split_once(" | "));
+    let mut seen = 0;
+    for (written, meant) in rows {
+        let keys = written.replace("`, `", ", ").replace('`', "");
+        let text = format!(
+            "sources: [{{name: a, scrape: {{static_configs: [{{targets: ['a:1']}}]}}}}]\nsignals: [{{name: a, {keys}}}]"
+        );
+        let config = parse(&text, &|_| None).unwrap_or_else(|why| panic!("{}", why.render(&text)));
+        assert_eq!(config.signals[0].query, meant.trim_matches('`'), "{keys}");
+        seen += 1;
+    }
+    assert_eq!(seen, 4);
+}
+
 #[test]
 fn the_snippets_of_the_reference_are_good() {
     let text = docs("configuration.md");
-    let snippets: Vec<&str> = text
-        .split("```yaml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split_once("```").map(|(snippet, _)| snippet))
-        .collect();
+    let snippets = snippets(&text);
     assert!(!snippets.is_empty());
     for snippet in snippets {
         let env = |_: &str| Some("x".to_owned());

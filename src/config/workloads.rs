@@ -1,7 +1,7 @@
 //! What is checked of workloads with the whole file in view.
 
 use super::{
-    ConfigFile, Path,
+    ConfigFile, Path, SourceFile,
     check::{Names, Report},
     rules, wording,
 };
@@ -25,6 +25,7 @@ pub(super) fn check(file: &ConfigFile, names: &Names, report: Report<'_>) {
         }
         check_signal(file, names, workload, &at, report);
         check_queries(names, workload, &at, report);
+        check_asked(file, names, workload, &at, report);
         check_calendars(names, workload, &at, report);
         check_shares(file, workload, &at, report);
     }
@@ -102,6 +103,44 @@ fn check_queries(names: &Names, workload: &Settings, at: &Path, report: Report<'
     for (index, rule) in workload.rules.iter().enumerate() {
         let at = at.key("rules").index(index).key("when");
         rules::check(&rule.when, &names.signals, &at, report);
+    }
+}
+
+/// Somebody has to answer its queries: a source that is scraped or pushed to does not.
+fn check_asked(
+    file: &ConfigFile,
+    names: &Names,
+    workload: &Settings,
+    at: &Path,
+    report: Report<'_>,
+) {
+    let of = |signal: &&SignalSettings| signal.name == workload.demand.signal;
+    let signal = file.signals.iter().find(of);
+    let Some(source) = signal.and_then(|signal| file.source_of(signal)) else {
+        return;
+    };
+    // What could not be read may be the source that answers.
+    let is_whole = names.sources.len() == file.sources.len();
+    if source.answers_queries() != Some(false) || !is_whole {
+        return;
+    }
+    let answers = |source: &&SourceFile| source.answers_queries() == Some(true);
+    let answering = file.sources.iter().filter(answers);
+    let answering: Vec<&str> = answering.map(|source| source.name.as_str()).collect();
+    let why = match answering.as_slice() {
+        [_] => return,
+        [] => "there is no source of the kind prometheus to ask instead; add one, or leave this key out".to_owned(),
+        several => format!(
+            "which of {} is to be asked instead is not clear; keep one source of the kind prometheus in this file, or leave this key out",
+            several.join(", ")
+        ),
+    };
+    let (name, of_signal, from) = (&workload.name, &workload.demand.signal, &source.name);
+    for (field, _) in workload.queries() {
+        let text = format!(
+            "workload {name:?}: the source {from:?} of its signal {of_signal:?} answers no queries, as its samples come by themselves, and {why}"
+        );
+        report(at.join(&Path::parse(field)), text);
     }
 }
 

@@ -238,6 +238,7 @@ mod tests {
             query: "load".to_owned(),
             max_series: 10,
             source: 0,
+            asked: 0,
         };
         let mut unit = ScalingUnit::new(&[plan], Vec::new(), None);
         let newest = unit.decide(NOW, vec![None], &[], &Records::default());

@@ -21,6 +21,7 @@ mod exposition;
 mod external;
 mod faults;
 mod fuzz;
+mod intake;
 mod keda;
 mod live;
 mod manifests;

@@ -2,7 +2,7 @@
 
 use super::Sources;
 use crate::{
-    config::Config,
+    config::{Config, SourceSettings},
     decide::Settings,
     engine::{
         SignalSettings,
@@ -35,7 +35,7 @@ pub(super) async fn complaints(config: &Config, sources: &Sources<'_>, now: Mill
     for one in &wanted {
         let complaint = |text: String| format!("workload {}: {text}", one.workload.name);
         // That the signal itself has no answer was said of the signal.
-        if let Ok(matrix) = &answers[one.demand] {
+        if let Some(Ok(matrix)) = one.demand.map(|place| &answers[place]) {
             found.extend(demand(one.workload, one.signal, matrix).map(complaint));
         }
         for (key, query, place) in &one.others {
@@ -49,8 +49,8 @@ pub(super) async fn complaints(config: &Config, sources: &Sources<'_>, now: Mill
 struct Wanted<'c> {
     workload: &'c Settings,
     signal: &'c SignalSettings,
-    /// Of its signal.
-    demand: usize,
+    /// Of its signal; `None` where that is scraped or pushed, and nobody can be asked.
+    demand: Option<usize>,
     /// Of its own queries, under the key that has each.
     others: Vec<(&'static str, &'c str, usize)>,
 }
@@ -62,11 +62,20 @@ fn questions(config: &Config) -> (Questions, Vec<Wanted<'_>>) {
         let is_its = |signal: &&SignalSettings| signal.name == workload.demand.signal;
         // Whether there is such a signal, and a source of it, was checked before.
         let signal = config.signals.iter().find(is_its)?;
-        let name = &config.source_of(signal)?.name;
-        let source = config.sources.iter().position(|one| one.name == *name)?;
-        let demand = questions.place(source, &signal.query, signal.max_series);
-        let others = workload.queries().into_iter();
-        let others = others.map(|(key, query)| (key, query, questions.one(source, query)));
+        let place = |source: &SourceSettings| {
+            let same = |one: &SourceSettings| one.name == source.name;
+            config.sources.iter().position(same)
+        };
+        let own = config.source_of(signal);
+        let own = own.filter(|source| source.kind.as_prometheus().is_some());
+        let demand = own.and_then(place);
+        let demand = demand.map(|own| questions.place(own, &signal.query, signal.max_series));
+        let asked = config.asked_of(signal).and_then(place);
+        let others = asked.into_iter().flat_map(|asked| {
+            let queries = workload.queries().into_iter();
+            queries.map(move |(key, query)| (key, query, asked))
+        });
+        let others = others.map(|(key, query, asked)| (key, query, questions.one(asked, query)));
         Some(Wanted {
             workload,
             signal,
@@ -209,7 +218,7 @@ mod tests {
         );
         let verified = ["replicas.query", "replicas.wanted", "verify.utilisation"];
         assert_eq!(keys(1), verified);
-        assert_eq!((wanted[0].demand, wanted[1].demand), (0, 0));
+        assert_eq!((wanted[0].demand, wanted[1].demand), (Some(0), Some(0)));
         assert_eq!(wanted[0].others[1].2, wanted[1].others[1].2);
     }
 

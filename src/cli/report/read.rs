@@ -3,9 +3,10 @@
 use super::day::{Day, Known, WorkloadDay, sum_up};
 use crate::{
     app::{self, AppOptions, ConfigSource, Loaded},
-    cli::{Failure, backtest, records, workload},
+    cli::{Failure, backtest, backtest::without_past, records, workload},
+    config::SourceSettings,
     decide::{Decision, Settings},
-    engine::{SignalSettings, scaling::the_one},
+    engine::scaling::the_one,
     series::Millis,
     source::{Matrix, RangeRequest, Source},
     store::{Cut, DecisionFilter, MOST_ITEMS, Store},
@@ -184,22 +185,31 @@ impl Reader<'_> {
             Some(query) => (query, None),
             None => (&signal.query, Some(&settings.demand.r#match)),
         };
-        let answer = self.ask(signal, query).await?;
+        let config = &self.loaded.config;
+        let instead =
+            "name a recorded series as demand.query, from a source of the kind prometheus";
+        let source = match wanted {
+            None => config.asked_of(signal),
+            Some(_) => match without_past(config, signal, instead) {
+                None => config.source_of(signal),
+                Some(problem) => return Err(problem),
+            },
+        };
+        let answer = self.ask(source, query).await?;
         let demand = self.one(&answer, wanted).map_err(|count| {
             format!("{count} series of its demand match, and one is needed: see demand.match")
         })?;
         let ready = match &settings.replicas {
             None => Vec::new(),
             Some(replicas) => {
-                let answer = self.ask(signal, &replicas.query).await?;
+                let answer = self.ask(config.asked_of(signal), &replicas.query).await?;
                 self.one(&answer, None).unwrap_or_default()
             }
         };
         Ok((demand, ready, capacity))
     }
 
-    async fn ask(&self, signal: &SignalSettings, query: &str) -> Result<Matrix, String> {
-        let source = self.loaded.config.source_of(signal);
+    async fn ask(&self, source: Option<&SourceSettings>, query: &str) -> Result<Matrix, String> {
         let source = source.and_then(|source| self.sources.get(&source.name));
         let source = source.ok_or("its source is not configured")?;
         let (from, until) = self.span;

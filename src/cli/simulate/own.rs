@@ -74,6 +74,10 @@ impl<'a> Reader<'a> {
                 "--workload: its signal {wanted:?} is not configured"
             ))
         })?;
+        let instead = "record its demand and simulate that (--trace)";
+        if let Some(problem) = backtest::without_past(&loaded.config, signal, instead) {
+            return Err(Failure::Usage(problem));
+        }
         let mut sources = backtest::sources(loaded).map_err(Failure::Failed)?;
         let source = loaded.config.source_of(signal);
         let source = source.and_then(|source| sources.remove(&source.name));

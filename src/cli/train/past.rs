@@ -6,7 +6,7 @@ use crate::{
         self, AppOptions, ConfigSource,
         training::{self, Cache, Fetch, History, Samples},
     },
-    cli::backtest::sources,
+    cli::backtest::{sources, without_past},
     config::{self, Config, suggestion},
     contract::seal,
     engine::{SignalSettings, settings::Calendars},
@@ -42,14 +42,17 @@ pub(super) async fn of_source(
         let text = format!("--from: {} is not before --to", arguments.from);
         return Err(Failure::Usage(text));
     }
+    let instead = "train on a file of its samples (--csv, --open-metrics), or let the process that has them train: signals[].forecast.train and run --train";
+    if let Some(problem) = without_past(&loaded.config, &settings, instead) {
+        return Err(Failure::Usage(problem));
+    }
     let configured = loaded.config.source_of(&settings);
-    let source = configured.and_then(|source| Some((source, sources.get(&source.name)?)));
-    let (configured, source) = source
+    let asked = configured.and_then(|configured| {
+        let source = sources.get(&configured.name)?;
+        Some((configured, source, configured.kind.as_prometheus()?))
+    });
+    let (configured, source, at) = asked
         .ok_or_else(|| Failure::Usage("the source of this signal is not configured".to_owned()))?;
-    let Some(at) = configured.kind.as_prometheus() else {
-        let text = "the source of this signal is scraped: it cannot be asked for its past";
-        return Err(Failure::Usage(text.to_owned()));
-    };
     let models = loaded.config.models.clone();
     let cache = cache(arguments, &models)?;
     let wanted = Fetch {

@@ -162,15 +162,14 @@ impl Gatherer {
 impl Wants {
     fn new(plan: &WorkloadPlan, questions: &mut Questions) -> Self {
         let settings = &plan.settings;
-        let source = plan.source;
         let (demand, demand_match) = match &settings.demand.query {
-            Some(query) => (questions.one(source, query), BTreeMap::new()),
+            Some(query) => (questions.one(plan.asked, query), BTreeMap::new()),
             None => (
-                questions.place(source, &plan.query, plan.max_series),
+                questions.place(plan.source, &plan.query, plan.max_series),
                 settings.demand.r#match.clone(),
             ),
         };
-        let mut one = |query: Option<&str>| query.map(|query| questions.one(source, query));
+        let mut one = |query: Option<&str>| query.map(|query| questions.one(plan.asked, query));
         let complete = settings.demand.complete.as_ref();
         let replicas = settings.replicas.as_ref();
         Self {

@@ -57,8 +57,11 @@ pub struct WorkloadPlan {
     pub query: String,
     /// Most series of an answer to it.
     pub max_series: usize,
-    /// Which of the sources.
+    /// Which of the sources is asked for that.
     pub source: usize,
+    /// Which of the sources is asked what the workload asks itself: another one where that of its signal answers no
+    /// queries.
+    pub asked: usize,
 }
 
 /// What one evaluation of all workloads produced. Immutable; every reader reads it.

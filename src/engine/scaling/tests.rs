@@ -37,6 +37,7 @@ fn plan(settings: Settings) -> WorkloadPlan {
         query: "sum by (app) (rate(requests_total[1m]))".to_owned(),
         max_series: 100,
         source: 0,
+        asked: 0,
     }
 }
 

@@ -225,14 +225,16 @@ impl Hub {
 
     // --- Those who ask ---
 
-    /// Gives `subscription` a recorder, or what it already has one for; more past or series where that is what it asks.
+    /// Gives `subscription` a recorder, or that of another signal that selects the same; with more past or series where it
+    /// asks for more. Less is for [`Hub::retain`] to say, which knows all who select it.
     /// `restored` is what a former process knew of it.
     pub fn subscribe(&self, subscription: Subscription, restored: Option<Recorder>) {
         let mut state = self.state();
         let State { seats, .. } = &mut *state;
         let mut own = seats.iter_mut().flatten();
         if let Some(seat) = own.find(|seat| same(&seat.recorder, &subscription)) {
-            seat.recorder.reshape(subscription);
+            let widest = wider(subscription, seat.recorder.shape());
+            seat.recorder.reshape(widest);
             return;
         }
         let recorder = restored.unwrap_or_else(|| Recorder::new(subscription));
@@ -244,7 +246,7 @@ impl Hub {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Forgets every recorder that none of `subscriptions` is for.
+    /// Forgets every recorder that none of `subscriptions` is for; of the others, what none of them asks for.
     pub fn retain(&self, subscriptions: &[Subscription]) {
         let mut state = self.state();
         let wanted = |recorder: &Recorder| subscriptions.iter().any(|one| same(recorder, one));
@@ -253,6 +255,13 @@ impl Hub {
             if seat.as_ref().is_some_and(|seat| !wanted(&seat.recorder)) {
                 *seat = None;
                 gone.insert(number as u32);
+            }
+        }
+        for seat in state.seats.iter_mut().flatten() {
+            let own = subscriptions.iter();
+            let own = own.filter(|one| same(&seat.recorder, one)).cloned();
+            if let Some(widest) = own.reduce(|one, other| wider(one, &other)) {
+                seat.recorder.reshape(widest);
             }
         }
         if !gone.is_empty() {
@@ -433,6 +442,15 @@ impl State {
                 self.vacant.push(index as u32);
             }
         }
+    }
+}
+
+/// One of two that select the same, with as much as either asks for.
+fn wider(one: Subscription, other: &Subscription) -> Subscription {
+    Subscription {
+        history: one.history.max(other.history),
+        max_series: one.max_series.max(other.max_series),
+        ..one
     }
 }
 

@@ -109,6 +109,24 @@ fn more_series_than_asked_for_are_counted() {
 }
 
 #[test]
+fn of_two_that_select_the_same_the_longer_past_is_kept() {
+    let (long, mut short) = (subscription("load"), subscription("load"));
+    (short.history, short.max_series) = (10, 5);
+    let known = |hub: &Hub| hub.each(|one| (one.shape().history, one.shape().max_series));
+    for both in [[long.clone(), short.clone()], [short.clone(), long]] {
+        let hub = Hub::default();
+        both.iter().for_each(|one| hub.subscribe(one.clone(), None));
+        hub.retain(&both);
+        assert_eq!(known(&hub), [(100, 10)]);
+        // Only once the other is gone for good is that let go of.
+        hub.subscribe(short.clone(), None);
+        assert_eq!(known(&hub), [(100, 10)]);
+        hub.retain(std::slice::from_ref(&short));
+        assert_eq!(known(&hub), [(10, 5)]);
+    }
+}
+
+#[test]
 fn too_many_series_are_refused_and_leave_nothing_behind() {
     let hub = Arc::new(Hub::new("pushed", 3, Arc::default()));
     hub.subscribe(subscription("load"), None);

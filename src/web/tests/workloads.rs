@@ -25,6 +25,7 @@ fn decided(workloads: &[(&str, Mode)]) -> ScalingHandle {
         query: "load".to_owned(),
         max_series: 1,
         source: 0,
+        asked: 0,
     };
     let plans: Vec<WorkloadPlan> = workloads.iter().map(plan).collect();
     let mut unit = ScalingUnit::new(&plans, Vec::new(), None);

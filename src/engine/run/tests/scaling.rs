@@ -67,6 +67,7 @@ fn make(name: &'static str) -> MakeScaling {
             query: "requests".to_owned(),
             max_series: 1,
             source: 0,
+            asked: 0,
         };
         ScalingUnit::new(&[plan], Vec::new(), None)
     })
