@@ -33,7 +33,7 @@ use crate::{
     engine::{PanelSettings, SignalSettings},
     registry,
     series::{Span, calendar::CalendarSettings},
-    sink::alertmanager,
+    sink::{alertmanager, remote_write},
     source::{prometheus, scrape},
     store,
 };
@@ -60,6 +60,8 @@ pub struct Config {
     pub panels: Vec<PanelSettings>,
     /// Where alerts are sent to; none where Prometheus judges rules.
     pub alertmanagers: Vec<alertmanager::Settings>,
+    /// Where what is published is written to; nowhere where Prometheus scrapes it.
+    pub remote_write: Vec<remote_write::Settings>,
     /// Times that signals leave out, by name.
     pub calendars: Vec<CalendarSettings>,
     /// Where trained models are, and which are taken.
@@ -136,6 +138,7 @@ impl Config {
             signals: vec![SignalSettings::new(name, query)],
             panels: Vec::new(),
             alertmanagers: Vec::new(),
+            remote_write: Vec::new(),
             calendars: Vec::new(),
             models: registry::Settings::default(),
             workloads: Vec::new(),
@@ -172,6 +175,9 @@ impl Config {
         for alertmanager in &mut self.alertmanagers {
             alertmanager.set_directory(directory);
         }
+        for receiver in &mut self.remote_write {
+            receiver.set_directory(directory);
+        }
         for signal in &mut self.signals {
             signal.set_directory(directory);
         }
@@ -201,6 +207,8 @@ struct ConfigFile {
     panels: Vec<PanelSettings>,
     #[serde(default)]
     alertmanagers: Vec<alertmanager::Settings>,
+    #[serde(default)]
+    remote_write: Vec<remote_write::Settings>,
     #[serde(default)]
     calendars: Vec<CalendarSettings>,
     #[serde(default)]
@@ -285,6 +293,7 @@ impl ConfigFile {
             signals,
             panels: self.panels,
             alertmanagers: self.alertmanagers,
+            remote_write: self.remote_write,
             calendars: self.calendars,
             models: self.models,
             workloads,
