@@ -87,6 +87,7 @@ impl Writers {
                 clock: options.clock.clone(),
                 events: Arc::clone(&telemetry.remote_write),
                 external_labels: terms.external_labels.clone(),
+                storage: options.storage.clone(),
             };
             let built = Writer::build(settings, around);
             let writer = built.map_err(|problem| format!("remote_write[{index}]: {problem}"))?;

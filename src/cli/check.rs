@@ -157,6 +157,7 @@ fn build(loaded: &Loaded, slow: Vec<String>) -> Result<Sources<'_>, Vec<String>>
             clock: Clock::System,
             events: Telemetry::default().remote_write,
             external_labels: BTreeMap::new(),
+            storage: None,
         };
         if let Err(problem) = remote_write::Writer::build(settings, around) {
             wrong.push(format!("remote_write {}: {problem}", settings.name()));

@@ -26,6 +26,7 @@ pub struct RemoteWriteEvents {
     refused: Family<OfReceiver, Counter>,
     dropped: Family<OfReceiver, Counter>,
     retried: Family<OfReceiver, Counter>,
+    disk_failures: Family<OfReceiver, Counter>,
     pending: Family<OfReceiver, Gauge>,
     newest: Family<OfReceiver, Gauge<f64, AtomicU64>>,
     /// The receivers in force. Of others nothing is counted: one that is gone may have a last word.
@@ -40,6 +41,7 @@ struct State {
     newest: Millis,
     refusals: Throttle,
     overflows: Throttle,
+    disk: Throttle,
 }
 
 impl RemoteWriteEvents {
@@ -50,6 +52,7 @@ impl RemoteWriteEvents {
             refused: Family::default(),
             dropped: Family::default(),
             retried: Family::default(),
+            disk_failures: Family::default(),
             pending: Family::default(),
             newest: Family::default(),
             known: Mutex::default(),
@@ -74,6 +77,11 @@ impl RemoteWriteEvents {
                 "remote_write_samples_retried",
                 "Samples that are sent again as the receiver could not take them, counted each time",
                 &events.retried,
+            ),
+            (
+                "remote_write_disk_failures",
+                "Attempts to write what waits to disk that failed; it waits in memory then",
+                &events.disk_failures,
             ),
         ];
         for (name, help, family) in counters {
@@ -196,6 +204,23 @@ impl RemoteWriteEvents {
         }
     }
 
+    /// What waits could not be written to disk; it waits in memory.
+    pub fn disk_failed(&self, name: &str, error: &std::io::Error) {
+        let mut known = self.known();
+        let Some(state) = known.get_mut(name) else {
+            return;
+        };
+        let count = self.disk_failures.get_or_create(&of(name)).inc() + 1;
+        if state.disk.may_log() {
+            tracing::warn!(
+                remote_write = name,
+                count,
+                %error,
+                "samples cannot be kept on disk (--storage.path), so they wait in memory"
+            );
+        }
+    }
+
     /// Finding out what to send broke off; it begins anew.
     pub fn panicked(&self, name: &str, problem: &str) {
         tracing::error!(
@@ -205,8 +230,14 @@ impl RemoteWriteEvents {
         );
     }
 
-    fn counters(&self) -> [&Family<OfReceiver, Counter>; 4] {
-        [&self.sent, &self.refused, &self.dropped, &self.retried]
+    fn counters(&self) -> [&Family<OfReceiver, Counter>; 5] {
+        [
+            &self.sent,
+            &self.refused,
+            &self.dropped,
+            &self.retried,
+            &self.disk_failures,
+        ]
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, State>> {
@@ -246,12 +277,14 @@ mod tests {
         events.refused(name, 4, &error);
         events.retried(name, 5, &error, Duration::ZERO);
         events.dropped(name, 6);
+        events.disk_failed(name, &std::io::Error::other("full"));
         let shown = telemetry.open_metrics().unwrap();
         for line in [
             "samples_total{remote_write=\"tsdb\"} 4\n",
             "samples_failed_total{remote_write=\"tsdb\"} 4\n",
             "samples_retried_total{remote_write=\"tsdb\"} 5\n",
             "samples_dropped_total{remote_write=\"tsdb\"} 6\n",
+            "disk_failures_total{remote_write=\"tsdb\"} 1\n",
             "samples_pending{remote_write=\"tsdb\"} 7\n",
             "newest_sent_timestamp_seconds{remote_write=\"tsdb\"} 2.5\n",
         ] {

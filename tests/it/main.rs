@@ -32,6 +32,7 @@ mod promql;
 mod protobuf;
 mod push;
 mod records;
+mod remote_write;
 mod replicas;
 mod retrain;
 mod scaling;

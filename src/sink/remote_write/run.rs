@@ -2,6 +2,7 @@
 
 use super::{
     book::{Book, Due, Reading, read},
+    log::Log,
     queue::{Queue, Terms},
     record::{Record, records},
     settings::Settings,
@@ -9,10 +10,16 @@ use super::{
 };
 use crate::{
     engine::{Catalogue, Clock},
-    source::prometheus::Poster,
+    source::{local::disk::file_name, prometheus::Poster},
     telemetry::RemoteWriteEvents,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     task::{JoinHandle, JoinSet, spawn_blocking},
     time::{sleep, timeout},
@@ -35,6 +42,8 @@ pub struct Surroundings {
     pub events: Arc<RemoteWriteEvents>,
     /// Labels of every series that has none of that name by itself (`global.external_labels`).
     pub external_labels: BTreeMap<String, String>,
+    /// The folder for what waits, where settings have a `buffer`; memory only where left out.
+    pub storage: Option<PathBuf>,
 }
 
 /// Writes what is shown to one receiver.
@@ -96,10 +105,15 @@ impl Writer {
             self.book = former.await.unwrap_or_default().book;
         }
         self.book.set_seed(self.seed());
+        let left = self.attach().await;
+        let own: Vec<Shard> = self.queues.iter().map(|queue| self.shard(queue)).collect();
+        let former: Vec<Shard> = left.iter().map(|queue| self.shard(queue)).collect();
         let mut shards = JoinSet::new();
-        for queue in &self.queues {
-            shards.spawn(self.shard(queue).run());
-        }
+        shards.spawn(async move {
+            // Of another number of shards: first, as they may have the same series.
+            send_all(former).await;
+            send_all(own).await;
+        });
         let ends = loop {
             self.look(read(&catalogue, self.around.clock.now())).await;
             tokio::select! {
@@ -112,6 +126,7 @@ impl Writer {
         if ends {
             self.look(Vec::new()).await;
         }
+        self.queues.extend(left);
         self.finish(shards).await;
         Handover { book: self.book }
     }
@@ -155,17 +170,21 @@ impl Writer {
         let now = self.around.clock.now();
         let mut book = std::mem::take(&mut self.book);
         let external = Arc::clone(&self.external);
-        let (shards, most) = (self.queues.len(), self.settings.queue.max_samples_per_send);
+        let queues = self.queues.clone();
+        let (events, name) = (Arc::clone(&self.around.events), self.name.clone());
+        let most = self.settings.queue.max_samples_per_send;
         let looked = spawn_blocking(move || {
             let due: Vec<Due> = book.look(&readings, now);
-            let all = records(&due, &external, shards, most);
-            (book, all)
+            push(
+                &queues,
+                records(&due, &external, queues.len(), most),
+                &name,
+                &events,
+            );
+            book
         });
         match looked.await {
-            Ok((book, all)) => {
-                self.book = book;
-                self.push(all);
-            }
+            Ok(book) => self.book = book,
             Err(error) => {
                 self.book.set_seed(self.seed());
                 let problem = error.to_string();
@@ -174,16 +193,36 @@ impl Writer {
         }
     }
 
-    fn push(&self, all: Vec<Vec<Record>>) {
-        let events = &self.around.events;
-        for (queue, records) in self.queues.iter().zip(all) {
-            for record in records {
-                let samples = record.samples as i64;
-                let dropped = queue.push(record);
-                events.pending(&self.name, samples - dropped as i64);
-                if dropped > 0 {
-                    events.dropped(&self.name, dropped);
-                }
+    /// Puts logs before the queues where that is wanted, and gives queues of what former processes left with another number
+    /// of shards. Without a disk everything is in memory.
+    async fn attach(&self) -> Vec<Arc<Queue>> {
+        let (Some(buffer), Some(storage)) = (&self.settings.buffer, &self.around.storage) else {
+            return Vec::new();
+        };
+        let folder = storage.join("remote_write").join(file_name(&self.name));
+        let (queues, most) = (self.queues.clone(), buffer.max_bytes.limit() as u64);
+        let opened = spawn_blocking(move || {
+            let samples = attach(&folder, &queues, most)?;
+            let left = leftovers(&folder, queues.len(), most)?;
+            Ok::<_, io::Error>((samples, left))
+        });
+        let opened = opened
+            .await
+            .unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        match opened {
+            Ok((own, left)) => {
+                let events = &self.around.events;
+                events.pending(&self.name, own as i64);
+                left.into_iter()
+                    .map(|(queue, samples)| {
+                        events.pending(&self.name, samples as i64);
+                        queue
+                    })
+                    .collect()
+            }
+            Err(error) => {
+                self.around.events.disk_failed(&self.name, &error);
+                Vec::new()
             }
         }
     }
@@ -196,10 +235,77 @@ impl Writer {
         let all = async { while shards.join_next().await.is_some() {} };
         timeout(FLUSH, all).await.ok();
         shards.shutdown().await;
-        let left: usize = self.queues.iter().map(|queue| queue.clear()).sum();
-        if left > 0 {
-            self.around.events.pending(&self.name, -(left as i64));
-            self.around.events.dropped(&self.name, left);
+        let (mut kept, mut dropped) = (0, 0);
+        for left in self.queues.iter().map(|queue| queue.clear()) {
+            kept += left.kept;
+            dropped += left.dropped;
+        }
+        let events = &self.around.events;
+        events.pending(&self.name, -((kept + dropped) as i64));
+        if dropped > 0 {
+            events.dropped(&self.name, dropped);
         }
     }
+}
+
+async fn send_all(shards: Vec<Shard>) {
+    let mut tasks: JoinSet<()> = shards.into_iter().map(Shard::run).collect();
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Puts records into the queues; those of a shard into its own.
+fn push(queues: &[Arc<Queue>], all: Vec<Vec<Record>>, name: &str, events: &RemoteWriteEvents) {
+    for (queue, records) in queues.iter().zip(all) {
+        for record in records {
+            let samples = record.samples as i64;
+            let pushed = queue.push(record);
+            events.pending(name, samples - pushed.dropped as i64);
+            if pushed.dropped > 0 {
+                events.dropped(name, pushed.dropped);
+            }
+            if let Some(error) = pushed.failure {
+                events.disk_failed(name, &error);
+            }
+        }
+    }
+}
+
+/// A log for each queue; the samples in all of them.
+fn attach(folder: &Path, queues: &[Arc<Queue>], most: u64) -> io::Result<usize> {
+    let count = queues.len();
+    let mut logs = Vec::new();
+    for index in 0..count {
+        let own = folder.join(format!("{index}-of-{count}"));
+        logs.push(Log::open(&own, most / count as u64)?);
+    }
+    let samples = queues
+        .iter()
+        .zip(logs)
+        .map(|(queue, log)| queue.attach(log));
+    Ok(samples.sum())
+}
+
+/// Queues of the other logs in a folder, with their samples: nothing more comes into them. Those that are empty are removed.
+fn leftovers(folder: &Path, count: usize, most: u64) -> io::Result<Vec<(Arc<Queue>, usize)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let of = name.and_then(|name| name.split_once("-of-"));
+        let of = of.and_then(|(_, of)| of.parse::<usize>().ok());
+        if of.is_none_or(|of| of == count) {
+            continue;
+        }
+        let log = Log::open(&path, most)?;
+        if log.waiting() == 0 {
+            drop(log);
+            fs::remove_dir_all(&path)?;
+            continue;
+        }
+        let queue = Arc::new(Queue::new(0));
+        let samples = queue.attach(log);
+        queue.close();
+        found.push((queue, samples));
+    }
+    Ok(found)
 }

@@ -6,6 +6,7 @@ use crate::{
     source::{
         Secret,
         prometheus::{self, Address, Authorization, BasicAuth, TlsSettings},
+        scrape::ByteSize,
     },
 };
 use serde::Deserialize;
@@ -56,6 +57,9 @@ pub struct Settings {
     /// What waits, and how it is sent.
     #[serde(default)]
     pub queue: QueueSettings,
+    /// What waits is on disk; in memory where left out.
+    #[serde(default)]
+    pub buffer: Option<BufferSettings>,
 }
 
 /// A version of the protocol.
@@ -88,6 +92,16 @@ pub struct QueueSettings {
     pub max_backoff: Span,
 }
 
+/// What waits, on disk under `--storage.path`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BufferSettings {
+    /// More is not kept: the oldest is dropped. All shards have the same share.
+    pub max_bytes: ByteSize,
+}
+
+/// Less has no room for the requests of an evaluation.
+const LEAST_BUFFER: usize = 1 << 20;
 /// More would be a burden for any receiver.
 const MOST_SHARDS: usize = 64;
 
@@ -105,6 +119,14 @@ impl Default for QueueSettings {
             batch_send_deadline: Span::seconds(5),
             min_backoff: Span::millis(30),
             max_backoff: Span::seconds(5),
+        }
+    }
+}
+
+impl Default for BufferSettings {
+    fn default() -> Self {
+        Self {
+            max_bytes: ByteSize(1 << 30),
         }
     }
 }
@@ -136,6 +158,7 @@ impl Settings {
             timeout: Self::default_timeout(),
             connect_timeout: Self::default_connect_timeout(),
             queue: QueueSettings::default(),
+            buffer: None,
         }
     }
 
@@ -181,6 +204,11 @@ impl Settings {
         let client = self.client().validate();
         found.extend(client.into_iter().filter(|(path, _)| path != "url"));
         self.queue.check(&mut found);
+        let most = self.buffer.as_ref().map(|buffer| buffer.max_bytes.0);
+        if let Some(most) = most.filter(|&most| most < LEAST_BUFFER) {
+            let text = format!("{most} bytes are not allowed; allowed: 1MB or more");
+            found.push(("buffer.max_bytes".to_owned(), text));
+        }
         found
     }
 
@@ -280,7 +308,7 @@ mod tests {
     #[test]
     fn every_problem_has_its_key() {
         let wrong = read(
-            "url: http://a/api/v1/\nname: ' '\nbearer_token: x\nbasic_auth: {username: 'a:b'}\ntimeout: 0s\nqueue: {shards: 0, capacity: 1, max_samples_per_send: 2, batch_send_deadline: 0s, min_backoff: 2s, max_backoff: 1s}\n",
+            "url: http://a/api/v1/\nname: ' '\nbearer_token: x\nbasic_auth: {username: 'a:b'}\ntimeout: 0s\nqueue: {shards: 0, capacity: 1, max_samples_per_send: 2, batch_send_deadline: 0s, min_backoff: 2s, max_backoff: 1s}\nbuffer: {max_bytes: 1000KB}\n",
         );
         let found = wrong.validate();
         let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
@@ -294,6 +322,7 @@ mod tests {
             "queue.capacity",
             "queue.batch_send_deadline",
             "queue.max_backoff",
+            "buffer.max_bytes",
         ];
         assert_eq!(keys, expected, "{found:?}");
         assert!(found[0].1.contains("/api/v1/write"), "{found:?}");

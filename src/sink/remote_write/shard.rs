@@ -44,15 +44,21 @@ impl Shard {
     /// Sends until the queue is closed and empty.
     pub(super) async fn run(self) {
         while let Some(batch) = self.queue.take(self.terms).await {
-            let samples = batch.iter().map(|record| record.samples).sum();
-            match request(&batch, self.protocol) {
+            if batch.lost > 0 {
+                self.events.dropped(&self.name, batch.lost);
+                self.events.pending(&self.name, -(batch.lost as i64));
+            }
+            let records = batch.records;
+            let samples = records.iter().map(|record| record.samples).sum();
+            match request(&records, self.protocol) {
                 Some(body) => {
                     let document = document(body, self.protocol);
-                    self.send(&document, &batch, samples).await;
+                    self.send(&document, &records, samples).await;
                 }
-                None => self.events.dropped(&self.name, samples),
+                None if samples > 0 => self.events.dropped(&self.name, samples),
+                None => {}
             }
-            let done = self.queue.done();
+            let done = self.queue.done().await;
             self.events.pending(&self.name, -(done as i64));
         }
     }

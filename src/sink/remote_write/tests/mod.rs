@@ -1,6 +1,7 @@
 //! Which samples there are, and what becomes of them where the other side misbehaves.
 
 mod book;
+mod log;
 mod sending;
 
 use crate::{

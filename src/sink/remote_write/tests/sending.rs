@@ -1,7 +1,7 @@
 //! The task, over a catalogue of ours, to a receiver that does as it is told.
 
 use super::{
-    super::{Protocol, Settings, Surroundings, Writer},
+    super::{BufferSettings, Protocol, Settings, Surroundings, Writer},
     chunk, outcome,
 };
 use crate::{
@@ -21,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use std::{
     collections::BTreeMap,
     io,
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -189,6 +190,10 @@ fn settings(url: &str) -> Settings {
 
 impl World {
     fn start(settings: &Settings) -> Self {
+        Self::start_in(settings, None)
+    }
+
+    fn start_in(settings: &Settings, storage: Option<PathBuf>) -> Self {
         let (sender, receiver) = watch::channel(None);
         let catalogue = Arc::new(Catalogue::default());
         catalogue.replace(vec![Arc::new(UnitHandle {
@@ -203,7 +208,7 @@ impl World {
         let telemetry = Telemetry::default();
         telemetry.remote_write.announce("tsdb");
         let (stop, replaced) = (CancellationToken::new(), CancellationToken::new());
-        let writer = writer(settings, &telemetry);
+        let writer = writer_in(settings, &telemetry, storage);
         let run = writer.run(Arc::clone(&catalogue), stop.clone(), replaced.clone(), None);
         Self {
             telemetry,
@@ -266,10 +271,15 @@ impl World {
 }
 
 fn writer(settings: &Settings, telemetry: &Telemetry) -> Writer {
+    writer_in(settings, telemetry, None)
+}
+
+fn writer_in(settings: &Settings, telemetry: &Telemetry, storage: Option<PathBuf>) -> Writer {
     let around = Surroundings {
         clock: Clock::System,
         events: Arc::clone(&telemetry.remote_write),
         external_labels: BTreeMap::from([("cluster".to_owned(), "eu".to_owned())]),
+        storage,
     };
     Writer::build(settings, around).unwrap()
 }
@@ -482,4 +492,43 @@ async fn the_end_does_not_wait_for_a_receiver_that_hangs() {
         shown.contains("samples_pending{remote_write=\"tsdb\"} 0\n"),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn what_waits_on_disk_outlives_its_process_in_order_whatever_the_shards() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = || Some(folder.path().to_owned());
+    let fake = Fake::new(Answer::Status(500, None)).await;
+    let mut settings = settings(&fake.url);
+    settings.buffer = Some(BufferSettings::default());
+    let first = World::start_in(&settings, storage());
+    first.publish(1, &["/a", "/b"]).await;
+    first.publish(2, &["/a", "/b"]).await;
+    // As where the process is killed: nothing is said or sent any more.
+    first.running.abort();
+    drop(first.running.await);
+    settings.queue.shards = 3;
+    // There is no room in memory for any of it.
+    settings.queue.capacity = 1;
+    settings.queue.max_samples_per_send = 1;
+    let second = World::start_in(&settings, storage());
+    eventually("it was found", || second.metric("samples_pending") == 4.0).await;
+    second.publish(3, &["/a", "/b"]).await;
+    fake.set(TAKES);
+    eventually("all were taken", || second.metric("samples_total") == 6.0).await;
+    let lost = [
+        "samples_failed_total",
+        "samples_dropped_total",
+        "disk_failures_total",
+    ];
+    assert_eq!(lost.map(|name| second.metric(name)), [0.0; 3]);
+    let taken = fake.taken();
+    for path in ["/a", "/b"] {
+        let values: Vec<_> = taken[&named(path)]
+            .iter()
+            .map(|(_, value)| *value)
+            .collect();
+        assert_eq!(values, [Some(1.0), Some(2.0), Some(3.0)]);
+    }
+    second.end().await;
 }
