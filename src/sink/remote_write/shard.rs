@@ -6,7 +6,7 @@ use super::{
     settings::Protocol,
 };
 use crate::{
-    expo::wire::write::Version,
+    expo::wire::write::{SAMPLES_WRITTEN, Version},
     source::prometheus::{Delivered, Document, Poster},
     telemetry::RemoteWriteEvents,
 };
@@ -96,5 +96,7 @@ fn document(body: bytes::Bytes, protocol: Protocol) -> Document {
         body,
         content_type: protocol.version().content_type(),
         headers,
+        // Who knows only 1.0 reads a request of 2.0 as an empty one.
+        answered_with: (protocol == Protocol::V2).then_some(SAMPLES_WRITTEN),
     }
 }

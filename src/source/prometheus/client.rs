@@ -137,6 +137,7 @@ impl Caller {
         headers: HeaderMap,
     ) -> Result<(StatusAndHeaders, Vec<u8>), Failure> {
         let deadline = Instant::now() + self.settings.timeout.to_std();
+        let wanted = payload.answered_with();
         let request = request(&format!("{}{path}", self.base), payload, headers)?;
         let client = self.clients.client().await?;
         let answer = timeout_at(deadline, client.request(request)).await;
@@ -153,6 +154,7 @@ impl Caller {
             words: Words::OF_QUERIES,
         };
         if status.is_success() {
+            understood(wanted, answer.headers())?;
             let body = body::read(answer.into_body(), coding, bounds).await?;
             return Ok((status, body));
         }
@@ -186,6 +188,14 @@ impl Payload<'_> {
         match self {
             Self::Query(_) => Method::GET,
             Self::Form(_) | Self::Json(_) | Self::Document(_) => Method::POST,
+        }
+    }
+
+    /// A header that a good answer must have.
+    fn answered_with(&self) -> Option<&'static str> {
+        match self {
+            Self::Document(document) => document.answered_with,
+            Self::Form(_) | Self::Query(_) | Self::Json(_) => None,
         }
     }
 
@@ -234,6 +244,19 @@ fn request(
         own.insert(name, HeaderValue::from_static(value));
     }
     Ok(request)
+}
+
+/// A server that does not know a document may say that all is well, and have taken nothing of it.
+fn understood(wanted: Option<&'static str>, headers: &HeaderMap) -> Result<(), Failure> {
+    match wanted.filter(|name| !headers.contains_key(*name)) {
+        None => Ok(()),
+        Some(name) => Err(Failure::refused(
+            Cause::Status,
+            format!(
+                "the answer has no {name}, so nothing was taken: the server does not know this version; choose an older one"
+            ),
+        )),
+    }
 }
 
 fn no_answer(timeout: Span) -> Failure {

@@ -41,6 +41,8 @@ pub struct Document {
     pub content_type: &'static str,
     /// Further headers; names in lower case.
     pub headers: &'static [(&'static str, &'static str)],
+    /// A header that the answer of a server has that understood it; without it the document is refused.
+    pub answered_with: Option<&'static str>,
 }
 
 /// What became of such a document.

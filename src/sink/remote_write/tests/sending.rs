@@ -8,7 +8,7 @@ use crate::{
     engine::{Catalogue, Clock, Outcome, UnitHandle},
     expo::wire::{
         Unpacker,
-        write::{Item, Limits, Point, Reader, VERSION_HEADER, Version},
+        write::{Item, Limits, Point, Reader, SAMPLES_WRITTEN, VERSION_HEADER, Version},
     },
     series::{Millis, Span},
     sink::remote_write::Handover,
@@ -145,6 +145,10 @@ async fn reply(
                 seen.lock().unwrap().taken.push(read(&body, version));
             }
             let mut response = Response::builder().status(status);
+            // As the specification has it; 299 stands for a receiver that knows only 1.0.
+            if version == Version::V2 && status != 299 {
+                response = response.header(SAMPLES_WRITTEN, "1");
+            }
             if let Some(after) = after {
                 response = response.header("Retry-After", after);
             }
@@ -408,6 +412,31 @@ async fn what_is_refused_is_counted_and_the_next_goes_on() {
     assert_eq!(fake.taken(), wanted);
     assert_eq!(world.metric("samples_retried_total"), 0.0);
     world.end().await;
+}
+
+#[tokio::test]
+async fn who_does_not_know_the_version_has_taken_nothing_whatever_the_answer() {
+    let fake = Fake::new(Answer::Status(299, None)).await;
+    let settings = Settings {
+        version: Protocol::V2,
+        ..settings(&fake.url)
+    };
+    let world = World::start(&settings);
+    world.publish(1, &["/a"]).await;
+    eventually("it is lost", || world.metric("samples_failed_total") == 1.0).await;
+    assert_eq!(world.metric("samples_total"), 0.0);
+    let old = Settings {
+        version: Protocol::V1,
+        ..settings
+    };
+    let other = World::start(&old);
+    other.publish(1, &["/a"]).await;
+    eventually("1.0 has no such header", || {
+        other.metric("samples_total") == 1.0
+    })
+    .await;
+    world.end().await;
+    other.end().await;
 }
 
 #[tokio::test]
