@@ -15,6 +15,7 @@ use super::{
     scaling::{PreparedScaling, Scaler},
     scrapers::{PreparedScrapers, Scrapers},
     wiring::{self, Sources},
+    writers::{PreparedWriters, Writers},
 };
 use crate::{
     engine::{
@@ -36,6 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Parts {
     pub(super) fleet: Fleet,
     pub(super) pushers: Pushers,
+    pub(super) writers: Writers,
     pub(super) hubs: Hubs,
     pub(super) scrapers: Scrapers,
     pub(super) retrainer: Retrainer,
@@ -51,6 +53,7 @@ pub(super) struct Deployment {
     telemetry: Telemetry,
     fleet: Fleet,
     pushers: Pushers,
+    writers: Writers,
     scrapers: Scrapers,
     follower: Follower,
     retrainer: Retrainer,
@@ -75,6 +78,7 @@ pub(super) struct Built {
     receivers: receivers::Prepared,
     prepared: Prepared,
     pushers: PreparedPushers,
+    writers: PreparedWriters,
     scrapers: PreparedScrapers,
     follower: PreparedFollower,
     trained: PreparedModels,
@@ -104,6 +108,7 @@ impl Deployment {
             telemetry,
             fleet: parts.fleet,
             pushers: parts.pushers,
+            writers: parts.writers,
             scrapers: parts.scrapers,
             retrainer: parts.retrainer,
             follower: parts.follower,
@@ -208,6 +213,9 @@ impl Deployment {
             pushers: self
                 .pushers
                 .prepare(&loaded.config, &self.options, &self.telemetry)?,
+            writers: self
+                .writers
+                .prepare(&loaded.config, &self.options, &self.telemetry)?,
             follower: self.follower.prepare(&loaded.config, &self.options)?,
             trained: Retrainer::prepare(&loaded, &sources, &self.options)?,
             scaling: Scaler::prepare(&loaded, &sources, &self.options)?,
@@ -229,6 +237,7 @@ impl Deployment {
             receivers,
             prepared,
             pushers,
+            writers,
             scrapers,
             follower,
             trained,
@@ -246,6 +255,8 @@ impl Deployment {
         self.fleet.commit(prepared).await;
         self.pushers
             .commit(pushers, &self.fleet.catalogue(), &self.telemetry);
+        self.writers
+            .commit(writers, &self.fleet.catalogue(), &self.telemetry);
         self.hubs
             .commit(hubs, &loaded.config, &self.options, &self.telemetry);
         self.receivers.store(Arc::new(receivers));

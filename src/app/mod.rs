@@ -15,6 +15,7 @@
 //! | `records.rs` | the store of events, overrides and decisions in force |
 //! | `performance.rs` | how good forecasts were, day by day |
 //! | `pushers.rs` | the Alertmanagers in force |
+//! | `writers.rs` | the receivers of remote write in force |
 //! | `hubs.rs` | where samples that come by themselves meet the signals that select them, and their files |
 //! | `receivers.rs` | the sources in force that are pushed to |
 //! | `scrapers.rs` | the sources in force that scrape |
@@ -48,6 +49,7 @@ pub mod signals;
 mod tests;
 pub(crate) mod training;
 mod wiring;
+mod writers;
 
 pub(crate) use load::{Loaded, load};
 pub(crate) use models::{fits, latency, leave_out_hanging, too_slow};
@@ -88,6 +90,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use writers::Writers;
 
 /// The process is ready after this long even where a unit has no outcome yet: one dead source must
 /// not keep all other series from being scraped for good. Shorter than the 10 minutes after which
@@ -133,6 +136,7 @@ impl App {
             stop: stop.clone(),
         };
         let pushers = Pushers::new(tracker.clone(), stop.clone());
+        let writers = Writers::new(tracker.clone(), stop.clone());
         let hubs = Hubs::new(tracker.clone(), stop.clone());
         let scrapers = Scrapers::new(tracker.clone(), stop.clone());
         let retrainer = Retrainer::new(tracker.clone(), stop.clone());
@@ -149,6 +153,7 @@ impl App {
             fleet: Fleet::new(parts),
             scaler,
             pushers,
+            writers,
             hubs,
             scrapers,
             retrainer,

@@ -235,6 +235,7 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
         stop: CancellationToken::new(),
     };
     let pushers = Pushers::new(parts.tracker.clone(), parts.stop.clone());
+    let writers = crate::app::Writers::new(parts.tracker.clone(), parts.stop.clone());
     let scrapers = crate::app::Scrapers::new(parts.tracker.clone(), parts.stop.clone());
     let hubs = crate::app::Hubs::new(parts.tracker.clone(), parts.stop.clone());
     let retrainer = Retrainer::new(parts.tracker.clone(), parts.stop.clone());
@@ -247,6 +248,7 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
     let parts = Parts {
         fleet: Fleet::new(parts),
         pushers,
+        writers,
         hubs,
         scrapers,
         retrainer,

@@ -8,7 +8,10 @@ use crate::{
     config::{Config, Memory, SourceKind, show_bytes},
     engine::{Clock, SignalSettings, SignalUnit, UnitOptions},
     series::{Millis, Span},
-    sink::alertmanager::{Pusher, Surroundings},
+    sink::{
+        alertmanager::{Pusher, Surroundings},
+        remote_write,
+    },
     source::{
         Cause,
         local::Hub,
@@ -155,6 +158,17 @@ fn build(loaded: &Loaded, slow: Vec<String>) -> Result<Sources<'_>, Vec<String>>
             wrong.push(format!("alertmanager {}: {problem}", settings.url));
         }
     }
+    for settings in &loaded.config.remote_write {
+        let around = remote_write::Surroundings {
+            clock: Clock::System,
+            events: Telemetry::default().remote_write,
+            external_labels: BTreeMap::new(),
+            storage: None,
+        };
+        if let Err(problem) = remote_write::Writer::build(settings, around) {
+            wrong.push(format!("remote_write {}: {problem}", settings.name()));
+        }
+    }
     let unit_options = UnitOptions {
         calendars: loaded.calendars.clone(),
         ..UnitOptions::default()
@@ -189,6 +203,9 @@ fn summary(config: &Config) -> String {
     }
     if !config.alertmanagers.is_empty() {
         parts.push(count(config.alertmanagers.len(), "alertmanager"));
+    }
+    if !config.remote_write.is_empty() {
+        parts.push(count(config.remote_write.len(), "remote write receiver"));
     }
     format!("{}: no problem found", parts.join(", "))
 }

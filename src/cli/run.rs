@@ -62,7 +62,8 @@ pub(super) struct Arguments {
     /// Refuse configurations whose series may take more memory than this, such as 2GiB [default: none]
     #[arg(long = "storage.memory-limit", value_name = "BYTES", value_parser = flags::bytes)]
     memory_limit: Option<usize>,
-    /// Keep what was scraped or pushed here, so that a restart goes on where it was; made when a source needs it
+    /// Keep what was scraped or pushed here, and what waits to be written (remote_write), so that a restart goes on where it
+    /// was; made when something needs it
     #[arg(long = "storage.path", value_name = "DIR", default_value = "data")]
     storage: PathBuf,
     /// Train the models of `forecast.train` when they are due, and put in force what is better; of several replicas only

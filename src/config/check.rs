@@ -5,7 +5,7 @@ use crate::{
     engine::{PanelSettings, SignalSettings, settings::is_label_name},
     expo, promql,
     series::Span,
-    sink::alertmanager,
+    sink::{alertmanager, remote_write},
     store,
 };
 use serde_yaml::Value;
@@ -62,6 +62,7 @@ pub(super) fn file_with(file: &ConfigFile, names: &Names, report: Report<'_>) {
     check_global(file, report);
     check_sources(&file.sources, report);
     check_alertmanagers(&file.alertmanagers, report);
+    check_remote_write(&file.remote_write, report);
     check_calendars(file, report);
     models::check(file, report);
     for (path, text) in file.store.iter().flat_map(store::Settings::validate) {
@@ -156,6 +157,23 @@ fn check_alertmanagers(alertmanagers: &[alertmanager::Settings], report: Report<
                 settings.url
             );
             report(at.key("url"), text);
+        }
+    }
+}
+
+fn check_remote_write(receivers: &[remote_write::Settings], report: Report<'_>) {
+    let list = Path::default().key("remote_write");
+    for (index, settings) in receivers.iter().enumerate() {
+        let at = list.index(index);
+        for (path, text) in settings.validate() {
+            report(at.join(&Path::parse(&path)), text);
+        }
+        let name = settings.name();
+        let mut before = receivers.iter().take(index);
+        if let Some(first) = before.position(|other| other.name() == name) {
+            let key = settings.name.as_ref().map_or("url", |_| "name");
+            let text = format!("{name:?} is already the name of remote_write[{first}]");
+            report(at.key(key), text);
         }
     }
 }

@@ -31,6 +31,12 @@ pub(super) fn check(file: &ConfigFile, unreadable: FileCheck<'_>, report: Report
             look(at.join(&Path::parse(key)), &name);
         }
     }
+    for (index, receiver) in file.remote_write.iter().enumerate() {
+        let at = Path::default().key("remote_write").index(index);
+        for (key, name) in receiver.files() {
+            look(at.join(&Path::parse(key)), &name);
+        }
+    }
     for (index, signal) in file.signals.iter().enumerate() {
         let at = Path::default().key("signals").index(index);
         for (key, name) in signal.files() {

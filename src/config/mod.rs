@@ -33,8 +33,8 @@ use crate::{
     engine::{PanelSettings, SignalSettings},
     registry,
     series::{Span, calendar::CalendarSettings},
-    sink::alertmanager,
-    source::{prometheus, remote_write, scrape},
+    sink::{alertmanager, remote_write},
+    source::{self, prometheus, scrape},
     store,
 };
 use serde::Deserialize;
@@ -60,6 +60,8 @@ pub struct Config {
     pub panels: Vec<PanelSettings>,
     /// Where alerts are sent to; none where Prometheus judges rules.
     pub alertmanagers: Vec<alertmanager::Settings>,
+    /// Where what is published is written to; nowhere where Prometheus scrapes it.
+    pub remote_write: Vec<remote_write::Settings>,
     /// Times that signals leave out, by name.
     pub calendars: Vec<CalendarSettings>,
     /// Where trained models are, and which are taken.
@@ -107,7 +109,7 @@ pub enum SourceKind {
     /// A Prometheus-compatible HTTP API, which answers PromQL.
     Prometheus(prometheus::Settings),
     /// Pushed to us by remote write.
-    RemoteWrite(remote_write::Settings),
+    RemoteWrite(source::remote_write::Settings),
     /// Targets that are scraped by ourselves.
     Scrape(scrape::Settings),
 }
@@ -139,6 +141,7 @@ impl Config {
             signals: vec![SignalSettings::new(name, query)],
             panels: Vec::new(),
             alertmanagers: Vec::new(),
+            remote_write: Vec::new(),
             calendars: Vec::new(),
             models: registry::Settings::default(),
             workloads: Vec::new(),
@@ -186,6 +189,9 @@ impl Config {
         for alertmanager in &mut self.alertmanagers {
             alertmanager.set_directory(directory);
         }
+        for receiver in &mut self.remote_write {
+            receiver.set_directory(directory);
+        }
         for signal in &mut self.signals {
             signal.set_directory(directory);
         }
@@ -216,6 +222,8 @@ struct ConfigFile {
     #[serde(default)]
     alertmanagers: Vec<alertmanager::Settings>,
     #[serde(default)]
+    remote_write: Vec<remote_write::Settings>,
+    #[serde(default)]
     calendars: Vec<CalendarSettings>,
     #[serde(default)]
     models: registry::Settings,
@@ -234,7 +242,7 @@ struct SourceFile {
     #[serde(default)]
     prometheus: Option<prometheus::Settings>,
     #[serde(default)]
-    remote_write: Option<remote_write::Settings>,
+    remote_write: Option<source::remote_write::Settings>,
     #[serde(default)]
     scrape: Option<scrape::Settings>,
 }
@@ -303,6 +311,7 @@ impl ConfigFile {
             signals,
             panels: self.panels,
             alertmanagers: self.alertmanagers,
+            remote_write: self.remote_write,
             calendars: self.calendars,
             models: self.models,
             workloads,

@@ -96,6 +96,12 @@ impl Chunk {
         self.samples.is_empty()
     }
 
+    /// Its samples, each with the family's name. The same labels may come twice: see [`Exposition::dropped`](super::Exposition::dropped).
+    pub fn samples(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<RenderedLabels>, f64)> {
+        let samples = self.samples.iter();
+        samples.map(|(labels, value)| (&self.name, labels, *value))
+    }
+
     /// The values of its samples.
     #[cfg(test)]
     pub(crate) fn values(&self) -> impl Iterator<Item = f64> {

@@ -53,6 +53,17 @@ impl RenderedLabels {
         Cow::Owned(escaped(&self.text, scheme))
     }
 
+    /// The text between the braces with every name as it is. Equal sets have equal texts.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Names and values, sorted by name.
+    pub fn pairs(&self) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+        // What `new` wrote can be read.
+        parse(&self.text).unwrap_or_default()
+    }
+
     /// Equal texts have equal keys; unequal ones nearly never.
     pub(super) fn key(&self) -> u64 {
         self.key

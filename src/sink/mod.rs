@@ -2,3 +2,4 @@
 //! every reader does, from the catalogue. Nothing here can hold up an evaluation.
 
 pub mod alertmanager;
+pub mod remote_write;

@@ -9,6 +9,7 @@ mod intake;
 pub mod log;
 mod process;
 mod reload;
+mod remote_write;
 mod scaler;
 mod scaling;
 mod scrape;
@@ -24,6 +25,7 @@ pub use app::{AppEvents, REVISION, VERSION};
 pub use engine::{EngineEvents, Evaluated};
 pub use external::ExternalEvents;
 pub use intake::IntakeEvents;
+pub use remote_write::RemoteWriteEvents;
 pub use scaler::ScalerEvents;
 pub use scaling::ScalingEvents;
 pub use scrape::ScrapeEvents;
@@ -48,6 +50,8 @@ pub struct Telemetry {
     pub external: Arc<ExternalEvents>,
     /// What is counted of samples that come by themselves.
     pub intake: Arc<IntakeEvents>,
+    /// What is counted of what is sent by remote write.
+    pub remote_write: Arc<RemoteWriteEvents>,
     /// What is counted of what autoscalers ask.
     pub scaler: Arc<ScalerEvents>,
     /// What is counted of decisions.
@@ -76,6 +80,7 @@ impl Default for Telemetry {
         let engine = Arc::new(EngineEvents::register(&mut registry));
         let external = Arc::new(ExternalEvents::register(&mut registry));
         let intake = Arc::new(IntakeEvents::register(&mut registry));
+        let remote_write = Arc::new(RemoteWriteEvents::register(&mut registry));
         let scaler = Arc::new(ScalerEvents::register(&mut registry));
         let scaling = Arc::new(ScalingEvents::register(&mut registry));
         let scrape = Arc::new(ScrapeEvents::register(&mut registry));
@@ -91,6 +96,7 @@ impl Default for Telemetry {
             engine,
             external,
             intake,
+            remote_write,
             scaler,
             scaling,
             scrape,

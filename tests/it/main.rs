@@ -35,6 +35,7 @@ mod protobuf;
 mod push;
 mod pushed;
 mod records;
+mod remote_write;
 mod replicas;
 mod retrain;
 mod scaling;

@@ -186,8 +186,8 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The name of a source as that of a file: what is not a letter or a digit is written as its number.
-fn file_name(name: &str) -> String {
+/// A name of the configuration as that of a file: what is not a letter or a digit is written as its number.
+pub fn file_name(name: &str) -> String {
     let mut out = String::new();
     for byte in name.bytes() {
         match byte {

@@ -5,6 +5,7 @@ use super::{
     body::{self, Bounds, Coding, Words},
     connect::{Clients, unreachable_source},
     failure::{A_PAGE, Again, Failure, is_page, short},
+    post::Document,
     retry::retry_after,
     seconds,
     settings::Settings,
@@ -16,7 +17,8 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
     header::{
-        ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER,
+        ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
+        RETRY_AFTER,
     },
 };
 use serde::Deserialize;
@@ -96,6 +98,12 @@ impl Caller {
         answer.map_err(Refusal::into_failure)
     }
 
+    /// Posts a document of another kind to the very URL and gives the body of a good answer.
+    pub(super) async fn deliver(&self, document: Document) -> Result<Vec<u8>, Failure> {
+        let answer = self.once("", Payload::Document(document)).await;
+        answer.map_err(Refusal::into_failure)
+    }
+
     async fn once(&self, path: &str, payload: Payload<'_>) -> Result<Vec<u8>, Refusal> {
         let place = format!("{} {}{path}", payload.method(), self.base);
         let headers = self
@@ -129,6 +137,7 @@ impl Caller {
         headers: HeaderMap,
     ) -> Result<(StatusAndHeaders, Vec<u8>), Failure> {
         let deadline = Instant::now() + self.settings.timeout.to_std();
+        let wanted = payload.answered_with();
         let request = request(&format!("{}{path}", self.base), payload, headers)?;
         let client = self.clients.client().await?;
         let answer = timeout_at(deadline, client.request(request)).await;
@@ -145,6 +154,7 @@ impl Caller {
             words: Words::OF_QUERIES,
         };
         if status.is_success() {
+            understood(wanted, answer.headers())?;
             let body = body::read(answer.into_body(), coding, bounds).await?;
             return Ok((status, body));
         }
@@ -169,13 +179,23 @@ enum Payload<'p> {
     Query(&'p str),
     /// A JSON document in its body.
     Json(Bytes),
+    /// Any document in its body.
+    Document(Document),
 }
 
 impl Payload<'_> {
     fn method(&self) -> Method {
         match self {
             Self::Query(_) => Method::GET,
-            Self::Form(_) | Self::Json(_) => Method::POST,
+            Self::Form(_) | Self::Json(_) | Self::Document(_) => Method::POST,
+        }
+    }
+
+    /// A header that a good answer must have.
+    fn answered_with(&self) -> Option<&'static str> {
+        match self {
+            Self::Document(document) => document.answered_with,
+            Self::Form(_) | Self::Query(_) | Self::Json(_) => None,
         }
     }
 
@@ -183,7 +203,7 @@ impl Payload<'_> {
     fn not_for_people(&self) -> &'static str {
         match self {
             Self::Form(_) | Self::Query(_) => A_PAGE,
-            Self::Json(_) => super::post::A_PAGE,
+            Self::Json(_) | Self::Document(_) => super::post::A_PAGE,
         }
     }
 }
@@ -194,6 +214,7 @@ fn request(
     headers: HeaderMap,
 ) -> Result<Request<Full<Bytes>>, Failure> {
     let method = payload.method();
+    let mut further: &[(&'static str, &'static str)] = &[];
     let (url, body, kind) = match payload {
         Payload::Query(form) => (format!("{url}?{form}"), Bytes::new(), None),
         Payload::Form(form) => {
@@ -201,6 +222,10 @@ fn request(
             (url.to_owned(), Bytes::from(form.to_owned()), Some(kind))
         }
         Payload::Json(json) => (url.to_owned(), json, Some("application/json")),
+        Payload::Document(document) => {
+            further = document.headers;
+            (url.to_owned(), document.body, Some(document.content_type))
+        }
     };
     let request = Request::builder()
         .method(method)
@@ -214,7 +239,24 @@ fn request(
     if let Some(kind) = kind {
         own.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
+    for &(name, value) in further {
+        let name = HeaderName::from_static(name);
+        own.insert(name, HeaderValue::from_static(value));
+    }
     Ok(request)
+}
+
+/// A server that does not know a document may say that all is well, and have taken nothing of it.
+fn understood(wanted: Option<&'static str>, headers: &HeaderMap) -> Result<(), Failure> {
+    match wanted.filter(|name| !headers.contains_key(*name)) {
+        None => Ok(()),
+        Some(name) => Err(Failure::refused(
+            Cause::Status,
+            format!(
+                "the answer has no {name}, so nothing was taken: the server does not know this version; choose an older one"
+            ),
+        )),
+    }
 }
 
 fn no_answer(timeout: Span) -> Failure {

@@ -31,7 +31,7 @@ pub(crate) use auth::Credentials;
 pub use breaker::Change;
 pub(crate) use connect::{HttpClient, Lost, plain_client, tls_stamp};
 pub(crate) use get::{Getter, Wanted};
-pub use post::{Posted, Poster};
+pub use post::{Delivered, Document, Posted, Poster};
 pub use probe::Probe;
 pub use settings::{Address, Authorization, BasicAuth, BreakerSettings, Settings, TlsSettings};
 

@@ -3,7 +3,7 @@
 
 use super::{
     client::Caller,
-    failure::{Failure, is_page},
+    failure::{Again, Failure, is_page},
     retry::Retries,
     settings::Settings,
 };
@@ -32,6 +32,30 @@ pub enum Posted {
     Failed(SourceError, Duration),
 }
 
+/// A document that is not JSON.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// As it is sent.
+    pub body: Bytes,
+    /// Its `Content-Type`.
+    pub content_type: &'static str,
+    /// Further headers; names in lower case.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// A header that the answer of a server has that understood it; without it the document is refused.
+    pub answered_with: Option<&'static str>,
+}
+
+/// What became of such a document.
+#[derive(Debug)]
+pub enum Delivered {
+    /// The server took it.
+    Taken,
+    /// The server refused it: the same document would be refused again.
+    Refused(SourceError),
+    /// It did not arrive, or nobody knows; with the pause that the server asks for, if it does.
+    Failed(SourceError, Option<Duration>),
+}
+
 impl Poster {
     /// A poster to the server of `settings`, which are valid. Reads the files they name.
     ///
@@ -58,6 +82,23 @@ impl Poster {
             (true, _) if error.cause != Cause::Connect => Posted::Refused(error),
             (_, Some(pause)) => Posted::Failed(error, pause.min(longest)),
             (_, None) => Posted::Failed(error, longest),
+        }
+    }
+}
+
+impl Poster {
+    /// Posts `document` to the very URL of the settings, once. When it is sent again is for the caller to say.
+    pub async fn deliver(&self, document: Document) -> Delivered {
+        let answer = self.caller.deliver(document).await.and_then(no_page);
+        let Err(failure) = answer else {
+            return Delivered::Taken;
+        };
+        let error = as_status(failure.error);
+        match (failure.alive, failure.again) {
+            // A file of ours that cannot be read right now is no word of the server.
+            (true, Again::Never) if error.cause != Cause::Connect => Delivered::Refused(error),
+            (_, Again::After(pause)) => Delivered::Failed(error, Some(pause)),
+            _ => Delivered::Failed(error, None),
         }
     }
 }

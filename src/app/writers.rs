@@ -1,0 +1,228 @@
+//! The receivers of remote write in force: each a task of its own, which goes on untouched where its settings stay.
+
+use super::options::AppOptions;
+use crate::{
+    config::Config,
+    engine::Catalogue,
+    sink::remote_write::{Handover, Settings, Surroundings, Writer},
+    telemetry::Telemetry,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Everything that is written is made from, but the outcomes: where it is the same, the task stays.
+#[derive(Debug, Clone, PartialEq)]
+struct Terms {
+    settings: Settings,
+    external_labels: BTreeMap<String, String>,
+}
+
+/// The receivers in force, by name.
+#[derive(Debug)]
+pub(super) struct Writers {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    running: BTreeMap<String, Running>,
+    /// Those that are gone from the configuration, as one that comes back has to begin where they ended.
+    leaving: BTreeMap<String, JoinHandle<Handover>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    terms: Terms,
+    /// Ends every series.
+    stop: CancellationToken,
+    /// Another goes on with them.
+    replaced: CancellationToken,
+    task: JoinHandle<Handover>,
+}
+
+/// The receivers of a configuration, those built that do not run already.
+#[derive(Debug)]
+pub(super) struct PreparedWriters {
+    all: BTreeSet<String>,
+    new: Vec<(String, Terms, Writer)>,
+}
+
+// === impl Writers ===
+
+impl Writers {
+    /// None yet. `tracker` waits for their tasks, `stop` ends them.
+    pub(super) fn new(tracker: TaskTracker, stop: CancellationToken) -> Self {
+        Self {
+            tracker,
+            stop,
+            running: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+        }
+    }
+
+    /// Builds what `config` asks for and does not run already. Starts nothing.
+    pub(super) fn prepare(
+        &self,
+        config: &Config,
+        options: &AppOptions,
+        telemetry: &Telemetry,
+    ) -> Result<PreparedWriters, String> {
+        let mut prepared = PreparedWriters {
+            all: BTreeSet::new(),
+            new: Vec::new(),
+        };
+        for (index, settings) in config.remote_write.iter().enumerate() {
+            let name = settings.name();
+            let terms = Terms {
+                settings: settings.clone(),
+                external_labels: config.global.external_labels.clone(),
+            };
+            prepared.all.insert(name.clone());
+            let running = self.running.get(&name);
+            if running.is_some_and(|running| running.terms == terms) {
+                continue;
+            }
+            let around = Surroundings {
+                clock: options.clock.clone(),
+                events: Arc::clone(&telemetry.remote_write),
+                external_labels: terms.external_labels.clone(),
+                storage: options.storage.clone(),
+            };
+            let built = Writer::build(settings, around);
+            let writer = built.map_err(|problem| format!("remote_write[{index}]: {problem}"))?;
+            prepared.new.push((name, terms, writer));
+        }
+        Ok(prepared)
+    }
+
+    /// Starts what is new or changed, stops what is gone or changed.
+    pub(super) fn commit(
+        &mut self,
+        prepared: PreparedWriters,
+        catalogue: &Arc<Catalogue>,
+        telemetry: &Telemetry,
+    ) {
+        let PreparedWriters { all, new } = prepared;
+        let is_gone = |name: &String, _: &mut Running| !all.contains(name);
+        for (name, gone) in self.running.extract_if(.., is_gone) {
+            gone.stop.cancel();
+            telemetry.remote_write.forget(&name);
+            self.leaving.insert(name, gone.task);
+        }
+        for (name, terms, writer) in new {
+            let former = match self.running.remove(&name) {
+                Some(running) => {
+                    running.replaced.cancel();
+                    Some(running.task)
+                }
+                None => {
+                    telemetry.remote_write.announce(&name);
+                    self.leaving.remove(&name)
+                }
+            };
+            let (stop, replaced) = (self.stop.child_token(), CancellationToken::new());
+            let run = writer.run(
+                Arc::clone(catalogue),
+                stop.clone(),
+                replaced.clone(),
+                former,
+            );
+            let task = self.tracker.spawn(run);
+            let running = Running {
+                terms,
+                stop,
+                replaced,
+                task,
+            };
+            self.running.insert(name, running);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{app::ConfigSource, series::Span};
+
+    /// Writers, and what they are prepared with.
+    struct World {
+        writers: Writers,
+        config: Config,
+        telemetry: Telemetry,
+    }
+
+    impl World {
+        /// Puts the configuration in force; how many tasks were started.
+        fn reload(&mut self) -> Result<usize, String> {
+            let config = ConfigSource::Literal(Box::new(self.config.clone()));
+            let options = AppOptions::new(config);
+            let prepared = self
+                .writers
+                .prepare(&self.config, &options, &self.telemetry)?;
+            let started = prepared.new.len();
+            let catalogue = Arc::new(Catalogue::default());
+            self.writers.commit(prepared, &catalogue, &self.telemetry);
+            Ok(started)
+        }
+
+        /// How many receivers show themselves.
+        fn shown(&self) -> usize {
+            let text = self.telemetry.open_metrics().unwrap();
+            text.matches("forethought_remote_write_samples_pending{")
+                .count()
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_changed_is_started_and_only_what_is_gone_ends() {
+        let stop = CancellationToken::new();
+        let mut world = World {
+            writers: Writers::new(TaskTracker::new(), stop.clone()),
+            config: Config::single("http://x:9090", "load", "node_load1").unwrap(),
+            telemetry: Telemetry::default(),
+        };
+        let tracker = world.writers.tracker.clone();
+        assert_eq!(world.reload(), Ok(0));
+        world.config.remote_write = ["http://a/api/v1/write", "http://b/api/v1/write"]
+            .map(Settings::new)
+            .to_vec();
+        assert_eq!((world.reload(), world.shown()), (Ok(2), 2));
+        assert_eq!(world.reload(), Ok(0), "nothing changed");
+        let token = |world: &World, name: &str| {
+            let running = &world.writers.running[&format!("http://{name}/api/v1/write")];
+            (running.stop.clone(), running.replaced.clone())
+        };
+        let (first, second) = (token(&world, "a"), token(&world, "b"));
+
+        world.config.remote_write[0].queue.batch_send_deadline = Span::minutes(2);
+        assert_eq!((world.reload(), world.shown()), (Ok(1), 2));
+        assert!(first.1.is_cancelled() && !second.1.is_cancelled());
+        assert!(!first.0.is_cancelled(), "its series go on with another");
+        world.config.remote_write[0].tls_config.ca_file = Some("/nowhere/ca".into());
+        let gone = world.config.remote_write.pop().unwrap();
+        let problem = world.reload().unwrap_err();
+        assert!(
+            problem.starts_with("remote_write[0]: tls_config.ca_file"),
+            "{problem}"
+        );
+        assert!(
+            !second.0.is_cancelled(),
+            "what cannot be built stops nothing"
+        );
+
+        // These are labels of every series.
+        world.config.remote_write[0].tls_config.ca_file = None;
+        let labels = &mut world.config.global.external_labels;
+        labels.insert("cluster".to_owned(), "eu-1".to_owned());
+        assert_eq!((world.reload(), world.shown()), (Ok(1), 1));
+        assert!(second.0.is_cancelled());
+        assert_eq!(world.writers.leaving.len(), 1);
+        world.config.remote_write.push(gone);
+        assert_eq!((world.reload(), world.shown()), (Ok(1), 2));
+        assert!(world.writers.leaving.is_empty(), "it is waited for");
+        stop.cancel();
+        tracker.close();
+        tracker.wait().await;
+    }
+}
