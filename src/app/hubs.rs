@@ -17,6 +17,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How often what nobody asked for is computed and what is old is forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(15);
+/// How long the last snapshot waits for what is being taken in.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 /// How many times that there is between two snapshots: what a crash loses is at most so much.
 const SNAPSHOT_EVERY: u32 = 4;
 
@@ -125,7 +127,6 @@ impl Hubs {
             let stays = homes.contains_key(name);
             if !stays {
                 stop.cancel();
-                telemetry.intake.forget(name);
             }
             stays
         });
@@ -242,12 +243,18 @@ impl Keeper {
                 () = stop.cancelled() => true,
                 () = sleep(TIDY_EVERY) => false,
             };
+            if stopped {
+                // What is being taken in while servers drain belongs to what is written.
+                sleep(LAST_WORDS).await;
+            }
             turn += 1;
             let write = stopped || turn % SNAPSHOT_EVERY == 0;
             let own = Arc::clone(&keeper);
             // What panics here panics again at the next turn; the hub itself goes on.
             drop(spawn_blocking(move || own.keep(write)).await);
             if stopped {
+                // After its last words. At the end of the process nobody reads them any more.
+                keeper.events.forget(&keeper.name);
                 return;
             }
         }

@@ -155,6 +155,16 @@ impl Archive {
         }
     }
 
+    /// Lets go of what is after `index`, with what is written down in one piece with it.
+    pub(super) fn forget_after(&mut self, index: i64) {
+        let kept = usize::try_from(index + 1 - self.start).unwrap_or(0);
+        self.open.truncate(kept);
+        let is_after = |piece: &Piece| piece.start + PIECE as i64 > index + 1;
+        while self.pieces.back().is_some_and(is_after) {
+            self.pieces.pop_back();
+        }
+    }
+
     /// Whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty() && self.open.is_empty()

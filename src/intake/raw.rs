@@ -18,7 +18,12 @@ pub(super) enum Put {
     Conflict,
     /// Older than what is kept.
     Old,
+    /// There are [`MOST_SAMPLES`] already.
+    TooMany,
 }
+
+/// A day of seconds and more; a series that has as many is none that anybody meant.
+const MOST_SAMPLES: usize = 100_000;
 
 /// The newest samples of one series, ascending; stale markers among them.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +46,9 @@ impl Raw {
     pub(super) fn put(&mut self, at: Millis, value: f64, thin: Option<Grid>) -> Put {
         if self.since.is_some_and(|since| at < since) {
             return Put::Old;
+        }
+        if self.samples.len() >= MOST_SAMPLES {
+            return Put::TooMany;
         }
         if self.samples.back().is_none_or(|newest| newest.0 < at) {
             self.append(at, value, thin);
@@ -82,6 +90,22 @@ impl Raw {
         }
     }
 
+    /// Lets go of what is after `time`.
+    pub(super) fn forget_after(&mut self, time: Millis) {
+        let kept = self.samples.partition_point(|sample| sample.0 <= time);
+        self.samples.truncate(kept);
+        self.since = self.since.filter(|since| *since <= time);
+    }
+
+    /// Whether it has ended at `at` without having said so: what it would be then is not known.
+    pub(super) fn is_silent(&self, at: Millis, look: &Look) -> bool {
+        let after = self.samples.partition_point(|sample| sample.0 <= at);
+        let newest = after
+            .checked_sub(1)
+            .and_then(|place| self.samples.get(place));
+        newest.is_some_and(|sample| !is_stale(sample.1) && sample.0 <= at - look.limit())
+    }
+
     /// The newest sample.
     pub(super) fn newest(&self) -> Option<(Millis, f64)> {
         self.samples.back().copied()
@@ -108,14 +132,15 @@ impl Raw {
         }
     }
 
-    /// The value at any time, as PromQL sees it: of the newest sample that is not after it.
+    /// The value at any time: of the newest sample that is not after it. A range ends at that sample, so that the rate of
+    /// what has gone silent is what it was, for one window, and does not sink before it is unknown.
     pub(super) fn at(&self, at: Millis, look: &Look) -> Option<f64> {
         let after = self.samples.partition_point(|sample| sample.0 <= at);
         let &(time, value) = self.samples.get(after.checked_sub(1)?)?;
-        if is_stale(value) || time <= at - look.back {
+        if is_stale(value) || time <= at - look.limit() {
             return None;
         }
-        self.until(at, value, look)
+        self.until(time, value, look)
     }
 
     /// The value of a range that ends at `end`, or `value` where there is no range.
@@ -143,6 +168,14 @@ pub(super) struct Look {
     pub(super) back: Millis,
     /// What is made of the samples of which span; a value as it is where there is none.
     pub(super) range: Option<(Change, Millis)>,
+}
+
+impl Look {
+    /// How old the newest sample may be: no older than PromQL looks back, nor than what a range is taken over.
+    fn limit(&self) -> Millis {
+        self.range
+            .map_or(self.back, |(_, window)| window.min(self.back))
+    }
 }
 
 #[cfg(test)]
@@ -233,5 +266,23 @@ mod tests {
         let raw = Raw::of(counts);
         assert_eq!(raw.of_step(4 * STEP, STEP, &look), Some(2.0));
         assert_eq!(raw.at(240_000, &look), Some(2.0));
+        // The newest is of 292 s.
+        for at in [300_000, 350_000, 411_999] {
+            assert_eq!(raw.at(at, &look), Some(2.0), "it does not sink: {at}");
+        }
+        assert_eq!(raw.at(412_000, &look), None);
+        assert!(raw.is_silent(412_000, &look) && !raw.is_silent(411_999, &look));
+    }
+
+    #[test]
+    fn no_series_has_samples_without_end() {
+        let mut raw = Raw::default();
+        let stored = |raw: &mut Raw, at| raw.put(at, 1.0, None) == Put::Stored;
+        assert!((0..100_000).all(|at| stored(&mut raw, at)));
+        assert_eq!(raw.put(100_000, 1.0, None), Put::TooMany);
+        raw.forget_before(50_000);
+        assert!(stored(&mut raw, 100_000));
+        raw.forget_after(60_000);
+        assert_eq!(raw.newest(), Some((60_000, 1.0)));
     }
 }

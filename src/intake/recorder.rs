@@ -47,17 +47,20 @@ pub enum Verdict {
     Old,
     /// It is kept.
     Stored,
+    /// The series has more samples than anybody meant.
+    TooMany,
 }
 
 impl Verdict {
     /// All verdicts, sorted by label value.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ahead,
         Self::Conflict,
         Self::Duplicate,
         Self::NotFinite,
         Self::Old,
         Self::Stored,
+        Self::TooMany,
     ];
 
     /// The value of the label `reason`.
@@ -69,6 +72,7 @@ impl Verdict {
             Self::NotFinite => "not_finite",
             Self::Old => "old",
             Self::Stored => "stored",
+            Self::TooMany => "too_many",
         }
     }
 }
@@ -110,8 +114,11 @@ pub struct Recorder {
     pub(super) reached: Option<i64>,
     /// Oldest step that a sample came of since.
     dirty: i64,
-    /// Time of the newest sample. What is kept is counted from here: a sender that was away sends what it missed.
+    /// Time of the newest sample of all. What is kept is counted from here: where all senders were away, what they missed is
+    /// taken; where one was, what it missed is too old.
     pub(super) newest: Millis,
+    /// Step of the very first sample: who else will come is not known before it is over.
+    pub(super) began: Option<i64>,
     /// Newest step that anybody has a sample of.
     open: i64,
     /// Live members that have a sample of it.
@@ -133,6 +140,7 @@ impl Recorder {
             reached: None,
             dirty: i64::MAX,
             newest: Millis::MIN,
+            began: None,
             open: i64::MIN,
             arrived: 0,
             live: 0,
@@ -217,6 +225,9 @@ impl Recorder {
             return Verdict::NotFinite;
         }
         let grid = self.shape.grid;
+        if self.newest > now.saturating_add(MOST_AHEAD) {
+            self.forget_after(now);
+        }
         let newest = self.newest.max(at).min(now);
         let kept =
             newest.saturating_sub(MUTABLE_STEPS * grid.step() + self.shape.selection.reach());
@@ -240,6 +251,7 @@ impl Recorder {
             Put::Duplicate => return Verdict::Duplicate,
             Put::Conflict => return Verdict::Conflict,
             Put::Old => return Verdict::Old,
+            Put::TooMany => return Verdict::TooMany,
         }
         member.raw.forget_before(kept);
         if is_stale(value) {
@@ -251,9 +263,12 @@ impl Recorder {
             self.arrived(place, grid.index(at.min(now)));
         }
         self.newest = newest;
-        self.dirty = self.dirty.min(grid.index(at));
+        self.began.get_or_insert(grid.index(at));
+        // What is older stays as it was computed: not all that it was made of is still there.
+        let mutable = grid.index(newest) - MUTABLE_STEPS;
+        self.dirty = self.dirty.min(grid.index(at).max(mutable));
         // What is about to be let go of is computed before.
-        if grid.index(newest) - self.dirty > MUTABLE_STEPS {
+        if self.dirty < mutable {
             self.compute_until(grid.index(newest) - 1);
         }
         Verdict::Stored
@@ -295,7 +310,7 @@ impl Recorder {
     /// The newest grid time of which every series that is expected to have a sample has one: what there is to know of it
     /// is known.
     pub fn complete(&self) -> Option<Millis> {
-        let whole = self.live > 0 && self.arrived >= self.live;
+        let whole = self.live > 0 && self.arrived >= self.live && self.began < Some(self.open);
         whole.then(|| self.open * self.shape.grid.step())
     }
 
@@ -334,10 +349,16 @@ impl Recorder {
         left_out
     }
 
-    /// The values at `at`, any time, as PromQL sees them then, sorted by labels.
+    /// The values at `at`, any time, sorted by labels. Of what is made of a series that has gone silent without an end there is none
+    /// until that series is forgotten: without it a sum would be too low.
     pub fn instant(&mut self, at: Millis) -> Vec<(Labels, f64)> {
         let look = self.shape.selection.look();
         self.gather(|raw| raw.at(at, &look));
+        for member in self.members.iter().flatten() {
+            if member.raw.is_silent(at, &look) {
+                self.groups[member.group as usize] = Group::EMPTY;
+            }
+        }
         let how = self.shape.selection.aggregate();
         let groups = self.made.iter().zip(&self.groups);
         let known = groups.filter_map(|(made, group)| {
@@ -388,6 +409,37 @@ impl Recorder {
         for member in self.members.iter().flatten() {
             if let Some(value) = value(&member.raw) {
                 self.groups[member.group as usize].take(value, how);
+            }
+        }
+    }
+
+    /// Lets go of what is after `now`: the clock was ahead and was set back.
+    pub(super) fn forget_after(&mut self, now: Millis) {
+        let index = self.shape.grid.index(now);
+        for member in self.members.iter_mut().flatten() {
+            member.raw.forget_after(now);
+            member.slot = member.slot.min(index - 1);
+            member.seen = member.seen.min(now);
+        }
+        for made in &mut self.made {
+            made.archive.forget_after(index);
+        }
+        self.newest = self.newest.min(now);
+        self.reached = self.reached.map(|reached| reached.min(index));
+        self.began = self.began.map(|began| began.min(index));
+        self.dirty = i64::MAX;
+        (self.open, self.arrived) = (self.open.min(index - 1), 0);
+    }
+
+    /// Expects more samples of those that had some lately, as it did before it was put away.
+    pub(super) fn expect_members(&mut self, now: Millis) {
+        let reach = self.shape.selection.reach();
+        for member in self.members.iter_mut().flatten() {
+            let newest = member.raw.newest();
+            let lately = |sample: (Millis, f64)| !is_stale(sample.1) && sample.0 > now - reach;
+            if newest.is_some_and(lately) && !member.is_live {
+                member.is_live = true;
+                self.live += 1;
             }
         }
     }
@@ -457,15 +509,9 @@ impl Recorder {
         }
     }
 
-    /// Forgets a series that was just admitted.
-    pub fn dismiss(&mut self, place: u32) {
-        self.ended(place);
-        if let Some(member) = self.members.get_mut(place as usize)
-            && member.take().is_some()
-        {
-            self.vacant.push(place);
-        }
-        self.drop_empty();
+    /// Whether a series is selected.
+    pub fn wants(&self, name: &str, labels: &Labels) -> bool {
+        self.shape.selection.wants(name, labels)
     }
 
     /// The series that are read: place, name, labels.

@@ -121,11 +121,14 @@ impl Image {
                 recorder.place(&image.name, &labels, raw, now);
             }
         }
+        recorder.began = Some(i64::MIN);
+        recorder.expect_members(now);
         recorder.reached = self
             .reached
             .filter(|index| *index <= recorder.shape().grid.index(now));
         let samples = self.members.iter().filter_map(MemberImage::newest);
         recorder.newest = samples.filter(|at| *at <= now).max().unwrap_or(Millis::MIN);
+        recorder.forget_after(now);
         Ok(recorder)
     }
 }

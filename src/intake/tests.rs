@@ -103,8 +103,12 @@ fn a_step_is_complete_when_everybody_who_is_expected_has_come() {
         recorder.take(place, at, value, at);
         recorder.complete().map(|at| (at - START) / STEP)
     };
-    assert_eq!(take(&mut recorder, a, 1, 1.0), Some(0), "nobody knows of b");
-    assert_eq!(take(&mut recorder, b, 2, 1.0), Some(0));
+    assert_eq!(
+        take(&mut recorder, a, 1, 1.0),
+        None,
+        "nobody knows who else will come"
+    );
+    assert_eq!(take(&mut recorder, b, 2, 1.0), None);
     assert_eq!(take(&mut recorder, a, 61, 1.0), None);
     assert_eq!(
         take(&mut recorder, a, 76, 1.0),
@@ -268,9 +272,84 @@ fn a_clock_that_is_ahead_makes_nobody_wait() {
         admit(&mut recorder, "load", &pod("a")),
         admit(&mut recorder, "load", &pod("b")),
     );
+    recorder.take(a, START - STEP, 1.0, START - STEP);
     recorder.take(a, START, 1.0, START);
     recorder.take(b, START + 300_000, 1.0, START);
     assert_eq!(recorder.complete(), Some(START));
+}
+
+#[test]
+fn a_clock_that_was_ahead_and_is_set_back_goes_on_at_once() {
+    let mut recorder = gauge();
+    let place = admit(&mut recorder, "load", &pod("a"));
+    for step in 0..600 {
+        let at = START + step * STEP;
+        recorder.take(place, at, 1.0, at);
+        recorder.compute_until(at / STEP);
+    }
+    let now = START + 100 * STEP + 1;
+    assert_eq!(recorder.take(place, now, 2.0, now), Verdict::Stored);
+    assert_eq!(one(&mut recorder, 100, 100), [(100, 2.0)]);
+    let next = now + STEP;
+    assert_eq!(recorder.take(place, next, 3.0, next), Verdict::Stored);
+    assert_eq!(recorder.complete(), Some(START + 101 * STEP));
+    assert_eq!(one(&mut recorder, 100, 101), [(100, 2.0), (101, 3.0)]);
+    let bytes = Image::of(&recorder).encode_to_vec();
+    let image = Image::decode(bytes.as_slice()).unwrap();
+    let mut again = image
+        .restore(recorder.shape().clone(), START + 50 * STEP)
+        .unwrap();
+    let at = START + 50 * STEP;
+    assert_eq!(again.take(0, at, 4.0, at), Verdict::Stored);
+    assert_eq!(one(&mut again, 50, 60), [(50, 4.0)]);
+}
+
+#[test]
+fn a_late_sample_does_not_spoil_what_was_computed_long_before() {
+    let mut recorder = Recorder::new(shape("x", Reading::Rate, None));
+    let (a, b) = (
+        admit(&mut recorder, "x", &pod("a")),
+        admit(&mut recorder, "x", &pod("b")),
+    );
+    for n in 0..400 {
+        let at = START + n * 15_000;
+        recorder.take(a, at, (n * 30) as f64, at);
+        recorder.compute_until(at / STEP);
+    }
+    let now = START + 400 * 15_000;
+    let before = values(&mut recorder, 1, 99);
+    assert_eq!(recorder.take(b, now - 400_000, 1.0, now), Verdict::Stored);
+    recorder.take(a, now, 12_000.0, now);
+    assert_eq!(values(&mut recorder, 1, 99), before);
+}
+
+#[test]
+fn who_has_gone_silent_makes_a_sum_unknown_and_not_smaller() {
+    let mut recorder = Recorder::new(shape(
+        "load",
+        Reading::Gauge,
+        Some(Aggregate::SumBy(vec![])),
+    ));
+    let (a, b) = (
+        admit(&mut recorder, "load", &pod("a")),
+        admit(&mut recorder, "load", &pod("b")),
+    );
+    let mut sum = |minute: i64, silent: bool| {
+        let at = START + minute * STEP;
+        recorder.take(a, at, 1.0, at);
+        if !silent {
+            recorder.take(b, at, 2.0, at);
+        }
+        recorder.tidy(at);
+        recorder.instant(at).first().map(|(_, value)| *value)
+    };
+    assert_eq!(sum(0, false), Some(3.0));
+    assert_eq!(sum(4, true), Some(3.0), "as PromQL looks back");
+    for minute in 5..=14 {
+        assert_eq!(sum(minute, true), None, "{minute}");
+    }
+    assert_eq!(sum(16, true), Some(1.0), "it was forgotten");
+    assert_eq!(sum(17, true), Some(1.0));
 }
 
 #[test]

@@ -59,12 +59,12 @@ impl IntakeEvents {
         let events = Self::default();
         registry.register(
             "intake_samples",
-            "Samples that came by themselves, by result: stored, unwanted (no signal selects them), or why they were left out: ahead, conflict, duplicate, lost, not_finite, old",
+            "Samples that came by themselves, by result: stored, unwanted (no signal selects them), or why they were left out: ahead, conflict, duplicate, lost, not_finite, old, too_many",
             events.samples.clone(),
         );
         registry.register(
             "intake_series_refused",
-            "Series that a signal selects and for which there was no room, each time that they came",
+            "Series that a signal selects and for which there was no room, each time that it was looked for",
             events.refused.clone(),
         );
         registry.register(

@@ -78,8 +78,13 @@ async fn take(
     let place = receiver.place()?;
     let body = read(body, receiver.settings().max_request_bytes).await?;
     let own = Arc::clone(receiver);
-    let done = spawn_blocking(move || own.take(&body, version)).await;
-    drop(place);
+    // A sender that hangs up meanwhile does not free the place: the work goes on.
+    let done = spawn_blocking(move || {
+        let done = own.take(&body, version);
+        drop(place);
+        done
+    });
+    let done = done.await;
     done.unwrap_or_else(|_| {
         Err(Refusal {
             status: StatusCode::INTERNAL_SERVER_ERROR,

@@ -156,21 +156,22 @@ impl Hub {
             name: name.into(),
             labels: labels.clone(),
         };
-        if let Some(index) = state.by_series.get(&series) {
-            return state.route(*index);
+        if let Some(index) = state.by_series.get(&series).copied() {
+            state.complete(index, now);
+            return state.route(index);
         }
         let (mut to, mut refused) = (Vec::new(), false);
         let most = self.max_series.load(Ordering::Relaxed);
         let room = state.by_series.len() < most;
         for (number, seat) in state.seats.iter_mut().enumerate() {
             let Some(seat) = seat else { continue };
+            if !room {
+                refused |= seat.recorder.wants(name, labels);
+                continue;
+            }
             match seat.recorder.admit(name, labels, now) {
                 Ok(None) => {}
-                Ok(Some(place)) if room => to.push((number as u32, place)),
-                Ok(Some(place)) => {
-                    seat.recorder.dismiss(place);
-                    refused = true;
-                }
+                Ok(Some(place)) => to.push((number as u32, place)),
                 Err(Full) => refused = true,
             }
         }
@@ -265,7 +266,7 @@ impl Hub {
             }
         }
         if !gone.is_empty() {
-            state.drop_targets(|(number, _)| gone.contains(&number));
+            let _ = state.drop_targets(|(number, _)| gone.contains(&number));
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -310,8 +311,9 @@ impl Hub {
             gone.extend(places.into_iter().map(|place| (number as u32, place)));
             seat.tell();
         }
-        if !gone.is_empty() {
-            state.drop_targets(|target| gone.contains(&target));
+        // One signal may forget a series that another goes on with: whoever brings it again has to ask anew.
+        if !gone.is_empty() && state.drop_targets(|target| gone.contains(&target)) {
+            self.generation.fetch_add(1, Ordering::AcqRel);
         }
         self.events.series(&self.name, state.by_series.len());
     }
@@ -386,40 +388,37 @@ impl State {
         number as u32
     }
 
-    /// Makes the newcomer known to the series that are there, and the series that it brought to all.
-    fn introduce(&mut self, number: u32) {
-        let Some(Some(seat)) = self.seats.get(number as usize) else {
+    /// Offers a series again to the signals that do not read it: they had no room, or had forgotten it.
+    fn complete(&mut self, index: u32, now: Millis) {
+        let Self { seats, routes, .. } = self;
+        let Some(entry) = routes.get_mut(index as usize) else {
             return;
         };
-        let brought: HashMap<Series, u32> = seat
-            .recorder
-            .places()
-            .map(|(place, name, labels)| {
-                let labels = labels.clone();
-                let name = name.into();
-                (Series { name, labels }, place)
-            })
-            .collect();
-        let Some(Some(seat)) = self.seats.get_mut(number as usize) else {
-            return;
-        };
-        for entry in &mut self.routes {
-            let Some(series) = &entry.series else {
-                continue;
-            };
-            if brought.contains_key(series) {
+        let Some(series) = &entry.series else { return };
+        for (number, seat) in seats.iter_mut().enumerate() {
+            let number = number as u32;
+            if entry.to.iter().any(|(own, _)| *own == number) {
                 continue;
             }
-            if let Ok(Some(place)) = seat
-                .recorder
-                .admit(&series.name, &series.labels, Millis::MIN)
+            if let Some(seat) = seat
+                && let Ok(Some(place)) = seat.recorder.admit(&series.name, &series.labels, now)
             {
                 entry.to.push((number, place));
             }
         }
-        // Routes are numbered in an order that is the same every time.
-        let mut brought: Vec<(Series, u32)> = brought.into_iter().collect();
-        brought.sort_unstable_by_key(|(_, place)| *place);
+    }
+
+    /// Makes the series that a newcomer brought known. Those that were there are offered to it when they come again.
+    fn introduce(&mut self, number: u32) {
+        let Some(Some(seat)) = self.seats.get(number as usize) else {
+            return;
+        };
+        let brought = seat.recorder.places().map(|(place, name, labels)| {
+            let labels = labels.clone();
+            let name = name.into();
+            (Series { name, labels }, place)
+        });
+        let brought: Vec<_> = brought.collect();
         for (series, place) in brought {
             match self.by_series.get(&series) {
                 Some(index) => self.routes[*index as usize].to.push((number, place)),
@@ -431,9 +430,13 @@ impl State {
     }
 
     /// Forgets targets, and the series that nobody is left for.
-    fn drop_targets(&mut self, is_gone: impl Fn((u32, u32)) -> bool) {
+    /// Says whether one of them has others left.
+    fn drop_targets(&mut self, is_gone: impl Fn((u32, u32)) -> bool) -> bool {
+        let mut others = false;
         for (index, entry) in self.routes.iter_mut().enumerate() {
+            let before = entry.to.len();
             entry.to.retain(|target| !is_gone(*target));
+            others |= !entry.to.is_empty() && entry.to.len() < before;
             if entry.to.is_empty()
                 && let Some(series) = entry.series.take()
             {
@@ -442,6 +445,7 @@ impl State {
                 self.vacant.push(index as u32);
             }
         }
+        others
     }
 }
 

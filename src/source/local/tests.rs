@@ -149,6 +149,11 @@ fn a_signal_that_comes_later_gets_what_comes_later() {
     assert_ne!(hub.generation(), generation);
     assert_eq!(nowhere, Route::NOWHERE);
     assert_ne!(hub.route("heat", &pod("a"), START), Route::NOWHERE);
+    assert_eq!(
+        hub.route("load", &pod("a"), START),
+        route,
+        "asked anew, as the generation is another"
+    );
     hub.take(&[(route, START, 7.0)], START);
     let answer = ask(&hub, "load{pod=~\"a|b\"}", START, START).unwrap();
     assert_eq!(answer.series[0].samples, [(START, 7.0)]);
@@ -193,11 +198,43 @@ fn a_series_that_was_silent_for_long_is_forgotten_and_may_come_back() {
 }
 
 #[test]
+fn what_one_signal_has_forgotten_and_another_has_not_is_offered_to_both_again() {
+    let hub = Arc::<Hub>::default();
+    let selection = Selection::new(
+        "load",
+        Reading::Rate,
+        Some(crate::series::Span::minutes(120)),
+        None,
+    );
+    let long = Subscription {
+        selection: selection.unwrap(),
+        ..subscription("load")
+    };
+    hub.subscribe(long, None);
+    hub.subscribe(subscription("load"), None);
+    take(&hub, "load", &pod("a"), START, 1.0);
+    let generation = hub.generation();
+    let later = START + 40 * STEP;
+    hub.tidy(later);
+    assert_eq!(hub.each(crate::intake::Recorder::members), [1, 0]);
+    assert_ne!(hub.generation(), generation, "whoever brings it asks anew");
+    take(&hub, "load", &pod("a"), later, 2.0);
+    assert_eq!(hub.each(crate::intake::Recorder::members), [1, 1]);
+    let answer = ask(&hub, "load", later, later).unwrap();
+    assert_eq!(answer.series[0].samples, [(later, 2.0)]);
+}
+
+#[test]
 fn arrivals_are_told_once() {
     let hub = hub(&["load"]);
     let source = LocalSource::new("pushed", Arc::clone(&hub));
     let mut arrivals = source.arrivals("load", STEP).unwrap();
     assert!(source.arrivals("load", STEP + 1).is_none());
+    take(&hub, "load", &pod("a"), START - STEP, 1.0);
+    assert!(
+        !arrivals.has_changed().unwrap(),
+        "who else will come is not known"
+    );
     take(&hub, "load", &pod("a"), START + 7, 1.0);
     assert!(arrivals.has_changed().unwrap());
     assert_eq!(*arrivals.borrow_and_update(), START);
@@ -304,15 +341,15 @@ fn a_sum_is_complete_when_all_of_it_has_come() {
     );
     let arrivals = hub.arrivals(&text, STEP).unwrap();
     for (at, name, complete) in [
-        (1, "a", 0),
-        (2, "b", 0),
-        (STEP + 1, "a", 0),
-        (STEP + 2, "b", 1),
+        (1, "a", None),
+        (2, "b", None),
+        (STEP + 1, "a", None),
+        (STEP + 2, "b", Some(START + STEP)),
     ] {
         take(&hub, "load", &pod(name), START + at, 2.0);
         assert_eq!(
             *arrivals.borrow(),
-            START + complete * STEP,
+            complete.unwrap_or(Millis::MIN),
             "{name} at {at}"
         );
     }

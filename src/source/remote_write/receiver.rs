@@ -20,7 +20,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// A route that no sample took for two of these is forgotten: long before the hub gives its place to another.
@@ -36,7 +36,7 @@ pub struct Receiver {
     name: String,
     settings: Settings,
     gate: Gate,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     hub: Arc<Hub>,
     events: Arc<IntakeEvents>,
     clock: Clock,
@@ -94,7 +94,7 @@ impl Receiver {
         Ok(Self {
             gate: Gate::new(settings)?,
             name: name.to_owned(),
-            places: Semaphore::new(settings.concurrency),
+            places: Arc::new(Semaphore::new(settings.concurrency)),
             settings: settings.clone(),
             hub,
             events,
@@ -151,13 +151,15 @@ impl Receiver {
     ///
     /// # Errors
     /// 503: the sender comes again.
-    pub fn place(&self) -> Result<impl Drop + '_, Refusal> {
-        self.places.try_acquire().map_err(|error| match error {
-            TryAcquireError::NoPermits | TryAcquireError::Closed => Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "as many requests as may be are being taken apart; come again",
-            ),
-        })
+    pub fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|error| match error {
+                TryAcquireError::NoPermits | TryAcquireError::Closed => Refusal::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "as many requests as may be are being taken apart; come again",
+                ),
+            })
     }
 
     /// Takes in the body of a request, packed.
@@ -265,7 +267,10 @@ impl Receiver {
         }
         let hash = xxh3_128_with_seed(key, self.seed);
         if let Some((route, seen)) = known.routes.get_mut(&hash) {
-            *seen = now;
+            // One that nobody wanted, or that had no room, is asked about again now and then.
+            if *route != Route::NOWHERE {
+                *seen = now;
+            }
             return *route;
         }
         // The reader gives every name once and none that is empty.
