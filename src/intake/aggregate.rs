@@ -6,6 +6,8 @@ use super::Aggregate;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Group {
     count: u32,
+    /// Series that should have had a value.
+    missed: u32,
     /// The sum, the least or the greatest.
     value: f64,
 }
@@ -13,8 +15,14 @@ pub(super) struct Group {
 impl Group {
     pub(super) const EMPTY: Self = Self {
         count: 0,
+        missed: 0,
         value: 0.0,
     };
+
+    /// A series that should have had a value has none.
+    pub(super) fn miss(&mut self) {
+        self.missed += 1;
+    }
 
     /// Takes in one series. Without an aggregation the last one counts; no two have the same labels.
     pub(super) fn take(&mut self, value: f64, how: Option<&Aggregate>) {
@@ -29,10 +37,10 @@ impl Group {
         };
     }
 
-    /// The value of the group; `None` where no series had one.
+    /// The value of the group; `None` where no series had one, or as many as had one should have had one.
     pub(super) fn value(&self, how: Option<&Aggregate>) -> Option<f64> {
         let count = f64::from(self.count);
-        (self.count > 0).then(|| match how {
+        (self.count > self.missed).then(|| match how {
             Some(Aggregate::CountBy(_) | Aggregate::CountWithout(_)) => count,
             Some(Aggregate::AvgBy(_) | Aggregate::AvgWithout(_)) => self.value / count,
             _ => self.value,

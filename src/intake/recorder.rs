@@ -349,14 +349,14 @@ impl Recorder {
         left_out
     }
 
-    /// The values at `at`, any time, sorted by labels. Of what is made of a series that has gone silent without an end there is none
-    /// until that series is forgotten: without it a sum would be too low.
+    /// The values at `at`, any time, sorted by labels. There is none of what is made of series half of which and more have gone
+    /// silent without an end, until they are forgotten: whoever sent them is away, and without them a sum would be too low.
     pub fn instant(&mut self, at: Millis) -> Vec<(Labels, f64)> {
         let look = self.shape.selection.look();
         self.gather(|raw| raw.at(at, &look));
         for member in self.members.iter().flatten() {
             if member.raw.is_silent(at, &look) {
-                self.groups[member.group as usize] = Group::EMPTY;
+                self.groups[member.group as usize].miss();
             }
         }
         let how = self.shape.selection.aggregate();

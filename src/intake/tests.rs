@@ -301,7 +301,8 @@ fn a_clock_that_was_ahead_and_is_set_back_goes_on_at_once() {
         .unwrap();
     let at = START + 50 * STEP;
     assert_eq!(again.take(0, at, 4.0, at), Verdict::Stored);
-    assert_eq!(one(&mut again, 50, 60), [(50, 4.0)]);
+    assert_eq!(one(&mut again, 50, 50), [(50, 4.0)]);
+    assert_eq!(one(&mut again, 55, 600), []);
 }
 
 #[test]
@@ -350,6 +351,25 @@ fn who_has_gone_silent_makes_a_sum_unknown_and_not_smaller() {
     }
     assert_eq!(sum(16, true), Some(1.0), "it was forgotten");
     assert_eq!(sum(17, true), Some(1.0));
+}
+
+#[test]
+fn one_of_many_that_ends_without_a_word_does_not_make_the_sum_unknown() {
+    let mut recorder = Recorder::new(shape(
+        "load",
+        Reading::Gauge,
+        Some(Aggregate::SumBy(vec![])),
+    ));
+    let names = ["a", "b", "c", "d", "e"];
+    let places = names.map(|name| admit(&mut recorder, "load", &pod(name)));
+    for (place, minutes) in places.into_iter().zip([10, 10, 10, 0, 0]) {
+        for minute in 0..=minutes {
+            let at = START + minute * STEP;
+            recorder.take(place, at, 1.0, at);
+        }
+    }
+    let now = START + 10 * STEP;
+    assert_eq!(recorder.instant(now), [(Labels::default(), 3.0)]);
 }
 
 #[test]
