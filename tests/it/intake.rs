@@ -212,6 +212,13 @@ fn what_is_not_scraped_any_more_is_absent_and_never_zero() {
         7 => Ok(()),
         other => Err(format!("{other}: {:?}", shown())),
     });
+    // What is served at once is of the past: that a target ends is told by who has seen it.
+    eventually("the target was scraped", 30, || {
+        let up = program
+            .metrics()?
+            .value("forethought_scrape_targets", &["state=\"up\""])?;
+        (up == 1.0).then_some(()).ok_or_else(|| format!("{up} up"))
+    });
     world.shop.die();
     eventually("nothing is served any more", 30, || {
         let shown = shown()?;

@@ -17,7 +17,8 @@ signals:
   - name: pulse
     query: pulse_requests_per_second{{job="pulse"}}
     step: 2s
-    history: 15m
+    # The history that Prometheus is given ends when the run begins, which may be ten minutes ago.
+    history: 45m
     offset: 1s
     max_age: 20s
     seasonality: [1m]

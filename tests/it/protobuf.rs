@@ -73,11 +73,25 @@ fn protobuf() -> Said {
     said(Body::Families(Families::new(&reply.body, Limits::NONE)))
 }
 
-/// Between two answers in text there is one in protobuf. What is the same before and after is the same in between.
+/// Between two answers in text there is one in protobuf. What is the same before and after is the same in between; a gauge may
+/// swing there and back, but not each time.
 #[test]
 fn a_real_prometheus_says_the_same_in_protobuf_and_in_text() {
+    let mut differs = compare();
+    for _ in 0..4 {
+        if differs.is_empty() {
+            break;
+        }
+        let again = compare();
+        differs.retain(|series| again.contains(series));
+    }
+    assert!(differs.is_empty(), "{differs:?}");
+}
+
+/// The series of which the value in protobuf is not that before and after it.
+fn compare() -> BTreeSet<String> {
     let (before, between, after) = (text(), protobuf(), text());
-    let mut compared = 0;
+    let (mut compared, mut differs) = (0, BTreeSet::new());
     for (series, value) in &before.samples {
         let Some(later) = after.samples.get(series) else {
             continue;
@@ -86,11 +100,9 @@ fn a_real_prometheus_says_the_same_in_protobuf_and_in_text() {
         let found = found.unwrap_or_else(|| panic!("{series} is not in protobuf"));
         assert_eq!(between.labels[series], before.labels[series]);
         if later.to_bits() == value.to_bits() {
-            assert_eq!(
-                found.to_bits(),
-                value.to_bits(),
-                "{series}: {found}, in text {value}"
-            );
+            if found.to_bits() != value.to_bits() {
+                differs.insert(series.clone());
+            }
             compared += 1;
         }
     }
@@ -112,6 +124,7 @@ fn a_real_prometheus_says_the_same_in_protobuf_and_in_text() {
         let has = between.samples.keys().any(|series| series.contains(part));
         assert!(has, "no series with {part} was compared");
     }
+    differs
 }
 
 type Labels = BTreeMap<String, String>;
