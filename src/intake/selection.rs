@@ -2,7 +2,7 @@
 
 use super::{rate::Change, raw::Look};
 use crate::{
-    promql::{Matchers, Selector},
+    promql::{Matchers, Refusal, Selector, check_query},
     series::{Labels, Millis, Span},
 };
 use serde::Deserialize;
@@ -134,7 +134,7 @@ impl Selection {
         let mut found = Vec::new();
         let selector = Selector::parse(select);
         if let Err(refusal) = &selector {
-            found.push(("select", refusal.in_text(select, "selector")));
+            found.push(("select", no_selector(select, refusal)));
         }
         if let Ok(selector) = &selector
             && selector.matchers.name().is_none()
@@ -215,6 +215,14 @@ impl fmt::Display for Selection {
     }
 }
 
+/// What is more than a selector is refused in the words of rules, which say nothing of what to write here.
+fn no_selector(select: &str, refusal: &Refusal) -> String {
+    if check_query(select).is_ok() {
+        return "this is more than a selector such as up{job=\"api\"}; what is made of the series is written beside it, as in {select: http_requests_total, as: rate, window: 2m, aggregate: {sum_by: [path]}}".to_owned();
+    }
+    refusal.in_text(select, "selector")
+}
+
 fn check_window(reading: Reading, window: Option<Span>, found: &mut Vec<(&'static str, String)>) {
     let Some(window) = window else { return };
     if reading == Reading::Gauge {
@@ -292,6 +300,10 @@ mod tests {
         assert_eq!(problems("x{", Reading::Gauge, None), ["select"]);
         assert_eq!(problems("", Reading::Gauge, None), ["select"]);
         assert_eq!(problems("{job=\"a\"}", Reading::Gauge, None), ["select"]);
+        for query in ["rate(x[5m])", "sum by (a) (x)"] {
+            let found = Selection::new(query, Reading::Gauge, None, None).unwrap_err();
+            assert!(found[0].1.contains("as: rate"), "{found:?}");
+        }
         let minute = Some(Span::minutes(1));
         assert_eq!(problems("x", Reading::Gauge, minute), ["window"]);
         let zero = Some(Span::default());
