@@ -27,6 +27,8 @@ pub use version::{
     EXEMPLARS_WRITTEN, HISTOGRAMS_WRITTEN, SAMPLES_WRITTEN, VERSION_HEADER, Version,
 };
 
+pub use crate::expo::STALE_NAN;
+
 use super::{
     cursor::Cursor,
     error::{Scanned, WireError},
@@ -34,11 +36,6 @@ use super::{
 use crate::{expo::parse::MetricType, series::Millis};
 use labels::LabelSet;
 use std::fmt;
-
-/// The bits of the `NaN` by which Prometheus says that a series has ended. Every other `NaN` is a value.
-///
-/// Source: `model/value/value.go` of Prometheus.
-pub const STALE_NAN: u64 = 0x7FF0_0000_0000_0002;
 
 /// The most that is taken. Each is inclusive. What exceeds `symbols` is refused as a whole, a series that exceeds one
 /// of the others by itself.
