@@ -18,6 +18,7 @@ mod server;
 
 pub use readers::Latency;
 
+use super::shown::Shown;
 use crate::{engine::Clock, series::Span};
 use metrics::FrontProxy;
 use readers::{Plan, Target};
@@ -196,19 +197,12 @@ async fn done(target: &Target) -> Result<Done, String> {
         .get("/metrics")
         .await
         .map_err(|error| error.to_string())?;
-    let value = |name: &str| -> f64 {
-        let lines = text.lines().filter(|line| {
-            let rest = line.strip_prefix(name);
-            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
-        });
-        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        values.sum()
-    };
+    let shown = Shown::new(text);
     Ok(Done {
-        evaluations: value("forethought_signal_evaluations_total"),
-        decisions: value("forethought_scaling_evaluations_total"),
-        deciding_seconds: value("forethought_scaling_last_evaluation_duration_seconds"),
-        reviews: value("forethought_external_access_reviews_total"),
+        evaluations: shown.sum("forethought_signal_evaluations_total"),
+        decisions: shown.sum("forethought_scaling_evaluations_total"),
+        deciding_seconds: shown.sum("forethought_scaling_last_evaluation_duration_seconds"),
+        reviews: shown.sum("forethought_external_access_reviews_total"),
     })
 }
 

@@ -4,6 +4,7 @@ mod anomaly;
 mod api;
 mod forecast;
 mod network;
+mod soak;
 
 use super::{Failure, flags};
 use crate::{
@@ -47,6 +48,8 @@ enum Command {
     Forecast(forecast::Arguments),
     /// Measure what one network costs: time by number of rows, and for a thousand series
     Network(network::Arguments),
+    /// Hold out against a real time-series database for hours: how fresh, how long a tick, how much memory
+    Soak(soak::Arguments),
 }
 
 /// Measures and prints a table.
@@ -56,6 +59,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         Some(Command::Api(arguments)) => return api::run(arguments, out),
         Some(Command::Forecast(arguments)) => return forecast::run(arguments, out),
         Some(Command::Network(arguments)) => return network::run(arguments, out),
+        Some(Command::Soak(arguments)) => return soak::run(arguments, out),
         None => {}
     }
     let options = BenchOptions {

@@ -42,6 +42,7 @@ mod scaling;
 mod scrape;
 mod servers;
 mod simulate;
+mod soak;
 mod sources;
 #[cfg(feature = "object-store")]
 mod store;

@@ -406,24 +406,30 @@ pub(crate) fn alertmanager_of(configuration: &str) -> Plain {
 pub(crate) fn victoria_metrics() -> &'static Plain {
     static SHARED: OnceLock<Plain> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let address = format!("127.0.0.1:{}", free_port());
-        let server = Guarded::start("victoria-metrics", |folder| {
-            vec![
-                format!("-storageDataPath={}/data", folder.display()),
-                format!("-httpListenAddr={address}"),
-                "-search.latencyOffset=1s".to_owned(),
-                "-retentionPeriod=1".to_owned(),
-            ]
-        });
-        eventually("VictoriaMetrics is ready", 60, || {
-            http::get(&address, "/health")
-        });
-        import(&address);
-        Plain {
-            address,
-            _server: server,
-        }
+        let own = victoria_metrics_of_its_own();
+        import(&own.address);
+        own
     })
+}
+
+/// An empty VictoriaMetrics of one's own.
+pub(crate) fn victoria_metrics_of_its_own() -> Plain {
+    let address = format!("127.0.0.1:{}", free_port());
+    let server = Guarded::start("victoria-metrics", |folder| {
+        vec![
+            format!("-storageDataPath={}/data", folder.display()),
+            format!("-httpListenAddr={address}"),
+            "-search.latencyOffset=1s".to_owned(),
+            "-retentionPeriod=1".to_owned(),
+        ]
+    });
+    eventually("VictoriaMetrics is ready", 60, || {
+        http::get(&address, "/health")
+    });
+    Plain {
+        address,
+        _server: server,
+    }
 }
 
 /// Imports the history up to now into VictoriaMetrics.
