@@ -12,15 +12,16 @@ use crate::{
     telemetry::{IntakeEvents, Telemetry},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How often what nobody asked for is computed and what is old is forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(15);
 /// How long the last snapshot waits for what is being taken in.
 const LAST_WORDS: Duration = Duration::from_millis(300);
-/// How many times that there is between two snapshots: what a crash loses is at most so much.
-const SNAPSHOT_EVERY: u32 = 4;
 
 /// The hubs in force, by source.
 #[derive(Debug)]
@@ -150,6 +151,7 @@ impl Hubs {
                 name: name.clone(),
                 home: home.clone(),
                 clock: options.clock.clone(),
+                every: options.snapshot_interval,
                 events: Arc::clone(events),
             };
             self.running.insert(name, (home, stop.clone()));
@@ -230,6 +232,8 @@ struct Keeper {
     name: String,
     home: Home,
     clock: Clock,
+    /// How often it is written.
+    every: Duration,
     events: Arc<IntakeEvents>,
 }
 
@@ -237,18 +241,22 @@ impl Keeper {
     /// Tidies and writes now and then, and once more at the end.
     async fn run(self, stop: CancellationToken) {
         let keeper = Arc::new(self);
-        let mut turn = 0;
+        let turn = TIDY_EVERY.min(keeper.every);
+        let mut written = Instant::now();
         loop {
             let stopped = tokio::select! {
                 () = stop.cancelled() => true,
-                () = sleep(TIDY_EVERY) => false,
+                () = sleep(turn) => false,
             };
             if stopped {
                 // What is being taken in while servers drain belongs to what is written.
                 sleep(LAST_WORDS).await;
             }
-            turn += 1;
-            let write = stopped || turn % SNAPSHOT_EVERY == 0;
+            // Rather too early than a turn too late.
+            let write = stopped || written.elapsed() + turn / 2 >= keeper.every;
+            if write {
+                written = Instant::now();
+            }
             let own = Arc::clone(&keeper);
             // What panics here panics again at the next turn; the hub itself goes on.
             drop(spawn_blocking(move || own.keep(write)).await);

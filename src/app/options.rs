@@ -16,6 +16,10 @@ const PORT: u16 = 10_057;
 /// How often the content of the configuration file is looked at. A `ConfigMap` takes up to a minute to
 /// arrive anyhow, and its file is swapped by a symbolic link that a file watch does not see.
 const POLL: Duration = Duration::from_secs(15);
+/// How often what came by itself is written to the folder for it: a crash loses at most so much.
+const SNAPSHOTS: Duration = Duration::from_secs(60);
+/// Each is the whole past, so oftener than this it would be all that is done.
+const SNAPSHOTS_LEAST: Duration = Duration::from_secs(1);
 /// How long requests under way may take at the end; Kubernetes gives 30 s in all.
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -62,6 +66,8 @@ pub struct AppOptions {
     pub memory_limit: Option<usize>,
     /// The folder that keeps what comes by itself over a restart; memory only where left out.
     pub storage: Option<PathBuf>,
+    /// How often what comes by itself is written there; a crash loses at most so much.
+    pub snapshot_interval: Duration,
     /// How often the content of the configuration file is looked at.
     pub poll_interval: Duration,
     /// How long requests under way may take at the end.
@@ -119,6 +125,7 @@ impl AppOptions {
             clock: Clock::System,
             memory_limit: None,
             storage: None,
+            snapshot_interval: SNAPSHOTS,
             poll_interval: POLL,
             grace: GRACE,
             threads: None,
@@ -154,6 +161,9 @@ impl AppOptions {
         }
         if self.poll_interval.is_zero() {
             problems.push("the poll interval of the configuration must be positive".into());
+        }
+        if self.snapshot_interval < SNAPSHOTS_LEAST {
+            problems.push("--storage.snapshot-interval: must be 1s or longer".into());
         }
         if self.replica.as_ref().is_some_and(String::is_empty) {
             problems.push("--replica: must not be empty; leave it out for no label".into());

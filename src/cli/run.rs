@@ -66,6 +66,9 @@ pub(super) struct Arguments {
     /// was; made when something needs it
     #[arg(long = "storage.path", value_name = "DIR", default_value = "data")]
     storage: PathBuf,
+    /// How often what was scraped or pushed is written there: a crash loses at most so much
+    #[arg(long = "storage.snapshot-interval", value_name = "SPAN", default_value = "1m", value_parser = flags::span)]
+    snapshot_interval: Span,
     /// Train the models of `forecast.train` when they are due, and put in force what is better; of several replicas only
     /// one should
     #[arg(long, conflicts_with = "prometheus_url")]
@@ -170,6 +173,7 @@ fn options(arguments: Arguments) -> Result<AppOptions, Failure> {
     });
     options.memory_limit = arguments.memory_limit;
     options.storage = Some(arguments.storage.clone());
+    options.snapshot_interval = arguments.snapshot_interval.to_std();
     options.poll_interval = arguments.poll_interval.to_std();
     Ok(options)
 }
@@ -262,6 +266,7 @@ mod tests {
             "--web.external-url=https://example.org/a/b/",
             "--replica=one",
             "--storage.memory-limit=1GiB",
+            "--storage.snapshot-interval=5s",
             "--config.poll-interval=5s",
             "--log.level=debug",
         ])
@@ -283,6 +288,7 @@ mod tests {
         assert_eq!(options.replica.as_deref(), Some("one"));
         assert_eq!(options.memory_limit, Some(1 << 30));
         assert_eq!(options.poll_interval.as_secs(), 5);
+        assert_eq!(options.snapshot_interval.as_secs(), 5);
         let defaults = parse(&["--config.file=x.yml"]).unwrap();
         assert_eq!(defaults.listen[0].to_string(), "0.0.0.0:10057");
         assert_eq!(defaults.web.telemetry_path, "/metrics");
@@ -293,6 +299,7 @@ mod tests {
         assert!(!defaults.admin, "nobody scales by a request unless told so");
         let usual = AppOptions::new(ConfigSource::File("x.yml".into()));
         assert_eq!(defaults.poll_interval, usual.poll_interval);
+        assert_eq!(defaults.snapshot_interval, usual.snapshot_interval);
         assert_eq!(
             defaults.train, None,
             "only a process that is told to trains"
