@@ -9,7 +9,7 @@ use crate::{
         schedule::{ClockWatch, Rebuild, Schedule, Tick, Timing, Work},
         signal::REREAD,
     },
-    series::Millis,
+    series::{Millis, Share},
     source::{Cause, Matrix, RangeRequest, Source, SourceError},
 };
 use std::{sync::Arc, time::Duration};
@@ -56,6 +56,7 @@ pub(super) struct SignalTask {
     pub(super) desk: Desk,
     pub(super) query: String,
     pub(super) max_series: usize,
+    pub(super) share: Share,
     pub(super) timing: Timing,
     pub(super) source: Arc<dyn Source>,
     pub(super) make: MakeSignal,
@@ -375,7 +376,10 @@ impl SignalTask {
     ) -> Result<(Unit, Turn), Panicked> {
         let step = self.timing.grid.step();
         if let Some(matrix) = &answer {
-            self.desk.answered(matrix);
+            // What comes by itself and is another shard's is not even taken in.
+            let is_asked = self.source.arrivals(&self.query, step).is_none();
+            let divided = self.share != Share::ALL && is_asked;
+            self.desk.answered(matrix, divided);
         }
         let demand = Arc::clone(&self.desk.demand);
         let work = move |unit: &mut Unit| {
@@ -421,6 +425,7 @@ impl SignalTask {
             end,
             step: self.timing.grid.step(),
             max_series: self.max_series,
+            share: self.share.clone(),
         };
         let answer = timeout(deadline, self.source.range(request)).await;
         answer.unwrap_or_else(|_| {
