@@ -157,6 +157,7 @@ fn serve(runtime: &Runtime, chunks: Vec<Chunk>, stop: CancellationToken) -> Sock
         settings: web::Settings::default(),
         store: Arc::default(),
         admin: false,
+        shard: None,
     };
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let addr = listener.local_addr().unwrap();

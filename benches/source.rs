@@ -3,7 +3,10 @@
 //! Bytes per second of CPU time, so that what else the machine does is not measured.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use forethought::source::{RangeRequest, prometheus::Decoder};
+use forethought::{
+    series::Share,
+    source::{RangeRequest, prometheus::Decoder},
+};
 use std::{fmt::Write, fs, hint::black_box, time::Duration};
 
 const STEP: i64 = 60;
@@ -37,6 +40,7 @@ fn answer(series: usize, points: i64) -> (String, RangeRequest) {
         end: (START + (points - 1) * STEP) * 1_000,
         step: STEP * 1_000,
         max_series: series,
+        share: Share::ALL,
     };
     (text, request)
 }

@@ -4,7 +4,7 @@ use super::options::AppOptions;
 use crate::{
     config::{Config, SourceKind, SourceSettings},
     engine::{Clock, SignalSettings},
-    series::Millis,
+    series::{Millis, Share},
     source::local::{
         Hub, LocalSource, Subscription,
         disk::{Past, Shelf},
@@ -89,7 +89,14 @@ impl Hubs {
             let name = &source.name;
             let of_source = |signal: &&SignalSettings| config.source_of(signal) == Some(source);
             let signals = config.signals.iter().filter(of_source);
-            let subscriptions = signals.filter_map(|signal| signal.subscription(max_series));
+            let divisions = config.divisions();
+            let subscriptions = signals.filter_map(|signal| {
+                let division = divisions.signal(&signal.name);
+                let share = division.map_or(Share::ALL, |own| own.share(options.shard));
+                // Nobody asks for it here.
+                let is_here = !share.is_nothing();
+                is_here.then(|| signal.subscription(max_series, share))?
+            });
             prepared
                 .subscriptions
                 .insert(name.clone(), subscriptions.collect());

@@ -127,6 +127,9 @@ impl App {
         options.validate()?;
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let telemetry = Telemetry::default();
+        if let Some(shard) = options.shard {
+            telemetry.app.sharded(shard);
+        }
         let parts = FleetParts {
             catalogue: Arc::new(Catalogue::default()),
             pool: Pool::new(options.threads).map_err(AppError::Start)?,
@@ -241,6 +244,7 @@ impl App {
             lifecycle: options.lifecycle.then(|| sender.clone()),
             store: deployment.store(),
             admin: options.admin,
+            shard: options.shard,
             config: deployment.report(),
             targets: deployment.targets(),
             receivers: deployment.receivers(),

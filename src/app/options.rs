@@ -1,7 +1,7 @@
 //! What a process is made of.
 
 use super::TrainingRole;
-use crate::{config::Config, engine::Clock, source::Source, web};
+use crate::{config::Config, engine::Clock, series::Shard, source::Source, web};
 use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
@@ -60,6 +60,8 @@ pub struct AppOptions {
     pub admin: bool,
     /// Value of the label `forethought_replica` of everything published.
     pub replica: Option<String>,
+    /// Which of several processes this is that divide the series between them; all series where left out.
+    pub shard: Option<Shard>,
     /// The time.
     pub clock: Clock,
     /// Bytes that the series may take in all; a configuration that may need more is refused.
@@ -122,6 +124,7 @@ impl AppOptions {
             lifecycle: false,
             admin: false,
             replica: None,
+            shard: None,
             clock: Clock::System,
             memory_limit: None,
             storage: None,
@@ -182,6 +185,7 @@ impl fmt::Debug for AppOptions {
             .field("config", &self.config)
             .field("listen", &self.listen)
             .field("replica", &self.replica)
+            .field("shard", &self.shard)
             .finish_non_exhaustive()
     }
 }

@@ -9,10 +9,10 @@ use super::{
 use crate::{
     config::{Config, SourceKind, SourceSettings},
     engine::{
-        PanelSettings, PanelUnit, SignalSettings, SignalUnit, UnitOptions,
+        Division, PanelSettings, PanelUnit, SignalSettings, SignalUnit, UnitOptions,
         run::{FleetPlan, PanelPlan, SignalPlan},
     },
-    series::{Grid, Span},
+    series::{Grid, Share, Span},
     source::{Source, local::LocalSource, prometheus::PrometheusSource},
     telemetry::Telemetry,
 };
@@ -39,14 +39,29 @@ pub(super) fn plan(
     let unit_options = UnitOptions {
         replica: options.replica.clone(),
         calendars: calendars.clone(),
+        torn_groups: false,
         late_work: Some(UnitOptions::LATE_WORK),
     };
     let mut signals = Vec::new();
+    let divisions = config.divisions();
+    let divided = |division: Option<&Division>| {
+        let share = division.map_or(Share::ALL, |own| own.share(options.shard));
+        let torn_groups = share != Share::ALL && division.is_some_and(|own| !own.keeps_groups());
+        let options = UnitOptions {
+            torn_groups,
+            ..unit_options.clone()
+        };
+        (share, options)
+    };
     for settings in &config.signals {
+        let (share, unit_options) = divided(divisions.signal(&settings.name));
+        // All of it is another shard's.
+        if share.is_nothing() {
+            continue;
+        }
         let source = source_of(settings, config, &sources, options)?;
         let make = {
-            let (settings, options, models) =
-                (settings.clone(), unit_options.clone(), models.clone());
+            let (settings, options, models) = (settings.clone(), unit_options, models.clone());
             Arc::new(move || {
                 SignalUnit::new(&settings, &options, &models).map(|unit| Box::new(unit) as _)
             })
@@ -56,17 +71,22 @@ pub(super) fn plan(
                 ^ calendars::revision(settings, calendars).rotate_left(1),
             settings: settings.clone(),
             source,
+            share,
             make,
         });
     }
-    let panels = config.panels.iter().map(|settings| {
+    let here = config.panels.iter().filter_map(|settings| {
+        let (share, options) = divided(divisions.panel(settings));
+        (!share.is_nothing()).then_some((settings, options))
+    });
+    let panels = here.map(|(settings, options)| {
         let grid = panel_grid(settings, config)?;
         let members = config
             .signals
             .iter()
             .filter(|signal| settings.signals.contains(&signal.name));
         let replay = members.filter_map(SignalSettings::replay).min();
-        let (own, options) = (settings.clone(), unit_options.clone());
+        let own = settings.clone();
         let make = Arc::new(move || {
             PanelUnit::new(&own, &options, grid, replay).map(|unit| Box::new(unit) as _)
         });

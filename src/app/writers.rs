@@ -48,6 +48,9 @@ pub(super) struct PreparedWriters {
     new: Vec<(String, Terms, Writer)>,
 }
 
+/// Several shards say something of a signal as a whole, such as its error, each of its own series.
+const WITHOUT_REPLICA: &str = "remote_write beside --shard needs --replica=NAME, another one in each shard: what each says of a signal as a whole would be written as one series";
+
 // === impl Writers ===
 
 impl Writers {
@@ -72,6 +75,9 @@ impl Writers {
             all: BTreeSet::new(),
             new: Vec::new(),
         };
+        if options.shard.is_some() && options.replica.is_none() && !config.remote_write.is_empty() {
+            return Err(WITHOUT_REPLICA.to_owned());
+        }
         for (index, settings) in config.remote_write.iter().enumerate() {
             let name = settings.name();
             let terms = Terms {
@@ -143,7 +149,10 @@ impl Writers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{app::ConfigSource, series::Span};
+    use crate::{
+        app::ConfigSource,
+        series::{Shard, Span},
+    };
 
     /// Writers, and what they are prepared with.
     struct World {
@@ -156,10 +165,13 @@ mod tests {
         /// Puts the configuration in force; how many tasks were started.
         fn reload(&mut self) -> Result<usize, String> {
             let config = ConfigSource::Literal(Box::new(self.config.clone()));
-            let options = AppOptions::new(config);
+            self.reload_with(&AppOptions::new(config))
+        }
+
+        fn reload_with(&mut self, options: &AppOptions) -> Result<usize, String> {
             let prepared = self
                 .writers
-                .prepare(&self.config, &options, &self.telemetry)?;
+                .prepare(&self.config, options, &self.telemetry)?;
             let started = prepared.new.len();
             let catalogue = Arc::new(Catalogue::default());
             self.writers.commit(prepared, &catalogue, &self.telemetry);
@@ -221,6 +233,15 @@ mod tests {
         world.config.remote_write.push(gone);
         assert_eq!((world.reload(), world.shown()), (Ok(1), 2));
         assert!(world.writers.leaving.is_empty(), "it is waited for");
+
+        // What shards say of a signal as a whole differs.
+        let config = ConfigSource::Literal(Box::new(world.config.clone()));
+        let mut options = AppOptions::new(config);
+        options.shard = Shard::new(0, 2);
+        let problem = world.reload_with(&options).unwrap_err();
+        assert!(problem.contains("--replica=NAME"), "{problem}");
+        options.replica = Some("shard-0".to_owned());
+        assert_eq!(world.reload_with(&options), Ok(0));
         stop.cancel();
         tracker.close();
         tracker.wait().await;

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::SignalSettings,
-    series::Millis,
+    series::{Millis, Share},
     source::{Matrix, RangeRequest, SeriesSamples, Source},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -63,6 +63,7 @@ impl Input {
                     end: to,
                     step: settings.step.as_millis(),
                     max_series: settings.max_series,
+                    share: Share::ALL,
                 };
                 source
                     .range(request)

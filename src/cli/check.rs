@@ -7,7 +7,7 @@ use crate::{
     app::{self, AppOptions, ConfigSource, Loaded},
     config::{Config, Memory, SourceKind, show_bytes},
     engine::{Clock, SignalSettings, SignalUnit, UnitOptions},
-    series::{Millis, Span},
+    series::{Millis, Shard, Share, Span},
     sink::{
         alertmanager::{Pusher, Surroundings},
         remote_write,
@@ -47,6 +47,9 @@ pub(super) struct Arguments {
     /// Ask the sources how many series each signal has, how far back its history reaches, and what workloads ask of them
     #[arg(long = "against-source")]
     against_source: bool,
+    /// Say how each signal is divided, and why, where there are as many processes as this says, such as 0/3
+    #[arg(long, value_name = "I/N", value_parser = flags::shard)]
+    shard: Option<Shard>,
     /// Refuse the configuration where its series may take more memory than this, such as 2GiB
     #[arg(long = "storage.memory-limit", value_name = "BYTES", value_parser = flags::bytes)]
     memory_limit: Option<usize>,
@@ -67,6 +70,9 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let sources = build(&loaded, slow).map_err(|wrong| Failure::Usage(wrong.join("\n")))?;
     let config = &loaded.config;
     write!(out, "{}", occurrences(&loaded, Clock::System.now()))?;
+    if let Some(shard) = arguments.shard {
+        write!(out, "{}", division(config, shard))?;
+    }
     if arguments.against_source {
         let now = Clock::System.now();
         let answers = runtime.block_on(ask(config, &sources, now));
@@ -111,6 +117,25 @@ fn occurrences(loaded: &Loaded, now: Millis) -> String {
         return String::new();
     }
     table::columns(&["CALENDAR", "FROM", "UNTIL"], &rows)
+}
+
+/// A row for each signal: how it is divided, whether this shard has any of it, and why so.
+fn division(config: &Config, shard: Shard) -> String {
+    let divisions = config.divisions();
+    let rows = config.signals.iter().filter_map(|signal| {
+        let own = divisions.signal(&signal.name)?;
+        let share = own.share(Some(shard));
+        let here = match (share.is_nothing(), share == Share::ALL) {
+            (true, _) => "nothing".to_owned(),
+            (_, true) => "all".to_owned(),
+            _ if own.how(shard).starts_with("whole") => "all".to_owned(),
+            _ => format!("about 1/{}", share.parts()),
+        };
+        let why = own.why().to_owned();
+        Some(vec![signal.name.clone(), own.how(shard), here, why])
+    });
+    let head = ["SIGNAL", "DIVIDED", &format!("SHARD {shard}"), "WHY"];
+    table::columns(&head, &rows.collect::<Vec<_>>())
 }
 
 type Sources<'c> = BTreeMap<&'c str, PrometheusSource>;

@@ -2,7 +2,7 @@
 
 use crate::{
     config,
-    series::{Millis, Span},
+    series::{Millis, Shard, Span},
     telemetry::log,
 };
 use std::{
@@ -54,6 +54,11 @@ fn here(port: u16) -> SocketAddr {
 /// Reads `512MiB`, `2GiB`.
 pub(super) fn bytes(text: &str) -> Result<usize, String> {
     config::parse_bytes(text)
+}
+
+/// Reads `1/3`: which of how many shards.
+pub(super) fn shard(text: &str) -> Result<Shard, String> {
+    text.parse()
 }
 
 /// Reads a span that is not zero.

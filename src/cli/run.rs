@@ -5,7 +5,7 @@ use crate::{
     app::{AppOptions, ConfigSource, TrainingRole, signals},
     config::{Config, Problems},
     expo::names::refuse_signal_name,
-    series::Span,
+    series::{Shard, Span},
     web::{self, route_prefix_of},
 };
 use clap::ArgGroup;
@@ -59,6 +59,10 @@ pub(super) struct Arguments {
     /// one Prometheus
     #[arg(long, value_name = "NAME")]
     replica: Option<String>,
+    /// Carry only a part of the series: which one of how many, from 0 on, such as 1/3; the processes divide them by a hash of
+    /// labels [default: all series]
+    #[arg(long, value_name = "I/N", value_parser = flags::shard)]
+    shard: Option<Shard>,
     /// Refuse configurations whose series may take more memory than this, such as 2GiB [default: none]
     #[arg(long = "storage.memory-limit", value_name = "BYTES", value_parser = flags::bytes)]
     memory_limit: Option<usize>,
@@ -168,6 +172,7 @@ fn options(arguments: Arguments) -> Result<AppOptions, Failure> {
     options.lifecycle = arguments.web.lifecycle;
     options.admin = arguments.web.admin;
     options.replica = arguments.replica;
+    options.shard = arguments.shard;
     options.train = arguments.train.then_some(TrainingRole {
         signing_key: arguments.signing_key,
     });
@@ -265,6 +270,7 @@ mod tests {
             "--external.config.file=external.yml",
             "--web.external-url=https://example.org/a/b/",
             "--replica=one",
+            "--shard=1/3",
             "--storage.memory-limit=1GiB",
             "--storage.snapshot-interval=5s",
             "--config.poll-interval=5s",
@@ -286,6 +292,7 @@ mod tests {
         let page = options.external_url.as_deref();
         assert_eq!(page, Some("https://example.org/a/b"));
         assert_eq!(options.replica.as_deref(), Some("one"));
+        assert_eq!(options.shard, Shard::new(1, 3));
         assert_eq!(options.memory_limit, Some(1 << 30));
         assert_eq!(options.poll_interval.as_secs(), 5);
         assert_eq!(options.snapshot_interval.as_secs(), 5);
@@ -354,6 +361,7 @@ mod tests {
                 "--external.config.file",
             ),
             (vec![url, "--query=up", "--train"], "cannot be used with"),
+            (vec!["--config.file=x", "--shard=3/3"], "as in 0/3"),
             (vec!["--config.file=x", "--models.signing-key=k"], "--train"),
             (
                 vec!["--config.file=x", "--storage.memory-limit=big"],

@@ -121,6 +121,53 @@ fn check_shows_a_table() {
 }
 
 #[test]
+fn check_says_how_signals_are_divided() {
+    let text = r#"
+sources: [{name: main, prometheus: {url: "http://127.0.0.1:9"}}]
+signals:
+  - {name: cpu, query: up, group_by: [namespace, deployment]}
+  - {name: disk, query: up}
+  - {name: latency, query: up, detectors: [{dbscan: {}}]}
+  - {name: requests, query: up}
+workloads: [{name: checkout, demand: {signal: requests}, capacity_per_replica: 9, limits: {max: 9}}]
+"#;
+    let file = file(text);
+    let path = file.path().to_str().unwrap();
+    let lines = |shard: &str| {
+        let (out, failure) = call(&["check", path, &format!("--shard={shard}")]);
+        assert!(failure.is_none());
+        let lines: Vec<String> = out.lines().map(str::to_owned).collect();
+        lines
+    };
+    let own = lines("0/3");
+    let expected = [
+        "SIGNAL    DIVIDED                   SHARD 0/3  WHY",
+        "cpu       by namespace, deployment  about 1/3  group_by of cpu",
+        "disk      by all labels             about 1/3  nothing compares its series",
+    ];
+    assert_eq!(own[..3], expected);
+    assert_eq!(
+        own[4],
+        "requests  whole                     all        workload checkout reads requests"
+    );
+    // One of them has all of it.
+    let all = ["0/3", "1/3", "2/3"].map(|shard| lines(shard)[3].clone());
+    let of = |word: &str| all.iter().filter(|line| line.contains(word)).count();
+    assert_eq!(
+        (of("  all  "), of("  nothing  "), of("whole on shard ")),
+        (1, 2, 3)
+    );
+    let place = all
+        .iter()
+        .position(|line| line.contains("  all  "))
+        .unwrap();
+    assert!(
+        all[0].contains(&format!("whole on shard {place} ")),
+        "{all:?}"
+    );
+}
+
+#[test]
 fn check_reports_every_problem_with_its_place() {
     let file = file("sources: []\nsignals: [{name: load, query: 'sum('}]\n");
     let path = file.path().to_str().unwrap();

@@ -2,7 +2,7 @@
 
 use super::{ConfigFile, Path, SourceFile, models, wording, workloads};
 use crate::{
-    engine::{PanelSettings, SignalSettings, settings::is_label_name},
+    engine::{Divisions, PanelSettings, SignalSettings, settings::is_label_name},
     expo, promql,
     series::Span,
     sink::{alertmanager, remote_write},
@@ -82,6 +82,19 @@ pub(super) fn file_with(file: &ConfigFile, names: &Names, report: Report<'_>) {
         check_panel(file, names, panel, &at, report);
     }
     workloads::check(file, names, report);
+    check_divisions(file, report);
+}
+
+/// What `shard_by` must not tear apart.
+fn check_divisions(file: &ConfigFile, report: Report<'_>) {
+    let found = Divisions::of(&file.signals, &file.panels, &file.workloads);
+    for (name, text) in found.problems {
+        let mut signals = file.signals.iter();
+        if let Some(index) = signals.position(|signal| signal.name == name) {
+            let at = Path::default().key("signals").index(index);
+            report(at.key("shard_by"), text);
+        }
+    }
 }
 
 fn check_global(file: &ConfigFile, report: Report<'_>) {

@@ -30,7 +30,7 @@ pub use wording::suggestion;
 
 use crate::{
     decide,
-    engine::{PanelSettings, SignalSettings},
+    engine::{Divisions, PanelSettings, SignalSettings},
     registry,
     series::{Span, calendar::CalendarSettings},
     sink::{alertmanager, remote_write},
@@ -175,6 +175,11 @@ impl Config {
         let mut all = self.sources.iter().filter(answers);
         let only = all.next().filter(|_| all.next().is_none());
         own.or(only)
+    }
+
+    /// How its signals are divided where several processes carry them (`--shard`).
+    pub fn divisions(&self) -> Divisions {
+        Divisions::of(&self.signals, &self.panels, &self.workloads)
     }
 
     /// Makes relative file names relative to `directory`, that of the configuration file.

@@ -246,6 +246,15 @@ impl Settings {
         }
     }
 
+    /// Where it compares series with each other ([`Scope::Across`]): those with the same values of these labels; all of them
+    /// where there are none.
+    pub fn compares(&self) -> Option<&[String]> {
+        match self {
+            Self::Dbscan(settings) => Some(&settings.by),
+            _ => None,
+        }
+    }
+
     /// The file it needs, if it needs one.
     pub fn path(&self) -> Option<&Path> {
         match self {

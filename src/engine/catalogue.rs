@@ -204,6 +204,8 @@ pub struct UnitReport {
     pub active: usize,
     /// Series of the newest answer that the source left out because of `max_series`.
     pub dropped: usize,
+    /// Series of the newest answer that other shards carry.
+    pub foreign: usize,
     /// Series of the newest answer for which there was no place, as silent ones still have theirs.
     pub refused: usize,
     /// Share of the history read, 0 to 1, while backfilling.

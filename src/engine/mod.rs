@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod clock;
 mod demand;
+pub mod division;
 mod families;
 mod guard;
 pub mod outcome;
@@ -23,6 +24,7 @@ pub mod trail;
 pub use catalogue::{Catalogue, ScalingHandle, UnitHandle, UnitReport};
 pub use clock::Clock;
 pub use demand::Demand;
+pub use division::{Division, Divisions};
 pub use outcome::{Contributor, Group, Horizon, Mode, Outcome, SeriesOutcome};
 pub use panel::PanelUnit;
 pub use pool::Pool;

@@ -114,6 +114,8 @@ pub struct Outcome {
     pub series: Vec<SeriesOutcome>,
     /// The labels that make a group of series; none: all series are one.
     pub group_by: Arc<[String]>,
+    /// Whether other processes carry series of the same groups: then nothing is said of groups.
+    pub torn_groups: bool,
     /// The groups, sorted by labels; live only.
     pub groups: Vec<Group>,
     /// Of a panel, for each of `series` the share of its channels (0 to 1) whose own verdict is at least a warning; `NaN`

@@ -36,6 +36,8 @@ pub struct PanelUnit {
     name: Arc<str>,
     grid: Grid,
     replica: Option<String>,
+    /// Whether other processes have entities of it too.
+    torn_groups: bool,
     combine: Combine,
     detectors: Vec<Box<dyn PanelDetector>>,
     verdicts: Verdicts,
@@ -90,6 +92,7 @@ impl PanelUnit {
             name: settings.name.as_str().into(),
             grid,
             replica: options.replica.clone(),
+            torn_groups: options.torn_groups,
             combine: settings.combine.for_members(&kinds),
             detectors,
             verdicts: Verdicts::new(
@@ -368,8 +371,8 @@ impl PanelUnit {
             index: row,
         });
         let groups = match mode {
-            Mode::Publish => families::groups(judged),
-            Mode::Replay | Mode::Study => Vec::new(),
+            Mode::Publish if !self.torn_groups => families::groups(judged),
+            _ => Vec::new(),
         };
         // What is replayed comes without the verdicts of the signals.
         let far_off = match mode {
@@ -389,6 +392,7 @@ impl PanelUnit {
             at,
             series: series.collect(),
             groups,
+            torn_groups: self.torn_groups,
             far_off,
             chunks,
             counts,

@@ -62,6 +62,10 @@ pub struct SignalSettings {
     /// No more series than this.
     #[serde(default = "SignalSettings::default_max_series")]
     pub max_series: usize,
+    /// Which labels decide which of several processes (`--shard`) carries a series; where left out, what belongs together
+    /// stays together and the rest is divided by all labels.
+    #[serde(default)]
+    pub shard_by: Vec<String>,
     /// Seasons.
     #[serde(default)]
     pub seasonality: Seasonality,
@@ -159,6 +163,7 @@ impl SignalSettings {
             offset: Self::default_offset(),
             max_age: None,
             max_series: Self::default_max_series(),
+            shard_by: Vec::new(),
             seasonality: Seasonality::default(),
             timezone: None,
             holidays: Vec::new(),

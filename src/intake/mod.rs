@@ -21,7 +21,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use recorder::{Full, Recorder, Shape, Verdict};
+pub use recorder::{Claim, Full, LeftOut, Recorder, Shape, Verdict};
 pub use selection::{Aggregate, Reading, Selection};
 pub use snapshot::{Image, ImageError};
 

@@ -1,5 +1,7 @@
 //! What one signal needs of samples that come by themselves: the newest of each series, and the past on the grid.
 
+mod goes;
+
 use super::{
     Selection,
     aggregate::Group,
@@ -7,17 +9,14 @@ use super::{
     is_stale,
     raw::{Put, Raw},
 };
-use crate::series::{Grid, Labels, Millis};
-use std::collections::{BTreeMap, HashMap};
+use crate::series::{Grid, Labels, Millis, Share};
+use std::collections::HashMap;
 
 /// Steps behind the newest that late samples may still change. Whoever reads the last of them again sees it.
 const MUTABLE_STEPS: i64 = 5;
 
 /// A sender's clock may be so far ahead; Prometheus takes no more from a target either.
 const MOST_AHEAD: Millis = 600_000;
-
-/// A series that has been silent for so long after its last sample went out of sight is forgotten.
-const FORGOTTEN_AFTER: Millis = 600_000;
 
 /// What a recorder is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +29,28 @@ pub struct Shape {
     pub history: usize,
     /// Most series that are read.
     pub max_series: usize,
+    /// Of the series that are made, only these; nothing is kept of what others are made of.
+    pub share: Share,
+}
+
+/// Series of an answer that were left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeftOut {
+    /// Over the limit.
+    pub over: usize,
+    /// Of other shards.
+    pub foreign: usize,
+}
+
+/// Whether a series is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// What is made of it is another shard's.
+    Foreign,
+    /// It is not selected.
+    Unwanted,
+    /// It is.
+    Wanted,
 }
 
 /// What was done with a sample.
@@ -153,9 +174,15 @@ impl Recorder {
         &self.shape
     }
 
-    /// Takes over what another one was for, of the same selection and grid: how much past, how many series.
-    pub fn reshape(&mut self, shape: Shape) {
+    /// Takes over what another one was for, of the same selection and grid: how much past, how many series, which share of
+    /// them. Gives the places of series that are read no more.
+    pub fn reshape(&mut self, shape: Shape) -> Vec<u32> {
+        let narrower = !shape.share.covers(&self.shape.share);
         self.shape = shape;
+        match narrower {
+            true => self.forget_foreign(),
+            false => Vec::new(),
+        }
     }
 
     /// Series that are read.
@@ -165,12 +192,13 @@ impl Recorder {
 
     // --- Samples ---
 
-    /// The place of a series, or why it has none: `None` where it is not wanted, an error where there are too many.
+    /// The place of a series, or why it has none: `None` where it is not wanted or what is made of it is another shard's,
+    /// an error where there are too many.
     ///
     /// # Errors
     /// There is no room for another series.
     pub fn admit(&mut self, name: &str, labels: &Labels, now: Millis) -> Result<Option<u32>, Full> {
-        if !self.shape.selection.wants(name, labels) {
+        if self.claim(name, labels) != Claim::Wanted {
             return Ok(None);
         }
         if self.members() >= self.shape.max_series {
@@ -316,21 +344,20 @@ impl Recorder {
 
     // --- Values ---
 
-    /// Tells the values from grid time `start` to `end` of at most `max_series` series, sorted by labels; returns how many
-    /// series were left out. Those that may have changed since are computed anew.
+    /// Tells the values from grid time `start` to `end` of at most `max_series` series of `share`, sorted by labels; returns
+    /// how many series were left out. Those that may have changed since are computed anew.
     pub fn range(
         &mut self,
-        start: Millis,
-        end: Millis,
-        max_series: usize,
+        (start, end): (Millis, Millis),
+        (max_series, share): (usize, &Share),
         mut tell: impl FnMut(&Labels, Vec<(Millis, f64)>),
-    ) -> usize {
+    ) -> LeftOut {
         let grid = self.shape.grid;
         self.compute_until(grid.index(end));
         let (first, last) = (grid.index(start), grid.index(end));
         let mut sorted: Vec<&Made> = self.made.iter().collect();
         sorted.sort_unstable_by(|one, other| one.labels.cmp(&other.labels));
-        let (mut told, mut left_out) = (0, 0);
+        let (mut told, mut left) = (0, LeftOut::default());
         for made in sorted {
             let mut samples = Vec::new();
             made.archive.read(first, last, |index, value| {
@@ -339,14 +366,16 @@ impl Recorder {
             if samples.is_empty() {
                 continue;
             }
-            if told < max_series {
+            if !share.has(&made.labels) {
+                left.foreign += 1;
+            } else if told < max_series {
                 tell(&made.labels, samples);
                 told += 1;
             } else {
-                left_out += 1;
+                left.over += 1;
             }
         }
-        left_out
+        left
     }
 
     /// The values at `at`, any time, sorted by labels. There is none of what is made of series half of which and more have gone
@@ -444,74 +473,19 @@ impl Recorder {
         }
     }
 
-    // --- What goes ---
+    // --- What is there ---
 
-    /// Forgets what is older than it has to keep, and members that were silent for long; gives the places of those.
-    pub fn tidy(&mut self, now: Millis) -> Vec<u32> {
-        let reach = self.shape.selection.reach();
-        let mut gone = Vec::new();
-        for place in 0..self.members.len() as u32 {
-            let Some(member) = &self.members[place as usize] else {
-                continue;
-            };
-            let newest = member
-                .raw
-                .newest()
-                .map_or(member.seen, |newest| newest.0.min(now));
-            if newest < now - reach {
-                self.ended(place);
-            }
-            let quiet = self.members[place as usize]
-                .as_ref()
-                .is_some_and(|member| member.seen.max(newest) < now - reach - FORGOTTEN_AFTER);
-            if quiet {
-                self.members[place as usize] = None;
-                self.vacant.push(place);
-                gone.push(place);
-            }
+    /// Whether a series is read here. A group of series goes to one shard as a whole.
+    pub fn claim(&self, name: &str, labels: &Labels) -> Claim {
+        let Shape {
+            selection, share, ..
+        } = &self.shape;
+        match selection.wants(name, labels) {
+            false => Claim::Unwanted,
+            // Most of the time nothing is divided.
+            true if *share == Share::ALL || share.has(&selection.group(labels)) => Claim::Wanted,
+            true => Claim::Foreign,
         }
-        let index = self.shape.grid.index(now) - self.shape.history as i64;
-        for made in &mut self.made {
-            made.archive.forget_before(index);
-        }
-        self.drop_empty();
-        gone
-    }
-
-    /// Forgets series that are made of nothing any more.
-    fn drop_empty(&mut self) {
-        let mut used = vec![false; self.made.len()];
-        for member in self.members.iter().flatten() {
-            used[member.group as usize] = true;
-        }
-        let keep = |index: usize, made: &Made| used[index] || !made.archive.is_empty();
-        if self
-            .made
-            .iter()
-            .enumerate()
-            .all(|(index, made)| keep(index, made))
-        {
-            return;
-        }
-        let mut places = BTreeMap::new();
-        let old = std::mem::take(&mut self.made);
-        self.by_labels.clear();
-        for (index, made) in old.into_iter().enumerate() {
-            if keep(index, &made) {
-                let place = self.made.len() as u32;
-                places.insert(index as u32, place);
-                self.by_labels.insert(made.labels.clone(), place);
-                self.made.push(made);
-            }
-        }
-        for member in self.members.iter_mut().flatten() {
-            member.group = places[&member.group];
-        }
-    }
-
-    /// Whether a series is selected.
-    pub fn wants(&self, name: &str, labels: &Labels) -> bool {
-        self.shape.selection.wants(name, labels)
     }
 
     /// The series that are read: place, name, labels.

@@ -7,7 +7,7 @@ use super::{
     Recorder, Shape,
     archive::{Archive, Piece},
     raw::Raw,
-    recorder::Made,
+    recorder::{Claim, Made},
 };
 use crate::series::{Labels, Millis};
 use prost::Message;
@@ -110,6 +110,10 @@ impl Image {
             let labels = labels_of(&image.labels)?;
             let broken = || ImageError::Past(labels.to_string());
             let archive = archive_of(image).ok_or_else(broken)?;
+            // The process before may have had another share of them.
+            if !recorder.shape().share.has(&labels) {
+                continue;
+            }
             let group = recorder.group_of(&labels);
             recorder.made[group as usize].archive = archive;
         }
@@ -117,7 +121,8 @@ impl Image {
             let labels = labels_of(&image.labels)?;
             let broken = || ImageError::Samples(format!("{}{labels}", image.name));
             let raw = raw_of(image).ok_or_else(broken)?;
-            if recorder.members() < recorder.shape().max_series {
+            let is_own = recorder.claim(&image.name, &labels) != Claim::Foreign;
+            if is_own && recorder.members() < recorder.shape().max_series {
                 recorder.place(&image.name, &labels, raw, now);
             }
         }

@@ -1,7 +1,7 @@
 //! Recorders as a whole: samples in, values on the grid out, a snapshot between.
 
 use super::*;
-use crate::series::{Grid, Labels, Millis, Span};
+use crate::series::{Grid, Labels, Millis, Share, Span};
 use prost::Message;
 
 const STEP: Millis = 60_000;
@@ -14,6 +14,7 @@ fn shape(select: &str, reading: Reading, aggregate: Option<Aggregate>) -> Shape 
         grid: Grid::new(STEP).unwrap(),
         history: 10_000,
         max_series: 100,
+        share: Share::ALL,
     }
 }
 
@@ -37,9 +38,8 @@ fn admit(recorder: &mut Recorder, name: &str, labels: &Labels) -> u32 {
 fn values(recorder: &mut Recorder, first: i64, last: i64) -> Vec<(String, Vec<(i64, f64)>)> {
     let mut found = Vec::new();
     let left_out = recorder.range(
-        START + first * STEP,
-        START + last * STEP,
-        100,
+        (START + first * STEP, START + last * STEP),
+        (100, &Share::ALL),
         |labels, samples| {
             let steps = samples
                 .into_iter()
@@ -47,7 +47,7 @@ fn values(recorder: &mut Recorder, first: i64, last: i64) -> Vec<(String, Vec<(i
             found.push((labels.to_string(), steps.collect()));
         },
     );
-    assert_eq!(left_out, 0);
+    assert_eq!(left_out, LeftOut::default());
     found
 }
 

@@ -115,20 +115,32 @@ impl Labels {
 
     /// A hash that is the same on every machine and in every version.
     pub fn fingerprint(&self) -> u64 {
-        let mut hash = Xxh3::new();
-        for (name, value) in self.iter() {
-            hash.update(name.as_bytes());
-            hash.update(&[0xff]);
-            hash.update(value.as_bytes());
-            hash.update(&[0xff]);
-        }
-        hash.digest()
+        hash_of(self.iter())
+    }
+
+    /// The fingerprint of [`Labels::only`] these, without making it.
+    pub fn fingerprint_of(&self, names: &[String]) -> u64 {
+        hash_of(
+            self.iter()
+                .filter(|(own, _)| names.iter().any(|name| name == own)),
+        )
     }
 
     fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
         let kept: Vec<(&str, &str)> = self.iter().filter(|(name, _)| keep(name)).collect();
         Self::packed(kept.into_iter())
     }
+}
+
+fn hash_of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let mut hash = Xxh3::new();
+    for (name, value) in pairs {
+        hash.update(name.as_bytes());
+        hash.update(&[0xff]);
+        hash.update(value.as_bytes());
+        hash.update(&[0xff]);
+    }
+    hash.digest()
 }
 
 /// Writes a number in digits of 64, the lowest first; all but the last one have 64 added. They are ASCII, so the text

@@ -1,5 +1,5 @@
 //! What a sample belongs to and when: label sets, the time grid, the window of one series, time zones,
-//! calendars, relabelling.
+//! calendars, relabelling, which of several processes carries what.
 //!
 //! Pure: no IO, no clock (invariant 1).
 
@@ -9,6 +9,7 @@ pub mod labels;
 pub mod local;
 pub mod panel;
 pub mod relabel;
+pub mod shard;
 pub mod span;
 pub mod window;
 pub mod zone;
@@ -17,6 +18,7 @@ pub use calendar::Calendar;
 pub use grid::{Grid, Millis};
 pub use labels::{LabelError, Labels};
 pub use local::LocalTime;
+pub use shard::{Shard, Share};
 pub use span::Span;
 pub use window::Window;
 pub use zone::Zone;

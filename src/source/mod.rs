@@ -11,7 +11,7 @@ mod secret;
 
 pub use secret::Secret;
 
-use crate::series::{Labels, Millis};
+use crate::series::{Labels, Millis, Share};
 use std::{future::Future, pin::Pin};
 use tokio::sync::watch;
 
@@ -28,6 +28,9 @@ pub struct RangeRequest {
     pub step: Millis,
     /// No more series than this are kept; the rest is counted in [`Matrix::dropped`].
     pub max_series: usize,
+    /// Of the answer only these series are kept, and `max_series` is counted among them; the others are counted in
+    /// [`Matrix::foreign`].
+    pub share: Share,
 }
 
 /// One series of an answer.
@@ -48,6 +51,8 @@ pub struct Matrix {
     pub warnings: Vec<String>,
     /// Series over the limit that were left out.
     pub dropped: usize,
+    /// Series that other shards carry: at most so many in one answer of the source.
+    pub foreign: usize,
     /// Samples left out because they were not finite, out of order or twice.
     pub rejected: usize,
 }

@@ -1,5 +1,6 @@
 //! What the process as a whole counts and logs: build, readiness, configuration.
 
+use crate::series::Shard;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -32,6 +33,11 @@ struct Trained {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Which {
+    shard: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Place {
     store: String,
 }
@@ -44,6 +50,7 @@ pub struct AppEvents {
     hash: Gauge,
     reload_failures: Counter,
     ready: Gauge,
+    shards: Family<Which, Gauge>,
     models: Family<Trained, Gauge>,
     store_up: Family<Place, Gauge>,
     store_failures: Family<Place, Counter>,
@@ -90,6 +97,11 @@ impl AppEvents {
             events.ready.clone(),
         );
         registry.register(
+            "shards",
+            "How many processes divide the series between them; the label says which of them this is, from 0 on; absent where one carries all",
+            events.shards.clone(),
+        );
+        registry.register(
             "model_info",
             "Always 1; the version in force of each trained model with a manifest; replicas must agree",
             events.models.clone(),
@@ -105,6 +117,16 @@ impl AppEvents {
             events.store_failures.clone(),
         );
         events
+    }
+
+    /// The process carries a part of the series.
+    pub fn sharded(&self, shard: Shard) {
+        let which = Which {
+            shard: shard.index(),
+        };
+        let count = i64::from(shard.count());
+        self.shards.get_or_create_owned(&which).set(count);
+        tracing::info!(%shard, "carrying a part of the series");
     }
 
     /// These trained models are in force, by name and version, and no others.

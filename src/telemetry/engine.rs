@@ -51,6 +51,7 @@ pub struct EngineEvents {
     active: Family<Unit, Gauge>,
     warming: Family<Unit, Gauge>,
     dropped: Family<Unit, Gauge>,
+    foreign: Family<Unit, Gauge>,
     refused: Family<Unit, Gauge>,
     outdated: Family<Unit, Gauge>,
     refits_late: Family<Unit, Counter>,
@@ -162,6 +163,11 @@ impl EngineEvents {
             &self.dropped,
         );
         whole(
+            "signal_series_foreign",
+            "Series of the newest answer that other shards carry; absent of signals that are not divided",
+            &self.foreign,
+        );
+        whole(
             "signal_series_refused",
             "Series of the newest answer without a place under max_series, as silent ones still have theirs",
             &self.refused,
@@ -225,6 +231,8 @@ impl EngineEvents {
         for direction in VERDICT_DIRECTIONS {
             touch(&self.begun, &directed(unit, direction));
         }
+        // It may be divided no more.
+        self.foreign.remove(&of(unit));
         touch(&self.dropped, &of(unit));
         touch(&self.refused, &of(unit));
         touch(&self.outdated, &of(unit));
@@ -245,6 +253,7 @@ impl EngineEvents {
             &self.active,
             &self.warming,
             &self.dropped,
+            &self.foreign,
             &self.refused,
             &self.outdated,
             &self.state_bytes,
@@ -427,6 +436,12 @@ impl EngineEvents {
     pub fn dropped(&self, unit: &str, series: usize) {
         let count = i64::try_from(series).unwrap_or(i64::MAX);
         self.dropped.get_or_create_owned(&of(unit)).set(count);
+    }
+
+    /// Of the newest answer other shards carry so many series.
+    pub fn foreign(&self, unit: &str, series: usize) {
+        let count = i64::try_from(series).unwrap_or(i64::MAX);
+        self.foreign.get_or_create_owned(&of(unit)).set(count);
     }
 
     /// An outcome of `input` came after the panel had evaluated its grid time.

@@ -49,6 +49,7 @@ pub struct IntakeEvents {
 
 /// Results beside those of [`Verdict`].
 const UNWANTED: &str = "unwanted";
+const FOREIGN: &str = "foreign";
 const LOST: &str = "lost";
 const WRITTEN: &str = "written";
 const FAILED: &str = "failed";
@@ -59,7 +60,7 @@ impl IntakeEvents {
         let events = Self::default();
         registry.register(
             "intake_samples",
-            "Samples that came by themselves, by result: stored, unwanted (no signal selects them), or why they were left out: ahead, conflict, duplicate, lost, not_finite, old, too_many",
+            "Samples that came by themselves, by result: stored, foreign (another shard carries their series), unwanted (no signal selects them), or why they were left out: ahead, conflict, duplicate, lost, not_finite, old, too_many",
             events.samples.clone(),
         );
         registry.register(
@@ -105,7 +106,7 @@ impl IntakeEvents {
     /// A source begins.
     pub fn announce(&self, source: &str) {
         let verdicts = Verdict::ALL.map(Verdict::as_str);
-        for result in verdicts.into_iter().chain([UNWANTED, LOST]) {
+        for result in verdicts.into_iter().chain([FOREIGN, UNWANTED, LOST]) {
             drop(self.samples.get_or_create(&of(source, result)));
         }
         for result in [WRITTEN, FAILED] {
@@ -118,7 +119,7 @@ impl IntakeEvents {
     /// A source is no more.
     pub fn forget(&self, source: &str) {
         let verdicts = Verdict::ALL.map(Verdict::as_str);
-        for result in verdicts.into_iter().chain([UNWANTED, LOST]) {
+        for result in verdicts.into_iter().chain([FOREIGN, UNWANTED, LOST]) {
             self.samples.remove(&of(source, result));
         }
         for result in [WRITTEN, FAILED] {
@@ -138,7 +139,11 @@ impl IntakeEvents {
     /// Samples came; what was made of them.
     pub fn taken(&self, source: &str, taken: &Taken) {
         let verdicts = Verdict::ALL.map(|verdict| (verdict.as_str(), taken.of(verdict)));
-        let others = [(UNWANTED, taken.unwanted), (LOST, taken.lost)];
+        let others = [
+            (FOREIGN, taken.foreign),
+            (UNWANTED, taken.unwanted),
+            (LOST, taken.lost),
+        ];
         for (result, count) in verdicts.into_iter().chain(others) {
             if count > 0 {
                 self.samples

@@ -37,6 +37,8 @@ const MOST_SERIES: usize = 200;
 #[derive(Serialize)]
 struct Status {
     version: &'static str,
+    /// Such as `1/3`; null where all series are carried here.
+    shard: Option<String>,
     uptime_seconds: f64,
     ready: bool,
     config: ConfigReport,
@@ -49,6 +51,7 @@ pub(super) fn status(server: &Server, gzip: bool) -> Reply {
     let now = state.clock.now();
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
+        shard: state.shard.map(|shard| shard.to_string()),
         uptime_seconds: server.started.elapsed().as_secs_f64(),
         ready: state.ready.load(Ordering::Acquire),
         config: config.clone(),

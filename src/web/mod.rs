@@ -42,6 +42,7 @@ pub use settings::{Limits, Settings, route_prefix_of};
 
 use crate::{
     engine::{Catalogue, Clock},
+    series::Shard,
     source::{remote_write::Receivers, scrape::Board},
     store::Store,
     telemetry::Telemetry,
@@ -73,6 +74,8 @@ pub struct State {
     pub store: Arc<ArcSwapOption<Store>>,
     /// Whether events and overrides can be changed.
     pub admin: bool,
+    /// Which part of the series this process carries; all where left out.
+    pub shard: Option<Shard>,
     /// What became of the configuration; the app keeps it up to date.
     pub config: Arc<Mutex<ConfigReport>>,
     /// The targets of sources that scrape.

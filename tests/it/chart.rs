@@ -201,7 +201,8 @@ fn what_the_chart_starts_starts() {
                     Some((flag @ ("--web.listen-address" | "--grpc.listen-address"), _)) => {
                         format!("{flag}=127.0.0.1:0")
                     }
-                    _ => text.to_owned(),
+                    // Kubernetes puts the number of the pod in.
+                    _ => text.replace("$(POD_INDEX)", "1"),
                 }
             };
             // The certificates are a Secret's.
@@ -223,6 +224,30 @@ fn what_the_chart_starts_starts() {
             }
         });
     }
+}
+
+#[test]
+fn each_shard_is_told_which_one_it_is() {
+    let (_, values) = values()
+        .into_iter()
+        .find(|(name, _)| name == "shards-values")
+        .unwrap();
+    let (_, objects) = rendered(&values);
+    let workload = &of_kind(&objects, "StatefulSet")[0]["spec"];
+    assert_eq!(workload["replicas"], 3);
+    let container = &workload["template"]["spec"]["containers"][0];
+    let arguments = container["args"].as_array().unwrap();
+    for wanted in ["--shard=$(POD_INDEX)/3", "--replica=$(POD_NAME)"] {
+        assert!(arguments.iter().any(|one| one == wanted), "{arguments:?}");
+    }
+    let mut variables = container["env"].as_array().unwrap().iter();
+    let index = variables.find(|one| one["name"] == "POD_INDEX").unwrap();
+    let path = &index["valueFrom"]["fieldRef"]["fieldPath"];
+    assert_eq!(path, "metadata.labels['apps.kubernetes.io/pod-index']");
+    // No two of them go at once: each has series that no other has.
+    let budget = &of_kind(&objects, "PodDisruptionBudget")[0]["spec"];
+    assert_eq!(budget["maxUnavailable"], 1);
+    assert!(budget["minAvailable"].is_null());
 }
 
 #[test]
@@ -332,6 +357,11 @@ fn values_that_cannot_be_are_refused_by_name() {
             "secretName",
         ),
         ("config: {store: {sqlite: x.db}}", "of one replica"),
+        (
+            "{replicas: 1, shards: 2, config: {store: {sqlite: x.db}}}",
+            "of one replica",
+        ),
+        ("shards: 0", "shards"),
         ("external: {enabled: true}", "external.tls.secretName"),
         (
             "external: {enabled: true, tls: {secretName: x}}",

@@ -185,7 +185,7 @@ fn every_metric_the_shipped_alerts_use_is_exposed() {
         // Those are there where alerts are pushed (see `push`), where a model of the registry is named (see the tests of
         // `app`), where models are trained and there is more than a week of history (see `retrain`), where a store is
         // followed (see `store`), where events and decisions are kept (see `records`), where Kubernetes asks (see `external`),
-        // and where servers have certificates (see `keda` and `external`).
+        // where servers have certificates (see `keda` and `external`), and where shards divide the series (see `shard`).
         let elsewhere = [
             "forethought_alertmanager_",
             "forethought_training_",
@@ -195,7 +195,11 @@ fn every_metric_the_shipped_alerts_use_is_exposed() {
             "forethought_external_last_reload_",
             "forethought_scaler_last_reload_",
         ];
-        let named = ["forethought_model_info", "predicted_drift_score"];
+        let named = [
+            "forethought_model_info",
+            "forethought_shards",
+            "predicted_drift_score",
+        ];
         if elsewhere.iter().any(|prefix| used.starts_with(prefix)) || named.contains(&used.as_str())
         {
             continue;

@@ -41,6 +41,7 @@ mod retrain;
 mod scaling;
 mod scrape;
 mod servers;
+mod shard;
 mod simulate;
 mod soak;
 mod sources;

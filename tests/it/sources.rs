@@ -6,7 +6,7 @@ use crate::support::{
     servers::{HISTORY_STEP, PASTS, history_end, prometheus, victoria_metrics},
 };
 use forethought::{
-    series::Millis,
+    series::{Millis, Share},
     source::{
         Cause, Matrix, RangeRequest, Source, SourceError,
         prometheus::{PrometheusSource, Settings},
@@ -39,6 +39,7 @@ fn shop(points: i64, step: Millis) -> RangeRequest {
         end,
         step,
         max_series: 100,
+        share: Share::ALL,
     }
 }
 

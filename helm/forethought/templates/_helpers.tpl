@@ -32,6 +32,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{- /* Shards are told apart by their number, which only a StatefulSet gives them. */ -}}
+{{- define "forethought.kind" -}}
+{{- if gt (int .Values.shards) 1 -}}StatefulSet{{- else -}}{{ .Values.kind }}{{- end -}}
+{{- end -}}
+
+{{- define "forethought.pods" -}}
+{{- if gt (int .Values.shards) 1 -}}{{ int .Values.shards }}{{- else -}}{{ int .Values.replicas }}{{- end -}}
+{{- end -}}
+
 {{- define "forethought.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
@@ -78,6 +87,9 @@ spec:
         - --config.file=/etc/forethought/forethought.yml
         - --web.listen-address=0.0.0.0:{{ .Values.web.port }}
         - --replica=$(POD_NAME)
+        {{- if gt (int .Values.shards) 1 }}
+        - --shard=$(POD_INDEX)/{{ int .Values.shards }}
+        {{- end }}
         - --log.format=json
         - --storage.path=/var/lib/forethought/history
         {{- with .Values.memoryLimit }}
@@ -110,6 +122,10 @@ spec:
       env:
         - name: POD_NAME
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
+        {{- if gt (int .Values.shards) 1 }}
+        - name: POD_INDEX
+          valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}
+        {{- end }}
         {{- with .Values.env }}
         {{- toYaml . | nindent 8 }}
         {{- end }}

@@ -131,6 +131,8 @@ fn key(source: &str, request: &RangeRequest) -> String {
         end,
         step,
         max_series,
+        // Whoever trains looks at every series.
+        share: _,
     } = request;
     format!("{start} {end} {step} {max_series}\n{source}\n{query}")
 }
@@ -213,6 +215,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::series::Share;
 
     fn request(start: i64) -> RangeRequest {
         RangeRequest {
@@ -221,6 +224,7 @@ mod tests {
             end: start + 120_000,
             step: 60_000,
             max_series: 10,
+            share: Share::ALL,
         }
     }
 

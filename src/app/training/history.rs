@@ -7,7 +7,7 @@ use crate::{
         settings::{Calendars, calendar_of},
         signal::{Epochs, Exclusions},
     },
-    series::{Grid, Labels, LocalTime, Millis, Span, Zone},
+    series::{Grid, Labels, LocalTime, Millis, Share, Span, Zone},
     source::{Matrix, RangeRequest, Source},
     train::{Series, Settings, usual_features},
 };
@@ -203,6 +203,7 @@ fn pieces(wanted: &Fetch<'_>, grid: Grid) -> Vec<Piece> {
                 end,
                 step: grid.step(),
                 max_series: wanted.settings.max_series,
+                share: Share::ALL,
             },
         });
         at = end + grid.step();

@@ -7,7 +7,7 @@ use crate::{
     config::SourceSettings,
     decide::{Decision, Settings},
     engine::scaling::the_one,
-    series::Millis,
+    series::{Millis, Share},
     source::{Matrix, RangeRequest, Source},
     store::{Cut, DecisionFilter, MOST_ITEMS, Store},
 };
@@ -219,6 +219,7 @@ impl Reader<'_> {
             end: until - MINUTE,
             step: MINUTE,
             max_series: MOST_SERIES,
+            share: Share::ALL,
         };
         let answer = source.range(request).await;
         answer.map_err(|error| error.to_string())

@@ -3,7 +3,7 @@
 use crate::{
     cli::Failure,
     engine::{Clock, scaling::the_one},
-    series::Millis,
+    series::{Millis, Share},
     simulate::{Trace, traces},
     source::{
         RangeRequest, Source,
@@ -90,6 +90,7 @@ pub(super) async fn rows(
             end,
             step,
             max_series: asked.most,
+            share: Share::ALL,
         };
         let answer = source.range(request).await;
         let matrix = answer.map_err(|error| Wrong::Source(error.to_string()))?;

@@ -134,6 +134,9 @@ fn every_detector_checks_its_fields() {
     for kind in detect::KINDS {
         let signal = read(&format!("detectors: [{{{kind}: {{}}}}]"));
         assert_eq!(signal.detectors[0].validate(), [], "{kind}");
+        let detector = signal.detectors[0].build(crate::series::Grid::new(60_000).unwrap());
+        let across = detector.scope() == detect::Scope::Across;
+        assert_eq!(signal.detectors[0].compares().is_some(), across, "{kind}");
     }
 }
 

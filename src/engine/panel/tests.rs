@@ -3,13 +3,17 @@ use super::*;
 const STEP: Millis = 60_000;
 
 fn panel(replay: Option<usize>) -> PanelUnit {
+    panel_with(&UnitOptions::default(), replay)
+}
+
+fn panel_with(options: &UnitOptions, replay: Option<usize>) -> PanelUnit {
     let text = "{name: node_health, signals: [cpu, memory], on: [instance], \
                 detectors: [{dbscan: {}}], alerting: {for: 2m}}";
     let settings: PanelSettings = serde_yaml::from_str::<serde_yaml::Value>(text)
         .and_then(serde_yaml::with::singleton_map_recursive::deserialize)
         .unwrap();
     let grid = Grid::new(STEP).unwrap();
-    PanelUnit::new(&settings, &UnitOptions::default(), grid, replay).unwrap()
+    PanelUnit::new(&settings, options, grid, replay).unwrap()
 }
 
 fn signal(name: &str, at: Millis, distances: &[f32]) -> Arc<Outcome> {
@@ -242,5 +246,27 @@ fn a_verdict_ends_while_the_signals_are_excluded() {
         if step == 39 || step == 47 {
             assert_eq!(node.active, step == 39);
         }
+    }
+}
+
+#[test]
+fn a_group_is_counted_only_where_all_of_it_is() {
+    for torn_groups in [false, true] {
+        let options = UnitOptions {
+            torn_groups,
+            ..UnitOptions::default()
+        };
+        let mut panel = panel_with(&options, None);
+        let mut last = Outcome::default();
+        for step in 0..40 {
+            last = panel.advance(step * STEP, &inputs(step), Mode::Publish);
+        }
+        let shown = |name: &str| last.chunks.iter().any(|chunk| chunk.name() == name);
+        assert!(shown("anomaly_score"));
+        assert_eq!(shown("anomaly_group_ratio"), !torn_groups);
+        assert_eq!(
+            (last.groups.is_empty(), last.torn_groups),
+            (torn_groups, torn_groups)
+        );
     }
 }

@@ -60,6 +60,12 @@ impl Desk {
         });
     }
 
+    /// Other shards carry so many series of the newest answer, of history or live.
+    pub(super) fn foreign(&self, series: usize) {
+        self.events.foreign(&self.name, series);
+        self.tell(|report| report.foreign = series);
+    }
+
     /// An answer came: what was left out of it, and what the source warned about.
     pub(super) fn answered(&self, matrix: &Matrix) {
         self.events.dropped(&self.name, matrix.dropped);
@@ -136,7 +142,7 @@ impl Desk {
         self.events.evaluated(&self.name, evaluated);
         self.tell(|report| {
             "running".clone_into(&mut report.phase);
-            report.silent_because = silence(&newest);
+            report.silent_because = silence(&newest, report.foreign);
             report.last_evaluation = Some(at);
             report.last_duration = Some(duration);
             report.series = counts.series;
@@ -195,7 +201,7 @@ impl Desk {
         if let Some(newest) = newest {
             self.tell(|report| {
                 "running".clone_into(&mut report.phase);
-                report.silent_because = silence(&newest);
+                report.silent_because = silence(&newest, report.foreign);
             });
         }
         self.outcome.send_modify(|_| {});
@@ -218,9 +224,14 @@ impl Desk {
     }
 }
 
-/// Why an outcome shows nothing, if it does.
-fn silence(outcome: &Outcome) -> Option<String> {
+/// Why an outcome shows nothing, if it does; other shards carry `foreign` series of its query.
+fn silence(outcome: &Outcome, foreign: usize) -> Option<String> {
     let counts = &outcome.counts;
+    if counts.series == 0 && foreign > 0 {
+        return Some(format!(
+            "other shards carry all {foreign} series of the query"
+        ));
+    }
     if counts.series == 0 {
         return Some("the query answers with no series".into());
     }
@@ -255,10 +266,12 @@ mod tests {
             ..Outcome::default()
         };
         assert_eq!(
-            silence(&outcome).unwrap(),
+            silence(&outcome, 0).unwrap(),
             "the query answers with no series"
         );
+        let elsewhere = silence(&outcome, 4).unwrap();
+        assert_eq!(elsewhere, "other shards carry all 4 series of the query");
         outcome.counts.series = 1;
-        assert_eq!(silence(&outcome).as_deref(), Some(why));
+        assert_eq!(silence(&outcome, 4).as_deref(), Some(why));
     }
 }

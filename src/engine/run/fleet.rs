@@ -257,6 +257,7 @@ impl Fleet {
             desk,
             query: settings.query.clone(),
             max_series: settings.max_series,
+            share: plan.share.clone(),
             timing: Timing {
                 grid: unit.grid(),
                 interval: self.interval.as_millis(),

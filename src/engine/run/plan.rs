@@ -3,7 +3,7 @@
 use super::{MakePanel, MakeSignal};
 use crate::{
     engine::{PanelSettings, SignalSettings},
-    series::Span,
+    series::{Share, Span},
     source::Source,
 };
 use std::{fmt, sync::Arc};
@@ -15,6 +15,8 @@ pub struct SignalPlan {
     pub settings: SignalSettings,
     /// Where its samples come from; another source is another `Arc`.
     pub source: Arc<dyn Source>,
+    /// Which of its series are carried here.
+    pub share: Share,
     /// A hash of what `make` depends on beside the settings, such as model files.
     pub revision: u64,
     /// Makes its unit.
@@ -46,6 +48,7 @@ impl SignalPlan {
     pub(super) fn same(&self, other: &Self) -> bool {
         self.settings == other.settings
             && self.revision == other.revision
+            && self.share == other.share
             && Arc::ptr_eq(&self.source, &other.source)
     }
 }

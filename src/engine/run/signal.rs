@@ -9,7 +9,7 @@ use crate::{
         schedule::{ClockWatch, Rebuild, Schedule, Tick, Timing, Work},
         signal::REREAD,
     },
-    series::Millis,
+    series::{Millis, Share},
     source::{Cause, Matrix, RangeRequest, Source, SourceError},
 };
 use std::{sync::Arc, time::Duration};
@@ -56,6 +56,7 @@ pub(super) struct SignalTask {
     pub(super) desk: Desk,
     pub(super) query: String,
     pub(super) max_series: usize,
+    pub(super) share: Share,
     pub(super) timing: Timing,
     pub(super) source: Arc<dyn Source>,
     pub(super) make: MakeSignal,
@@ -421,9 +422,10 @@ impl SignalTask {
             end,
             step: self.timing.grid.step(),
             max_series: self.max_series,
+            share: self.share.clone(),
         };
         let answer = timeout(deadline, self.source.range(request)).await;
-        answer.unwrap_or_else(|_| {
+        let answer = answer.unwrap_or_else(|_| {
             Err(SourceError {
                 cause: Cause::Timeout,
                 message: format!(
@@ -432,7 +434,18 @@ impl SignalTask {
                     deadline.as_secs()
                 ),
             })
-        })
+        });
+        if let (Ok(matrix), true) = (&answer, self.is_divided()) {
+            self.desk.foreign(matrix.foreign);
+        }
+        answer
+    }
+
+    /// Whether other shards carry series of it, and answers show how many: what comes by itself and is another shard's is
+    /// not even taken in.
+    fn is_divided(&self) -> bool {
+        let step = self.timing.grid.step();
+        self.share != Share::ALL && self.source.arrivals(&self.query, step).is_none()
     }
 
     /// Waits after a failure: longer each time up to `longest`, and not as long as the others do.

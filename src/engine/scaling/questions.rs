@@ -1,7 +1,7 @@
 //! What the sources are asked at decision time.
 
 use crate::{
-    series::{Labels, Millis},
+    series::{Labels, Millis, Share},
     source::{Matrix, RangeRequest},
 };
 use std::{
@@ -58,6 +58,7 @@ impl Question {
             end: at,
             step: 1_000,
             max_series: self.max_series,
+            share: Share::ALL,
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{SignalSettings, SizeClass};
 use crate::{
     intake::{Selection, Shape},
-    series::Span,
+    series::{Share, Span},
 };
 
 impl SignalSettings {
@@ -17,9 +17,9 @@ impl SignalSettings {
         Some(Selection::new(select, self.reading, window, aggregate))
     }
 
-    /// What a source that is scraped or pushed to has to keep for it, of at most `max_series` series; `None` where it has
-    /// a query instead, or is not sound.
-    pub fn subscription(&self, max_series: usize) -> Option<Shape> {
+    /// What a source that is scraped or pushed to has to keep for it, of at most `max_series` series of `share`; `None`
+    /// where it has a query instead, or is not sound.
+    pub fn subscription(&self, max_series: usize, share: Share) -> Option<Shape> {
         let grid = self.grid()?;
         let history = match self.size_class() {
             SizeClass::Deep => grid.steps_up(self.history().as_millis()),
@@ -30,6 +30,7 @@ impl SignalSettings {
             grid,
             history,
             max_series,
+            share,
         })
     }
 

@@ -66,6 +66,7 @@ impl SignalSettings {
         nest(&mut found, "forecast", self.forecast.validate());
         check_labels("peers", &self.peers, &mut found);
         check_labels("group_by", &self.group_by, &mut found);
+        check_labels("shard_by", &self.shard_by, &mut found);
         nest(&mut found, "alerting", self.alerting.validate());
         if self.size_class() == SizeClass::Wide {
             let why = "is for the class deep: wide series keep too little of their past";

@@ -32,6 +32,8 @@ pub struct UnitOptions {
     pub replica: Option<String>,
     /// The calendars that signals name.
     pub calendars: Calendars,
+    /// Whether other processes carry series of the same groups, so that nothing can be said of the groups here.
+    pub torn_groups: bool,
     /// How much a step after the start does of what should have been done before it, in walks of some thousand steps;
     /// `None`: all of it, as looking back does, so that its numbers are always the same.
     pub late_work: Option<usize>,
@@ -68,6 +70,8 @@ pub(super) struct Plan {
     pub(super) sustained_scores: bool,
     pub(super) group_by: Arc<[String]>,
     pub(super) replica: Option<String>,
+    /// See [`UnitOptions::torn_groups`].
+    pub(super) torn_groups: bool,
     pub(super) exclusions: Exclusions,
     baseline: baseline::Settings,
     alerting: detect::AlertingSettings,
@@ -163,6 +167,7 @@ impl Plan {
             sustained_scores: settings.sustained_scores,
             group_by: settings.group_by.as_slice().into(),
             replica: options.replica.clone(),
+            torn_groups: options.torn_groups,
             exclusions: Exclusions::new(&settings.exclude, &options.calendars)?,
             baseline: settings.baseline.clone(),
             alerting: settings.alerting(),

@@ -155,8 +155,8 @@ impl Publisher {
             Mode::Replay | Mode::Study => None,
         };
         let groups = match mode {
-            Mode::Publish => self.groups(&rows),
-            Mode::Replay | Mode::Study => Vec::new(),
+            Mode::Publish if !self.plan.torn_groups => self.groups(&rows),
+            _ => Vec::new(),
         };
         let served = match mode {
             Mode::Publish => self.served(&rows, &forecasts, shards),
@@ -185,6 +185,7 @@ impl Publisher {
                 .map(|row| self.series(row, at, mode, shards, across))
                 .collect(),
             group_by: Arc::clone(&self.plan.group_by),
+            torn_groups: self.plan.torn_groups,
             groups,
             far_off: Vec::new(),
             horizons: Arc::clone(&self.plan.horizons),

@@ -6,6 +6,7 @@ mod capacity;
 mod drift;
 mod networks;
 mod refit;
+mod torn;
 mod wide;
 
 const STEP: Millis = 300_000;

@@ -115,8 +115,9 @@ fn counted(outcome: &Outcome) -> BTreeMap<Labels, Counted> {
     let mut groups: BTreeMap<Labels, Counted> = on
         .map(|series| (group(series), Counted::default()))
         .collect();
-    if groups.is_empty() {
-        return groups;
+    // Of a group that is only partly here nobody knows how much of it is anomalous.
+    if groups.is_empty() || outcome.torn_groups {
+        return BTreeMap::new();
     }
     for series in outcome.series.iter().filter(|series| has_score(series)) {
         if let Some(counted) = groups.get_mut(&group(series)) {

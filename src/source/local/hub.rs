@@ -1,8 +1,8 @@
 //! Where samples that come by themselves meet the signals that read them.
 
 use crate::{
-    intake::{Full, Recorder, Shape, Verdict},
-    series::{Labels, Millis},
+    intake::{Claim, Full, Recorder, Shape, Verdict},
+    series::{Labels, Millis, Share},
     telemetry::IntakeEvents,
 };
 use std::{
@@ -31,6 +31,17 @@ impl Route {
         version: 0,
     };
 
+    /// Other shards carry what is made of it.
+    pub const ELSEWHERE: Self = Self {
+        index: u32::MAX,
+        version: 1,
+    };
+
+    /// Whether samples that go there are kept.
+    pub fn is_kept(self) -> bool {
+        self.index != u32::MAX
+    }
+
     /// The route of this number.
     #[cfg(test)]
     pub(crate) const fn of(index: u32) -> Self {
@@ -43,6 +54,8 @@ impl Route {
 pub struct Taken {
     /// How many had which verdict, in the order of [`Verdict::ALL`].
     verdicts: [u64; Verdict::ALL.len()],
+    /// Samples of what other shards carry.
+    pub foreign: u64,
     /// Samples that nobody wants.
     pub unwanted: u64,
     /// Samples of routes that are no more: their series was silent for so long that it was forgotten.
@@ -71,6 +84,7 @@ impl Taken {
         for (own, more) in self.verdicts.iter_mut().zip(other.verdicts) {
             *own += more;
         }
+        self.foreign += other.foreign;
         self.unwanted += other.unwanted;
         self.lost += other.lost;
     }
@@ -160,24 +174,25 @@ impl Hub {
             state.complete(index, now);
             return state.route(index);
         }
-        let (mut to, mut refused) = (Vec::new(), false);
+        let (mut to, mut refused, mut foreign) = (Vec::new(), false, false);
         let most = self.max_series.load(Ordering::Relaxed);
         let room = state.by_series.len() < most;
         for (number, seat) in state.seats.iter_mut().enumerate() {
             let Some(seat) = seat else { continue };
-            if !room {
-                refused |= seat.recorder.wants(name, labels);
-                continue;
-            }
-            match seat.recorder.admit(name, labels, now) {
-                Ok(None) => {}
-                Ok(Some(place)) => to.push((number as u32, place)),
-                Err(Full) => refused = true,
+            match seat.recorder.claim(name, labels) {
+                Claim::Unwanted => continue,
+                Claim::Foreign => foreign = true,
+                Claim::Wanted if !room => refused = true,
+                Claim::Wanted => match seat.recorder.admit(name, labels, now) {
+                    Ok(place) => to.extend(place.map(|place| (number as u32, place))),
+                    Err(Full) => refused = true,
+                },
             }
         }
-        let route = match to.is_empty() {
-            true => Route::NOWHERE,
-            false => state.enter(series, to),
+        let route = match (to.is_empty(), foreign && !refused) {
+            (false, _) => state.enter(series, to),
+            (true, true) => Route::ELSEWHERE,
+            (true, false) => Route::NOWHERE,
         };
         drop(state);
         if refused {
@@ -194,8 +209,12 @@ impl Hub {
         let State { seats, routes, .. } = &mut *state;
         let mut touched = BTreeSet::new();
         for &(route, at, value) in samples {
-            if route == Route::NOWHERE {
-                taken.unwanted += 1;
+            if !route.is_kept() {
+                let count = match route {
+                    Route::ELSEWHERE => &mut taken.foreign,
+                    _ => &mut taken.unwanted,
+                };
+                *count += 1;
                 continue;
             }
             let entry = routes.get(route.index as usize);
@@ -234,8 +253,14 @@ impl Hub {
         let State { seats, .. } = &mut *state;
         let mut own = seats.iter_mut().flatten();
         if let Some(seat) = own.find(|seat| same(&seat.recorder, &subscription)) {
+            let share = seat.recorder.shape().share.clone();
             let widest = wider(subscription, seat.recorder.shape());
-            seat.recorder.reshape(widest);
+            // More than before, so that nothing of it goes.
+            let is_more = widest.share != share;
+            drop(seat.recorder.reshape(widest));
+            if is_more {
+                self.generation.fetch_add(1, Ordering::AcqRel);
+            }
             return;
         }
         let recorder = restored.unwrap_or_else(|| Recorder::new(subscription));
@@ -251,36 +276,42 @@ impl Hub {
     pub fn retain(&self, subscriptions: &[Subscription]) {
         let mut state = self.state();
         let wanted = |recorder: &Recorder| subscriptions.iter().any(|one| same(recorder, one));
-        let mut gone = BTreeSet::new();
+        let (mut gone, mut foreign) = (BTreeSet::new(), BTreeSet::new());
         for (number, seat) in state.seats.iter_mut().enumerate() {
             if seat.as_ref().is_some_and(|seat| !wanted(&seat.recorder)) {
                 *seat = None;
                 gone.insert(number as u32);
             }
         }
-        for seat in state.seats.iter_mut().flatten() {
+        for (number, seat) in state.seats.iter_mut().enumerate() {
+            let Some(seat) = seat else { continue };
             let own = subscriptions.iter();
             let own = own.filter(|one| same(&seat.recorder, one)).cloned();
             if let Some(widest) = own.reduce(|one, other| wider(one, &other)) {
-                seat.recorder.reshape(widest);
+                let places = seat.recorder.reshape(widest).into_iter();
+                foreign.extend(places.map(|place| (number as u32, place)));
             }
         }
-        if !gone.is_empty() {
-            let _ = state.drop_targets(|(number, _)| gone.contains(&number));
+        if !gone.is_empty() || !foreign.is_empty() {
+            let is_gone =
+                |target: (u32, u32)| gone.contains(&target.0) || foreign.contains(&target);
+            let _ = state.drop_targets(is_gone);
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// What `ask` makes of the recorder for a selection, and a step where that matters; `None` where there is none.
+    /// What `ask` makes of the recorder for a selection that has all series of `share`, or of that for a step where one is
+    /// given, whatever it has; `None` where there is none.
     pub fn with<T>(
         &self,
         selection: &str,
-        step: Option<Millis>,
+        (step, share): (Option<Millis>, &Share),
         ask: impl FnOnce(&mut Recorder) -> T,
     ) -> Option<T> {
         let mut state = self.state();
         let mut seats = state.seats.iter_mut().flatten();
-        let seat = seats.find(|seat| seat.is_for(selection, step))?;
+        let covers = |seat: &Seat| step.is_some() || seat.recorder.shape().share.covers(share);
+        let seat = seats.find(|seat| seat.is_for(selection, step) && covers(seat))?;
         Some(ask(&mut seat.recorder))
     }
 
@@ -454,6 +485,7 @@ fn wider(one: Subscription, other: &Subscription) -> Subscription {
     Subscription {
         history: one.history.max(other.history),
         max_series: one.max_series.max(other.max_series),
+        share: one.share.wider(&other.share),
         ..one
     }
 }

@@ -48,11 +48,14 @@ impl LocalSource {
     }
 
     fn range_of(&self, request: &RangeRequest) -> Option<Matrix> {
-        self.hub
-            .with(&request.query, Some(request.step), |recorder| {
+        self.hub.with(
+            &request.query,
+            (Some(request.step), &request.share),
+            |recorder| {
                 let mut series = Vec::new();
-                let (start, end, most) = (request.start, request.end, request.max_series);
-                let dropped = recorder.range(start, end, most, |labels, samples| {
+                // Another signal may select the same and carry more of it.
+                let (span, share) = ((request.start, request.end), &request.share);
+                let left = recorder.range(span, (request.max_series, share), |labels, samples| {
                     series.push(SeriesSamples {
                         labels: labels.clone(),
                         samples,
@@ -60,10 +63,12 @@ impl LocalSource {
                 });
                 Matrix {
                     series,
-                    dropped,
+                    dropped: left.over,
+                    foreign: left.foreign,
                     ..Matrix::default()
                 }
-            })
+            },
+        )
     }
 
     /// What there is at one time, of whichever grid.
@@ -71,7 +76,13 @@ impl LocalSource {
         let at = request.start;
         let all = self
             .hub
-            .with(&request.query, None, |recorder| recorder.instant(at))?;
+            .with(&request.query, (None, &request.share), |recorder| {
+                recorder.instant(at)
+            })?;
+        let all: Vec<_> = all
+            .into_iter()
+            .filter(|(labels, _)| request.share.has(labels))
+            .collect();
         let dropped = all.len().saturating_sub(request.max_series);
         let kept = all.into_iter().take(request.max_series);
         let series = kept.map(|(labels, value)| SeriesSamples {

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     intake::{Aggregate, Reading, STALE_NAN, Selection, Verdict},
-    series::{Grid, Labels},
+    series::{
+        Grid, Labels, Share,
+        shard::{Cut, Shard},
+    },
 };
 
 const STEP: Millis = 60_000;
@@ -18,6 +21,7 @@ fn subscription(select: &str) -> Subscription {
         grid: Grid::new(STEP).unwrap(),
         history: 100,
         max_series: 10,
+        share: Share::ALL,
     }
 }
 
@@ -46,6 +50,7 @@ fn ask(hub: &Arc<Hub>, query: &str, start: Millis, end: Millis) -> Result<Matrix
         end,
         step: STEP,
         max_series: 5,
+        share: Share::ALL,
     })
 }
 
@@ -355,4 +360,141 @@ fn a_sum_is_complete_when_all_of_it_has_come() {
     }
     let answer = ask(&hub, &text, START + STEP, START + STEP).unwrap();
     assert_eq!(answer.series[0].samples, [(START + STEP, 4.0)]);
+}
+
+fn third(index: u32) -> Share {
+    Share::of(
+        Cut::Labels(["app".to_owned()].into()),
+        Shard::new(index, 3).unwrap(),
+    )
+}
+
+fn member(app: &str, pod: &str) -> Labels {
+    Labels::new([("app", app), ("pod", pod)]).unwrap()
+}
+
+/// Sums of three apps with two pods each, in a hub that has the share; each sample is its own pod's.
+fn sums(share: Share) -> (Arc<Hub>, String, Taken) {
+    let hub = Arc::<Hub>::default();
+    let sum = Some(Aggregate::SumBy(vec!["app".into()]));
+    let selection = Selection::new("load", Reading::Gauge, None, sum).unwrap();
+    let text = selection.text().to_owned();
+    let shape = Subscription {
+        selection,
+        share,
+        ..subscription("load")
+    };
+    hub.subscribe(shape, None);
+    let mut all = Taken::default();
+    for app in ["cart", "shop", "search", "mail", "news"] {
+        for pod in ["1", "2"] {
+            all.add(&take(&hub, "load", &member(app, pod), START, 2.0));
+        }
+    }
+    (hub, text, all)
+}
+
+#[test]
+fn a_sum_goes_to_one_shard_with_all_that_it_is_made_of_and_nothing_is_kept_in_the_others() {
+    let mut seen = Vec::new();
+    for index in 0..3 {
+        let (hub, text, taken) = sums(third(index));
+        let own = ask_share(&hub, &text, third(index)).unwrap();
+        assert_eq!((own.foreign, own.dropped), (0, 0));
+        for one in own.series {
+            assert_eq!(one.samples, [(START, 4.0)], "both pods, in {}", one.labels);
+            seen.push(one.labels);
+        }
+        assert_eq!(taken.of(Verdict::Stored) as usize, hub.series());
+        assert_eq!(taken.foreign as usize, 10 - hub.series());
+        assert_eq!(taken.unwanted, 0);
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 5);
+}
+
+fn ask_share(hub: &Arc<Hub>, query: &str, share: Share) -> Result<Matrix, SourceError> {
+    let source = LocalSource::new("pushed", Arc::clone(hub));
+    source.answer(&RangeRequest {
+        query: query.to_owned(),
+        start: START,
+        end: START,
+        step: STEP,
+        max_series: 10,
+        share,
+    })
+}
+
+#[test]
+fn who_shares_a_selection_and_carries_all_of_it_takes_nothing_from_the_other() {
+    let (hub, text, _) = sums(third(1));
+    let all = hub.each(|recorder| recorder.shape().clone());
+    let whole = Subscription {
+        share: Share::ALL,
+        ..all[0].clone()
+    };
+    let own = ask_share(&hub, &text, third(1)).unwrap();
+    let generation = hub.generation();
+    hub.subscribe(whole.clone(), None);
+    assert_ne!(
+        hub.generation(),
+        generation,
+        "what was foreign is asked about again"
+    );
+    for app in ["cart", "shop", "search", "mail", "news"] {
+        take(&hub, "load", &member(app, "1"), START + 1, 2.0);
+    }
+    let divided = ask_share(&hub, &text, third(1)).unwrap();
+    assert_eq!(divided.series, own.series);
+    assert_eq!(divided.foreign, 5 - own.series.len());
+    assert_eq!(ask_share(&hub, &text, Share::ALL).unwrap().series.len(), 5);
+    // The one that wants all of it goes.
+    hub.retain(&all);
+    assert_eq!(
+        ask_share(&hub, &text, Share::ALL).unwrap().series,
+        own.series
+    );
+    assert_eq!(hub.series(), 2 * own.series.len());
+}
+
+#[test]
+fn a_demand_is_never_told_from_a_part_of_it() {
+    let (hub, text, _) = sums(third(1));
+    let source = LocalSource::new("pushed", Arc::clone(&hub));
+    let instant = |share: Share| {
+        source.answer(&RangeRequest {
+            query: text.clone(),
+            start: START + 1_000,
+            end: START + 1_000,
+            step: 1_000,
+            max_series: 10,
+            share,
+        })
+    };
+    assert!(
+        instant(Share::ALL).is_err(),
+        "a sum of a part is less than is asked for"
+    );
+    assert!(instant(third(1)).is_ok());
+}
+
+#[test]
+fn another_share_takes_from_a_file_what_is_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let shelf = Shelf::new(folder.path(), "pushed").unwrap();
+    let (hub, text, _) = sums(third(1));
+    let shape = hub.each(|recorder| recorder.shape().clone()).remove(0);
+    let own = ask_share(&hub, &text, third(1)).unwrap().series;
+    shelf.write(&hub).unwrap();
+    let past = shelf.read().unwrap();
+    for (share, expected) in [(third(1), own), (third(2), Vec::new())] {
+        let shape = Subscription {
+            share: share.clone(),
+            ..shape.clone()
+        };
+        let again = Arc::<Hub>::default();
+        again.subscribe(shape.clone(), past.of(&shape, START + 1).unwrap());
+        assert_eq!(ask_share(&again, &text, share).unwrap().series, expected);
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::decode::Decoded;
 use crate::{
-    series::Labels,
+    series::{Labels, Share},
     source::{Matrix, SeriesSamples},
 };
 use std::{cmp::Ordering, collections::BTreeSet};
@@ -14,7 +14,9 @@ const NAMED: usize = 3;
 #[derive(Debug)]
 pub(super) struct Gathered {
     max_series: usize,
+    share: Share,
     series: Vec<SeriesSamples>,
+    foreign: usize,
     dropped: BTreeSet<u64>,
     examples: Vec<Labels>,
     warnings: Vec<String>,
@@ -22,11 +24,13 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Nothing yet; at most `max_series` series will be kept.
-    pub(super) fn new(max_series: usize) -> Self {
+    /// Nothing yet; at most `max_series` series of `share` will be kept.
+    pub(super) fn new(max_series: usize, share: Share) -> Self {
         Self {
             max_series,
+            share,
             series: Vec::new(),
+            foreign: 0,
             dropped: BTreeSet::new(),
             examples: Vec::new(),
             warnings: Vec::new(),
@@ -35,7 +39,12 @@ impl Gathered {
     }
 
     /// Adds an answer whose samples are all later than those before.
-    pub(super) fn add(&mut self, decoded: Decoded) {
+    pub(super) fn add(&mut self, mut decoded: Decoded) {
+        let all = decoded.series.len();
+        decoded
+            .series
+            .retain(|series| self.share.has(&series.labels));
+        self.foreign = self.foreign.max(all - decoded.series.len());
         self.rejected += decoded.rejected;
         for warning in decoded.warnings {
             if !self.warnings.contains(&warning) {
@@ -59,6 +68,7 @@ impl Gathered {
             series: self.series,
             warnings: self.warnings,
             dropped: self.dropped.len(),
+            foreign: self.foreign,
             rejected: self.rejected,
         }
     }
@@ -113,6 +123,7 @@ fn merge(earlier: Vec<SeriesSamples>, later: Vec<SeriesSamples>) -> Vec<SeriesSa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::series::shard::{Cut, Shard};
 
     fn series(name: usize, times: &[i64]) -> SeriesSamples {
         SeriesSamples {
@@ -131,7 +142,7 @@ mod tests {
 
     #[test]
     fn series_that_come_and_go_are_joined_by_their_labels() {
-        let mut all = Gathered::new(10);
+        let mut all = Gathered::new(10, Share::ALL);
         all.add(answer([1, 3].into_iter(), 1));
         all.add(answer([2, 3].into_iter(), 2));
         let matrix = all.finish();
@@ -143,9 +154,9 @@ mod tests {
 
     #[test]
     fn the_same_series_are_kept_however_the_answer_is_cut() {
-        let mut once = Gathered::new(7);
+        let mut once = Gathered::new(7, Share::ALL);
         once.add(answer(0..100, 1));
-        let mut often = Gathered::new(7);
+        let mut often = Gathered::new(7, Share::ALL);
         for start in [50, 0, 25, 75] {
             often.add(answer(start..start + 25, 1));
         }
@@ -160,5 +171,35 @@ mod tests {
         assert_eq!(names(&once), names(&often));
         assert_eq!((once.dropped, often.dropped), (93, 93));
         assert_eq!(once.series.len(), 7);
+    }
+
+    #[test]
+    fn the_limit_is_on_the_series_of_the_shard() {
+        let share = |index| Share::of(Cut::Series, Shard::new(index, 3).unwrap());
+        let mut kept = 0;
+        for index in 0..3 {
+            let mut gathered = Gathered::new(60, share(index));
+            gathered.add(answer(0..100, 1));
+            gathered.add(answer(0..90, 2));
+            let matrix = gathered.finish();
+            assert_eq!(
+                matrix.dropped, 0,
+                "foreign series are none that are left out"
+            );
+            assert_eq!(matrix.foreign, 100 - matrix.series.len());
+            assert!(
+                matrix
+                    .series
+                    .iter()
+                    .all(|one| share(index).has(&one.labels))
+            );
+            kept += matrix.series.len();
+        }
+        assert_eq!(kept, 100);
+        let mut narrow = Gathered::new(7, share(0));
+        narrow.add(answer(0..100, 1));
+        let narrow = narrow.finish();
+        assert_eq!(narrow.series.len(), 7);
+        assert_eq!(narrow.dropped, 100 - narrow.foreign - 7);
     }
 }

@@ -46,7 +46,11 @@ use self::{
     retry::Retries,
 };
 use super::{Answer, BreakerState, Cause, Matrix, RangeRequest, Source, SourceError};
-use crate::{engine::clock::Clock, series::Millis, telemetry::SourceEvents};
+use crate::{
+    engine::clock::Clock,
+    series::{Millis, Share},
+    telemetry::SourceEvents,
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{
     collections::BTreeSet,
@@ -137,7 +141,7 @@ impl PrometheusSource {
             .inner
             .ask("/api/v1/query", &form, &expected, false)
             .await;
-        let mut gathered = Gathered::new(max_series);
+        let mut gathered = Gathered::new(max_series, Share::ALL);
         gathered.add(answer.map_err(|failure| failure.error)?);
         Ok(self.inner.report(query, gathered))
     }
@@ -146,8 +150,10 @@ impl PrometheusSource {
         let whole = checked(&request)?;
         let settings = &self.inner.settings;
         let (most, width) = (settings.max_samples, settings.concurrency);
-        let mut plan = Plan::new(whole, request.max_series, most, width);
-        let mut gathered = Gathered::new(request.max_series);
+        // Those of other shards come too, and take room until they are decoded.
+        let expected = request.max_series.saturating_mul(request.share.parts());
+        let mut plan = Plan::new(whole, expected, most, width);
+        let mut gathered = Gathered::new(request.max_series, request.share);
         loop {
             let wave = plan.wave();
             if wave.is_empty() {
@@ -213,7 +219,7 @@ impl Decoder {
             max_samples: usize::MAX,
         };
         let decoded = decode(body, &expected, &self.interner);
-        let mut gathered = Gathered::new(request.max_series);
+        let mut gathered = Gathered::new(request.max_series, request.share.clone());
         gathered.add(decoded.map_err(|failure| failure.error)?);
         Ok(gathered.finish())
     }

@@ -2,7 +2,7 @@
 
 use super::PrometheusSource;
 use crate::{
-    series::{Grid, Millis, Span},
+    series::{Grid, Millis, Share, Span},
     source::{Cause, Matrix, RangeRequest, Source, SourceError},
 };
 
@@ -81,6 +81,7 @@ impl PrometheusSource {
             end,
             step,
             max_series,
+            share: Share::ALL,
         };
         let past = self.range(request).await?;
         let oldest = [first(&past), first(&newest)];

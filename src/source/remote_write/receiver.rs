@@ -268,7 +268,7 @@ impl Receiver {
         let hash = xxh3_128_with_seed(key, self.seed);
         if let Some((route, seen)) = known.routes.get_mut(&hash) {
             // One that nobody wanted, or that had no room, is asked about again now and then.
-            if *route != Route::NOWHERE {
+            if route.is_kept() {
                 *seen = now;
             }
             return *route;

@@ -8,7 +8,7 @@ use crate::{
         write::{Outgoing, Point, Version, Writer},
     },
     intake::{Reading, STALE_NAN, Selection},
-    series::{Grid, Labels, Millis},
+    series::{Grid, Labels, Millis, Share},
     source::local::{Hub, Subscription},
     telemetry::Telemetry,
 };
@@ -40,6 +40,7 @@ impl World {
                 grid: Grid::new(STEP).unwrap(),
                 history: 100,
                 max_series: 1_000,
+                share: Share::ALL,
             },
             None,
         );
@@ -65,7 +66,9 @@ impl World {
         let found = self
             .receiver
             .hub()
-            .with("load", None, |recorder| recorder.instant(self.now));
+            .with("load", (None, &Share::ALL), |recorder| {
+                recorder.instant(self.now)
+            });
         let wanted = Labels::new([("pod", pod)]).unwrap();
         let mut all = found.unwrap().into_iter();
         all.find(|(labels, _)| *labels == wanted)
@@ -263,6 +266,7 @@ fn a_signal_that_comes_later_gets_series_that_were_known_as_unwanted() {
             grid,
             history,
             max_series,
+            share: Share::ALL,
         },
         None,
     );
@@ -272,7 +276,9 @@ fn a_signal_that_comes_later_gets_series_that_were_known_as_unwanted() {
     let found = world
         .receiver
         .hub()
-        .with("heat", None, |recorder| recorder.instant(world.now));
+        .with("heat", (None, &Share::ALL), |recorder| {
+            recorder.instant(world.now)
+        });
     assert_eq!(found.unwrap()[0].1, 2.0);
 }
 

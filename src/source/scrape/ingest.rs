@@ -17,7 +17,6 @@ use crate::{
         Labels, Millis,
         relabel::{self, LabelMap, Relabel},
     },
-    source::local::Route,
 };
 
 /// Samples further ahead are refused, as Prometheus does.
@@ -139,7 +138,7 @@ impl Ingest<'_> {
         let tracked = time.is_none() || self.rules.track_timestamps;
         match known.mark(index, time.is_some(), tracked) {
             None => counts.duplicates += 1,
-            Some(Route::NOWHERE) => {}
+            Some(route) if !route.is_kept() => {}
             // More than there may be are not taken in; they are counted on for the message.
             Some(_) if counts.kept > self.rules.samples => {}
             Some(route) => samples.push((route, at, sample.value)),

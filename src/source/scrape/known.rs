@@ -131,7 +131,7 @@ impl Known {
         let id = series.id();
         let known = self.ids.get(&id).copied();
         let index = known.unwrap_or_else(|| self.free_slot());
-        let wanted = (route != Route::NOWHERE).then(|| Box::new(series));
+        let wanted = route.is_kept().then(|| Box::new(series));
         if let Some(slot) = self.entries.get_mut(index as usize) {
             match slot {
                 Some(entry) => {
@@ -258,7 +258,7 @@ impl Entry {
             Some(series) if self.generation != generation => route(series),
             _ => self.route,
         };
-        (to != Route::NOWHERE).then_some((to, at, STALE))
+        to.is_kept().then_some((to, at, STALE))
     }
 }
 

@@ -342,7 +342,7 @@ impl Reports {
 
     fn samples(&self, at: Millis, values: [f64; 5]) -> Vec<Passed> {
         let all = self.routes.into_iter().zip(values);
-        all.filter(|(route, _)| *route != Route::NOWHERE)
+        all.filter(|(route, _)| route.is_kept())
             .map(|(route, value)| (route, at, value))
             .collect()
     }

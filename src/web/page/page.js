@@ -146,7 +146,8 @@ function showBanner(problem) {
 
 function showAbout(status) {
   const ready = status.ready ? "ready" : "not ready yet";
-  setText($("about"), `forethought ${status.version} · ${ready} · times are those of this browser (${Intl.DateTimeFormat().resolvedOptions().timeZone})`);
+  const shard = status.shard ? ` · shard ${status.shard}` : "";
+  setText($("about"), `forethought ${status.version}${shard} · ${ready} · times are those of this browser (${Intl.DateTimeFormat().resolvedOptions().timeZone})`);
 }
 
 // === The whole ===

@@ -336,6 +336,7 @@ fn the_page_gets_what_it_draws() {
         );
         let status = get(server.addr, "/api/v1/status").await.json();
         assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(status["shard"], Value::Null);
         assert_eq!(status["units"][1]["backfilled"], 0.4);
         assert_eq!(status["config"]["last_reload_successful"], false);
     });

@@ -147,6 +147,7 @@ async fn start(lines: usize, change: impl FnOnce(&mut State)) -> Running {
         lifecycle: Some(sender),
         store: Arc::default(),
         admin: true,
+        shard: None,
         config: Arc::default(),
         targets: Arc::default(),
         receivers: Arc::default(),

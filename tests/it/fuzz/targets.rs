@@ -14,7 +14,7 @@ use forethought::{
     },
     intake::{Reading, Selection},
     promql::{self, Expression},
-    series::{Grid, Labels},
+    series::{Grid, Labels, Share},
     source::{
         file::read_open_metrics,
         local::{Hub, Subscription, disk::Past},
@@ -144,6 +144,7 @@ fn hub(bytes: &[u8]) {
                 grid,
                 history: 50,
                 max_series: 3,
+                share: Share::ALL,
             },
             None,
         );
@@ -177,9 +178,9 @@ fn hub(bytes: &[u8]) {
             }
         }
         for selection in ["x", "rate(x[2m])"] {
-            let told = hub.with(selection, Some(1_000), |recorder| {
+            let told = hub.with(selection, (Some(1_000), &Share::ALL), |recorder| {
                 let floor = now.div_euclid(1_000) * 1_000;
-                recorder.range(floor - 5_000, floor, 10, |_, samples| {
+                recorder.range((floor - 5_000, floor), (10, &Share::ALL), |_, samples| {
                     assert!(samples.iter().all(|(_, value)| value.is_finite()));
                 });
                 recorder.instant(now)
@@ -220,13 +221,15 @@ fn snapshot(bytes: &[u8]) {
         grid,
         history: 100,
         max_series: 10,
+        share: Share::ALL,
     };
     for past in [Past::decode(bytes), Past::decode_body(bytes)]
         .into_iter()
         .flatten()
     {
         if let Ok(Some(mut recorder)) = past.of(&subscription, 1_000_000_000_000) {
-            recorder.range(999_999_000_000, 1_000_000_000_000, 10, |_, _| {});
+            let span = (999_999_000_000, 1_000_000_000_000);
+            recorder.range(span, (10, &Share::ALL), |_, _| {});
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::support::{
 };
 use forethought::{
     config::{self, Config},
-    series::{Labels, Millis},
+    series::{Labels, Millis, Share},
     source::local::{Hub, disk::Shelf},
 };
 use std::{
@@ -173,7 +173,7 @@ pub(super) fn parsed(text: &str) -> Config {
 pub(super) fn leave_past(folder: &Path, configuration: &str, address: &str) {
     let hub = Hub::default();
     for signal in &parsed(configuration).signals {
-        hub.subscribe(signal.subscription(1_000).unwrap(), None);
+        hub.subscribe(signal.subscription(1_000, Share::ALL).unwrap(), None);
     }
     let of = |own: &[(&str, &str)]| {
         let target = [("instance", address), ("job", SOURCE)];

@@ -63,6 +63,24 @@ pub(crate) const PASTS: &[(&str, &[Past])] = &[
             past("twins_queue_messages", "/out", 70.0),
         ],
     ),
+    // Enough to be divided: zones by the first letter.
+    (
+        "fleet",
+        &[
+            past("fleet_load", "/a1", 20.0),
+            past("fleet_load", "/a2", 21.0),
+            past("fleet_load", "/a3", 20.5),
+            past("fleet_load", "/b1", 50.0),
+            past("fleet_load", "/b2", 51.0),
+            past("fleet_load", "/b3", 50.5),
+            past("fleet_load", "/c1", 80.0),
+            past("fleet_load", "/c2", 81.0),
+            past("fleet_load", "/c3", 80.5),
+            past("fleet_load", "/d1", 90.0),
+            past("fleet_load", "/d2", 91.0),
+            past("fleet_load", "/d3", 90.5),
+        ],
+    ),
     // Goes up and down fast enough for a test to see all of it.
     (
         "pulse",

@@ -10,7 +10,7 @@ use crate::{
         Catalogue, Clock, Mode, Outcome, Pool, SeriesOutcome, SignalSettings, UnitHandle,
         UnitReport, outcome::Counts,
     },
-    series::{Grid, Labels, Millis, Span},
+    series::{Grid, Labels, Millis, Share, Span},
     source::{
         Answer, BreakerState, Cause, Matrix, RangeRequest, SeriesSamples, Source, SourceError,
     },
@@ -106,6 +106,7 @@ fn matrix(request: &RangeRequest) -> Matrix {
             labels: Labels::default(),
             samples: times.map(|at| (at, (at / request.step) as f64)).collect(),
         }],
+        foreign: request.share.parts() - 1,
         ..Matrix::default()
     }
 }
@@ -355,6 +356,7 @@ pub(super) fn signal(name: &str, source: &Arc<FakeSource>, log: &Arc<Log>) -> Si
     SignalPlan {
         settings,
         source: Arc::clone(source) as Arc<dyn Source>,
+        share: Share::ALL,
         revision: 0,
         make,
     }

@@ -1,7 +1,10 @@
 //! What a reload keeps, changes, removes and refuses.
 
 use super::doubles::{FakeSource, Log, MINUTE, Manner, START, World, plan, signal};
-use crate::series::Span;
+use crate::series::{
+    Share, Span,
+    shard::{Cut, Shard},
+};
 use std::sync::{Arc, atomic::Ordering};
 
 struct Logs {
@@ -109,6 +112,36 @@ async fn another_source_interval_or_revision_is_a_change() {
         .unwrap();
     world.fleet.commit(prepared).await;
     assert_eq!(made(&logs), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_share_is_asked_for_and_read_from_the_beginning() {
+    let (mut world, logs) = running().await;
+    let foreign =
+        |world: &World| world.metric("forethought_signal_series_foreign{signal=\"kept\"}");
+    assert_eq!(foreign(&world), None, "it is not divided");
+    let mut divided = world.signal("kept", &logs.kept);
+    divided.share = Share::of(Cut::Series, Shard::new(1, 3).unwrap());
+    world.source.asked();
+    world.run(vec![divided.clone()], vec![]).await;
+    world.pass(0.001).await;
+    let asked = world.source.asked();
+    assert!(asked.len() > 1 && asked.iter().all(|one| one.share == divided.share));
+    // Known before anything is evaluated live.
+    assert_eq!(
+        (foreign(&world), world.report("kept").foreign),
+        (Some(2.0), 2)
+    );
+    assert_eq!(logs.kept.made.load(Ordering::Relaxed), 2);
+    world.run(vec![divided], vec![]).await;
+    assert_eq!(
+        logs.kept.made.load(Ordering::Relaxed),
+        2,
+        "the same goes on"
+    );
+    let whole = world.signal("kept", &logs.kept);
+    world.run(vec![whole], vec![]).await;
+    assert_eq!(foreign(&world), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -270,6 +270,21 @@ fn a_group_is_an_alert_since_too_many_of_it_are_anomalous() {
 }
 
 #[test]
+fn of_a_group_that_other_processes_have_series_of_nothing_is_said() {
+    let terms = Terms {
+        group_threshold: 0.5,
+        ..Terms::default()
+    };
+    let at = START + 3 * MINUTE;
+    let mut torn = namespaces(at);
+    torn.torn_groups = true;
+    let found = Told::new(terms).at(at, &reading(torn));
+    assert_eq!(found.len(), 4);
+    let mut alerts = found.iter().map(|notice| notice.key.1.get("alertname"));
+    assert!(alerts.all(|alert| alert == Some(SERIES_ALERT)));
+}
+
+#[test]
 fn a_group_names_the_series_that_are_farthest_off() {
     let terms = Terms {
         group_threshold: 0.5,

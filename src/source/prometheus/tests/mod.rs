@@ -9,7 +9,7 @@ mod tls;
 
 use super::{PrometheusSource, Settings};
 use crate::{
-    series::Span,
+    series::{Share, Span},
     source::{Matrix, RangeRequest, Source, SourceError},
     telemetry::Telemetry,
 };
@@ -72,6 +72,7 @@ fn minutes(points: i64) -> RangeRequest {
         end: start + (points - 1) * MINUTE,
         step: MINUTE,
         max_series: 100,
+        share: Share::ALL,
     }
 }
 
