@@ -82,6 +82,7 @@ impl Hubs {
         telemetry: &Telemetry,
     ) -> Result<PreparedHubs, String> {
         let mut prepared = PreparedHubs::default();
+        let divisions = config.divisions();
         for source in &config.sources {
             let Some(max_series) = max_series(source) else {
                 continue;
@@ -89,7 +90,6 @@ impl Hubs {
             let name = &source.name;
             let of_source = |signal: &&SignalSettings| config.source_of(signal) == Some(source);
             let signals = config.signals.iter().filter(of_source);
-            let divisions = config.divisions();
             let subscriptions = signals.filter_map(|signal| {
                 let division = divisions.signal(&signal.name);
                 let share = division.map_or(Share::ALL, |own| own.share(options.shard));
@@ -248,19 +248,18 @@ impl Keeper {
     /// Tidies and writes now and then, and once more at the end.
     async fn run(self, stop: CancellationToken) {
         let keeper = Arc::new(self);
-        let turn = TIDY_EVERY.min(keeper.every);
         let mut written = Instant::now();
         loop {
+            let left = keeper.every.saturating_sub(written.elapsed());
             let stopped = tokio::select! {
                 () = stop.cancelled() => true,
-                () = sleep(turn) => false,
+                () = sleep(TIDY_EVERY.min(left)) => false,
             };
             if stopped {
                 // What is being taken in while servers drain belongs to what is written.
                 sleep(LAST_WORDS).await;
             }
-            // Rather too early than a turn too late.
-            let write = stopped || written.elapsed() + turn / 2 >= keeper.every;
+            let write = stopped || written.elapsed() >= keeper.every;
             if write {
                 written = Instant::now();
             }
@@ -286,5 +285,45 @@ impl Keeper {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_snapshot_is_written_as_often_as_was_asked_for_and_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Arc::new(Shelf::new(folder.path(), "pushed").unwrap());
+        let hub = Arc::<Hub>::default();
+        let keeper = Keeper {
+            name: "pushed".to_owned(),
+            home: Home {
+                source: Arc::new(LocalSource::new("pushed", Arc::clone(&hub))),
+                shelf: Some(Arc::clone(&shelf)),
+                hub,
+            },
+            clock: Clock::System,
+            // No whole number of turns.
+            every: Duration::from_secs(25),
+            events: Arc::default(),
+        };
+        let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+        tracker.spawn(keeper.run(stop.clone()));
+        let is_written = || std::fs::remove_file(shelf.path()).is_ok();
+        sleep(Duration::from_secs(24)).await;
+        assert!(!is_written());
+        for _ in 0..3 {
+            sleep(Duration::from_secs(2)).await;
+            assert!(is_written());
+            sleep(Duration::from_secs(22)).await;
+            assert!(!is_written());
+            sleep(Duration::from_secs(1)).await;
+        }
+        stop.cancel();
+        tracker.close();
+        tracker.wait().await;
+        assert!(is_written(), "its last words");
     }
 }
