@@ -7,7 +7,7 @@ use crate::{
     app::{self, AppOptions, ConfigSource, Loaded},
     config::{Config, Memory, SourceKind, show_bytes},
     engine::{Clock, SignalSettings, SignalUnit, UnitOptions},
-    series::{Millis, Shard, Share, Span},
+    series::{Millis, Shard, Span},
     sink::{
         alertmanager::{Pusher, Surroundings},
         remote_write,
@@ -125,11 +125,10 @@ fn division(config: &Config, shard: Shard) -> String {
     let rows = config.signals.iter().filter_map(|signal| {
         let own = divisions.signal(&signal.name)?;
         let share = own.share(Some(shard));
-        let here = match (share.is_nothing(), share == Share::ALL) {
+        let here = match (share.is_nothing(), share.parts()) {
             (true, _) => "nothing".to_owned(),
-            (_, true) => "all".to_owned(),
-            _ if own.how(shard).starts_with("whole") => "all".to_owned(),
-            _ => format!("about 1/{}", share.parts()),
+            (false, 1) => "all".to_owned(),
+            (false, parts) => format!("about 1/{parts}"),
         };
         let why = own.why().to_owned();
         Some(vec![signal.name.clone(), own.how(shard), here, why])

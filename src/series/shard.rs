@@ -123,10 +123,12 @@ impl Share {
         if self == *other { self } else { Self::ALL }
     }
 
-    /// Of how many parts of about the same size it is one.
+    /// Of how many parts of about the same size it is one: what is all together in one shard is one part.
     pub fn parts(&self) -> usize {
-        let count = self.0.as_ref().map_or(1, |(_, shard)| shard.count());
-        usize::try_from(count).unwrap_or(usize::MAX)
+        match &self.0 {
+            None | Some((Cut::Together(_), _)) => 1,
+            Some((_, shard)) => usize::try_from(shard.count()).unwrap_or(usize::MAX),
+        }
     }
 }
 
@@ -188,6 +190,17 @@ mod tests {
         let only = Share::of(Cut::Series, Shard::new(0, 1).unwrap());
         assert_eq!((&only, only.parts()), (&Share::ALL, 1));
         assert!(Share::ALL.has(&Labels::default()) && !Share::ALL.is_nothing());
+    }
+
+    #[test]
+    fn what_is_together_is_one_part_and_the_rest_as_many_as_there_are_shards() {
+        assert!(
+            shares(&Cut::Series, 3)
+                .iter()
+                .all(|share| share.parts() == 3)
+        );
+        let together = shares(&Cut::Together("cpu".into()), 3);
+        assert!(together.iter().all(|share| share.parts() == 1));
     }
 
     #[test]
