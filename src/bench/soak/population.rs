@@ -7,6 +7,7 @@ use crate::{
     series::Millis,
 };
 use fastrand::Rng;
+use std::collections::BTreeSet;
 
 /// Series of one request, as Prometheus' default.
 const IN_REQUEST: usize = 2_000;
@@ -21,7 +22,7 @@ pub(super) struct Population {
     /// How often the pod at each place was replaced.
     generations: Vec<u32>,
     /// Replaced since the turn before: their series end.
-    replaced: Vec<usize>,
+    replaced: BTreeSet<usize>,
     /// Share that is replaced from one turn to the next, and what of it is not a whole pod yet.
     share: f64,
     owed: f64,
@@ -33,7 +34,7 @@ impl Population {
     pub(super) fn new(series: usize, share: f64) -> Self {
         Self {
             generations: vec![0; series],
-            replaced: Vec::new(),
+            replaced: BTreeSet::new(),
             share,
             owed: 0.0,
             random: Rng::with_seed(SEED),
@@ -68,9 +69,8 @@ impl Population {
         self.owed -= due as f64;
         for _ in 0..due {
             let place = self.random.usize(..self.generations.len());
-            if !self.replaced.contains(&place) {
+            if self.replaced.insert(place) {
                 self.generations[place] += 1;
-                self.replaced.push(place);
             }
         }
     }
@@ -147,7 +147,6 @@ mod tests {
         expo::wire::write::{Item, Limits, Reader},
         intake::is_stale,
     };
-    use std::collections::BTreeSet;
 
     /// Pods that had a sample at one turn, and those that ended.
     fn read(bodies: &[Vec<u8>]) -> (BTreeSet<String>, BTreeSet<String>) {

@@ -18,8 +18,8 @@ pub struct Minute {
     pub tick_seconds: f64,
     /// Grid times that were evaluated.
     pub evaluations: usize,
-    /// Seconds of CPU of the process.
-    pub cpu_seconds: f64,
+    /// CPU time of the process over time on the wall: 1 is one core.
+    pub cpu_ratio: f64,
     /// Its resident memory at the end of the minute.
     pub resident_bytes: u64,
     /// Series with state, those that went and are not forgotten yet included.
@@ -38,6 +38,12 @@ pub struct SoakReport {
     options: SoakOptions,
     /// Minute by minute.
     pub minutes: Vec<Minute>,
+}
+
+impl Minute {
+    /// What stands above the columns.
+    pub(super) const HEAD: &str =
+        "   ticks   oldest, s   tick, s   series   CPU, %  RSS, MiB   failed  missed";
 }
 
 impl SoakReport {
@@ -116,7 +122,7 @@ impl fmt::Display for Minute {
             self.freshness_seconds,
             self.tick_seconds,
             self.series,
-            self.cpu_seconds / 0.6,
+            self.cpu_ratio * 100.0,
             self.resident_bytes as f64 / f64::from(1 << 20),
             self.failures,
             self.missed
@@ -138,10 +144,7 @@ impl fmt::Display for SoakReport {
             churn * 100.0,
             self.minutes.len()
         )?;
-        writeln!(
-            f,
-            "  minute   ticks oldest, s   tick, s   series   CPU, %   RSS, MiB   failed  missed"
-        )?;
+        writeln!(f, "  minute{}", Minute::HEAD)?;
         let every = (self.minutes.len() / 12).max(1);
         for (number, minute) in self.minutes.iter().enumerate() {
             if (number + 1) % every == 0 {

@@ -9,28 +9,25 @@ use crate::{
     bench::{cpu::Usage, shown::Shown},
     engine::Clock,
     series::{Millis, Span},
-    source::prometheus::{HttpClient, TlsSettings, plain_client},
+    source::prometheus::{Getter, Settings, Wanted},
 };
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::Request;
+use hyper::HeaderMap;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// How often it is looked at: what is measured is right to this.
 const LOOK: Duration = Duration::from_millis(500);
 const MINUTE: Duration = Duration::from_secs(60);
 /// The first evaluation has to read some history; it has this long.
 const READY_WITHIN: Duration = Duration::from_secs(600);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Span = Span::seconds(30);
 const LONGEST_ANSWER: usize = 256 << 20;
-const CONNECT: Span = Span::seconds(5);
 
 /// Looks at one process.
 pub(super) struct Watch {
     child: Child,
     options: SoakOptions,
-    http: HttpClient,
+    getter: Getter,
     url: String,
 }
 
@@ -47,9 +44,10 @@ impl Watch {
     /// # Errors
     /// No client could be made.
     pub(super) fn new(child: Child, options: &SoakOptions) -> Result<Self, String> {
+        let url = format!("http://{}/metrics", child.address);
         Ok(Self {
-            http: plain_client(&TlsSettings::default(), CONNECT)?,
-            url: format!("http://{}/metrics", child.address),
+            getter: Getter::build(&Settings::new(&url))?,
+            url,
             child,
             options: options.clone(),
         })
@@ -68,7 +66,8 @@ impl Watch {
         let began = Instant::now();
         let mut report = SoakReport::new(&self.options);
         let mut minute = Minute::default();
-        let mut used = Usage::of(self.child.id());
+        let mut used = (Instant::now(), Usage::of(self.child.id()));
+        progress(Minute::HEAD);
         while began.elapsed() < self.options.lasts {
             sleep(LOOK).await;
             let shown = self.shown().await?;
@@ -76,9 +75,10 @@ impl Watch {
             let over = MINUTE * (report.minutes.len() as u32 + 1);
             if began.elapsed() >= over || began.elapsed() >= self.options.lasts {
                 let now = Usage::of(self.child.id());
-                minute.cpu_seconds = now.cpu_seconds - used.cpu_seconds;
+                let seconds = used.0.elapsed().as_secs_f64();
+                minute.cpu_ratio = (now.cpu_seconds - used.1.cpu_seconds) / seconds;
                 minute.resident_bytes = now.resident_bytes;
-                used = now;
+                used = (Instant::now(), now);
                 minute.note(&shown);
                 progress(&minute.to_string());
                 report.minutes.push(std::mem::take(&mut minute));
@@ -125,20 +125,16 @@ impl Watch {
         if let Some(said) = self.child.ended() {
             return Err(said);
         }
-        let request = Request::get(&self.url).body(Full::new(Bytes::new()));
-        let request = request.map_err(|error| error.to_string())?;
-        let failed = |text: &dyn std::fmt::Display| format!("GET {}: {text}", self.url);
-        let exchange = async {
-            let answer = self.http.request(request).await;
-            let answer = answer.map_err(|error| failed(&error))?;
-            let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect();
-            let body = body.await.map_err(|error| failed(&error))?;
-            Ok(Shown::new(
-                String::from_utf8_lossy(&body.to_bytes()).into_owned(),
-            ))
-        };
-        let late = |_| failed(&format!("no answer within {} s", PATIENCE.as_secs()));
-        timeout(PATIENCE, exchange).await.map_err(late)?
+        let got = self.getter.get(Wanted {
+            url: &self.url,
+            headers: HeaderMap::new(),
+            timeout: PATIENCE,
+            limit: LONGEST_ANSWER,
+            redirects: false,
+            keys: ("", ""),
+        });
+        let body = got.await.map_err(|error| error.to_string())?.body;
+        Ok(Shown::new(String::from_utf8_lossy(&body).into_owned()))
     }
 }
 
