@@ -311,6 +311,19 @@ mod tests {
         assert!(archive.heap_bytes() < 400, "{}", archive.heap_bytes());
     }
 
+    #[test]
+    fn values_that_do_not_shrink_read_back() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..200 {
+            let values: Vec<f32> = (0..PIECE).map(|_| f32::from_bits(random.u32(..))).collect();
+            let bits = |values: &[f32]| -> Vec<u32> {
+                values.iter().map(|value| value.to_bits()).collect()
+            };
+            let read = unsqueeze(&squeeze(&values)).unwrap();
+            assert_eq!(bits(&read), bits(&values));
+        }
+    }
+
     proptest! {
         #[test]
         fn any_values_in_ascending_order_come_back_bit_by_bit(
