@@ -51,6 +51,8 @@ pub struct SignalUnit {
     networks: Networks,
     /// Where each series lives: shard and slot.
     places: HashMap<Labels, Place>,
+    /// The shard that took the newest series: those before it had no room then.
+    open: usize,
     /// Newest grid time evaluated.
     evaluated: Option<Millis>,
     /// Corrections since the last outcome.
@@ -78,6 +80,7 @@ impl SignalUnit {
             across: Across::new(&plan),
             networks: Networks::default(),
             places: HashMap::new(),
+            open: 0,
             evaluated: None,
             corrections: 0,
             refused: 0,
@@ -279,12 +282,18 @@ impl SignalUnit {
         if let Some(labels) = self.shards[shard].evict(slot) {
             self.places.remove(&labels);
         }
+        self.open = self.open.min(shard);
         self.across.evict(shard, slot);
         self.publisher.evict((shard as u32, slot as u32));
     }
 
     fn admit(&mut self, labels: &Labels, first: i64) -> Option<(usize, Slot)> {
-        let open = self.shards.iter().position(Shard::has_room);
+        // Looking through all of them for each of very many newcomers would take longer than anything else.
+        let has_room = |shard: &usize| self.shards[*shard].has_room();
+        let mut later = self.open..self.shards.len();
+        let open = later.find(has_room);
+        // Room that a derivation gave back.
+        let open = open.or_else(|| (0..self.open).find(has_room));
         let shard = match open {
             Some(shard) => shard,
             None => {
@@ -293,6 +302,7 @@ impl SignalUnit {
                 self.shards.len() - 1
             }
         };
+        self.open = shard;
         let slot = self.shards[shard].admit(labels.clone(), first)?;
         Some((shard, slot))
     }
