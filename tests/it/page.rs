@@ -107,6 +107,7 @@ type Stopped = std::pin::Pin<Box<dyn Future<Output = &'static str> + Send>>;
 
 #[test]
 fn the_page_draws_reads_and_updates() {
+    let _alone = support::undisturbed();
     let site = Site::demo();
     let mut browser = Browser::start();
     browser.size(1_280, 900);
@@ -210,7 +211,8 @@ fn charts_are_really_drawn(browser: &mut Browser) {
     // What is judged is what was there when the wait was over: a page goes on.
     let charts = browser.wait_for(
         "all series, and a forecast in every chart of a signal",
-        "((charts) => [...state.sections.values()].every((section) => section.cards.size === section.signal.series) && \
+        "((charts) => [...state.sections.values()].every((section) => section.cards.size === section.signal.series && \
+         section.signal.phase === 'running' && section.asked === section.standing()) && \
          charts.filter((chart) => chart.forecasts === 3).length >= 25 && charts)(probe.charts())",
     );
     let charts = charts.as_array().unwrap();

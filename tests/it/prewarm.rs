@@ -2,6 +2,7 @@
 
 use crate::support::{
     eventually, http, live::Job, now, program::Program, servers::prometheus, throughout,
+    undisturbed,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -79,6 +80,7 @@ fn at(decision: &Value) -> i64 {
 
 #[test]
 fn a_restart_in_the_middle_of_a_pre_warm_goes_on_with_it() {
+    let _alone = undisturbed();
     let _job = Job::start("pulse");
     let folder = tempfile::tempdir().unwrap();
     let configuration = configuration(&folder.path().join("pulse.db"));

@@ -16,10 +16,18 @@ pub(crate) mod servers;
 use forethought::{engine::Clock, series::Millis};
 use std::{
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 use tokio::time::Instant;
+
+/// Held by a test whose subject is what happens within seconds, and by one that keeps the machine busy for a minute: the
+/// names of both put them side by side.
+pub(crate) fn undisturbed() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {
