@@ -37,6 +37,7 @@
 //! `tests/it/tidy.rs` keeps 1, 2 and 6.
 
 pub mod app;
+pub mod backfill;
 pub mod backtest;
 pub mod baseline;
 pub mod bench;

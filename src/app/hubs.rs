@@ -2,7 +2,7 @@
 
 use super::options::AppOptions;
 use crate::{
-    config::{Config, SourceKind, SourceSettings},
+    config::Config,
     engine::{Clock, SignalSettings},
     series::{Millis, Share},
     source::local::{
@@ -84,7 +84,7 @@ impl Hubs {
         let mut prepared = PreparedHubs::default();
         let divisions = config.divisions();
         for source in &config.sources {
-            let Some(max_series) = max_series(source) else {
+            let Some(max_series) = source.kind.max_series() else {
                 continue;
             };
             let name = &source.name;
@@ -140,8 +140,8 @@ impl Hubs {
         });
         for (name, home) in homes {
             let source = config.sources.iter().find(|source| source.name == name);
-            home.hub
-                .limit(source.and_then(max_series).unwrap_or(Hub::MOST_SERIES));
+            let max_series = source.and_then(|source| source.kind.max_series());
+            home.hub.limit(max_series.unwrap_or(Hub::MOST_SERIES));
             home.hub
                 .retain(subscriptions.get(&name).map_or(&[], Vec::as_slice));
             if self.running.contains_key(&name) {
@@ -186,15 +186,6 @@ impl PreparedHubs {
             });
             home.hub.subscribe(subscription.clone(), restored.flatten());
         }
-    }
-}
-
-/// How many series a source whose samples come by themselves takes; `None` of others.
-fn max_series(source: &SourceSettings) -> Option<usize> {
-    match &source.kind {
-        SourceKind::Prometheus(_) => None,
-        SourceKind::RemoteWrite(settings) => Some(settings.max_series),
-        SourceKind::Scrape(_) => Some(Hub::MOST_SERIES),
     }
 }
 

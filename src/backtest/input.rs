@@ -75,7 +75,7 @@ impl Input {
 }
 
 /// The samples at exactly `at`.
-pub(super) fn only(matrix: &Matrix, at: Millis) -> Matrix {
+pub(crate) fn only(matrix: &Matrix, at: Millis) -> Matrix {
     between(matrix, at, at)
 }
 

@@ -9,6 +9,7 @@ mod report;
 mod score;
 
 pub use input::Input;
+pub(crate) use input::only;
 pub use plot::{Theme, plot};
 pub use report::{Event, Report, SignalReport};
 pub use score::HorizonScore;

@@ -156,7 +156,10 @@ async fn configured(
 }
 
 /// The signals called `names`; all of them where there are none.
-fn chosen(all: Vec<SignalSettings>, names: &[String]) -> Result<Vec<SignalSettings>, Failure> {
+pub(super) fn chosen(
+    all: Vec<SignalSettings>,
+    names: &[String],
+) -> Result<Vec<SignalSettings>, Failure> {
     let known: Vec<&str> = all.iter().map(|signal| signal.name.as_str()).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         let near = suggestion(unknown, known.iter().copied());

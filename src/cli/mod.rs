@@ -3,6 +3,7 @@
 //! Exit codes: 0 all well, 1 failed, 2 usage or configuration. Output that nobody reads any more (a
 //! closed pipe) is no failure.
 
+mod backfill;
 mod backtest;
 mod bar;
 mod bench;
@@ -94,6 +95,8 @@ enum Command {
     Check(check::Arguments),
     /// Look back: what would have been predicted and found over the past, and how good it was
     Backtest(Box<backtest::Arguments>),
+    /// Write what would have been shown over the past, for Prometheus to load; take in the past of what is scraped or pushed
+    Backfill(Box<backfill::Arguments>),
     /// See it work with nothing else installed: a synthetic workload, the real program, a page to look at
     Demo(demo::Arguments),
     /// List, check and put in force trained models; go back to the one before
@@ -157,6 +160,7 @@ pub fn dispatch(
         Command::Run(arguments) => run::run(*arguments),
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Backtest(arguments) => backtest::run(&arguments, out),
+        Command::Backfill(arguments) => backfill::run(&arguments, out),
         Command::Demo(arguments) => demo::run(&arguments, out),
         Command::Models(arguments) => models::run(&arguments, out),
         Command::Train(arguments) => train::run(&arguments, out),

@@ -122,6 +122,15 @@ impl SourceKind {
             Self::RemoteWrite(_) | Self::Scrape(_) => None,
         }
     }
+
+    /// How many series it takes, where its samples come by themselves; nothing where it is asked.
+    pub fn max_series(&self) -> Option<usize> {
+        match self {
+            Self::Prometheus(_) => None,
+            Self::RemoteWrite(settings) => Some(settings.max_series),
+            Self::Scrape(_) => Some(source::local::Hub::MOST_SERIES),
+        }
+    }
 }
 
 impl Config {

@@ -1,6 +1,8 @@
 //! Numbers and lines.
 
 use super::escape::{self, Escaping};
+use crate::series::Millis;
+use std::fmt::Write as _;
 
 /// Integers up to here are exact in an `f64`, and shorter when written as integers.
 const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
@@ -43,6 +45,7 @@ pub fn shortest(value: f32) -> f64 {
 }
 
 /// The start of every line of a family: its name, up to where the labels go.
+#[derive(Debug)]
 pub(super) struct LineStart {
     bare: String,
     open: String,
@@ -80,6 +83,20 @@ impl LineStart {
     pub(super) fn push_line_text(&self, out: &mut String, labels: &str, value: &str) {
         self.push_series(out, labels);
         out.push_str(value);
+        out.push('\n');
+    }
+
+    /// Appends one line with a time: seconds, as OpenMetrics has them.
+    pub(super) fn push_line_at(&self, out: &mut String, labels: &str, value: f64, at: Millis) {
+        self.push_series(out, labels);
+        push_number(out, value);
+        out.push(' ');
+        out.push_str(itoa::Buffer::new().format(at.div_euclid(1_000)));
+        let rest = at.rem_euclid(1_000);
+        if rest > 0 {
+            // Digits, so it does not fail.
+            _ = write!(out, ".{rest:03}");
+        }
         out.push('\n');
     }
 

@@ -18,6 +18,7 @@ pub mod parse;
 pub(crate) mod strict;
 #[cfg(test)]
 mod tests;
+mod timed;
 mod translate;
 pub mod wire;
 
@@ -28,6 +29,7 @@ pub use escape::{Escaping, escape_family_name, escape_label_name};
 pub use format::{Format, negotiate, wants_gzip};
 pub use gzip::{Deflated, GzipStream};
 pub use labels::RenderedLabels;
+pub use timed::{END, TimedFamily, timed_labels};
 pub use translate::{OwnFamily, translate};
 
 /// The bits of the value that ends a series, as Prometheus has them (`model/value/value.go`). Every other NaN is a value.

@@ -23,7 +23,7 @@ mod tests;
 
 pub use recorder::{Claim, Full, LeftOut, Recorder, Shape, Verdict};
 pub use selection::{Aggregate, Reading, Selection};
-pub use snapshot::{Image, ImageError};
+pub use snapshot::{Filled, Image, ImageError};
 
 /// The value that says that a series has ended,.
 pub const STALE_NAN: f64 = f64::from_bits(crate::expo::STALE_NAN);

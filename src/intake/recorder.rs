@@ -53,6 +53,18 @@ pub enum Claim {
     Wanted,
 }
 
+impl Shape {
+    /// Index of the oldest step that is kept at `now`.
+    pub fn oldest(&self, now: Millis) -> i64 {
+        self.grid.index(now) - self.history as i64
+    }
+
+    /// Samples before this time have no part in what is kept at `now`.
+    pub fn begins(&self, now: Millis) -> Millis {
+        self.oldest(now) * self.grid.step() - self.selection.reach()
+    }
+}
+
 /// What was done with a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {

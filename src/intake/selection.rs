@@ -163,7 +163,7 @@ impl Selection {
     }
 
     /// Whether a series is read; `labels` without the metric's name.
-    pub(super) fn wants(&self, name: &str, labels: &Labels) -> bool {
+    pub fn wants(&self, name: &str, labels: &Labels) -> bool {
         self.matchers.matches(name, labels)
     }
 

@@ -7,13 +7,18 @@ use super::{
     Recorder, Shape,
     archive::{Archive, Piece},
     raw::Raw,
-    recorder::{Claim, Made},
+    recorder::Claim,
 };
 use crate::series::{Labels, Millis};
 use prost::Message;
+use std::collections::{BTreeMap, HashMap};
 
 /// Numbers of labels, bytes and samples beyond this are those of a broken file.
 const MOST_LABELS: usize = 4_096;
+
+/// No step of anybody's past is outside, and their differences are numbers.
+const FIRST: i64 = i64::MIN / 4;
+const LAST: i64 = i64::MAX / 4;
 
 /// A recorder at rest.
 #[derive(Clone, PartialEq, Message)]
@@ -61,6 +66,28 @@ struct MemberImage {
     values: Vec<f64>,
 }
 
+/// What became of the gaps of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filled {
+    /// Values of grid times that nothing was known of.
+    pub values: usize,
+    /// Series that have some of them.
+    pub series: usize,
+    /// Values that were there already, and stayed.
+    pub kept: usize,
+    /// Series whose newest samples came with them.
+    pub newer: usize,
+    /// The first and the last of those grid times.
+    pub span: Option<(Millis, Millis)>,
+}
+
+impl Filled {
+    fn reach(&mut self, first: Millis, last: Millis) {
+        let (from, to) = self.span.unwrap_or((first, last));
+        self.span = Some((from.min(first), to.max(last)));
+    }
+}
+
 /// What in an image cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
@@ -85,13 +112,78 @@ impl Image {
             times: differences(member.raw.samples().map(|(at, _)| at)),
             values: member.raw.samples().map(|(_, value)| value).collect(),
         });
+        let made = recorder.made.iter();
+        let made = made.map(|made| made_image(flat(&made.labels), &made.archive));
         Self {
             selection: shape.selection.text().to_owned(),
             step: shape.grid.step(),
             reached: recorder.reached,
-            made: recorder.made.iter().map(made_image).collect(),
+            made: made.collect(),
             members: members.collect(),
         }
+    }
+
+    /// Of what selects this and knows nothing yet.
+    pub fn empty(selection: &str, step: Millis) -> Self {
+        Self {
+            selection: selection.to_owned(),
+            step,
+            ..Self::default()
+        }
+    }
+
+    /// Puts what `other` knows into the gaps: what is here stays. Steps before `oldest` are left out. `other` has the same
+    /// selection and grid.
+    ///
+    /// # Errors
+    /// What of either is broken. Nothing is taken then.
+    pub fn fill(&mut self, other: &Self, oldest: i64) -> Result<Filled, ImageError> {
+        let mut filled = Filled::default();
+        let mut made = self.made.clone();
+        let places = made.iter().map(|own| own.labels.clone()).zip(0..);
+        let places: HashMap<Vec<String>, usize> = places.collect();
+        for image in &other.made {
+            let own = places.get(&image.labels).map(|place| &mut made[*place]);
+            let known = own.as_deref().map_or(Ok(BTreeMap::new()), values_of)?;
+            let mut values = values_of(image)?.split_off(&oldest);
+            let is_known = |index: &i64| known.contains_key(index);
+            filled.kept += values.keys().filter(|index| is_known(index)).count();
+            values.retain(|index, _| !is_known(index));
+            let (Some((first, _)), Some((last, _))) =
+                (values.first_key_value(), values.last_key_value())
+            else {
+                continue;
+            };
+            filled.values += values.len();
+            filled.series += 1;
+            filled.reach(*first * self.step, *last * self.step);
+            values.extend(known);
+            let image = made_image(image.labels.clone(), &archive(values));
+            match own {
+                Some(own) => *own = image,
+                None => made.push(image),
+            }
+        }
+        self.made = made;
+        self.reached = self.reached.max(other.reached);
+        filled.newer = self.take_members(&other.members);
+        Ok(filled)
+    }
+
+    /// The newest samples of series, where they are newer than those that are here: of how many they are.
+    fn take_members(&mut self, others: &[MemberImage]) -> usize {
+        let key = |member: &MemberImage| (member.name.clone(), member.labels.clone());
+        let places: HashMap<_, usize> = self.members.iter().map(key).zip(0..).collect();
+        let mut newer = 0;
+        for member in others {
+            match places.get(&key(member)) {
+                Some(own) if self.members[*own].newest() >= member.newest() => continue,
+                Some(own) => self.members[*own].clone_from(member),
+                None => self.members.push(member.clone()),
+            }
+            newer += 1;
+        }
+        newer
     }
 
     /// The newest time that anything is known of.
@@ -145,19 +237,34 @@ impl MemberImage {
     }
 }
 
-fn made_image(made: &Made) -> MadeImage {
-    let (start, open) = made.archive.open();
+fn made_image(labels: Vec<String>, archive: &Archive) -> MadeImage {
+    let (start, open) = archive.open();
     MadeImage {
-        labels: flat(&made.labels),
-        starts: made.archive.pieces().map(|piece| piece.start).collect(),
-        pieces: made
-            .archive
-            .pieces()
-            .map(|piece| piece.bytes.to_vec())
-            .collect(),
+        labels,
+        starts: archive.pieces().map(|piece| piece.start).collect(),
+        pieces: archive.pieces().map(|piece| piece.bytes.to_vec()).collect(),
         start,
         open: open.to_vec(),
     }
+}
+
+/// The values of a past, gaps left out.
+fn values_of(image: &MadeImage) -> Result<BTreeMap<i64, f32>, ImageError> {
+    let archive = archive_of(image).ok_or_else(|| ImageError::Past(image.labels.join(",")))?;
+    let mut values = BTreeMap::new();
+    archive.read(FIRST, LAST, |index, value| {
+        values.insert(index, value);
+    });
+    Ok(values)
+}
+
+fn archive(values: BTreeMap<i64, f32>) -> Archive {
+    let mut archive = Archive::default();
+    for (index, value) in values {
+        // In ascending order nothing is too old.
+        archive.set(index, value);
+    }
+    archive
 }
 
 fn archive_of(image: &MadeImage) -> Option<Archive> {

@@ -13,6 +13,7 @@
 
 mod accuracy;
 mod artefacts;
+mod backfill;
 mod chart;
 mod cli;
 mod dashboards;

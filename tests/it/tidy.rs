@@ -13,6 +13,7 @@ const CORE: &[&str] = &[
 /// Everything but the core.
 const OUTSIDE: &[&str] = &[
     "app",
+    "backfill",
     "backtest",
     "bench",
     "cli",

@@ -11,7 +11,7 @@ const FIRST_STEPS: usize = 120;
 
 /// The pieces of a span of history, oldest first.
 #[derive(Debug, Clone)]
-pub(super) struct Pieces {
+pub struct Pieces {
     grid: Grid,
     next: Millis,
     first: Millis,
@@ -20,7 +20,7 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// The pieces from `first` on.
-    pub(super) fn new(grid: Grid, first: Millis) -> Self {
+    pub fn new(grid: Grid, first: Millis) -> Self {
         Self {
             grid,
             next: first,
@@ -30,13 +30,13 @@ impl Pieces {
     }
 
     /// Tells how many series the answers are expected to have.
-    pub(super) fn expect(&mut self, series: usize) {
+    pub fn expect(&mut self, series: usize) {
         self.series = Some(series);
     }
 
     /// The next piece up to `end`, first and last grid time; `None` where `end` was read. The same
     /// again until [`Pieces::done`].
-    pub(super) fn next(&self, end: Millis) -> Option<(Millis, Millis)> {
+    pub fn next(&self, end: Millis) -> Option<(Millis, Millis)> {
         let steps = match self.series {
             None => FIRST_STEPS,
             Some(series) => (SAMPLES / series.max(1)).clamp(1, STEPS),
@@ -46,13 +46,13 @@ impl Pieces {
     }
 
     /// The piece up to `last` was read and had so many series.
-    pub(super) fn done(&mut self, last: Millis, series: usize) {
+    pub fn done(&mut self, last: Millis, series: usize) {
         self.next = last + self.grid.step();
         self.series = Some(series.max(self.series.unwrap_or(0)));
     }
 
     /// Share of the span up to `end` that was read, 0 to 1.
-    pub(super) fn share(&self, end: Millis) -> f64 {
+    pub fn share(&self, end: Millis) -> f64 {
         let all = (end + self.grid.step() - self.first).max(1);
         ((self.next - self.first) as f64 / all as f64).clamp(0.0, 1.0)
     }

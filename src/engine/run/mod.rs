@@ -16,6 +16,7 @@ mod signal;
 mod tests;
 mod thin;
 
+pub use backfill::Pieces;
 pub use fleet::{Fleet, FleetParts, Prepared};
 pub use plan::{FleetPlan, PanelPlan, SignalPlan};
 pub use scaling::{Carried, MakeScaling, ScalingTask};

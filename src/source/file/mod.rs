@@ -9,7 +9,7 @@ mod open_metrics;
 mod shelf;
 
 pub use csv::{Columns, read_csv};
-pub use open_metrics::read_open_metrics;
+pub use open_metrics::{TakeSample, each_sample, read_open_metrics};
 
 use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;

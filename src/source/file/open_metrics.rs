@@ -22,8 +22,23 @@ const LONGEST_LINE: u64 = 1 << 20;
 /// # Errors
 /// The first thing that is wrong, with its line.
 pub fn read_open_metrics(reader: impl Read, grid: Grid) -> Result<Vec<(String, Matrix)>, String> {
-    let mut reader = BufReader::with_capacity(1 << 18, plain(reader)?);
     let mut shelf = Shelf::new(grid);
+    each_sample(reader, &mut |name, labels, at, value| {
+        let place = shelf.place(name, labels)?;
+        shelf.put(place, at, value)
+    })?;
+    Ok(shelf.clear())
+}
+
+/// Takes the metric's name, the other labels, the time in milliseconds and the value of a sample; says what is wrong with it.
+pub type TakeSample<'t> = &'t mut dyn FnMut(&str, Labels, Millis, f64) -> Result<(), String>;
+
+/// Reads text with times as [`read_open_metrics`] does, and gives every sample as it is.
+///
+/// # Errors
+/// The first thing that is wrong, with its line.
+pub fn each_sample(reader: impl Read, take: TakeSample<'_>) -> Result<(), String> {
+    let mut reader = BufReader::with_capacity(1 << 18, plain(reader)?);
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
@@ -35,12 +50,12 @@ pub fn read_open_metrics(reader: impl Read, grid: Grid) -> Result<Vec<(String, M
         if read == 0 {
             break;
         }
-        take(&line, &mut shelf).map_err(|problem| format!("line {number}: {problem}"))?;
+        take_line(&line, take).map_err(|problem| format!("line {number}: {problem}"))?;
     }
-    Ok(shelf.clear())
+    Ok(())
 }
 
-fn take(line: &[u8], shelf: &mut Shelf) -> Result<(), String> {
+fn take_line(line: &[u8], take: TakeSample<'_>) -> Result<(), String> {
     if line.len() as u64 >= LONGEST_LINE {
         return Err(format!("is longer than {LONGEST_LINE} bytes"));
     }
@@ -54,8 +69,7 @@ fn take(line: &[u8], shelf: &mut Shelf) -> Result<(), String> {
         .at
         .ok_or("has no time; without one it cannot be put on the grid")?;
     let labels = Labels::new(sample.labels).map_err(|error| error.to_string())?;
-    let place = shelf.place(&sample.name, labels)?;
-    shelf.put(place, at, sample.value)
+    take(&sample.name, labels, at, sample.value)
 }
 
 #[derive(Debug)]

@@ -5,14 +5,15 @@
 
 use super::{Hub, Subscription};
 use crate::{
-    intake::{Image, Recorder},
-    series::Millis,
+    intake::{Filled, Image, ImageError, Recorder},
+    series::{Millis, Share},
 };
 use prost::Message;
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -27,7 +28,12 @@ const MOST_BYTES: u64 = 16 << 30;
 #[derive(Debug, Clone)]
 pub struct Shelf {
     path: PathBuf,
+    _hold: Option<Arc<Hold>>,
 }
+
+/// Who works with a folder: processes beside each other, or one who changes what they left.
+#[derive(Debug)]
+pub struct Hold(#[expect(dead_code, reason = "what is locked is free when it is closed")] File);
 
 /// What a former process knew.
 #[derive(Debug, Default)]
@@ -56,11 +62,20 @@ impl Shelf {
             )
         };
         fs::create_dir_all(folder).map_err(wrong)?;
-        let path = folder.join(format!("{}.history", file_name(name)));
-        let probe = path.with_extension("probe");
+        let mut shelf = Self::at(folder, name);
+        let probe = shelf.path.with_extension("probe");
         File::create(&probe).map_err(wrong)?;
         fs::remove_file(&probe).map_err(wrong)?;
-        Ok(Self { path })
+        shelf._hold = Hold::beside_others(folder).map(Arc::new);
+        Ok(shelf)
+    }
+
+    /// The same for who only reads, or holds the folder.
+    pub fn at(folder: &Path, name: &str) -> Self {
+        Self {
+            path: folder.join(format!("{}.history", file_name(name))),
+            _hold: None,
+        }
     }
 
     /// The file.
@@ -98,7 +113,18 @@ impl Shelf {
     /// # Errors
     /// The disk's; the former file is as it was.
     pub fn write(&self, hub: &Hub) -> io::Result<usize> {
-        let images = hub.each(Image::of);
+        self.put_all(hub.each(Image::of))
+    }
+
+    /// Writes a past. Returns the bytes written.
+    ///
+    /// # Errors
+    /// As [`Shelf::write`].
+    pub fn put(&self, past: &Past) -> io::Result<usize> {
+        self.put_all(past.images.clone())
+    }
+
+    fn put_all(&self, images: Vec<Image>) -> io::Result<usize> {
         let bytes = encode(images);
         let new = self.path.with_extension("new");
         let written = write_whole(&new, &bytes).and_then(|()| fs::rename(&new, &self.path));
@@ -111,6 +137,33 @@ impl Shelf {
             File::open(folder).and_then(|folder| folder.sync_all())?;
         }
         Ok(bytes.len())
+    }
+}
+
+impl Hold {
+    /// Beside other processes, as soon as nobody has it alone. Nothing where the folder is on a file system without locks: then
+    /// nobody can be told.
+    fn beside_others(folder: &Path) -> Option<Self> {
+        let opened = File::open(folder).ok()?;
+        opened.lock_shared().ok()?;
+        Some(Self(opened))
+    }
+
+    /// Alone: until it is dropped, processes that begin wait. Nothing where the folder has no locks.
+    ///
+    /// # Errors
+    /// The folder is not there, or a process has it.
+    pub fn alone(folder: &Path) -> Result<Option<Self>, String> {
+        let shown = folder.display();
+        let opened = File::open(folder).map_err(|error| format!("{shown}: {error}"))?;
+        match opened.try_lock() {
+            Ok(()) => Ok(Some(Self(opened))),
+            Err(TryLockError::WouldBlock) => Err(format!(
+                "{shown}: a forethought that runs keeps its histories there and would write over what is imported: stop it first, or \
+                 name another folder with --storage.path"
+            )),
+            Err(TryLockError::Error(_)) => Ok(None),
+        }
     }
 }
 
@@ -166,6 +219,36 @@ impl Past {
             .find(same)
             .map(|image| image.restore(subscription.clone(), now));
         restored.transpose().map_err(|error| error.to_string())
+    }
+
+    /// Puts what `hub` knows of a subscription into the gaps of what is here of it; of that only what is kept at `now`.
+    ///
+    /// # Errors
+    /// What of this past is broken.
+    pub fn fill(
+        &mut self,
+        hub: &Hub,
+        subscription: &Subscription,
+        now: Millis,
+    ) -> Result<Filled, ImageError> {
+        let selection = subscription.selection.text();
+        let step = subscription.grid.step();
+        let Some(other) = hub.with(selection, (Some(step), &Share::ALL), |recorder| {
+            Image::of(recorder)
+        }) else {
+            return Ok(Filled::default());
+        };
+        let same = |image: &Image| image.selection == selection && image.step == step;
+        let place = match self.images.iter().position(same) {
+            Some(place) => place,
+            None => {
+                self.images.push(Image::empty(selection, step));
+                self.images.len() - 1
+            }
+        };
+        let filled = self.images[place].fill(&other, subscription.oldest(now))?;
+        self.newest = self.images.iter().filter_map(Image::newest).max();
+        Ok(filled)
     }
 }
 
