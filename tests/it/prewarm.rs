@@ -102,8 +102,10 @@ fn a_restart_in_the_middle_of_a_pre_warm_goes_on_with_it() {
         }
     });
     let size = |decision: &Value| decision["replicas"].as_u64().unwrap();
+    let reactive = again["parts"]["reactive"].as_u64().unwrap();
+    // The peak is forecast anew at every grid time: by a little more or less than before.
     assert!(
-        size(&again) >= size(&before),
+        size(&again) > reactive + 3 && size(&again) * 20 >= size(&before) * 19,
         "fell from {before} to {again}"
     );
     program.becomes_ready();
