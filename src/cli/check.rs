@@ -24,7 +24,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -42,8 +42,11 @@ is not one series, 2 the configuration is wrong.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The configuration file
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "config_file")]
+    file: Option<PathBuf>,
+    /// The same, as the other commands have it
+    #[arg(long = "config.file", value_name = "FILE", conflicts_with = "file")]
+    config_file: Option<PathBuf>,
     /// Ask the sources how many series each signal has, how far back its history reaches, and what workloads ask of them
     #[arg(long = "against-source")]
     against_source: bool,
@@ -55,12 +58,20 @@ pub(super) struct Arguments {
     memory_limit: Option<usize>,
 }
 
+impl Arguments {
+    fn file(&self) -> &Path {
+        let file = self.file.as_deref().or(self.config_file.as_deref());
+        // clap has seen to it that one is there.
+        file.unwrap_or(Path::new(""))
+    }
+}
+
 /// Checks the file, and the sources where asked to. That all is well is said last, when it is known.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut options = AppOptions::new(ConfigSource::File(arguments.file.clone()));
+    let mut options = AppOptions::new(ConfigSource::File(arguments.file().to_owned()));
     options.memory_limit = arguments.memory_limit;
     let mut loaded = runtime
         .block_on(app::load(&options))
@@ -89,7 +100,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     } else {
         write!(out, "{}", sizes(config, None))?;
     }
-    writeln!(out, "{}: {}", arguments.file.display(), summary(config))?;
+    writeln!(out, "{}: {}", arguments.file().display(), summary(config))?;
     Ok(())
 }
 

@@ -118,6 +118,10 @@ fn check_shows_a_table() {
             "{path}: 1 source, 1 signal, 0 panels: no problem found"
         )]
     );
+    let flag = format!("--config.file={path}");
+    let (again, failure) = call(&["check", &flag]);
+    assert!(failure.is_none());
+    assert_eq!(again, out);
 }
 
 #[test]
