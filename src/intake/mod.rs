@@ -9,21 +9,30 @@
 //! looks from `t` into the past only, would see it; what comes later in the step does not change it; and it depends on the samples
 //! alone, not on when they came. Rates end at that sample, and are extrapolated as those of Prometheus are.
 //!
+//! **How a series is kept** follows from what a signal asks for. One that reads gauges as they are, with a few steps of past, keeps
+//! each in a row of 88 bytes ([`wide`]): a million of them are read in columns, in the order of the rows. Any other keeps samples as
+//! long as a value is made of them, and what was made of them in compressed pieces ([`deep`]).
+//!
 //! Pure: it reads no clock and does no IO.
 
 mod aggregate;
 mod archive;
+mod arrivals;
+mod deep;
 mod rate;
 mod raw;
 mod recorder;
+mod ring;
+mod row;
 mod selection;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 pub use recorder::{Claim, Full, LeftOut, Recorder, Shape, Verdict};
 pub use selection::{Aggregate, Reading, Selection};
-pub use snapshot::{Filled, Image, ImageError};
+pub use snapshot::{Filled, Image, ImageError, Restored};
 
 /// The value that says that a series has ended,.
 pub const STALE_NAN: f64 = f64::from_bits(crate::expo::STALE_NAN);

@@ -112,7 +112,7 @@ impl Raw {
     }
 
     /// All samples, ascending.
-    pub(super) fn samples(&self) -> impl ExactSizeIterator<Item = (Millis, f64)> {
+    pub(super) fn samples(&self) -> impl ExactSizeIterator<Item = (Millis, f64)> + Clone {
         self.samples.iter().copied()
     }
 

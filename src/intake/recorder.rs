@@ -1,22 +1,22 @@
 //! What one signal needs of samples that come by themselves: the newest of each series, and the past on the grid.
 
-mod goes;
-
 use super::{
     Selection,
-    aggregate::Group,
-    archive::Archive,
+    deep::Deep,
     is_stale,
     raw::{Put, Raw},
+    wide::Wide,
 };
 use crate::series::{Grid, Labels, Millis, Share};
-use std::collections::HashMap;
 
 /// Steps behind the newest that late samples may still change. Whoever reads the last of them again sees it.
-const MUTABLE_STEPS: i64 = 5;
+pub(super) const MUTABLE_STEPS: i64 = 5;
 
 /// A sender's clock may be so far ahead; Prometheus takes no more from a target either.
 const MOST_AHEAD: Millis = 600_000;
+
+/// A series that has been silent for so long after its last sample went out of sight is forgotten.
+pub(super) const FORGOTTEN_AFTER: Millis = 600_000;
 
 /// What a recorder is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,12 @@ impl Shape {
     /// Samples before this time have no part in what is kept at `now`.
     pub fn begins(&self, now: Millis) -> Millis {
         self.oldest(now) * self.grid.step() - self.selection.reach()
+    }
+
+    /// Steps of past that anything is known of, samples that values are made of included.
+    pub(super) fn longest(&self) -> i64 {
+        let reach = self.selection.reach() / self.grid.step();
+        self.history as i64 + MUTABLE_STEPS + reach
     }
 }
 
@@ -110,75 +116,69 @@ impl Verdict {
     }
 }
 
-/// One series that is read.
-#[derive(Debug, Clone)]
-pub(super) struct Member {
-    /// Without the metric's name.
-    pub(super) labels: Labels,
-    /// The metric's name.
-    pub(super) name: Box<str>,
-    pub(super) raw: Raw,
-    /// Which of the recorder's series it is part of.
-    group: u32,
-    /// Newest step that it has a sample of.
-    slot: i64,
-    /// Whether it is expected to have more samples.
-    is_live: bool,
-    /// When it was last seen.
-    seen: Millis,
+impl From<Put> for Verdict {
+    fn from(put: Put) -> Self {
+        match put {
+            Put::Stored => Self::Stored,
+            Put::Duplicate => Self::Duplicate,
+            Put::Conflict => Self::Conflict,
+            Put::Old => Self::Old,
+            Put::TooMany => Self::TooMany,
+        }
+    }
 }
 
-/// One series that is made.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Made {
-    pub(super) labels: Labels,
-    pub(super) archive: Archive,
+/// A sample that came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sample {
+    pub(super) at: Millis,
+    pub(super) value: f64,
+    /// The time of the clock.
+    pub(super) now: Millis,
+    /// What is before is too old.
+    pub(super) kept: Millis,
+}
+
+/// How series are kept: each as it is in a few bytes, or whatever is made of them with its past.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    Deep(Deep),
+    Wide(Wide),
 }
 
 /// What one signal needs of samples that come by themselves.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    shape: Shape,
-    members: Vec<Option<Member>>,
-    vacant: Vec<u32>,
-    pub(super) made: Vec<Made>,
-    by_labels: HashMap<Labels, u32>,
-    /// Newest step that was computed.
-    pub(super) reached: Option<i64>,
-    /// Oldest step that a sample came of since.
-    dirty: i64,
+    pub(super) shape: Shape,
+    pub(super) body: Body,
+    /// Milliseconds behind the newest sample that late ones may have a part in.
+    late: Millis,
+    /// Milliseconds of [`Shape::longest`].
+    longest: Millis,
     /// Time of the newest sample of all. What is kept is counted from here: where all senders were away, what they missed is
     /// taken; where one was, what it missed is too old.
     pub(super) newest: Millis,
     /// Step of the very first sample: who else will come is not known before it is over.
     pub(super) began: Option<i64>,
-    /// Newest step that anybody has a sample of.
-    open: i64,
-    /// Live members that have a sample of it.
-    arrived: usize,
-    /// Members that are expected to have more samples.
-    live: usize,
-    groups: Vec<Group>,
 }
 
 impl Recorder {
     /// One that knows nothing yet.
     pub fn new(shape: Shape) -> Self {
-        Self {
-            shape,
-            members: Vec::new(),
-            vacant: Vec::new(),
-            made: Vec::new(),
-            by_labels: HashMap::new(),
-            reached: None,
-            dirty: i64::MAX,
+        let body = match Wide::new(&shape) {
+            Some(wide) => Body::Wide(wide),
+            None => Body::Deep(Deep::default()),
+        };
+        let mut new = Self {
+            shape: shape.clone(),
+            body,
+            late: 0,
+            longest: 0,
             newest: Millis::MIN,
             began: None,
-            open: i64::MIN,
-            arrived: 0,
-            live: 0,
-            groups: Vec::new(),
-        }
+        };
+        drop(new.reshape(shape));
+        new
     }
 
     /// What it is for.
@@ -190,22 +190,34 @@ impl Recorder {
     /// them. Gives the places of series that are read no more.
     pub fn reshape(&mut self, shape: Shape) -> Vec<u32> {
         let narrower = !shape.share.covers(&self.shape.share);
+        let step = shape.grid.step();
+        self.late = MUTABLE_STEPS * step + shape.selection.reach();
+        self.longest = shape.longest() * step;
+        if let Body::Wide(wide) = &self.body
+            && Wide::new(&shape).is_none()
+        {
+            self.body = Body::Deep(wide.deepened(&shape, self.newest));
+        }
         self.shape = shape;
-        match narrower {
-            true => self.forget_foreign(),
-            false => Vec::new(),
+        match (narrower, &mut self.body) {
+            (false, _) => Vec::new(),
+            (true, Body::Deep(deep)) => deep.forget_foreign(&self.shape.share),
+            (true, Body::Wide(wide)) => wide.forget_foreign(&self.shape.share),
         }
     }
 
     /// Series that are read.
     pub fn members(&self) -> usize {
-        self.members.len() - self.vacant.len()
+        match &self.body {
+            Body::Deep(deep) => deep.members(),
+            Body::Wide(wide) => wide.members(),
+        }
     }
 
     // --- Samples ---
 
-    /// The place of a series, or why it has none: `None` where it is not wanted or what is made of it is another shard's,
-    /// an error where there are too many.
+    /// The place of a series that has none yet, or why it has none: `None` where it is not wanted or what is made of it is
+    /// another shard's, an error where there are too many.
     ///
     /// # Errors
     /// There is no room for another series.
@@ -216,44 +228,15 @@ impl Recorder {
         if self.members() >= self.shape.max_series {
             return Err(Full);
         }
-        let raw = Raw::default();
-        Ok(Some(self.place(name, labels, raw, now)))
+        Ok(Some(self.place((name, labels), Raw::default(), now)))
     }
 
-    pub(super) fn place(&mut self, name: &str, labels: &Labels, raw: Raw, now: Millis) -> u32 {
-        let group = self.group_of(&self.shape.selection.group(labels));
-        let member = Member {
-            labels: labels.clone(),
-            name: name.into(),
-            raw,
-            group,
-            slot: i64::MIN,
-            is_live: false,
-            seen: now,
-        };
-        match self.vacant.pop() {
-            Some(place) => {
-                self.members[place as usize] = Some(member);
-                place
-            }
-            None => {
-                self.members.push(Some(member));
-                (self.members.len() - 1) as u32
-            }
+    /// Gives a series with these samples a place.
+    pub(super) fn place(&mut self, series: (&str, &Labels), raw: Raw, now: Millis) -> u32 {
+        match &mut self.body {
+            Body::Deep(deep) => deep.place(&self.shape, series, raw, now),
+            Body::Wide(wide) => wide.place(series, &raw, now),
         }
-    }
-
-    pub(super) fn group_of(&mut self, labels: &Labels) -> u32 {
-        if let Some(group) = self.by_labels.get(labels) {
-            return *group;
-        }
-        let group = self.made.len() as u32;
-        self.made.push(Made {
-            labels: labels.clone(),
-            archive: Archive::default(),
-        });
-        self.by_labels.insert(labels.clone(), group);
-        group
     }
 
     /// Takes in a sample of the series at `place`; `now` is the time of the clock.
@@ -264,94 +247,44 @@ impl Recorder {
         if !value.is_finite() && !is_stale(value) {
             return Verdict::NotFinite;
         }
-        let grid = self.shape.grid;
         if self.newest > now.saturating_add(MOST_AHEAD) {
             self.forget_after(now);
         }
         let newest = self.newest.max(at).min(now);
-        let kept =
-            newest.saturating_sub(MUTABLE_STEPS * grid.step() + self.shape.selection.reach());
-        // However long it was away: before that nothing is kept, and somebody's clock is wrong.
-        let kept = kept.max(now.saturating_sub(self.longest() * grid.step()));
-        let Some(member) = self
-            .members
-            .get_mut(place as usize)
-            .and_then(Option::as_mut)
-        else {
-            return Verdict::Old;
+        let kept = newest.saturating_sub(self.late);
+        let sample = Sample {
+            at,
+            value,
+            now,
+            // However long it was away: before that nothing is kept, and somebody's clock is wrong.
+            kept: kept.max(now.saturating_sub(self.longest)),
         };
-        member.seen = now;
-        if at < kept {
-            return Verdict::Old;
-        }
-        let thin = self.shape.selection.is_thin().then_some(grid);
-        let is_newest = member.raw.newest().is_none_or(|newest| newest.0 < at);
-        match member.raw.put(at, value, thin) {
-            Put::Stored => {}
-            Put::Duplicate => return Verdict::Duplicate,
-            Put::Conflict => return Verdict::Conflict,
-            Put::Old => return Verdict::Old,
-            Put::TooMany => return Verdict::TooMany,
-        }
-        member.raw.forget_before(kept);
-        if is_stale(value) {
-            if is_newest {
-                self.ended(place);
-            }
-        } else {
-            // A clock that is ahead must not make the others wait.
-            self.arrived(place, grid.index(at.min(now)));
+        let verdict = match &mut self.body {
+            Body::Deep(deep) => deep.take(&self.shape, place, &sample),
+            Body::Wide(wide) => wide.take(place, &sample),
+        };
+        if verdict != Verdict::Stored {
+            return verdict;
         }
         self.newest = newest;
-        self.began.get_or_insert(grid.index(at));
-        // What is older stays as it was computed: not all that it was made of is still there.
-        let mutable = grid.index(newest) - MUTABLE_STEPS;
-        self.dirty = self.dirty.min(grid.index(at).max(mutable));
-        // What is about to be let go of is computed before.
-        if self.dirty < mutable {
-            self.compute_until(grid.index(newest) - 1);
+        if self.began.is_none() {
+            self.began = Some(self.shape.grid.index(at));
         }
-        Verdict::Stored
-    }
-
-    fn arrived(&mut self, place: u32, slot: i64) {
-        let Some(member) = self.members[place as usize].as_mut() else {
-            return;
-        };
-        if !member.is_live {
-            member.is_live = true;
-            self.live += 1;
+        if let Body::Deep(deep) = &mut self.body {
+            deep.changed(&self.shape, at, newest);
         }
-        if slot > self.open {
-            self.open = slot;
-            self.arrived = 0;
-        }
-        if slot > member.slot {
-            member.slot = slot;
-            self.arrived += usize::from(slot == self.open);
-        }
-    }
-
-    fn ended(&mut self, place: u32) {
-        let Some(member) = self
-            .members
-            .get_mut(place as usize)
-            .and_then(Option::as_mut)
-        else {
-            return;
-        };
-        if std::mem::take(&mut member.is_live) {
-            self.live -= 1;
-            self.arrived -= usize::from(member.slot == self.open);
-            member.slot = i64::MIN;
-        }
+        verdict
     }
 
     /// The newest grid time of which every series that is expected to have a sample has one: what there is to know of it
     /// is known.
     pub fn complete(&self) -> Option<Millis> {
-        let whole = self.live > 0 && self.arrived >= self.live && self.began < Some(self.open);
-        whole.then(|| self.open * self.shape.grid.step())
+        let whole = match &self.body {
+            Body::Deep(deep) => deep.complete(),
+            Body::Wide(wide) => wide.complete(),
+        };
+        let known = whole.filter(|index| self.began < Some(*index));
+        known.map(|index| index * self.shape.grid.step())
     }
 
     // --- Values ---
@@ -365,23 +298,23 @@ impl Recorder {
         mut tell: impl FnMut(&Labels, Vec<(Millis, f64)>),
     ) -> LeftOut {
         let grid = self.shape.grid;
-        self.compute_until(grid.index(end));
         let (first, last) = (grid.index(start), grid.index(end));
-        let mut sorted: Vec<&Made> = self.made.iter().collect();
-        sorted.sort_unstable_by(|one, other| one.labels.cmp(&other.labels));
+        self.compute_until(last);
+        let mut sorted: Vec<(usize, &Labels)> = self.labels_from(0).enumerate().collect();
+        sorted.sort_unstable_by(|one, other| one.1.cmp(other.1));
         let (mut told, mut left) = (0, LeftOut::default());
-        for made in sorted {
+        for (row, labels) in sorted {
             let mut samples = Vec::new();
-            made.archive.read(first, last, |index, value| {
+            self.read(row, (first, last), |index, value| {
                 samples.push((index * grid.step(), f64::from(value)));
             });
             if samples.is_empty() {
                 continue;
             }
-            if !share.has(&made.labels) {
+            if !share.has(labels) {
                 left.foreign += 1;
             } else if told < max_series {
-                tell(&made.labels, samples);
+                tell(labels, samples);
                 told += 1;
             } else {
                 left.over += 1;
@@ -390,98 +323,134 @@ impl Recorder {
         left
     }
 
+    /// Tells the values of a row from step `first` to `last`, but for gaps.
+    fn read(&self, row: usize, steps: (i64, i64), tell: impl FnMut(i64, f32)) {
+        match &self.body {
+            Body::Deep(deep) => deep.read(row, steps, tell),
+            Body::Wide(wide) => wide.read(row, steps, tell),
+        }
+    }
+
+    /// Series that are made, those that are forgotten and have their number still included. A row of [`Recorder::columns`] is that of
+    /// the series with this number.
+    pub fn rows(&self) -> usize {
+        match &self.body {
+            Body::Deep(deep) => deep.made.len(),
+            Body::Wide(wide) => wide.rows(),
+        }
+    }
+
+    /// The labels of the rows from `first` on.
+    pub fn labels_from(&self, first: usize) -> impl Iterator<Item = &Labels> {
+        (first..self.rows()).map(|row| self.label(row))
+    }
+
+    fn label(&self, row: usize) -> &Labels {
+        match &self.body {
+            Body::Deep(deep) => &deep.made[row].labels,
+            Body::Wide(wide) => wide.labels(row),
+        }
+    }
+
+    /// Another number whenever rows stand for other series than before. New series are appended, which changes nothing.
+    pub fn numbering(&self) -> u64 {
+        match &self.body {
+            Body::Deep(deep) => deep.numbering,
+            Body::Wide(wide) => wide.numbering,
+        }
+    }
+
+    /// The values from grid time `start` to `end`, one column of [`Recorder::rows`] values a grid time, a gap being `NaN`, of the first
+    /// `max_series` series of `share` that have any; and how many series were left out. Values are those of [`Recorder::range`].
+    pub fn columns(
+        &mut self,
+        (start, end): (Millis, Millis),
+        (max_series, share): (usize, &Share),
+    ) -> (Vec<f32>, LeftOut) {
+        let grid = self.shape.grid;
+        let (first, last) = (grid.index(start), grid.index(end));
+        self.compute_until(last);
+        let rows = self.rows();
+        let mut values = vec![f32::NAN; rows * (last - first + 1).max(0) as usize];
+        let (mut told, mut left) = (0, LeftOut::default());
+        // There is nothing of others: no labels need to be hashed.
+        let all_own = share.covers(&self.shape.share);
+        for row in 0..rows {
+            let is_own = all_own || share.has(self.label(row));
+            let mut any = false;
+            self.read(row, (first, last), |index, value| {
+                any = true;
+                if is_own && told < max_series {
+                    values[(index - first) as usize * rows + row] = value;
+                }
+            });
+            match any {
+                true if !is_own => left.foreign += 1,
+                true if told < max_series => told += 1,
+                true => left.over += 1,
+                false => {}
+            }
+        }
+        (values, left)
+    }
+
     /// The values at `at`, any time, sorted by labels. There is none of what is made of series half of which and more have gone
     /// silent without an end, until they are forgotten: whoever sent them is away, and without them a sum would be too low.
     pub fn instant(&mut self, at: Millis) -> Vec<(Labels, f64)> {
-        let look = self.shape.selection.look();
-        self.gather(|raw| raw.at(at, &look));
-        for member in self.members.iter().flatten() {
-            if member.raw.is_silent(at, &look) {
-                self.groups[member.group as usize].miss();
-            }
-        }
-        let how = self.shape.selection.aggregate();
-        let groups = self.made.iter().zip(&self.groups);
-        let known = groups.filter_map(|(made, group)| {
-            let value = group.value(how)?;
-            value.is_finite().then(|| (made.labels.clone(), value))
-        });
-        let mut found: Vec<_> = known.collect();
+        let mut found = match &mut self.body {
+            Body::Deep(deep) => deep.instant(&self.shape, at),
+            Body::Wide(wide) => wide.instant(at),
+        };
         found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         found
     }
 
     /// Computes every step up to `last` that was not yet, and those again that samples came of since.
     pub fn compute_until(&mut self, last: i64) {
-        let step = self.shape.grid.step();
-        let look = self.shape.selection.look();
-        // Nothing is known of the time before the first sample, nor of that after which nobody looks back to the last.
-        let end = self.newest.saturating_add(self.shape.selection.reach());
-        let end = last.min(self.shape.grid.index(end));
-        let next = self
-            .reached
-            .map_or(i64::MAX, |reached| reached.saturating_add(1));
-        for index in self.dirty.min(next).max(end - self.longest())..=end {
-            self.gather(|raw| raw.of_step(index * step, step, &look));
-            let how = self.shape.selection.aggregate();
-            for (made, group) in self.made.iter_mut().zip(&self.groups) {
-                let value = group.value(how).map_or(f32::NAN, |value| value as f32);
-                let value = if value.is_finite() { value } else { f32::NAN };
-                made.archive.set(index, value);
-            }
-        }
-        if self.newest > Millis::MIN {
-            self.reached = Some(self.reached.map_or(last, |reached| reached.max(last)));
-            self.dirty = i64::MAX;
-        }
-    }
-
-    /// Steps of past that anything is known of, samples that values are made of included.
-    fn longest(&self) -> i64 {
-        let reach = self.shape.selection.reach() / self.shape.grid.step();
-        self.shape.history as i64 + MUTABLE_STEPS + reach
-    }
-
-    /// The groups of one time, of what `value` is of each member.
-    fn gather(&mut self, value: impl Fn(&Raw) -> Option<f64>) {
-        self.groups.clear();
-        self.groups.resize(self.made.len(), Group::EMPTY);
-        let how = self.shape.selection.aggregate();
-        for member in self.members.iter().flatten() {
-            if let Some(value) = value(&member.raw) {
-                self.groups[member.group as usize].take(value, how);
-            }
+        // Of a wide signal there is nothing to compute: steps are kept as their samples come.
+        if let Body::Deep(deep) = &mut self.body {
+            deep.compute_until(&self.shape, self.newest, last);
         }
     }
 
     /// Lets go of what is after `now`: the clock was ahead and was set back.
     pub(super) fn forget_after(&mut self, now: Millis) {
+        match &mut self.body {
+            Body::Deep(deep) => deep.forget_after(&self.shape, now),
+            Body::Wide(wide) => wide.forget_after(now),
+        }
         let index = self.shape.grid.index(now);
-        for member in self.members.iter_mut().flatten() {
-            member.raw.forget_after(now);
-            member.slot = member.slot.min(index - 1);
-            member.seen = member.seen.min(now);
-        }
-        for made in &mut self.made {
-            made.archive.forget_after(index);
-        }
         self.newest = self.newest.min(now);
-        self.reached = self.reached.map(|reached| reached.min(index));
         self.began = self.began.map(|began| began.min(index));
-        self.dirty = i64::MAX;
-        (self.open, self.arrived) = (self.open.min(index - 1), 0);
     }
 
-    /// Expects more samples of those that had some lately, as it did before it was put away.
-    pub(super) fn expect_members(&mut self, now: Millis) {
-        let reach = self.shape.selection.reach();
-        for member in self.members.iter_mut().flatten() {
-            let newest = member.raw.newest();
-            let lately = |sample: (Millis, f64)| !is_stale(sample.1) && sample.0 > now - reach;
-            if newest.is_some_and(lately) && !member.is_live {
-                member.is_live = true;
-                self.live += 1;
-            }
+    /// Goes on after it was put away: computes again what is after step `reached`, and expects more samples of those that had some
+    /// lately.
+    pub(super) fn wake(&mut self, reached: Option<i64>, now: Millis) {
+        let index = self.shape.grid.index(now);
+        let reached = reached.filter(|reached| *reached <= index);
+        match &mut self.body {
+            Body::Deep(deep) => deep.wake(&self.shape, reached, now),
+            Body::Wide(wide) => wide.wake(self.shape.selection.reach(), now),
+        }
+    }
+
+    // --- What goes ---
+
+    /// Forgets what is older than it has to keep, and members that were silent for long; gives the places of those.
+    pub fn tidy(&mut self, now: Millis) -> Vec<u32> {
+        match &mut self.body {
+            Body::Deep(deep) => deep.tidy(&self.shape, now),
+            Body::Wide(wide) => wide.tidy(&self.shape, now),
+        }
+    }
+
+    /// Moves series together once an eighth of the places are of none. Where it does, it tells the new place of each by its old
+    /// one; that of one that is not there is `u32::MAX`.
+    pub fn compact(&mut self) -> Option<Vec<u32>> {
+        match &mut self.body {
+            Body::Deep(_) => None,
+            Body::Wide(wide) => wide.compact(),
         }
     }
 
@@ -502,34 +471,22 @@ impl Recorder {
 
     /// The series that are read: place, name, labels.
     pub fn places(&self) -> impl Iterator<Item = (u32, &str, &Labels)> {
-        let members = self.members.iter().enumerate();
-        members.filter_map(|(place, member)| {
-            let member = member.as_ref()?;
-            Some((place as u32, &*member.name, &member.labels))
-        })
-    }
-
-    /// The members.
-    pub(super) fn all_members(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().flatten()
+        let (deep, wide) = match &self.body {
+            Body::Deep(deep) => (Some(deep), None),
+            Body::Wide(wide) => (None, Some(wide)),
+        };
+        let deep = deep.into_iter().flat_map(Deep::places);
+        let wide = wide.into_iter().flat_map(Wide::places);
+        deep.map(|(place, name, labels, _)| (place, name, labels))
+            .chain(wide)
     }
 
     /// Bytes on the heap, labels included.
     pub fn heap_bytes(&self) -> usize {
-        let members = self.members.iter().flatten();
-        let members: usize = members
-            .map(|member| member.raw.heap_bytes() + member.labels.heap_bytes() + member.name.len())
-            .sum();
-        let made = self.made.iter();
-        let made: usize = made
-            .map(|made| made.archive.heap_bytes() + made.labels.heap_bytes())
-            .sum();
-        members
-            + made
-            + self.members.capacity() * size_of::<Option<Member>>()
-            + self.made.capacity() * size_of::<Made>()
-            + self.groups.capacity() * size_of::<Group>()
-            + self.by_labels.capacity() * size_of::<(Labels, u32)>()
+        match &self.body {
+            Body::Deep(deep) => deep.heap_bytes(),
+            Body::Wide(wide) => wide.heap_bytes(),
+        }
     }
 }
 

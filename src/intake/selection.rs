@@ -175,6 +175,10 @@ impl Selection {
         }
     }
 
+    pub(super) fn reading(&self) -> Reading {
+        self.reading
+    }
+
     pub(super) fn aggregate(&self) -> Option<&Aggregate> {
         self.aggregate.as_ref()
     }

@@ -3,22 +3,22 @@
 //! A Protocol Buffers message, compressed with DEFLATE piece by piece as it lies in memory. The file around it, with its version and
 //! checksum, is made by `source::local`.
 
+mod fill;
+
+pub use fill::Filled;
+
 use super::{
     Recorder, Shape,
     archive::{Archive, Piece},
     raw::Raw,
-    recorder::Claim,
+    recorder::{Body, Claim},
 };
 use crate::series::{Labels, Millis};
 use prost::Message;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashSet;
 
 /// Numbers of labels, bytes and samples beyond this are those of a broken file.
 const MOST_LABELS: usize = 4_096;
-
-/// No step of anybody's past is outside, and their differences are numbers.
-const FIRST: i64 = i64::MIN / 4;
-const LAST: i64 = i64::MAX / 4;
 
 /// A recorder at rest.
 #[derive(Clone, PartialEq, Message)]
@@ -66,28 +66,6 @@ struct MemberImage {
     values: Vec<f64>,
 }
 
-/// What became of the gaps of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Filled {
-    /// Values of grid times that nothing was known of.
-    pub values: usize,
-    /// Series that have some of them.
-    pub series: usize,
-    /// Values that were there already, and stayed.
-    pub kept: usize,
-    /// Series whose newest samples came with them.
-    pub newer: usize,
-    /// The first and the last of those grid times.
-    pub span: Option<(Millis, Millis)>,
-}
-
-impl Filled {
-    fn reach(&mut self, first: Millis, last: Millis) {
-        let (from, to) = self.span.unwrap_or((first, last));
-        self.span = Some((from.min(first), to.max(last)));
-    }
-}
-
 /// What in an image cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
@@ -105,22 +83,40 @@ pub enum ImageError {
 impl Image {
     /// Of a recorder.
     pub fn of(recorder: &Recorder) -> Self {
+        Self::part(recorder, 0, usize::MAX).0
+    }
+
+    /// A part of a recorder, which begins with the series `first` and has `count` of them at most, so that there never is all of a large
+    /// one at once; and with which to go on, where it has more. One that has a long past has one part.
+    pub fn part(recorder: &Recorder, first: usize, count: usize) -> (Self, Option<usize>) {
         let shape = recorder.shape();
-        let members = recorder.all_members().map(|member| MemberImage {
-            name: member.name.to_string(),
-            labels: flat(&member.labels),
-            times: differences(member.raw.samples().map(|(at, _)| at)),
-            values: member.raw.samples().map(|(_, value)| value).collect(),
-        });
-        let made = recorder.made.iter();
-        let made = made.map(|made| made_image(flat(&made.labels), &made.archive));
-        Self {
+        let mut image = Self {
             selection: shape.selection.text().to_owned(),
             step: shape.grid.step(),
-            reached: recorder.reached,
-            made: made.collect(),
-            members: members.collect(),
-        }
+            ..Self::default()
+        };
+        let next = match &recorder.body {
+            Body::Deep(deep) => {
+                let members = deep.places();
+                let members =
+                    members.map(|(_, name, labels, raw)| member(name, labels, raw.samples()));
+                image.members = members.collect();
+                let made = deep.made.iter();
+                let made = made.map(|made| made_image(flat(&made.labels), &made.archive));
+                image.made = made.collect();
+                image.reached = deep.reached;
+                None
+            }
+            Body::Wide(wide) => {
+                let (kept, next) = wide.part(first, count);
+                let members = kept.into_iter();
+                let members =
+                    members.map(|one| member(one.name, one.labels, one.samples.into_iter()));
+                image.members = members.collect();
+                next
+            }
+        };
+        (image, next)
     }
 
     /// Of what selects this and knows nothing yet.
@@ -132,58 +128,33 @@ impl Image {
         }
     }
 
-    /// Puts what `other` knows into the gaps: what is here stays. Steps before `oldest` are left out. `other` has the same
-    /// selection and grid.
-    ///
-    /// # Errors
-    /// What of either is broken. Nothing is taken then.
-    pub fn fill(&mut self, other: &Self, oldest: i64) -> Result<Filled, ImageError> {
-        let mut filled = Filled::default();
-        let mut made = self.made.clone();
-        let places = made.iter().map(|own| own.labels.clone()).zip(0..);
-        let places: HashMap<Vec<String>, usize> = places.collect();
-        for image in &other.made {
-            let own = places.get(&image.labels).map(|place| &mut made[*place]);
-            let known = own.as_deref().map_or(Ok(BTreeMap::new()), values_of)?;
-            let mut values = values_of(image)?.split_off(&oldest);
-            let is_known = |index: &i64| known.contains_key(index);
-            filled.kept += values.keys().filter(|index| is_known(index)).count();
-            values.retain(|index, _| !is_known(index));
-            let (Some((first, _)), Some((last, _))) =
-                (values.first_key_value(), values.last_key_value())
-            else {
-                continue;
-            };
-            filled.values += values.len();
-            filled.series += 1;
-            filled.reach(*first * self.step, *last * self.step);
-            values.extend(known);
-            let image = made_image(image.labels.clone(), &archive(values));
-            match own {
-                Some(own) => *own = image,
-                None => made.push(image),
-            }
-        }
-        self.made = made;
-        self.reached = self.reached.max(other.reached);
-        filled.newer = self.take_members(&other.members);
-        Ok(filled)
+    /// Whether it has nothing but series and their newest samples.
+    pub fn is_plain(&self) -> bool {
+        self.made.is_empty()
     }
 
-    /// The newest samples of series, where they are newer than those that are here: of how many they are.
-    fn take_members(&mut self, others: &[MemberImage]) -> usize {
-        let key = |member: &MemberImage| (member.name.clone(), member.labels.clone());
-        let places: HashMap<_, usize> = self.members.iter().map(key).zip(0..).collect();
-        let mut newer = 0;
-        for member in others {
-            match places.get(&key(member)) {
-                Some(own) if self.members[*own].newest() >= member.newest() => continue,
-                Some(own) => self.members[*own].clone_from(member),
-                None => self.members.push(member.clone()),
-            }
-            newer += 1;
-        }
-        newer
+    /// Takes the series of another part of the same recorder, which is as plain.
+    pub fn append(&mut self, part: Self) {
+        self.members.extend(part.members);
+        self.reached = self.reached.max(part.reached);
+    }
+
+    /// It in parts of `count` series at most. One that has a past is one part.
+    pub fn parts(&self, count: usize) -> impl Iterator<Item = Self> {
+        let count = if self.is_plain() { count } else { usize::MAX };
+        let firsts = (0..self.members.len().max(1)).step_by(count);
+        firsts.map(move |first| Self {
+            members: self
+                .members
+                .iter()
+                .skip(first)
+                .take(count)
+                .cloned()
+                .collect(),
+            made: self.made.clone(),
+            selection: self.selection.clone(),
+            ..*self
+        })
     }
 
     /// The newest time that anything is known of.
@@ -197,36 +168,78 @@ impl Image {
     /// # Errors
     /// What is broken in it. Nothing of it is taken then.
     pub fn restore(&self, shape: Shape, now: Millis) -> Result<Recorder, ImageError> {
-        let mut recorder = Recorder::new(shape);
-        for image in &self.made {
-            let labels = labels_of(&image.labels)?;
-            let broken = || ImageError::Past(labels.to_string());
-            let archive = archive_of(image).ok_or_else(broken)?;
-            // The process before may have had another share of them.
-            if !recorder.shape().share.has(&labels) {
-                continue;
-            }
-            let group = recorder.group_of(&labels);
-            recorder.made[group as usize].archive = archive;
+        let mut restored = Restored::new(shape, now);
+        restored.add(self)?;
+        Ok(restored.finish())
+    }
+}
+
+/// A recorder that is made again of its parts.
+#[derive(Debug)]
+pub struct Restored {
+    recorder: Recorder,
+    reached: Option<i64>,
+    now: Millis,
+    /// Series that are there: each is there once.
+    seen: HashSet<Labels>,
+}
+
+impl Restored {
+    /// Of no parts yet. `now` is the time of the clock.
+    pub fn new(shape: Shape, now: Millis) -> Self {
+        Self {
+            recorder: Recorder::new(shape),
+            reached: None,
+            now,
+            seen: HashSet::new(),
         }
-        for image in &self.members {
+    }
+
+    /// Takes in a part, of the same selection and grid.
+    ///
+    /// # Errors
+    /// What is broken in it.
+    pub fn add(&mut self, image: &Image) -> Result<(), ImageError> {
+        let recorder = &mut self.recorder;
+        if let Body::Deep(deep) = &mut recorder.body {
+            for image in &image.made {
+                let labels = labels_of(&image.labels)?;
+                let broken = || ImageError::Past(labels.to_string());
+                let archive = archive_of(image).ok_or_else(broken)?;
+                // The process before may have had another share of them.
+                if !recorder.shape.share.has(&labels) {
+                    continue;
+                }
+                let group = deep.group_of(&labels);
+                deep.made[group as usize].archive = archive;
+            }
+        }
+        for image in &image.members {
             let labels = labels_of(&image.labels)?;
             let broken = || ImageError::Samples(format!("{}{labels}", image.name));
             let raw = raw_of(image).ok_or_else(broken)?;
+            let is_there =
+                matches!(recorder.body, Body::Wide(_)) && !self.seen.insert(labels.clone());
             let is_own = recorder.claim(&image.name, &labels) != Claim::Foreign;
-            if is_own && recorder.members() < recorder.shape().max_series {
-                recorder.place(&image.name, &labels, raw, now);
+            if is_own && !is_there && recorder.members() < recorder.shape().max_series {
+                let newest = raw.newest().filter(|newest| newest.0 <= self.now);
+                recorder.newest = recorder
+                    .newest
+                    .max(newest.map_or(Millis::MIN, |newest| newest.0));
+                recorder.place((&image.name, &labels), raw, self.now);
             }
         }
+        self.reached = self.reached.max(image.reached);
+        Ok(())
+    }
+
+    /// The recorder.
+    pub fn finish(self) -> Recorder {
+        let (mut recorder, now) = (self.recorder, self.now);
         recorder.began = Some(i64::MIN);
-        recorder.expect_members(now);
-        recorder.reached = self
-            .reached
-            .filter(|index| *index <= recorder.shape().grid.index(now));
-        let samples = self.members.iter().filter_map(MemberImage::newest);
-        recorder.newest = samples.filter(|at| *at <= now).max().unwrap_or(Millis::MIN);
         recorder.forget_after(now);
-        Ok(recorder)
+        recorder.wake(self.reached, now);
+        recorder
     }
 }
 
@@ -234,6 +247,19 @@ impl MemberImage {
     fn newest(&self) -> Option<Millis> {
         let sum = |at: Millis, later: &i64| at.saturating_add(*later);
         (!self.times.is_empty()).then(|| self.times.iter().fold(0, sum))
+    }
+}
+
+fn member(
+    name: &str,
+    labels: &Labels,
+    samples: impl Iterator<Item = (Millis, f64)> + Clone,
+) -> MemberImage {
+    MemberImage {
+        name: name.to_owned(),
+        labels: flat(labels),
+        times: differences(samples.clone().map(|(at, _)| at)),
+        values: samples.map(|(_, value)| value).collect(),
     }
 }
 
@@ -246,25 +272,6 @@ fn made_image(labels: Vec<String>, archive: &Archive) -> MadeImage {
         start,
         open: open.to_vec(),
     }
-}
-
-/// The values of a past, gaps left out.
-fn values_of(image: &MadeImage) -> Result<BTreeMap<i64, f32>, ImageError> {
-    let archive = archive_of(image).ok_or_else(|| ImageError::Past(image.labels.join(",")))?;
-    let mut values = BTreeMap::new();
-    archive.read(FIRST, LAST, |index, value| {
-        values.insert(index, value);
-    });
-    Ok(values)
-}
-
-fn archive(values: BTreeMap<i64, f32>) -> Archive {
-    let mut archive = Archive::default();
-    for (index, value) in values {
-        // In ascending order nothing is too old.
-        archive.set(index, value);
-    }
-    archive
 }
 
 fn archive_of(image: &MadeImage) -> Option<Archive> {
@@ -314,5 +321,5 @@ fn labels_of(flat: &[String]) -> Result<Labels, ImageError> {
     }
     let pairs = flat.chunks_exact(2);
     let pairs = pairs.map(|pair| (pair[0].as_str(), pair[1].as_str()));
-    Labels::new(pairs).map_err(|_| broken())
+    Labels::sorted(pairs).map_err(|_| broken())
 }

@@ -1,5 +1,7 @@
 //! Recorders as a whole: samples in, values on the grid out, a snapshot between.
 
+mod wide;
+
 use super::*;
 use crate::series::{Grid, Labels, Millis, Share, Span};
 use prost::Message;
@@ -382,10 +384,9 @@ fn a_snapshot_goes_on_where_it_was_taken() {
             let at = START + n * 15_000;
             for (pod, speed) in [("a", 3), ("b", 4)] {
                 let labels = labels(&[("job", "x"), ("pod", pod)]);
-                let known = recorder
-                    .all_members()
-                    .position(|member| member.labels == labels);
-                let place = known.map(|place| place as u32);
+                let place = recorder
+                    .places()
+                    .find_map(|(place, _, own)| (*own == labels).then_some(place));
                 let place = place.unwrap_or_else(|| admit(recorder, "requests_total", &labels));
                 recorder.take(place, at, (n * speed * (1 + n / 500)) as f64, at);
             }
@@ -445,4 +446,17 @@ fn a_window_of_a_signal_may_be_longer_than_what_promql_looks_back() {
     }
     let found = one(&mut recorder, 60, 60);
     assert_eq!(found, [(60, 30.0)]);
+}
+
+#[test]
+fn a_snapshot_before_any_step_was_computed_loses_none() {
+    let mut recorder = gauge();
+    let place = admit(&mut recorder, "load", &pod("a"));
+    for minute in 0..3 {
+        let at = START + minute * STEP;
+        recorder.take(place, at, minute as f64, at);
+    }
+    let (shape, now) = (recorder.shape().clone(), START + 3 * STEP);
+    let mut again = Image::of(&recorder).restore(shape, now).unwrap();
+    assert_eq!(one(&mut again, 0, 2), [(0, 0.0), (1, 1.0), (2, 2.0)]);
 }

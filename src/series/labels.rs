@@ -47,9 +47,29 @@ impl Labels {
         Ok(Self::packed(pairs.filter(|(_, value)| !value.is_empty())))
     }
 
+    /// As [`Labels::new`], and at once where the pairs are sorted by name.
+    ///
+    /// # Errors
+    /// As [`Labels::new`].
+    pub fn sorted<'a>(
+        pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    ) -> Result<Self, LabelError> {
+        let mut before = "";
+        for (name, _) in pairs.clone() {
+            // An empty name is not after any.
+            if name <= before {
+                return Self::new(pairs);
+            }
+            before = name;
+        }
+        Ok(Self::packed(pairs.filter(|(_, value)| !value.is_empty())))
+    }
+
     /// Of pairs that are sorted and not empty.
     fn packed<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
-        let mut text = String::new();
+        let bytes = |(name, value): (&str, &str)| name.len() + value.len() + 2 * LENGTH_BYTES;
+        let room: usize = pairs.clone().map(bytes).sum();
+        let mut text = String::with_capacity(room + LENGTH_BYTES);
         match pairs.clone().count() {
             0 => return Self::default(),
             count => put(&mut text, count),
@@ -142,6 +162,8 @@ fn hash_of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
     }
     hash.digest()
 }
+/// Digits of all lengths but the longest.
+const LENGTH_BYTES: usize = 2;
 
 /// Writes a number in digits of 64, the lowest first; all but the last one have 64 added. They are ASCII, so the text
 /// is one.
@@ -249,6 +271,22 @@ mod tests {
         assert_eq!(one.to_string(), r#"{a="1", b="2"}"#);
         assert_eq!(one.get("b"), Some("2"));
         assert_eq!(one.without(&["a"]), labels(&[("b", "2")]));
+    }
+
+    #[test]
+    fn pairs_that_are_sorted_and_others_are_the_same() {
+        let sorted = |pairs: &[(&str, &str)]| Labels::sorted(pairs.iter().copied());
+        let expected = labels(&[("a", "1"), ("b", "2")]);
+        assert_eq!(
+            sorted(&[("a", "1"), ("b", "2"), ("c", "")]),
+            Ok(expected.clone())
+        );
+        assert_eq!(sorted(&[("b", "2"), ("a", "1")]), Ok(expected));
+        assert_eq!(sorted(&[]), Ok(Labels::default()));
+        for bad in [&[("a", "1"), ("a", "2")][..], &[("", "1"), ("a", "2")]] {
+            assert_eq!(sorted(bad), Labels::new(bad.iter().copied()));
+            assert!(sorted(bad).is_err());
+        }
     }
 
     #[test]

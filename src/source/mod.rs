@@ -8,8 +8,10 @@ pub mod prometheus;
 pub mod remote_write;
 pub mod scrape;
 mod secret;
+mod table;
 
 pub use secret::Secret;
+pub use table::{Known, Table, TableRequest};
 
 use crate::series::{Labels, Millis, Share};
 use std::{future::Future, pin::Pin};
@@ -144,6 +146,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     fn name(&self) -> &str;
     /// Asks for a range; cancelled by dropping the future.
     fn range(&self, request: RangeRequest) -> Answer<'_>;
+    /// The values of a range in columns, at once, where it has them in memory; `None`: ask for the range instead. They are the same,
+    /// rounded to 32 bits.
+    fn table(&self, _request: &TableRequest) -> Option<Table> {
+        None
+    }
     /// The state of its circuit breaker.
     fn breaker(&self) -> BreakerState;
     /// Tells the newest grid time of which everything has come, where samples come by themselves. A source that has to

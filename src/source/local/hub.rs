@@ -1,94 +1,29 @@
 //! Where samples that come by themselves meet the signals that read them.
 
+use super::{
+    routes::{Route, Routes, SeriesKey, Target},
+    taken::Taken,
+};
 use crate::{
-    intake::{Claim, Full, Recorder, Shape, Verdict},
+    intake::{Claim, Full, Image, Recorder, Shape},
     series::{Labels, Millis, Share},
     telemetry::IntakeEvents,
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::watch;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+/// Series that are told at a time, some milliseconds of work.
+const SERIES_OF_A_PART: usize = 4_096;
 
 /// What a signal reads of a hub: its selection as text and the step of its grid are its name.
 pub type Subscription = Shape;
-
-/// Where the samples of one series go. Asked for once and used while [`Hub::generation`] is the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route {
-    index: u32,
-    version: u32,
-}
-
-impl Route {
-    /// Nobody wants it.
-    pub const NOWHERE: Self = Self {
-        index: u32::MAX,
-        version: 0,
-    };
-
-    /// Other shards carry what is made of it.
-    pub const ELSEWHERE: Self = Self {
-        index: u32::MAX,
-        version: 1,
-    };
-
-    /// Whether samples that go there are kept.
-    pub fn is_kept(self) -> bool {
-        self.index != u32::MAX
-    }
-
-    /// The route of this number.
-    #[cfg(test)]
-    pub(crate) const fn of(index: u32) -> Self {
-        Self { index, version: 0 }
-    }
-}
-
-/// What became of samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Taken {
-    /// How many had which verdict, in the order of [`Verdict::ALL`].
-    verdicts: [u64; Verdict::ALL.len()],
-    /// Samples of what other shards carry.
-    pub foreign: u64,
-    /// Samples that nobody wants.
-    pub unwanted: u64,
-    /// Samples of routes that are no more: their series was silent for so long that it was forgotten.
-    pub lost: u64,
-}
-
-impl Taken {
-    /// How many samples had this verdict.
-    pub fn of(&self, verdict: Verdict) -> u64 {
-        Verdict::ALL
-            .iter()
-            .zip(self.verdicts)
-            .find_map(|(own, count)| (*own == verdict).then_some(count))
-            .unwrap_or(0)
-    }
-
-    fn count(&mut self, verdict: Verdict) {
-        let place = Verdict::ALL.iter().position(|own| *own == verdict);
-        if let Some(count) = place.and_then(|place| self.verdicts.get_mut(place)) {
-            *count += 1;
-        }
-    }
-
-    /// Both together.
-    pub fn add(&mut self, other: &Self) {
-        for (own, more) in self.verdicts.iter_mut().zip(other.verdicts) {
-            *own += more;
-        }
-        self.foreign += other.foreign;
-        self.unwanted += other.unwanted;
-        self.lost += other.lost;
-    }
-}
 
 /// Where samples that come by themselves meet the signals that read them. Shared by those who put in and those who ask.
 #[derive(Debug)]
@@ -97,6 +32,8 @@ pub struct Hub {
     events: Arc<IntakeEvents>,
     generation: AtomicU64,
     max_series: AtomicUsize,
+    /// Makes keys that nobody can foresee, so that nobody can make two series share one.
+    seed: u64,
     state: Mutex<State>,
 }
 
@@ -109,31 +46,18 @@ impl Default for Hub {
 #[derive(Debug, Default)]
 struct State {
     seats: Vec<Option<Seat>>,
-    routes: Vec<Entry>,
-    vacant: Vec<u32>,
-    by_series: HashMap<Series, u32>,
+    routes: Routes,
 }
 
 /// One signal's recorder and who waits for it.
 #[derive(Debug)]
 struct Seat {
     recorder: Recorder,
+    /// What [`Recorder::numbering`] was when its rows got their key, and that key.
+    rows: (u64, u64),
+    /// Samples came that it was not told of yet.
+    is_touched: bool,
     arrivals: watch::Sender<Millis>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Series {
-    name: Box<str>,
-    labels: Labels,
-}
-
-#[derive(Debug)]
-struct Entry {
-    version: u32,
-    /// None where the place is vacant.
-    series: Option<Series>,
-    /// Seats, and the places of the series in their recorders.
-    to: Vec<(u32, u32)>,
 }
 
 impl Hub {
@@ -147,6 +71,7 @@ impl Hub {
             events,
             generation: AtomicU64::new(1),
             max_series: AtomicUsize::new(max_series),
+            seed: fastrand::u64(..),
             state: Mutex::default(),
         }
     }
@@ -163,38 +88,75 @@ impl Hub {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// What the series is known by; `labels` are without the metric's name, sorted. `room` is used again and again.
+    pub fn key<'a>(
+        &self,
+        name: &str,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+        room: &mut Vec<u8>,
+    ) -> SeriesKey {
+        room.clear();
+        room.extend_from_slice(name.as_bytes());
+        for (name, value) in labels {
+            // No text in UTF-8 has these bytes.
+            room.push(0xff);
+            room.extend_from_slice(name.as_bytes());
+            room.push(0xfe);
+            room.extend_from_slice(value.as_bytes());
+        }
+        SeriesKey::of(xxh3_128_with_seed(room, self.seed))
+    }
+
+    /// Where samples of these series go; `None` of one that [`Hub::route`] is to be asked for.
+    pub fn find<'a>(&self, series: impl Iterator<Item = (SeriesKey, &'a mut Option<Route>)>) {
+        let state = self.state();
+        let generation = self.generation();
+        let mut before = u32::MAX;
+        for (key, route) in series {
+            let found = state.routes.find_after(before, key);
+            before = found.unwrap_or(before);
+            let offered = found.filter(|index| state.routes.is_offered(*index, generation));
+            *route = offered.map(|index| state.routes.route(index));
+        }
+    }
+
     /// Where samples of the series go; `labels` are without the metric's name.
     pub fn route(&self, name: &str, labels: &Labels, now: Millis) -> Route {
-        let mut state = self.state();
-        let series = Series {
-            name: name.into(),
-            labels: labels.clone(),
-        };
-        if let Some(index) = state.by_series.get(&series).copied() {
-            state.complete(index, now);
-            return state.route(index);
-        }
-        let (mut to, mut refused, mut foreign) = (Vec::new(), false, false);
+        let key = self.key(name, labels.iter(), &mut Vec::new());
+        let mut guard = self.state();
+        let State { seats, routes } = &mut *guard;
+        let known = routes.find(key);
+        let (mut index, mut refused, mut foreign) = (known, false, false);
         let most = self.max_series.load(Ordering::Relaxed);
-        let room = state.by_series.len() < most;
-        for (number, seat) in state.seats.iter_mut().enumerate() {
+        let room = known.is_some() || routes.len() < most;
+        for (number, seat) in seats.iter_mut().enumerate() {
+            let number = number as u32;
             let Some(seat) = seat else { continue };
+            if index.is_some_and(|index| routes.goes_to(index, number)) {
+                continue;
+            }
             match seat.recorder.claim(name, labels) {
                 Claim::Unwanted => continue,
                 Claim::Foreign => foreign = true,
                 Claim::Wanted if !room => refused = true,
-                Claim::Wanted => match seat.recorder.admit(name, labels, now) {
-                    Ok(place) => to.extend(place.map(|place| (number as u32, place))),
-                    Err(Full) => refused = true,
+                Claim::Wanted => match (seat.recorder.admit(name, labels, now), index) {
+                    (Ok(None), _) => {}
+                    (Ok(Some(place)), None) => index = Some(routes.enter(key, (number, place))),
+                    (Ok(Some(place)), Some(index)) => routes.add(index, (number, place)),
+                    // What is known already was refused before.
+                    (Err(Full), _) => refused |= known.is_none(),
                 },
             }
         }
-        let route = match (to.is_empty(), foreign && !refused) {
-            (false, _) => state.enter(series, to),
-            (true, true) => Route::ELSEWHERE,
-            (true, false) => Route::NOWHERE,
+        let route = match index {
+            Some(index) => {
+                routes.offered(index, self.generation());
+                routes.route(index)
+            }
+            None if foreign && !refused => Route::ELSEWHERE,
+            None => Route::NOWHERE,
         };
-        drop(state);
+        drop(guard);
         if refused {
             self.events.refused(&self.name, name, most);
         }
@@ -206,8 +168,7 @@ impl Hub {
     pub fn take(&self, samples: &[(Route, Millis, f64)], now: Millis) -> Taken {
         let mut taken = Taken::default();
         let mut state = self.state();
-        let State { seats, routes, .. } = &mut *state;
-        let mut touched = BTreeSet::new();
+        let State { seats, routes } = &mut *state;
         for &(route, at, value) in samples {
             if !route.is_kept() {
                 let count = match route {
@@ -217,24 +178,23 @@ impl Hub {
                 *count += 1;
                 continue;
             }
-            let entry = routes.get(route.index as usize);
-            let Some(entry) = entry.filter(|entry| entry.version == route.version) else {
+            let Some(targets) = routes.targets_of(route) else {
                 taken.lost += 1;
                 continue;
             };
             // A sample that two signals read is one sample; what the first says of it is said.
             let mut first = None;
-            for &(number, place) in &entry.to {
-                if let Some(seat) = seats.get_mut(number as usize).and_then(Option::as_mut) {
+            for &(number, place) in targets {
+                if let Some(Some(seat)) = seats.get_mut(number as usize) {
                     let verdict = seat.recorder.take(place, at, value, now);
                     first.get_or_insert(verdict);
-                    touched.insert(number);
+                    seat.is_touched = true;
                 }
             }
             first.into_iter().for_each(|verdict| taken.count(verdict));
         }
-        for number in touched {
-            if let Some(Some(seat)) = seats.get(number as usize) {
+        for seat in seats.iter_mut().flatten() {
+            if std::mem::take(&mut seat.is_touched) {
                 seat.tell();
             }
         }
@@ -264,11 +224,8 @@ impl Hub {
             return;
         }
         let recorder = restored.unwrap_or_else(|| Recorder::new(subscription));
-        let number = state.sit(Seat {
-            recorder,
-            arrivals: watch::Sender::new(Millis::MIN),
-        });
-        state.introduce(number);
+        let number = state.sit(Seat::new(recorder));
+        self.introduce(&mut state, number);
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -293,11 +250,26 @@ impl Hub {
             }
         }
         if !gone.is_empty() || !foreign.is_empty() {
-            let is_gone =
-                |target: (u32, u32)| gone.contains(&target.0) || foreign.contains(&target);
-            let _ = state.drop_targets(is_gone);
+            let is_gone = |target: Target| gone.contains(&target.0) || foreign.contains(&target);
+            state
+                .routes
+                .change(|target| (!is_gone(target)).then_some(target));
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    /// As [`Hub::with`], with the number that the rows of the recorder have as long as they stand for the same series.
+    pub fn with_rows<T>(
+        &self,
+        selection: &str,
+        step: Millis,
+        ask: impl FnOnce(&mut Recorder, u64) -> T,
+    ) -> Option<T> {
+        let mut state = self.state();
+        let mut seats = state.seats.iter_mut().flatten();
+        let seat = seats.find(|seat| seat.is_for(selection, Some(step)))?;
+        let key = seat.key();
+        Some(ask(&mut seat.recorder, key))
     }
 
     /// What `ask` makes of the recorder for a selection that has all series of `share`, or of that for a step where one is
@@ -330,28 +302,94 @@ impl Hub {
         seats.map(|seat| look(&seat.recorder)).collect()
     }
 
+    /// Tells the recorders in parts, so that nobody has to wait until all is told; see [`Image::part`]. What `tell` gives ends it.
+    ///
+    /// # Errors
+    /// Those of `tell`.
+    pub fn images<E>(&self, mut tell: impl FnMut(Image) -> Result<(), E>) -> Result<(), E> {
+        let (mut number, mut first, mut rows) = (0, 0, None);
+        loop {
+            let mut state = self.state();
+            let Some(seat) = state.seats.get_mut(number) else {
+                return Ok(());
+            };
+            let part = seat.as_mut().map(|seat| {
+                let key = Some(seat.key());
+                // They were moved meanwhile. Who reads it takes those once that are told twice.
+                if rows != key {
+                    (rows, first) = (key, 0);
+                }
+                Image::part(&seat.recorder, first, SERIES_OF_A_PART)
+            });
+            drop(state);
+            let (image, next) = part.map_or((None, None), |(image, next)| (Some(image), next));
+            image.map_or(Ok(()), &mut tell)?;
+            (number, first) = match next {
+                Some(next) => (number, next),
+                None => (number + 1, 0),
+            };
+        }
+    }
+
     /// Computes what nobody asked for in time, and forgets what is old. To be called now and then.
     pub fn tidy(&self, now: Millis) {
         let mut state = self.state();
-        let mut gone = BTreeSet::new();
-        for (number, seat) in state.seats.iter_mut().enumerate() {
+        let State { seats, routes } = &mut *state;
+        let (mut gone, mut moved) = (BTreeSet::new(), BTreeMap::new());
+        for (number, seat) in seats.iter_mut().enumerate() {
             let Some(seat) = seat else { continue };
+            let number = number as u32;
             let grid = seat.recorder.shape().grid;
             seat.recorder.compute_until(grid.index(now) - 1);
             let places = seat.recorder.tidy(now);
-            gone.extend(places.into_iter().map(|place| (number as u32, place)));
+            gone.extend(places.into_iter().map(|place| (number, place)));
+            if let Some(places) = seat.recorder.compact() {
+                moved.insert(number, places);
+            }
             seat.tell();
         }
+        let keep = |target: Target| match moved.get(&target.0) {
+            _ if gone.contains(&target) => None,
+            Some(places) => Some((target.0, *places.get(target.1 as usize)?)),
+            None => Some(target),
+        };
         // One signal may forget a series that another goes on with: whoever brings it again has to ask anew.
-        if !gone.is_empty() && state.drop_targets(|target| gone.contains(&target)) {
+        let is_same = gone.is_empty() && moved.is_empty();
+        if !is_same && routes.change(keep) {
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
-        self.events.series(&self.name, state.by_series.len());
+        self.events.series(&self.name, routes.len());
     }
 
     /// Series that are wanted.
     pub fn series(&self) -> usize {
-        self.state().by_series.len()
+        self.state().routes.len()
+    }
+
+    /// Bytes on the heap, with those of all recorders and labels.
+    pub fn heap_bytes(&self) -> usize {
+        let state = self.state();
+        let seats = state.seats.iter().flatten();
+        let recorders: usize = seats.map(|seat| seat.recorder.heap_bytes()).sum();
+        recorders + state.routes.heap_bytes()
+    }
+
+    /// Makes the series that a newcomer brought known. Those that were there are offered to it when they come again.
+    fn introduce(&self, state: &mut State, number: u32) {
+        let State { seats, routes } = state;
+        let Some(Some(seat)) = seats.get(number as usize) else {
+            return;
+        };
+        let mut room = Vec::new();
+        for (place, name, labels) in seat.recorder.places() {
+            let key = self.key(name, labels.iter(), &mut room);
+            match routes.find(key) {
+                Some(index) => routes.add(index, (number, place)),
+                None => {
+                    routes.enter(key, (number, place));
+                }
+            }
+        }
     }
 
     /// A panic while it was held leaves at worst one sample half taken in: what was counted may be off by it.
@@ -361,6 +399,24 @@ impl Hub {
 }
 
 impl Seat {
+    fn new(recorder: Recorder) -> Self {
+        Self {
+            rows: (recorder.numbering(), new_key()),
+            recorder,
+            is_touched: false,
+            arrivals: watch::Sender::new(Millis::MIN),
+        }
+    }
+
+    /// Another one since rows got other numbers.
+    fn key(&mut self) -> u64 {
+        let numbering = self.recorder.numbering();
+        if self.rows.0 != numbering {
+            self.rows = (numbering, new_key());
+        }
+        self.rows.1
+    }
+
     fn is_for(&self, selection: &str, step: Option<Millis>) -> bool {
         let shape = self.recorder.shape();
         shape.selection.text() == selection && step.is_none_or(|step| shape.grid.step() == step)
@@ -378,37 +434,6 @@ impl Seat {
 }
 
 impl State {
-    fn route(&self, index: u32) -> Route {
-        Route {
-            index,
-            version: self
-                .routes
-                .get(index as usize)
-                .map_or(0, |entry| entry.version),
-        }
-    }
-
-    fn enter(&mut self, series: Series, to: Vec<(u32, u32)>) -> Route {
-        let index = match self.vacant.pop() {
-            Some(index) => {
-                let entry = &mut self.routes[index as usize];
-                entry.series = Some(series.clone());
-                entry.to = to;
-                index
-            }
-            None => {
-                self.routes.push(Entry {
-                    version: 0,
-                    series: Some(series.clone()),
-                    to,
-                });
-                (self.routes.len() - 1) as u32
-            }
-        };
-        self.by_series.insert(series, index);
-        self.route(index)
-    }
-
     fn sit(&mut self, seat: Seat) -> u32 {
         let free = self.seats.iter().position(Option::is_none);
         let number = free.unwrap_or_else(|| {
@@ -418,66 +443,12 @@ impl State {
         self.seats[number] = Some(seat);
         number as u32
     }
+}
 
-    /// Offers a series again to the signals that do not read it: they had no room, or had forgotten it.
-    fn complete(&mut self, index: u32, now: Millis) {
-        let Self { seats, routes, .. } = self;
-        let Some(entry) = routes.get_mut(index as usize) else {
-            return;
-        };
-        let Some(series) = &entry.series else { return };
-        for (number, seat) in seats.iter_mut().enumerate() {
-            let number = number as u32;
-            if entry.to.iter().any(|(own, _)| *own == number) {
-                continue;
-            }
-            if let Some(seat) = seat
-                && let Ok(Some(place)) = seat.recorder.admit(&series.name, &series.labels, now)
-            {
-                entry.to.push((number, place));
-            }
-        }
-    }
-
-    /// Makes the series that a newcomer brought known. Those that were there are offered to it when they come again.
-    fn introduce(&mut self, number: u32) {
-        let Some(Some(seat)) = self.seats.get(number as usize) else {
-            return;
-        };
-        let brought = seat.recorder.places().map(|(place, name, labels)| {
-            let labels = labels.clone();
-            let name = name.into();
-            (Series { name, labels }, place)
-        });
-        let brought: Vec<_> = brought.collect();
-        for (series, place) in brought {
-            match self.by_series.get(&series) {
-                Some(index) => self.routes[*index as usize].to.push((number, place)),
-                None => {
-                    self.enter(series, vec![(number, place)]);
-                }
-            }
-        }
-    }
-
-    /// Forgets targets, and the series that nobody is left for.
-    /// Says whether one of them has others left.
-    fn drop_targets(&mut self, is_gone: impl Fn((u32, u32)) -> bool) -> bool {
-        let mut others = false;
-        for (index, entry) in self.routes.iter_mut().enumerate() {
-            let before = entry.to.len();
-            entry.to.retain(|target| !is_gone(*target));
-            others |= !entry.to.is_empty() && entry.to.len() < before;
-            if entry.to.is_empty()
-                && let Some(series) = entry.series.take()
-            {
-                self.by_series.remove(&series);
-                entry.version = entry.version.wrapping_add(1);
-                self.vacant.push(index as u32);
-            }
-        }
-        others
-    }
+/// A number that the rows of no other recorder of this process have.
+fn new_key() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// One of two that select the same, with as much as either asks for.

@@ -4,13 +4,18 @@
 
 pub mod disk;
 mod hub;
+mod routes;
+mod taken;
 #[cfg(test)]
 mod tests;
 
-pub use hub::{Hub, Route, Subscription, Taken};
+pub use hub::{Hub, Subscription};
+pub use routes::{Route, SeriesKey};
+pub use taken::Taken;
 
 use super::{
-    Answer, BreakerState, Cause, Matrix, RangeRequest, SeriesSamples, Source, SourceError,
+    Answer, BreakerState, Cause, Matrix, RangeRequest, SeriesSamples, Source, SourceError, Table,
+    TableRequest,
 };
 use crate::series::Millis;
 use std::{future::ready, sync::Arc};
@@ -71,6 +76,33 @@ impl LocalSource {
         )
     }
 
+    fn table_of(&self, request: &TableRequest) -> Option<Table> {
+        let TableRequest { range, known } = request;
+        let (start, end, step) = (range.start, range.end, range.step);
+        if step <= 0 || start % step != 0 || end < start {
+            return None;
+        }
+        self.hub.with_rows(&range.query, step, |recorder, key| {
+            // First: a row is there as soon as its series is, but it is computed here that there is a value.
+            let limits = (range.max_series, &range.share);
+            let (values, left) = recorder.columns((start, end), limits);
+            let rows = recorder.rows();
+            let known = known.filter(|known| known.key == key && known.rows <= rows);
+            let first_label = known.map_or(0, |known| known.rows);
+            Table {
+                key,
+                rows,
+                first_label,
+                labels: recorder.labels_from(first_label).cloned().collect(),
+                start,
+                step,
+                values,
+                dropped: left.over,
+                foreign: left.foreign,
+            }
+        })
+    }
+
     /// What there is at one time, of whichever grid.
     fn instant_of(&self, request: &RangeRequest) -> Option<Matrix> {
         let at = request.start;
@@ -104,6 +136,10 @@ impl Source for LocalSource {
 
     fn range(&self, request: RangeRequest) -> Answer<'_> {
         Box::pin(ready(self.answer(&request)))
+    }
+
+    fn table(&self, request: &TableRequest) -> Option<Table> {
+        self.table_of(request)
     }
 
     fn breaker(&self) -> BreakerState {

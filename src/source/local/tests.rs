@@ -1,5 +1,8 @@
 //! Hubs as scrapers, receivers and signals use them.
 
+mod many;
+mod table;
+
 use super::{
     disk::{Past, Shelf},
     *,

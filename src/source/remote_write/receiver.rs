@@ -9,7 +9,7 @@ use crate::{
     },
     intake::Verdict,
     series::{Labels, Millis},
-    source::local::{Hub, Route, Taken},
+    source::local::{Hub, Route, SeriesKey, Taken},
     telemetry::IntakeEvents,
 };
 use hyper::{
@@ -18,16 +18,16 @@ use hyper::{
 };
 use std::{
     collections::HashMap,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-/// A route that no sample took for two of these is forgotten: long before the hub gives its place to another.
+/// A series that nobody wanted, or that had no room, is asked about again after two of these.
 const TURN: Millis = 240_000;
 /// Room that is kept for the next request.
 const KEPT_BYTES: usize = 4 << 20;
-/// Beyond the series that are wanted so many others are remembered, to be known as such at once.
+/// Beyond `max_series` so many series that nobody here wants are remembered, to be known as such at once.
 const MOST_OTHERS: usize = 500_000;
 
 /// Takes what is pushed to one source.
@@ -40,10 +40,8 @@ pub struct Receiver {
     hub: Arc<Hub>,
     events: Arc<IntakeEvents>,
     clock: Clock,
-    /// Makes keys that nobody can foresee, so that nobody can make two series share one.
-    seed: u64,
     desks: Mutex<Vec<Desk>>,
-    known: Mutex<Known>,
+    unwanted: Mutex<Unwanted>,
 }
 
 /// What was taken of a request.
@@ -68,16 +66,35 @@ pub struct Refusal {
 #[derive(Debug, Default)]
 struct Desk {
     unpacker: Unpacker,
+    page: Page,
+}
+
+/// What is in one request.
+#[derive(Debug, Default)]
+struct Page {
+    series: Vec<Sent>,
     samples: Vec<(Route, Millis, f64)>,
+    /// Room for the text of one series.
     key: Vec<u8>,
 }
 
-/// The series that came lately, by a hash of their labels.
+/// A series of a request.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    key: SeriesKey,
+    /// Its samples.
+    samples: usize,
+    /// `None`: the hub does not know it.
+    route: Option<Route>,
+}
+
+/// The series that came lately and that nobody here wants, by their keys. Those that are wanted are known to the hub.
 #[derive(Debug, Default)]
-struct Known {
+struct Unwanted {
     generation: u64,
     turn: Millis,
-    routes: HashMap<u128, (Route, Millis)>,
+    /// Where they go instead, and when they were asked for.
+    asked: HashMap<u128, (Route, Millis)>,
 }
 
 impl Receiver {
@@ -99,9 +116,8 @@ impl Receiver {
             hub,
             events,
             clock,
-            seed: fastrand::u64(..),
             desks: Mutex::default(),
-            known: Mutex::default(),
+            unwanted: Mutex::default(),
         })
     }
 
@@ -170,9 +186,7 @@ impl Receiver {
         let mut desk = self.desks().pop().unwrap_or_default();
         let done = self.take_at(&mut desk, packed, version);
         desk.unpacker.shrink_to(KEPT_BYTES);
-        desk.samples.clear();
-        desk.samples
-            .shrink_to(KEPT_BYTES / size_of::<(Route, Millis, f64)>());
+        desk.page.clear();
         let mut desks = self.desks();
         if desks.len() < self.settings.concurrency {
             desks.push(desk);
@@ -196,44 +210,49 @@ impl Receiver {
         })?;
         let now = self.clock.now();
         let mut written = Written::default();
-        let read = self.read(
-            body,
-            version,
-            now,
-            (&mut desk.samples, &mut desk.key),
-            &mut written,
-        );
-        let taken = self.hub.take(&desk.samples, now);
-        if taken.lost > 0 {
-            // It should not be; whatever it was, it is asked for anew.
-            self.known().routes.clear();
+        let page = &mut desk.page;
+        let read = self.read(body, version, page, &mut written);
+        let series = page.series.iter_mut();
+        self.hub
+            .find(series.map(|sent| (sent.key, &mut sent.route)));
+        if page.is_unknown() {
+            let mut unwanted = self.unwanted();
+            unwanted.begin(self.hub.generation(), self.most_others(), now);
+            unwanted.find(&mut page.series);
+            if page.is_unknown() {
+                self.introduce((body, version), &mut page.series, &mut unwanted, now);
+            }
         }
+        let taken = self.hub.take(page.routed(), now);
         read.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
-        written.samples += desk.samples.len() as u64;
+        written.samples += page.samples.len() as u64;
         self.judge(&taken, &mut written);
         Ok(written)
     }
 
-    /// Goes over a body and finds where each sample goes.
+    /// Goes over a body: its samples, and of which series they are.
     fn read(
         &self,
         body: &[u8],
         version: Version,
-        now: Millis,
-        (samples, key): (&mut Vec<(Route, Millis, f64)>, &mut Vec<u8>),
+        page: &mut Page,
         written: &mut Written,
     ) -> Result<(), WireError> {
-        let mut known = self.known();
-        known.begin(self.hub.generation(), now, self.settings.max_series);
         let mut reader = Reader::new(body, version, Limits::default());
         while let Some(item) = reader.next_item()? {
             match item {
                 Item::Series(series) => {
                     self.events
                         .histograms_skipped(&self.name, series.histograms);
-                    let route = self.route(&mut known, key, &series, now);
+                    let labels = series.labels.iter().copied();
+                    page.series.push(Sent {
+                        key: self.hub.key(series.name, labels, &mut page.key),
+                        samples: series.samples.len(),
+                        route: None,
+                    });
                     let points = series.samples.iter();
-                    samples.extend(points.map(|point| (route, point.at, point.value)));
+                    let points = points.map(|point| (Route::NOWHERE, point.at, point.value));
+                    page.samples.extend(points);
                 }
                 Item::Refused(refused) => {
                     self.events.invalid(&self.name, &refused.reason);
@@ -249,34 +268,39 @@ impl Receiver {
         Ok(())
     }
 
+    /// Goes over a body again, and makes the series known that are not.
+    fn introduce(
+        &self,
+        (body, version): (&[u8], Version),
+        sent: &mut [Sent],
+        unwanted: &mut Unwanted,
+        now: Millis,
+    ) {
+        let mut reader = Reader::new(body, version, Limits::default());
+        let mut sent = sent.iter_mut();
+        // It was read before: a fault comes after the last of those that were sent.
+        while let Ok(Some(item)) = reader.next_item() {
+            let Item::Series(series) = item else { continue };
+            let Some(sent) = sent.next() else { return };
+            if sent.route.is_none() {
+                sent.route = Some(self.route(unwanted, sent.key, &series, now));
+            }
+        }
+    }
+
     fn route(
         &self,
-        known: &mut Known,
-        key: &mut Vec<u8>,
+        unwanted: &mut Unwanted,
+        key: SeriesKey,
         series: &Series<'_, '_>,
         now: Millis,
     ) -> Route {
-        key.clear();
-        key.extend_from_slice(series.name.as_bytes());
-        for (name, value) in series.labels {
-            // No text in UTF-8 has these bytes.
-            key.push(0xff);
-            key.extend_from_slice(name.as_bytes());
-            key.push(0xfe);
-            key.extend_from_slice(value.as_bytes());
-        }
-        let hash = xxh3_128_with_seed(key, self.seed);
-        if let Some((route, seen)) = known.routes.get_mut(&hash) {
-            // One that nobody wanted, or that had no room, is asked about again now and then.
-            if route.is_kept() {
-                *seen = now;
-            }
-            return *route;
-        }
         // The reader gives every name once and none that is empty.
-        let labels = Labels::new(series.labels.iter().copied()).unwrap_or_default();
+        let labels = Labels::sorted(series.labels.iter().copied()).unwrap_or_default();
         let route = self.hub.route(series.name, &labels, now);
-        known.routes.insert(hash, (route, now));
+        if !route.is_kept() {
+            unwanted.asked.insert(key.hash(), (route, now));
+        }
         route
     }
 
@@ -292,27 +316,68 @@ impl Receiver {
         written.samples = written.samples.saturating_sub(ahead);
     }
 
+    /// So many series that nobody here wants are remembered.
+    fn most_others(&self) -> usize {
+        self.settings.max_series + MOST_OTHERS
+    }
+
     fn desks(&self) -> MutexGuard<'_, Vec<Desk>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unwanted(&self) -> MutexGuard<'_, Unwanted> {
+        self.unwanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
-    /// Forgets what is not right any more, and what did not come for long.
-    fn begin(&mut self, generation: u64, now: Millis, max_series: usize) {
-        if self.generation != generation || self.routes.len() > max_series + MOST_OTHERS {
-            self.routes.clear();
+impl Page {
+    /// Keeps some room for the next request.
+    fn clear(&mut self) {
+        self.series.clear();
+        self.series.shrink_to(KEPT_BYTES / size_of::<Sent>());
+        self.samples.clear();
+        self.samples
+            .shrink_to(KEPT_BYTES / size_of::<(Route, Millis, f64)>());
+    }
+
+    /// Whether it is not known of every series where it goes.
+    fn is_unknown(&self) -> bool {
+        self.series.iter().any(|sent| sent.route.is_none())
+    }
+
+    /// The samples, each with the route of its series.
+    fn routed(&mut self) -> &[(Route, Millis, f64)] {
+        let mut rest = self.samples.as_mut_slice();
+        for sent in &self.series {
+            let (own, others) = mem::take(&mut rest).split_at_mut(sent.samples);
+            let route = sent.route.unwrap_or(Route::NOWHERE);
+            own.iter_mut().for_each(|sample| sample.0 = route);
+            rest = others;
+        }
+        &self.samples
+    }
+}
+
+impl Unwanted {
+    /// Where those go of which the hub does not know it.
+    fn find(&self, sent: &mut [Sent]) {
+        for sent in sent.iter_mut().filter(|sent| sent.route.is_none()) {
+            let known = self.asked.get(&sent.key.hash());
+            sent.route = known.map(|(route, _)| *route);
+        }
+    }
+
+    /// Forgets what is not right any more, and what was asked for long ago.
+    fn begin(&mut self, generation: u64, most: usize, now: Millis) {
+        if self.generation != generation || self.asked.len() > most {
+            self.asked.clear();
             self.generation = generation;
         }
         // Also where the clock was set back.
         if (now - self.turn).abs() > TURN {
             self.turn = now;
-            self.routes
-                .retain(|_, (_, seen)| (now - *seen).abs() <= 2 * TURN);
+            self.asked
+                .retain(|_, (_, asked)| (now - *asked).abs() <= 2 * TURN);
         }
     }
 }
