@@ -4,13 +4,15 @@
 //! `cargo bench --bench ingest`. A request has 2,000 series of 8 labels with about 150 bytes of names and values, and
 //! one sample each; a scrape has the same series as gauges, and histograms of 12 buckets. The ratio is of whole passes
 //! in turn, the best of each: ours gives every label and sample once, prost makes its messages. Both are shown without
-//! snappy and with it.
+//! snappy and with it. Then what is pushed into a hub, see `ingest/pushed.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot run may panic")]
 #![expect(clippy::print_stdout, reason = "the ratio is what this prints")]
 
 #[path = "../src/expo/wire/tests/messages.rs"]
 mod messages;
+#[path = "ingest/pushed.rs"]
+mod pushed;
 
 use criterion::{Criterion, Throughput, criterion_group};
 use fastrand::Rng;
@@ -310,6 +312,7 @@ criterion_group!(benches, ingest);
 
 fn main() {
     ratio();
+    pushed::figures();
     benches();
     Criterion::default().configure_from_args().final_summary();
 }
