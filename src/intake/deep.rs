@@ -198,6 +198,15 @@ impl Deep {
         }
     }
 
+    /// Of each series that is made, whether one of those it is made of is there still.
+    pub(super) fn live_rows(&self) -> Vec<bool> {
+        let mut live = vec![false; self.made.len()];
+        for member in self.members.iter().flatten() {
+            live[member.group as usize] |= member.slot.is_some();
+        }
+        live
+    }
+
     /// The values at `at`, any time.
     pub(super) fn instant(&mut self, shape: &Shape, at: Millis) -> Vec<(Labels, f64)> {
         let look = shape.selection.look();

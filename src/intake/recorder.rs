@@ -290,7 +290,8 @@ impl Recorder {
     // --- Values ---
 
     /// Tells the values from grid time `start` to `end` of at most `max_series` series of `share`, sorted by labels; returns
-    /// how many series were left out. Those that may have changed since are computed anew.
+    /// how many series were left out: those that are gone and those that came last, so that a flood of new ones takes the place of none. Values that
+    /// may have changed since are computed anew.
     pub fn range(
         &mut self,
         (start, end): (Millis, Millis),
@@ -300,10 +301,9 @@ impl Recorder {
         let grid = self.shape.grid;
         let (first, last) = (grid.index(start), grid.index(end));
         self.compute_until(last);
-        let mut sorted: Vec<(usize, &Labels)> = self.labels_from(0).enumerate().collect();
-        sorted.sort_unstable_by(|one, other| one.1.cmp(other.1));
-        let (mut told, mut left) = (0, LeftOut::default());
-        for (row, labels) in sorted {
+        let (mut known, mut left) = (Vec::new(), LeftOut::default());
+        for row in self.by_seniority(max_series) {
+            let labels = self.label(row);
             let mut samples = Vec::new();
             self.read(row, (first, last), |index, value| {
                 samples.push((index * grid.step(), f64::from(value)));
@@ -313,12 +313,15 @@ impl Recorder {
             }
             if !share.has(labels) {
                 left.foreign += 1;
-            } else if told < max_series {
-                tell(labels, samples);
-                told += 1;
+            } else if known.len() < max_series {
+                known.push((labels, samples));
             } else {
                 left.over += 1;
             }
+        }
+        known.sort_unstable_by_key(|(labels, _)| *labels);
+        for (labels, samples) in known {
+            tell(labels, samples);
         }
         left
     }
@@ -360,8 +363,8 @@ impl Recorder {
         }
     }
 
-    /// The values from grid time `start` to `end`, one column of [`Recorder::rows`] values a grid time, a gap being `NaN`, of the first
-    /// `max_series` series of `share` that have any; and how many series were left out. Values are those of [`Recorder::range`].
+    /// The values from grid time `start` to `end`, one column of [`Recorder::rows`] values a grid time, a gap being `NaN`, of the series
+    /// that [`Recorder::range`] tells, with its values; and how many were left out.
     pub fn columns(
         &mut self,
         (start, end): (Millis, Millis),
@@ -375,7 +378,7 @@ impl Recorder {
         let (mut told, mut left) = (0, LeftOut::default());
         // There is nothing of others: no labels need to be hashed.
         let all_own = share.covers(&self.shape.share);
-        for row in 0..rows {
+        for row in self.by_seniority(max_series) {
             let is_own = all_own || share.has(self.label(row));
             let mut any = false;
             self.read(row, (first, last), |index, value| {
@@ -394,15 +397,27 @@ impl Recorder {
         (values, left)
     }
 
-    /// The values at `at`, any time, sorted by labels. There is none of what is made of series half of which and more have gone
+    /// The rows: where there may be more than `max_series`, those that are there before those that are gone. Each in the order in
+    /// which they came.
+    fn by_seniority(&self, max_series: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.rows()).collect();
+        if order.len() > max_series {
+            let is_live = match &self.body {
+                Body::Deep(deep) => deep.live_rows(),
+                Body::Wide(wide) => wide.live_rows(),
+            };
+            order.sort_by_key(|row| !is_live[*row]);
+        }
+        order
+    }
+
+    /// The values at `at`, any time, in the order in which their series came. There is none of what is made of series half of which and more have gone
     /// silent without an end, until they are forgotten: whoever sent them is away, and without them a sum would be too low.
     pub fn instant(&mut self, at: Millis) -> Vec<(Labels, f64)> {
-        let mut found = match &mut self.body {
+        match &mut self.body {
             Body::Deep(deep) => deep.instant(&self.shape, at),
             Body::Wide(wide) => wide.instant(at),
-        };
-        found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        found
+        }
     }
 
     /// Computes every step up to `last` that was not yet, and those again that samples came of since.

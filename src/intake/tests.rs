@@ -308,6 +308,46 @@ fn a_clock_that_was_ahead_and_is_set_back_goes_on_at_once() {
 }
 
 #[test]
+fn who_was_there_first_is_told_where_there_are_more_than_asked_for() {
+    let mut recorder = gauge();
+    for name in ["y", "x", "d", "c", "b", "a"] {
+        let place = admit(&mut recorder, "load", &pod(name));
+        recorder.take(place, START, 1.0, START);
+    }
+    let mut told = Vec::new();
+    let left_out = recorder.range((START, START), (3, &Share::ALL), |labels, _| {
+        told.push(labels.clone());
+    });
+    assert_eq!(told, [pod("d"), pod("x"), pod("y")]);
+    assert_eq!((left_out.over, left_out.foreign), (3, 0));
+    // One that is no more makes room for the next.
+    recorder.take(1, START + STEP, STALE_NAN, START + STEP);
+    for place in [0, 2, 3, 4, 5] {
+        recorder.take(place, START + STEP, 1.0, START + STEP);
+    }
+    let next = START + STEP;
+    let mut told = Vec::new();
+    let left_out = recorder.range((next, next), (3, &Share::ALL), |labels, _| {
+        told.push(labels.clone());
+    });
+    assert_eq!(told, [pod("c"), pod("d"), pod("y")]);
+    assert_eq!(left_out.over, 2);
+    // Of a longer past too: who asks has its places for those that are there.
+    let mut told = Vec::new();
+    let left_out = recorder.range((START, next), (3, &Share::ALL), |labels, _| {
+        told.push(labels.clone());
+    });
+    assert_eq!(told, [pod("c"), pod("d"), pod("y")]);
+    assert_eq!(left_out.over, 3);
+    let at_once: Vec<Labels> = recorder
+        .instant(next)
+        .into_iter()
+        .map(|one| one.0)
+        .collect();
+    assert_eq!(at_once, ["y", "d", "c", "b", "a"].map(pod));
+}
+
+#[test]
 fn a_late_sample_does_not_spoil_what_was_computed_long_before() {
     let mut recorder = Recorder::new(shape("x", Reading::Rate, None));
     let (a, b) = (

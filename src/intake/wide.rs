@@ -274,6 +274,12 @@ impl Wide {
         }
     }
 
+    /// Of each row, whether its series is there still.
+    pub(super) fn live_rows(&self) -> Vec<bool> {
+        let rows = self.rows.iter();
+        rows.map(|row| row.state == State::Live).collect()
+    }
+
     /// The values at `at`, any time.
     pub(super) fn instant(&self, at: Millis) -> Vec<(Labels, f64)> {
         let moment = self.base.and_then(|base| moment_of(self.grid, base, at));

@@ -14,7 +14,7 @@ pub use secret::Secret;
 pub use table::{Known, Table, TableRequest};
 
 use crate::series::{Labels, Millis, Share};
-use std::{future::Future, pin::Pin};
+use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc};
 use tokio::sync::watch;
 
 /// One range-aligned request: a value per step from `start` to `end`, both included, both on the grid.
@@ -140,6 +140,9 @@ pub enum BreakerState {
 /// The answer of a source, later.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Matrix, SourceError>> + Send + 'a>>;
 
+/// Fingerprints of the labels of series.
+pub type Prints = HashSet<u64>;
+
 /// A source that can be asked for ranges.
 pub trait Source: Send + Sync + std::fmt::Debug {
     /// Its name in the configuration.
@@ -150,6 +153,12 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// rounded to 32 bits.
     fn table(&self, _request: &TableRequest) -> Option<Table> {
         None
+    }
+    /// As [`Source::range`], for who goes on from an answer: of more series than are asked for those of `known` are kept, then
+    /// those that were there first, so that a flood of new ones takes the place of none. A source that tells them from new
+    /// ones by itself needs no word of it.
+    fn range_on(&self, request: RangeRequest, _known: Arc<Prints>) -> Answer<'_> {
+        self.range(request)
     }
     /// The state of its circuit breaker.
     fn breaker(&self) -> BreakerState;

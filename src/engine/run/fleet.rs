@@ -267,6 +267,7 @@ impl Fleet {
             },
             source: Arc::clone(&plan.source),
             make: Arc::clone(&plan.make),
+            kept: std::sync::Mutex::default(),
             clock: self.parts.clock.clone(),
             pool: self.parts.pool.clone(),
             listeners,

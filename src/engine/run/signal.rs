@@ -10,9 +10,12 @@ use crate::{
         signal::REREAD,
     },
     series::{Millis, Share},
-    source::{Cause, Matrix, RangeRequest, Source, SourceError},
+    source::{Answer, Cause, Matrix, Prints, RangeRequest, Source, SourceError},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
@@ -63,6 +66,8 @@ pub(super) struct SignalTask {
     pub(super) clock: Clock,
     pub(super) pool: Pool,
     pub(super) listeners: Vec<Listener>,
+    /// The series of the newest live answer, where others were left out of it.
+    pub(super) kept: Mutex<Arc<Prints>>,
 }
 
 /// Why a unit's state was given up.
@@ -171,7 +176,8 @@ impl SignalTask {
     async fn ask_until_answered(&self, from: Millis, to: Millis) -> Matrix {
         let mut failures = 0;
         loop {
-            match self.ask(from, to, BACKFILL_DEADLINE).await {
+            let asked = self.source.range(self.request(from, to));
+            match self.answer(asked, BACKFILL_DEADLINE).await {
                 Ok(matrix) => return matrix,
                 Err(error) => self.desk.failed(&error, self.clock.now()),
             }
@@ -310,7 +316,7 @@ impl SignalTask {
         );
         while let Some((first, last)) = pieces.next(to) {
             let start = first - (REREAD as i64 + 1) * step;
-            let mut answer = match self.ask(start, last, LIVE_DEADLINE).await {
+            let mut answer = match self.ask_on(start, last).await {
                 Ok(matrix) => Some(matrix),
                 Err(error) => return Ok((unit, Some(error))),
             };
@@ -410,21 +416,32 @@ impl SignalTask {
         self.pool.run(unit, work).await
     }
 
-    async fn ask(
-        &self,
-        start: Millis,
-        end: Millis,
-        deadline: Duration,
-    ) -> Result<Matrix, SourceError> {
-        let request = RangeRequest {
+    fn request(&self, start: Millis, end: Millis) -> RangeRequest {
+        RangeRequest {
             query: self.query.clone(),
             start,
             end,
             step: self.timing.grid.step(),
             max_series: self.max_series,
             share: self.share.clone(),
-        };
-        let answer = timeout(deadline, self.source.range(request)).await;
+        }
+    }
+
+    /// Asks live, where series that are evaluated are to be among those that are kept.
+    async fn ask_on(&self, start: Millis, end: Millis) -> Result<Matrix, SourceError> {
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = Arc::clone(&kept());
+        let asked = self.source.range_on(self.request(start, end), known);
+        let matrix = self.answer(asked, LIVE_DEADLINE).await?;
+        // While nothing is left out this takes no time.
+        let over = matrix.series.iter().filter(|_| matrix.dropped > 0);
+        let prints: Prints = over.map(|series| series.labels.fingerprint()).collect();
+        *kept() = Arc::new(prints);
+        Ok(matrix)
+    }
+
+    async fn answer(&self, asked: Answer<'_>, deadline: Duration) -> Result<Matrix, SourceError> {
+        let answer = timeout(deadline, asked).await;
         let answer = answer.unwrap_or_else(|_| {
             Err(SourceError {
                 cause: Cause::Timeout,

@@ -118,25 +118,37 @@ impl SignalUnit {
     /// Puts samples into the windows. Samples of grid times that were there before are corrections;
     /// those of series over `max_series` are left out.
     pub fn ingest(&mut self, matrix: &Matrix) {
-        let newest = self.newest_for_windows();
+        let mut newcomers = Vec::new();
         for series in &matrix.series {
+            match self.places.get(&series.labels) {
+                Some(&place) => self.put(place, &series.samples),
+                None => newcomers.push(series),
+            }
+        }
+        // Now it is known who is silent: a newcomer has the place of none that comes behind it.
+        for series in newcomers {
             let Some(&(first, _)) = series.samples.first() else {
                 continue;
             };
-            let Some((shard, slot)) = self.place(&series.labels, first) else {
-                self.refused += 1;
+            match self.place(&series.labels, first) {
+                Some(place) => self.put(place, &series.samples),
+                None => self.refused += 1,
+            }
+        }
+    }
+
+    fn put(&mut self, (shard, slot): Place, samples: &[(Millis, f64)]) {
+        let newest = self.newest_for_windows();
+        let (shard, slot) = (&mut self.shards[shard as usize], slot as usize);
+        for &(at, value) in samples {
+            let value = value as f32;
+            if !value.is_finite() {
                 continue;
-            };
-            for &(at, value) in &series.samples {
-                let value = value as f32;
-                if !value.is_finite() {
-                    continue;
-                }
-                if at > newest {
-                    self.shards[shard].put_ahead(slot, at, value);
-                } else if self.shards[shard].put(slot, at, value) {
-                    self.corrections += 1;
-                }
+            }
+            if at > newest {
+                shard.put_ahead(slot, at, value);
+            } else if shard.put(slot, at, value) {
+                self.corrections += 1;
             }
         }
     }
@@ -246,10 +258,8 @@ impl SignalUnit {
             .map_or(Millis::MAX, |at| at + steps * self.plan.grid.step())
     }
 
-    fn place(&mut self, labels: &Labels, first: Millis) -> Option<(usize, Slot)> {
-        if let Some(&(shard, slot)) = self.places.get(labels) {
-            return Some((shard as usize, slot as usize));
-        }
+    /// Gives a newcomer a place, where there is one.
+    fn place(&mut self, labels: &Labels, first: Millis) -> Option<Place> {
         if self.places.len() >= self.plan.max_series && !self.make_room(first) {
             return None;
         }
@@ -258,7 +268,7 @@ impl SignalUnit {
         self.places.insert(labels.clone(), place);
         self.across.assign(shard, slot, labels);
         self.publisher.admit(place);
-        Some((shard, slot))
+        Some(place)
     }
 
     /// Forgets the series that has been silent longest, for one whose first sample is at `first`;

@@ -111,13 +111,16 @@ impl LocalSource {
             .with(&request.query, (None, &request.share), |recorder| {
                 recorder.instant(at)
             })?;
+        // Those that came first are kept.
         let all: Vec<_> = all
             .into_iter()
             .filter(|(labels, _)| request.share.has(labels))
             .collect();
         let dropped = all.len().saturating_sub(request.max_series);
-        let kept = all.into_iter().take(request.max_series);
-        let series = kept.map(|(labels, value)| SeriesSamples {
+        let mut kept = all;
+        kept.truncate(request.max_series);
+        kept.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        let series = kept.into_iter().map(|(labels, value)| SeriesSamples {
             labels,
             samples: vec![(at, value)],
         });

@@ -2,10 +2,10 @@
 
 use super::decode::Decoded;
 use crate::{
-    series::{Labels, Share},
-    source::{Matrix, SeriesSamples},
+    series::{Labels, Millis, Share},
+    source::{Matrix, Prints, SeriesSamples},
 };
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
 
 /// How many left-out series are named.
 const NAMED: usize = 3;
@@ -15,6 +15,8 @@ const NAMED: usize = 3;
 pub(super) struct Gathered {
     max_series: usize,
     share: Share,
+    /// Those that are kept before others, and then who was there first; nothing where every replica is to keep the same.
+    known: Option<Arc<Prints>>,
     series: Vec<SeriesSamples>,
     foreign: usize,
     dropped: BTreeSet<u64>,
@@ -29,6 +31,7 @@ impl Gathered {
         Self {
             max_series,
             share,
+            known: None,
             series: Vec::new(),
             foreign: 0,
             dropped: BTreeSet::new(),
@@ -36,6 +39,12 @@ impl Gathered {
             warnings: Vec::new(),
             rejected: 0,
         }
+    }
+
+    /// Of more than there is room for, those of `known` are kept, then those whose first sample is the oldest.
+    pub(super) fn preferring(mut self, known: Option<Arc<Prints>>) -> Self {
+        self.known = known;
+        self
     }
 
     /// Adds an answer whose samples are all later than those before.
@@ -73,19 +82,19 @@ impl Gathered {
         }
     }
 
-    /// Keeps the series with the smallest fingerprints: every replica keeps the same ones, whatever
-    /// the order they came in. One that is over the limit now stays so when more come.
+    /// Keeps the first by rank. One that is over the limit now stays so when more come: its first sample is later then.
     fn cut(&mut self) {
         if self.series.len() <= self.max_series {
             return;
         }
-        let mut prints: Vec<u64> = self.series.iter().map(fingerprint).collect();
-        let (_, &mut limit, _) = prints.select_nth_unstable(self.max_series);
+        let known = self.known.as_deref();
+        let mut ranks: Vec<Rank> = self.series.iter().map(|one| rank(one, known)).collect();
+        let (_, &mut limit, _) = ranks.select_nth_unstable(self.max_series);
         let (dropped, examples) = (&mut self.dropped, &mut self.examples);
         self.series.retain(|series| {
-            let print = fingerprint(series);
-            let keep = print < limit;
-            if !keep && dropped.insert(print) && examples.len() < NAMED {
+            let own = rank(series, known);
+            let keep = own < limit;
+            if !keep && dropped.insert(own.2) && examples.len() < NAMED {
                 examples.push(series.labels.clone());
             }
             keep
@@ -93,8 +102,22 @@ impl Gathered {
     }
 }
 
-fn fingerprint(series: &SeriesSamples) -> u64 {
-    series.labels.fingerprint()
+/// Whether it is new, since when it is there, its fingerprint.
+type Rank = (bool, Millis, u64);
+
+/// Without `known` by fingerprints alone: every replica keeps the same series, whatever the order they came in.
+fn rank(series: &SeriesSamples, known: Option<&Prints>) -> Rank {
+    let print = series.labels.fingerprint();
+    match known {
+        None => (false, 0, print),
+        Some(known) => {
+            let first = series
+                .samples
+                .first()
+                .map_or(Millis::MAX, |sample| sample.0);
+            (!known.contains(&print), first, print)
+        }
+    }
 }
 
 /// Merges two answers sorted by labels; samples of `later` follow those of `earlier`.
@@ -171,6 +194,41 @@ mod tests {
         assert_eq!(names(&once), names(&often));
         assert_eq!((once.dropped, often.dropped), (93, 93));
         assert_eq!(once.series.len(), 7);
+    }
+
+    #[test]
+    fn who_goes_on_keeps_what_it_has_and_then_who_was_there_first() {
+        // 95 to 99 are old; hundreds come with the newest grid time.
+        let mut answer = Decoded {
+            series: (0..100).map(|name| series(name, &[3])).collect(),
+            warnings: Vec::new(),
+            rejected: 0,
+        };
+        for old in &mut answer.series[95..] {
+            old.samples = vec![(1, 1.0), (2, 1.0), (3, 1.0)];
+        }
+        let kept = |known: Prints| {
+            let known = Some(Arc::new(known));
+            let mut gathered = Gathered::new(7, Share::ALL).preferring(known);
+            gathered.add(Decoded {
+                series: answer.series.clone(),
+                ..Decoded::default()
+            });
+            let matrix = gathered.finish();
+            assert_eq!((matrix.series.len(), matrix.dropped), (7, 93));
+            let all = matrix.series.into_iter();
+            all.map(|series| series.labels).collect::<Vec<_>>()
+        };
+        let name = |name: usize| series(name, &[]).labels;
+        let first = kept(Prints::default());
+        for old in 95..100 {
+            assert!(first.contains(&name(old)), "{old} of {first:?}");
+        }
+        // From the next time on age says nothing: whoever is known stays.
+        let known = [3, 20, 41, 60, 61, 62].map(name);
+        let prints = known.iter().map(Labels::fingerprint).collect();
+        let next = kept(prints);
+        assert!(known.iter().all(|one| next.contains(one)), "{next:?}");
     }
 
     #[test]

@@ -45,7 +45,7 @@ use self::{
     intern::Interner,
     retry::Retries,
 };
-use super::{Answer, BreakerState, Cause, Matrix, RangeRequest, Source, SourceError};
+use super::{Answer, BreakerState, Cause, Matrix, Prints, RangeRequest, Source, SourceError};
 use crate::{
     engine::clock::Clock,
     series::{Millis, Share},
@@ -146,14 +146,18 @@ impl PrometheusSource {
         Ok(self.inner.report(query, gathered))
     }
 
-    async fn range_matrix(&self, request: RangeRequest) -> Result<Matrix, SourceError> {
+    async fn range_matrix(
+        &self,
+        request: RangeRequest,
+        known: Option<Arc<Prints>>,
+    ) -> Result<Matrix, SourceError> {
         let whole = checked(&request)?;
         let settings = &self.inner.settings;
         let (most, width) = (settings.max_samples, settings.concurrency);
         // Those of other shards come too, and take room until they are decoded.
         let expected = request.max_series.saturating_mul(request.share.parts());
         let mut plan = Plan::new(whole, expected, most, width);
-        let mut gathered = Gathered::new(request.max_series, request.share);
+        let mut gathered = Gathered::new(request.max_series, request.share).preferring(known);
         loop {
             let wave = plan.wave();
             if wave.is_empty() {
@@ -231,7 +235,11 @@ impl Source for PrometheusSource {
     }
 
     fn range(&self, request: RangeRequest) -> Answer<'_> {
-        Box::pin(self.range_matrix(request))
+        Box::pin(self.range_matrix(request, None))
+    }
+
+    fn range_on(&self, request: RangeRequest, known: Arc<Prints>) -> Answer<'_> {
+        Box::pin(self.range_matrix(request, Some(known)))
     }
 
     fn breaker(&self) -> BreakerState {

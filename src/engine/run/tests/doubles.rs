@@ -12,7 +12,8 @@ use crate::{
     },
     series::{Grid, Labels, Millis, Share, Span},
     source::{
-        Answer, BreakerState, Cause, Matrix, RangeRequest, SeriesSamples, Source, SourceError,
+        Answer, BreakerState, Cause, Matrix, Prints, RangeRequest, SeriesSamples, Source,
+        SourceError,
     },
     telemetry::Telemetry,
 };
@@ -42,6 +43,8 @@ pub(super) enum Manner {
     Hang,
     Late(Duration),
     Panic,
+    /// As `Answer`, and says that others were left out.
+    Crowd,
 }
 
 /// Has one series whose value is the number of the grid time.
@@ -49,6 +52,7 @@ pub(super) enum Manner {
 pub(super) struct FakeSource {
     manner: Mutex<Manner>,
     asked: Mutex<Vec<RangeRequest>>,
+    known: Mutex<Vec<Arc<Prints>>>,
 }
 
 impl FakeSource {
@@ -56,6 +60,7 @@ impl FakeSource {
         Arc::new(Self {
             manner: Mutex::new(manner),
             asked: Mutex::default(),
+            known: Mutex::default(),
         })
     }
 
@@ -66,6 +71,11 @@ impl FakeSource {
     /// The requests since the last look.
     pub(super) fn asked(&self) -> Vec<RangeRequest> {
         std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    /// Series that were said to be known since the last look, by live request.
+    pub(super) fn known(&self) -> Vec<Arc<Prints>> {
+        std::mem::take(&mut self.known.lock().unwrap())
     }
 }
 
@@ -89,9 +99,18 @@ impl Source for FakeSource {
                     tokio::time::sleep(delay).await;
                     Ok(matrix(&request))
                 }
+                Manner::Crowd => Ok(Matrix {
+                    dropped: 7,
+                    ..matrix(&request)
+                }),
                 Manner::Panic => panic!("a source that panics"),
             }
         })
+    }
+
+    fn range_on(&self, request: RangeRequest, known: Arc<Prints>) -> Answer<'_> {
+        self.known.lock().unwrap().push(known);
+        self.range(request)
     }
 
     fn breaker(&self) -> BreakerState {

@@ -8,6 +8,7 @@ mod scaling;
 
 use crate::{
     engine::Mode::{Publish, Replay},
+    series::Labels,
     telemetry::log::captured,
 };
 use doubles::{Log, MINUTE, Manner, REPLAY, START, World};
@@ -186,6 +187,23 @@ async fn a_republished_outcome_ends_the_waiting() {
         ("running", None)
     );
     assert_eq!(log.take(), [], "nothing was evaluated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_series_are_left_out_the_source_is_told_which_are_known() {
+    let (world, _log) = running().await;
+    world.source.known();
+    world.source.be(Manner::Crowd);
+    world.pass(2.0).await;
+    world.source.be(Manner::Answer);
+    world.pass(2.0).await;
+    let told = world.source.known();
+    let told: Vec<Vec<u64>> = told
+        .iter()
+        .map(|one| one.iter().copied().collect())
+        .collect();
+    let own = vec![Labels::default().fingerprint()];
+    assert_eq!(told, [vec![], own.clone(), own, vec![]]);
 }
 
 #[tokio::test(start_paused = true)]
