@@ -247,9 +247,7 @@ impl Recorder {
         if !value.is_finite() && !is_stale(value) {
             return Verdict::NotFinite;
         }
-        if self.newest > now.saturating_add(MOST_AHEAD) {
-            self.forget_after(now);
-        }
+        self.follow_clock(now);
         let newest = self.newest.max(at).min(now);
         let kept = newest.saturating_sub(self.late);
         let sample = Sample {
@@ -428,6 +426,19 @@ impl Recorder {
         }
     }
 
+    /// Finds out whether the clock was ahead and was set back: then samples may be of its former time, or only what was computed,
+    /// where senders were right all the while.
+    fn follow_clock(&mut self, now: Millis) {
+        let most = now.saturating_add(MOST_AHEAD);
+        let computed = match &self.body {
+            Body::Deep(deep) => deep.reached,
+            Body::Wide(_) => None,
+        };
+        if self.newest > most || computed > Some(self.shape.grid.index(most)) {
+            self.forget_after(now);
+        }
+    }
+
     /// Lets go of what is after `now`: the clock was ahead and was set back.
     pub(super) fn forget_after(&mut self, now: Millis) {
         match &mut self.body {
@@ -454,6 +465,7 @@ impl Recorder {
 
     /// Forgets what is older than it has to keep, and members that were silent for long; gives the places of those.
     pub fn tidy(&mut self, now: Millis) -> Vec<u32> {
+        self.follow_clock(now);
         match &mut self.body {
             Body::Deep(deep) => deep.tidy(&self.shape, now),
             Body::Wide(wide) => wide.tidy(&self.shape, now),

@@ -348,6 +348,31 @@ fn who_was_there_first_is_told_where_there_are_more_than_asked_for() {
 }
 
 #[test]
+fn a_clock_that_was_a_day_ahead_leaves_neither_holes_nor_a_lie() {
+    let mut recorder = gauge();
+    let place = admit(&mut recorder, "load", &pod("a"));
+    recorder.take(place, START, 1.0, START);
+    // A sample comes every second step, from a sender that is right.
+    let (now, ahead) = (START + 2 * STEP, START + 86_400_000);
+    recorder.take(place, now, 2.0, ahead);
+    recorder.compute_until(ahead / STEP - 1);
+    assert!(recorder.tidy(ahead).is_empty());
+    for step in [4, 6, 8] {
+        let at = START + step * STEP;
+        recorder.take(place, at, step as f64, at);
+        recorder.compute_until(at / STEP);
+        recorder.compute_until(at / STEP + 1);
+    }
+    let known: Vec<i64> = one(&mut recorder, 4, 9)
+        .iter()
+        .map(|(step, _)| *step)
+        .collect();
+    assert_eq!(known, [4, 5, 6, 7, 8, 9]);
+    let newest = Image::of(&recorder).newest().unwrap();
+    assert!(newest <= START + 9 * STEP, "{newest}");
+}
+
+#[test]
 fn a_late_sample_does_not_spoil_what_was_computed_long_before() {
     let mut recorder = Recorder::new(shape("x", Reading::Rate, None));
     let (a, b) = (
