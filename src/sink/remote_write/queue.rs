@@ -194,15 +194,13 @@ impl Inner {
 
     fn push(&mut self, record: Record, capacity: usize) -> Pushed {
         let mut pushed = Pushed::default();
-        // What is in memory comes behind the log: nothing more goes there before that is sent.
-        if let Some(log) = self.log.as_mut().filter(|_| self.records.is_empty()) {
-            match log.push(&record) {
-                Ok(dropped) => {
-                    pushed.dropped = dropped;
-                    return pushed;
-                }
-                Err(error) => pushed.failure = Some(error),
+        match self.spill(&record) {
+            Some(Ok(dropped)) => {
+                pushed.dropped = dropped;
+                return pushed;
             }
+            Some(Err(error)) => pushed.failure = Some(error),
+            None => {}
         }
         while self.samples + record.samples > capacity
             && let Some(oldest) = self.records.pop_front()
@@ -213,6 +211,22 @@ impl Inner {
         self.samples += record.samples;
         self.records.push_back(record);
         pushed
+    }
+
+    /// Puts what waits in memory, as the disk failed, and then a record behind the log; how many samples were dropped to make
+    /// room. Nothing where there is no log. What is not on disk where that fails still waits in memory, but for the record.
+    fn spill(&mut self, record: &Record) -> Option<io::Result<usize>> {
+        let log = self.log.as_mut()?;
+        let mut dropped = 0;
+        while let Some(oldest) = self.records.front() {
+            match log.push(oldest) {
+                Ok(more) => dropped += more,
+                Err(error) => return Some(Err(error)),
+            }
+            self.samples -= oldest.samples;
+            self.records.pop_front();
+        }
+        Some(log.push(record).map(|more| dropped + more))
     }
 
     fn batch(&mut self, most: usize) -> Batch {

@@ -193,17 +193,19 @@ fn any_course_of_things_keeps_everything_in_order() {
 }
 
 #[test]
-fn a_disk_that_takes_nothing_leaves_it_in_memory() {
+fn a_disk_that_takes_nothing_leaves_it_in_memory_until_it_is_well_again() {
     let folder = tempdir().unwrap();
     let queue = Queue::new(10);
     let gone = folder.path().join("gone");
     queue.attach(Log::open(&gone, ROOM).unwrap());
     fs::remove_dir_all(&gone).unwrap();
-    let pushed = queue.push(record(1, 10));
-    assert!(pushed.failure.is_some());
-    // It may be well again; all the same this comes behind the first one.
+    assert!(queue.push(record(1, 10)).failure.is_some());
+    assert!(queue.push(record(2, 10)).failure.is_some(), "each time");
+    // What waits in memory goes to the disk before what comes now.
     fs::create_dir(&gone).unwrap();
-    assert!(queue.push(record(2, 10)).failure.is_none());
+    assert!(queue.push(record(3, 10)).failure.is_none());
     let left = queue.clear();
-    assert_eq!((left.kept, left.dropped), (0, 4));
+    assert_eq!((left.kept, left.dropped), (6, 0));
+    let mut log = Log::open(&gone, ROOM).unwrap();
+    assert_eq!(taken(&mut log, 10), (vec![1, 2, 3], 0));
 }
