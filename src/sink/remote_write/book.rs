@@ -1,5 +1,6 @@
 //! Which series a receiver was told of, and which samples come of an evaluation. Pure: time is a parameter.
 
+use super::reached::Times;
 use crate::{
     engine::{Catalogue, Outcome, Scaling},
     expo::{Chunk, RenderedLabels, wire::write::Point},
@@ -13,6 +14,10 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// The unit of all workloads: no signal or panel has an empty name.
 const WORKLOADS: &str = "";
+
+/// What is evaluated so long before what a former process wrote, or longer, is of a clock that was set back: it is told. As long as
+/// PromQL looks back.
+const MOST_BACK: Millis = 300_000;
 
 /// What one unit shows now.
 #[derive(Debug, Clone)]
@@ -55,6 +60,8 @@ pub(super) struct Book {
     units: BTreeMap<Arc<str>, Told>,
     /// Which unit has a series: two may show the same one, and then the first of them has it.
     owners: BTreeMap<u128, Arc<str>>,
+    /// Up to which time a former process wrote units that nothing was told of since.
+    former: Times,
 }
 
 /// What was told of one unit.
@@ -62,6 +69,8 @@ pub(super) struct Book {
 struct Told {
     at: Millis,
     step: Option<Millis>,
+    /// When its series ended.
+    ended: Option<Millis>,
     live: BTreeMap<u128, Series>,
 }
 
@@ -97,13 +106,37 @@ impl Book {
     /// Whether any of it was not told yet.
     pub(super) fn has_news(&self, readings: &[Reading]) -> bool {
         let shown: BTreeSet<&str> = readings.iter().map(|reading| &*reading.unit).collect();
-        let new = |reading: &Reading| {
-            let told = self.units.get(&reading.unit);
-            told.is_none_or(|told| told.at != reading.at)
-        };
         let gone =
             |(unit, told): (&Arc<str>, &Told)| !told.live.is_empty() && !shown.contains(&**unit);
-        readings.iter().any(new) || self.units.iter().any(gone)
+        readings.iter().any(|reading| self.is_new(reading)) || self.units.iter().any(gone)
+    }
+
+    /// Takes over up to which time a former process wrote.
+    pub(super) fn inherit(&mut self, former: Times) {
+        self.former = former;
+    }
+
+    /// Up to which time each unit was told.
+    pub(super) fn reached(&self) -> Times {
+        let own = self.units.iter().map(|(unit, told)| {
+            let at = told.ended.map_or(told.at, |ended| ended.max(told.at));
+            (Arc::clone(unit), at)
+        });
+        let mut all = self.former.clone();
+        all.extend(own);
+        all
+    }
+
+    /// Whether it was not told yet, neither by us nor by a former process.
+    fn is_new(&self, reading: &Reading) -> bool {
+        match (
+            self.units.get(&reading.unit),
+            self.former.get(&reading.unit),
+        ) {
+            (Some(told), _) => told.at != reading.at,
+            (None, Some(former)) => !(former - MOST_BACK..=*former).contains(&reading.at),
+            (None, None) => true,
+        }
     }
 
     /// Takes in what is shown at `now`, and gives the samples of what is new, and the end of what is shown no more.
@@ -122,8 +155,7 @@ impl Book {
     }
 
     fn take_in(&mut self, reading: &Reading, due: &mut Vec<Due>) {
-        let told = self.units.get(&reading.unit);
-        if told.is_some_and(|told| told.at == reading.at) {
+        if !self.is_new(reading) {
             return;
         }
         let mut live = BTreeMap::new();
@@ -151,6 +183,7 @@ impl Book {
         let told = Told {
             at: reading.at,
             step: reading.step,
+            ended: None,
             live,
         };
         let before = self.units.insert(Arc::clone(&reading.unit), told);
@@ -172,6 +205,7 @@ impl Book {
         };
         let next = told.step.map_or(Millis::MAX, |step| told.at + step);
         let at = now.min(next - 1).max(told.at + 1);
+        told.ended = Some(at);
         for (key, series) in std::mem::take(&mut told.live) {
             self.owners.remove(&key);
             let point = Point::stale(at);

@@ -4,6 +4,7 @@ use super::{
     book::{Book, Due, Reading, read},
     log::Log,
     queue::{Queue, Terms},
+    reached::Reached,
     record::{Record, records},
     settings::Settings,
     shard::Shard,
@@ -55,6 +56,8 @@ pub struct Writer {
     queues: Vec<Arc<Queue>>,
     external: Arc<Vec<(String, String)>>,
     book: Book,
+    /// Where a buffer is.
+    reached: Option<Reached>,
     around: Surroundings,
 }
 
@@ -87,6 +90,7 @@ impl Writer {
             queues: (0..settings.queue.shards).map(queue).collect(),
             external: Arc::new(external),
             book: Book::default(),
+            reached: None,
             around,
         })
     }
@@ -173,8 +177,14 @@ impl Writer {
         let queues = self.queues.clone();
         let (events, name) = (Arc::clone(&self.around.events), self.name.clone());
         let most = self.settings.queue.max_samples_per_send;
+        let reached = self.reached.clone();
         let looked = spawn_blocking(move || {
             let due: Vec<Due> = book.look(&readings, now);
+            // Before it is sent: of who is killed in between one evaluation is missing, and none comes twice.
+            let written = reached.map(|reached| reached.write(&book.reached()));
+            if let Some(Err(error)) = written {
+                events.disk_failed(&name, &error);
+            }
             push(
                 &queues,
                 records(&due, &external, queues.len(), most),
@@ -195,22 +205,26 @@ impl Writer {
 
     /// Puts logs before the queues where that is wanted, and gives queues of what former processes left with another number
     /// of shards. Without a disk everything is in memory.
-    async fn attach(&self) -> Vec<Arc<Queue>> {
+    async fn attach(&mut self) -> Vec<Arc<Queue>> {
         let (Some(buffer), Some(storage)) = (&self.settings.buffer, &self.around.storage) else {
             return Vec::new();
         };
         let folder = storage.join("remote_write").join(file_name(&self.name));
         let (queues, most) = (self.queues.clone(), buffer.max_bytes.limit() as u64);
+        let reached = Reached::new(&folder);
+        let own = reached.clone();
         let opened = spawn_blocking(move || {
             let samples = attach(&folder, &queues, most)?;
             let left = leftovers(&folder, queues.len(), most)?;
-            Ok::<_, io::Error>((samples, left))
+            Ok::<_, io::Error>((samples, left, own.read()))
         });
         let opened = opened
             .await
             .unwrap_or_else(|panic| Err(io::Error::other(panic)));
         match opened {
-            Ok((own, left)) => {
+            Ok((own, left, former)) => {
+                self.book.inherit(former);
+                self.reached = Some(reached);
                 let events = &self.around.events;
                 events.pending(&self.name, own as i64);
                 left.into_iter()

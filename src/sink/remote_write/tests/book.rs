@@ -99,6 +99,32 @@ fn a_unit_that_shows_nothing_ends_before_anything_that_may_still_come() {
 }
 
 #[test]
+fn who_takes_the_place_of_a_killed_process_tells_nothing_again_and_nothing_older() {
+    let shown = |at| [reading("load", at, vec![score(&["/a"])])];
+    let mut former = Book::default();
+    former.look(&shown(10 * STEP), 10 * STEP);
+    let mut book = Book::default();
+    book.inherit(former.reached());
+    for at in [9 * STEP, 10 * STEP] {
+        assert!(!book.has_news(&shown(at)), "{at}");
+        assert!(book.look(&shown(at), at).is_empty(), "{at}");
+    }
+    assert_eq!(book.reached(), former.reached(), "one that is killed too");
+    assert_eq!(said(&book.look(&shown(11 * STEP), 11 * STEP)).len(), 1);
+    assert!(book.reached() > former.reached());
+    // An end is a sample as well.
+    former.look(&[], 10 * STEP + 7);
+    assert_eq!(
+        former.reached().values().copied().max(),
+        Some(10 * STEP + 7)
+    );
+    // A clock that was set back is not waited for.
+    let mut book = Book::default();
+    book.inherit(former.reached());
+    assert_eq!(said(&book.look(&shown(STEP), STEP)).len(), 1);
+}
+
+#[test]
 fn of_units_with_the_same_series_the_first_has_it_until_it_shows_it_no_more() {
     let mut book = Book::default();
     let both = |at, of_one: &[&str]| {
