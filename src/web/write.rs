@@ -8,16 +8,18 @@ use crate::{
     expo::wire::write::{EXEMPLARS_WRITTEN, HISTOGRAMS_WRITTEN, SAMPLES_WRITTEN, Version},
     source::remote_write::{Receiver, Refusal, Written},
 };
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::{
     StatusCode,
-    body::Incoming,
+    body::{Body, Incoming},
     header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
     http::request,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::{task::spawn_blocking, time::timeout};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::OwnedSemaphorePermit, task::spawn_blocking, time::timeout};
 
 /// A request that takes longer does not come.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -29,6 +31,12 @@ pub(super) async fn answer(
     head: &request::Parts,
     body: Incoming,
 ) -> Reply {
+    if is_starting(state) {
+        return refused(&Refusal {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            message: "the configuration is not in force yet; come again".to_owned(),
+        });
+    }
     let receiver = match receiver(state, name) {
         Ok(receiver) => receiver,
         Err(sentence) => return reply::json_error(StatusCode::NOT_FOUND, &sentence),
@@ -42,6 +50,12 @@ pub(super) async fn answer(
         Ok(written) => accepted(&written, version),
         Err(refusal) => refused(&refusal),
     }
+}
+
+/// Whether nobody knows yet who is pushed to: a sender that is told that nobody is would not come again with what it has.
+fn is_starting(state: &State) -> bool {
+    let report = state.config.lock().unwrap_or_else(PoisonError::into_inner);
+    report.last_reload_success.is_none() && state.receivers.load().is_empty()
 }
 
 /// The receiver of the source `name`, or the only one.
@@ -75,13 +89,14 @@ async fn take(
     version: Version,
     body: Incoming,
 ) -> Result<Written, Refusal> {
-    let place = receiver.place()?;
-    let body = read(body, receiver.settings().max_request_bytes).await?;
+    receiver.expects_more()?;
+    let (body, room) = read(receiver, body).await?;
+    let place = receiver.place().await?;
     let own = Arc::clone(receiver);
     // A sender that hangs up meanwhile does not free the place: the work goes on.
     let done = spawn_blocking(move || {
         let done = own.take(&body, version);
-        drop(place);
+        drop((place, room));
         done
     });
     let done = done.await;
@@ -93,23 +108,49 @@ async fn take(
     })
 }
 
+/// A whole body, and the room that it has.
+type Whole = (Vec<u8>, Option<OwnedSemaphorePermit>);
+
 /// A packed body is not longer than what is in it, but for a little.
-async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
-    let refusal = |status, message| Err(Refusal { status, message });
-    match timeout(BODY_WITHIN, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => refusal(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("a request may have at most {limit} bytes; send fewer series at once"),
-        ),
-        Ok(Err(error)) => refusal(
-            StatusCode::BAD_REQUEST,
-            format!("the body could not be read: {error}"),
-        ),
-        Err(_) => refusal(
-            StatusCode::REQUEST_TIMEOUT,
-            format!("the body did not come within {}s", BODY_WITHIN.as_secs()),
-        ),
+async fn read(receiver: &Receiver, body: Incoming) -> Result<Whole, Refusal> {
+    // Who says beforehand that it is too much is not waited for.
+    let limit = receiver.settings().max_request_bytes;
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large(limit));
+    }
+    let read = timeout(BODY_WITHIN, read_all(receiver, body)).await;
+    read.unwrap_or_else(|_| {
+        Err(Refusal {
+            status: StatusCode::REQUEST_TIMEOUT,
+            message: format!("the body did not come within {}s", BODY_WITHIN.as_secs()),
+        })
+    })
+}
+
+async fn read_all(receiver: &Receiver, mut body: Incoming) -> Result<Whole, Refusal> {
+    let limit = receiver.settings().max_request_bytes;
+    let (mut whole, mut room) = (Vec::new(), None);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal {
+            status: StatusCode::BAD_REQUEST,
+            message: format!("the body could not be read: {error}"),
+        })?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        if whole.len() + data.len() > limit {
+            return Err(too_large(limit));
+        }
+        receiver.make_room(&mut room, data.len())?;
+        whole.extend_from_slice(data);
+    }
+    Ok((whole, room))
+}
+
+fn too_large(limit: usize) -> Refusal {
+    Refusal {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        message: format!("a request may have at most {limit} bytes; send fewer series at once"),
     }
 }
 

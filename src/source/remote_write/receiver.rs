@@ -21,7 +21,7 @@ use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A series that nobody wanted, or that had no room, is asked about again after two of these.
 const TURN: Millis = 240_000;
@@ -37,6 +37,8 @@ pub struct Receiver {
     settings: Settings,
     gate: Gate,
     places: Arc<Semaphore>,
+    /// Bytes of bodies that are on their way or wait to be taken apart.
+    room: Arc<Semaphore>,
     hub: Arc<Hub>,
     events: Arc<IntakeEvents>,
     clock: Clock,
@@ -112,6 +114,9 @@ impl Receiver {
             gate: Gate::new(settings)?,
             name: name.to_owned(),
             places: Arc::new(Semaphore::new(settings.concurrency)),
+            room: Arc::new(Semaphore::new(
+                settings.concurrency * settings.max_request_bytes,
+            )),
             settings: settings.clone(),
             hub,
             events,
@@ -163,19 +168,44 @@ impl Receiver {
         })
     }
 
-    /// Waits for nobody: a place for one request, or that there is none.
+    /// Whether a request that comes now is likely to be taken apart: one that is not need not be read first.
     ///
     /// # Errors
     /// 503: the sender comes again.
-    pub fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|error| match error {
-                TryAcquireError::NoPermits | TryAcquireError::Closed => Refusal::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "as many requests as may be are being taken apart; come again",
-                ),
-            })
+    pub fn expects_more(&self) -> Result<(), Refusal> {
+        match self.places.available_permits() {
+            0 => Err(Refusal::busy("requests")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds room for so many more bytes to what a body has: all of them together have as much as all places may need. So who
+    /// sends slowly keeps no more than it sent, and nobody from a place.
+    ///
+    /// # Errors
+    /// 503: the sender comes again.
+    pub fn make_room(
+        &self,
+        own: &mut Option<OwnedSemaphorePermit>,
+        bytes: usize,
+    ) -> Result<(), Refusal> {
+        let more = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let more = Arc::clone(&self.room).try_acquire_many_owned(more);
+        let more = more.map_err(|_| Refusal::busy("bytes"))?;
+        match own {
+            Some(own) => own.merge(more),
+            None => *own = Some(more),
+        }
+        Ok(())
+    }
+
+    /// A place for a request that is there as a whole: one becomes free soon, as nobody waits for a sender there.
+    ///
+    /// # Errors
+    /// 503: the sender comes again.
+    pub async fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        place.map_err(|_| Refusal::busy("requests"))
     }
 
     /// Takes in the body of a request, packed.
@@ -383,6 +413,11 @@ impl Unwanted {
 }
 
 impl Refusal {
+    fn busy(what: &str) -> Self {
+        let text = format!("as many {what} as may be are being taken apart; come again");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+    }
+
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,

@@ -30,7 +30,7 @@ pub struct Settings {
     pub max_series: usize,
     /// Most bytes of one request, unpacked.
     pub max_request_bytes: usize,
-    /// Most requests at one time; others are told to come again.
+    /// Most requests that are taken apart at one time; others are told to come again.
     pub concurrency: usize,
 }
 

@@ -348,15 +348,33 @@ async fn who_may_push_and_how_is_asked_first() {
     );
 }
 
-#[test]
-fn no_more_requests_at_a_time_than_there_are_places() {
+#[tokio::test(start_paused = true)]
+async fn no_more_requests_at_a_time_than_there_are_places() {
     let world = World::new("{concurrency: 2}");
-    let (one, two) = (world.receiver.place(), world.receiver.place());
+    let (one, two) = (world.receiver.place().await, world.receiver.place().await);
     assert!(one.is_ok() && two.is_ok());
-    let refusal = world.receiver.place().err().unwrap();
+    let refusal = world.receiver.expects_more().err().unwrap();
+    assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
+    let hour = std::time::Duration::from_secs(3_600);
+    let third = tokio::time::timeout(hour, world.receiver.place()).await;
+    assert!(third.is_err());
+    drop(one);
+    assert_eq!(world.receiver.expects_more(), Ok(()));
+    assert!(world.receiver.place().await.is_ok());
+}
+
+#[test]
+fn bodies_on_their_way_have_bounds_all_together() {
+    let world = World::new("{concurrency: 2, max_request_bytes: 65536}");
+    let (mut one, mut two) = (None, None);
+    for _ in 0..2 {
+        assert_eq!(world.receiver.make_room(&mut one, 40_000), Ok(()));
+    }
+    assert_eq!(world.receiver.make_room(&mut two, 51_072), Ok(()));
+    let refusal = world.receiver.make_room(&mut two, 1).unwrap_err();
     assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
     drop(one);
-    assert!(world.receiver.place().is_ok());
+    assert_eq!(world.receiver.make_room(&mut two, 80_000), Ok(()));
 }
 
 #[test]

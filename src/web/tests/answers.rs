@@ -452,3 +452,23 @@ fn everything_is_behind_the_prefix() {
         assert_eq!((answer.status, answer.header("location")), (302, "/fore/"));
     });
 }
+
+#[test]
+fn who_pushes_before_the_configuration_is_in_force_comes_again() {
+    local(async {
+        let server = start(1, |_| ()).await;
+        let push = async || {
+            ask(
+                server.addr,
+                "POST",
+                "/api/v1/write",
+                "content-length: 0\r\n",
+            )
+            .await
+        };
+        let early = push().await;
+        assert_eq!((early.status, early.header("retry-after")), (503, "1"));
+        server.state.config.lock().unwrap().last_reload_success = Some(1.0);
+        assert_eq!(push().await.status, 404);
+    });
+}
