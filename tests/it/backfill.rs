@@ -5,11 +5,8 @@ use crate::support::{
     guard::{Guarded, free_port, run},
     http, now,
     program::{Program, command},
+    pushing::{self, point},
     servers::{PASTS, history_end, instant_at, prometheus},
-};
-use forethought::expo::wire::{
-    Packer,
-    write::{Outgoing, Point, Version, Writer},
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
@@ -174,27 +171,14 @@ fn quiet(at: i64) -> f64 {
 
 fn push(address: &str) {
     let at = now();
-    let mut writer = Writer::new(Version::V1);
-    writer.push(&Outgoing {
-        name: "load",
-        labels: &[("job", "test"), ("pod", "a")],
-        samples: &[Point {
-            at,
-            value: quiet(at / 1_000),
-        }],
-        metadata: None,
-        created: None,
+    let sample = [("a", point(at, quiet(at / 1_000)))];
+    // A process that starts says 503, and senders come again.
+    eventually("the sample is taken", 10, || {
+        match pushing::push(address, pushing::PATH, &sample) {
+            204 => Ok(()),
+            status => Err(status.to_string()),
+        }
     });
-    let mut body = Vec::new();
-    writer.append_to(&mut body);
-    let mut packer = Packer::new();
-    let body = packer.pack(&body).unwrap();
-    let head = [
-        ("Content-Encoding", "snappy"),
-        ("Content-Type", Version::V1.content_type()),
-    ];
-    let reply = http::request("POST", address, "/api/v1/write", &head, body);
-    assert_eq!(reply.unwrap().status, 204);
 }
 
 /// Seconds between the oldest value that a chart of the signal has and now.

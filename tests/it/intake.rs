@@ -3,7 +3,7 @@
 mod commands;
 mod examples;
 mod life;
-mod shop;
+pub(crate) mod shop;
 mod workloads;
 
 use crate::support::{
@@ -52,8 +52,15 @@ pub(super) fn run(folder: &TempDir, text: &str) -> Program {
     Program::ready(text, &[&storage])
 }
 
+/// The grid time of the newest value of each series of a signal.
+pub(crate) fn newest(program: &Program, signal: &str) -> Result<BTreeMap<String, Millis>, String> {
+    let shown = points(program, signal)?.into_iter();
+    let newest = shown.filter_map(|(labels, values)| Some((labels, *values.last_key_value()?.0)));
+    Ok(newest.collect())
+}
+
 /// The values of each series of a signal by grid time, as the charts have them.
-pub(super) fn points(
+pub(crate) fn points(
     program: &Program,
     signal: &str,
 ) -> Result<BTreeMap<String, BTreeMap<Millis, f64>>, String> {

@@ -1,13 +1,15 @@
 //! Samples that are pushed to us: by a real Prometheus, by vmagent, and by senders that do it wrong.
 
 use crate::support::{
-    eventually, guard::Guarded, http, now, program::Program, servers::prometheus_of,
+    eventually,
+    guard::Guarded,
+    http, now,
+    program::Program,
+    pushing::{push, send},
+    servers::prometheus_of,
 };
 use forethought::{
-    expo::wire::{
-        Packer,
-        write::{Outgoing, Point, Version, Writer},
-    },
+    expo::wire::{Packer, write::Point},
     series::Millis,
 };
 use std::{
@@ -41,35 +43,6 @@ signals:
 const PAST: i64 = 800;
 /// Series, each of which jumps once.
 const PODS: [&str; 3] = ["a", "b", "c"];
-
-/// Pushes one sample of each series; returns the answer's status.
-fn push(address: &str, path: &str, samples: &[(&str, Vec<Point>)]) -> u16 {
-    let mut writer = Writer::new(Version::V1);
-    for (pod, points) in samples {
-        writer.push(&Outgoing {
-            name: "load",
-            labels: &[("job", "test"), ("pod", pod)],
-            samples: points,
-            metadata: None,
-            created: None,
-        });
-    }
-    let mut body = Vec::new();
-    writer.append_to(&mut body);
-    let mut packer = Packer::new();
-    send(address, path, &[], packer.pack(&body).unwrap())
-}
-
-fn send(address: &str, path: &str, more: &[(&str, &str)], body: &[u8]) -> u16 {
-    let mut headers = vec![("Content-Encoding", "snappy")];
-    if !more.iter().any(|(name, _)| *name == "Content-Type") {
-        headers.push(("Content-Type", Version::V1.content_type()));
-    }
-    headers.extend(more);
-    http::request("POST", address, path, &headers, body)
-        .unwrap()
-        .status
-}
 
 /// A value with a little noise, the same in every run.
 fn quiet(pod: usize, at: Millis) -> f64 {

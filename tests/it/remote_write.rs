@@ -6,19 +6,15 @@ use crate::support::{
     fake::Fake,
     http,
     program::Program,
+    pushing::{Labels, samples},
     server::{Answer, Asked, Server},
     servers::{PASTS, instant, prometheus_of, victoria_metrics},
-};
-use forethought::expo::wire::{
-    Unpacker,
-    write::{Item, Limits, Reader, Version},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
-type Labels = BTreeMap<String, String>;
 /// Values with their times in milliseconds, in the order in which they came.
 type Points = Vec<(i64, f64)>;
 
@@ -31,23 +27,12 @@ struct Written {
 
 impl Written {
     fn take(&mut self, asked: &Asked) {
-        let mut unpacker = Unpacker::new();
-        let body = unpacker.unpack(&asked.bytes, 32 << 20).unwrap();
-        let mut reader = Reader::new(body, Version::V1, Limits::default());
-        while let Some(item) = reader.next_item().unwrap() {
-            let Item::Series(series) = item else {
-                panic!("{item:?}");
-            };
-            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-            let mut labels: Labels = series.labels.iter().map(owned).collect();
-            labels.insert("__name__".to_owned(), series.name.to_owned());
-            for point in series.samples {
-                if point.is_stale() {
-                    self.ends.entry(labels.clone()).or_default().push(point.at);
-                } else {
-                    let values = self.values.entry(labels.clone()).or_default();
-                    values.push((point.at, point.value));
-                }
+        for (labels, point) in samples(asked) {
+            if point.is_stale() {
+                self.ends.entry(labels).or_default().push(point.at);
+            } else {
+                let values = self.values.entry(labels).or_default();
+                values.push((point.at, point.value));
             }
         }
     }

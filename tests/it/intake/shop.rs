@@ -162,7 +162,7 @@ signals:
     )
 }
 
-pub(super) fn parsed(text: &str) -> Config {
+pub(crate) fn parsed(text: &str) -> Config {
     match config::parse(text, &|_| None) {
         Ok(config) => config,
         Err(problems) => panic!("{}", problems.render("configuration")),

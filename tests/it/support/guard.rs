@@ -77,6 +77,11 @@ impl Guarded {
         self.folder.path().join(name)
     }
 
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// What it wrote to standard error so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("stderr")).unwrap_or_default()

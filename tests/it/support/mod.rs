@@ -10,6 +10,7 @@ pub(crate) mod http;
 pub(crate) mod live;
 pub(crate) mod postgres;
 pub(crate) mod program;
+pub(crate) mod pushing;
 pub(crate) mod server;
 pub(crate) mod servers;
 

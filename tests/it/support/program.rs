@@ -7,7 +7,11 @@ use super::{
 };
 use regex::Regex;
 use serde_json::Value;
-use std::{fs, path::PathBuf, process::ExitStatus};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_forethought");
@@ -22,18 +26,7 @@ impl Program {
     /// Runs this configuration and waits until it listens.
     pub(crate) fn start(configuration: &str, flags: &[&str]) -> Self {
         let mut process = Guarded::start(BINARY, |folder| {
-            let file = folder.join("forethought.yml");
-            fs::write(&file, configuration).unwrap();
-            let mut arguments = vec![
-                "run".to_owned(),
-                format!("--config.file={}", file.display()),
-                "--web.listen-address=127.0.0.1:0".to_owned(),
-            ];
-            if !flags.iter().any(|flag| flag.starts_with("--storage.path=")) {
-                arguments.push(format!("--storage.path={}/data", folder.display()));
-            }
-            arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-            arguments
+            arguments(folder, "127.0.0.1:0", configuration, flags)
         });
         let listening = Regex::new(r"listening.*?(127\.0\.0\.1:\d+)").unwrap();
         let address = eventually("forethought listens", 30, || {
@@ -45,6 +38,37 @@ impl Program {
             found.ok_or_else(|| tail(&log, 5))
         });
         Self { process, address }
+    }
+
+    /// Runs this configuration at this address, and waits for nothing. `before` is a command that starts it, such as one
+    /// that sets limits first.
+    pub(crate) fn launch(
+        before: &[&str],
+        address: &str,
+        configuration: &str,
+        flags: &[&str],
+    ) -> Self {
+        let (program, rest) = match before {
+            [] => (BINARY, Vec::new()),
+            [program, rest @ ..] => (*program, [rest, &[BINARY]].concat()),
+        };
+        let process = Guarded::start(program, |folder| {
+            let own = arguments(folder, address, configuration, flags);
+            let rest = rest.iter().map(|word| (*word).to_owned());
+            rest.chain(own).collect()
+        });
+        let address = address.to_owned();
+        Self { process, address }
+    }
+
+    /// Waits until it listens; what it said instead where it ended.
+    pub(crate) fn listens(&mut self) {
+        eventually("forethought listens", 60, || {
+            if let Some(status) = self.process.ended() {
+                panic!("forethought ended with {status}:\n{}", self.log());
+            }
+            http::get(&self.address, "/-/healthy")
+        });
     }
 
     /// As [`Program::start`], and waits until it is ready.
@@ -106,6 +130,17 @@ impl Program {
         self.process.log()
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Bytes of memory that it has.
+    pub(crate) fn resident(&self) -> f64 {
+        let shown = self.metrics().unwrap();
+        shown.value("process_resident_memory_bytes", &[]).unwrap()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);
@@ -126,6 +161,22 @@ impl Program {
     pub(crate) fn json(&self, path: &str) -> Result<Value, String> {
         http::json(&self.address, path)
     }
+}
+
+/// The arguments of `run`.
+fn arguments(folder: &Path, address: &str, configuration: &str, flags: &[&str]) -> Vec<String> {
+    let file = folder.join("forethought.yml");
+    fs::write(&file, configuration).unwrap();
+    let mut arguments = vec![
+        "run".to_owned(),
+        format!("--config.file={}", file.display()),
+        format!("--web.listen-address={address}"),
+    ];
+    if !flags.iter().any(|flag| flag.starts_with("--storage.path=")) {
+        arguments.push(format!("--storage.path={}/data", folder.display()));
+    }
+    arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+    arguments
 }
 
 /// An exposition in the plain text format.
