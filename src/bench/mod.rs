@@ -2,7 +2,8 @@
 //!
 //! The engine is the real one; only the answers of the source are made here, so that nothing but our
 //! own time is measured. How well anomalies are found is [`anomaly`], how well is forecast [`mod@forecast`], how
-//! soon readers are answered [`api`], and whether a process holds out for hours [`soak`].
+//! soon readers are answered [`api`], what a million series cost from end to end [`scale`], and whether a process holds out
+//! for hours [`soak`].
 
 pub mod anomaly;
 pub mod api;
@@ -10,6 +11,7 @@ mod cpu;
 pub mod forecast;
 pub mod network;
 mod report;
+pub mod scale;
 mod shown;
 pub mod soak;
 mod table;

@@ -4,6 +4,7 @@ mod anomaly;
 mod api;
 mod forecast;
 mod network;
+mod scale;
 mod soak;
 
 use super::{Failure, flags};
@@ -48,6 +49,8 @@ enum Command {
     Forecast(forecast::Arguments),
     /// Measure what one network costs: time by number of rows, and for a thousand series
     Network(network::Arguments),
+    /// Measure what very many series cost from end to end: pushed, evaluated, served
+    Scale(scale::Arguments),
     /// Hold out against a real time-series database for hours: how fresh, how long a tick, how much memory
     Soak(soak::Arguments),
 }
@@ -59,6 +62,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         Some(Command::Api(arguments)) => return api::run(arguments, out),
         Some(Command::Forecast(arguments)) => return forecast::run(arguments, out),
         Some(Command::Network(arguments)) => return network::run(arguments, out),
+        Some(Command::Scale(arguments)) => return scale::run(arguments, out),
         Some(Command::Soak(arguments)) => return soak::run(arguments, out),
         None => {}
     }
