@@ -134,7 +134,12 @@ impl<'a> Study<'a> {
             calendars: options.calendars.clone(),
             ..UnitOptions::default()
         };
-        let unit = SignalUnit::new(settings, &unit_options, &options.models)?;
+        // Looking back, all series are looked at.
+        let whole = SignalSettings {
+            shown_only: false,
+            ..settings.clone()
+        };
+        let unit = SignalUnit::new(&whole, &unit_options, &options.models)?;
         let grid = unit.grid();
         let (from, to) = span(options, input, settings, grid)?;
         let horizons: Vec<crate::engine::Horizon> = settings

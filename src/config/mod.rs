@@ -309,6 +309,11 @@ impl ConfigFile {
         signals
             .iter_mut()
             .for_each(SignalSettings::settle_selection);
+        for signal in &mut signals {
+            let panels = self.panels.iter().flat_map(|panel| &panel.signals);
+            let workloads = self.workloads.iter().map(|one| &one.demand.signal);
+            signal.shown_only = !panels.chain(workloads).any(|read| *read == signal.name);
+        }
         let mut workloads = self.workloads;
         for workload in &mut workloads {
             let of = |signal: &&mut SignalSettings| signal.name == workload.demand.signal;

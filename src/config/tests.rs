@@ -105,6 +105,22 @@ fn a_configuration_without_a_file_is_checked_too() {
 }
 
 #[test]
+fn what_a_panel_or_a_workload_reads_is_told_of_in_full() {
+    let text = r#"
+sources: [{name: main, prometheus: {url: "http://127.0.0.1:9"}}]
+signals:
+  - {name: errors, query: up}
+  - {name: load, query: up}
+  - {name: requests, query: up}
+panels: [{name: pods, signals: [errors, requests], on: [pod]}]
+workloads: [{name: checkout, demand: {signal: requests}, capacity_per_replica: 9, limits: {max: 9}}]
+"#;
+    let config = parse(text, &|_| None).unwrap();
+    let shown_only = config.signals.iter().map(|one| one.shown_only);
+    assert_eq!(shown_only.collect::<Vec<_>>(), [false, true, false]);
+}
+
+#[test]
 fn relative_files_are_beside_the_configuration() {
     let (_, text) = testdata("full.good.yml").remove(0);
     let mut config = parse(&text, &env).unwrap();

@@ -95,19 +95,23 @@ pub(super) fn groups(series: impl Iterator<Item = Judged>) -> Vec<Group> {
             });
         }
     }
-    let groups = groups.into_iter().map(|(labels, (judged, mut active))| {
-        let count = active.len();
-        // Sorting is stable: of equals the first by labels.
-        active.sort_by(|one, other| other.score.total_cmp(&one.score));
-        active.truncate(Group::MOST_TOP);
-        Group {
-            labels,
-            judged,
-            active: count,
-            top: active,
-        }
-    });
+    let groups = groups.into_iter();
+    let groups = groups.map(|(labels, (judged, active))| group(labels, judged, active));
     groups.collect()
+}
+
+/// A group of which so many were judged, of which these are anomalous, in the order of the series.
+pub(super) fn group(labels: Labels, judged: usize, mut active: Vec<Contributor>) -> Group {
+    let count = active.len();
+    // Sorting is stable: of equals the first by labels.
+    active.sort_by(|one, other| other.score.total_cmp(&one.score));
+    active.truncate(Group::MOST_TOP);
+    Group {
+        labels,
+        judged,
+        active: count,
+        top: active,
+    }
 }
 
 /// `anomaly_group_ratio`.

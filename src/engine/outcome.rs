@@ -110,8 +110,11 @@ pub struct Outcome {
     pub unit: Arc<str>,
     /// The grid time that was evaluated.
     pub at: Millis,
-    /// The series that had a sample or are still being judged, sorted by labels.
+    /// The series that had a sample or are still being judged, sorted by labels. Where [`sparse`](Self::sparse), only those
+    /// whose verdict is on or was lately: [`Counts`] knows how many there are.
     pub series: Vec<SeriesOutcome>,
+    /// Whether `series` are only those that are shown: of a wide signal with `emit: anomalous` that nothing else reads.
+    pub sparse: bool,
     /// The labels that make a group of series; none: all series are one.
     pub group_by: Arc<[String]>,
     /// Whether other processes carry series of the same groups: then nothing is said of groups.
@@ -182,6 +185,10 @@ pub struct Counts {
     pub warming: usize,
     /// Series whose verdict is on.
     pub active: usize,
+    /// Of a signal: series that have a value.
+    pub valued: usize,
+    /// Of those, how many there is an opinion on what was to be expected.
+    pub expected: usize,
     /// Values of re-read grid times that had changed.
     pub corrections: usize,
     /// Series of answers for which there was no place under `max_series`.

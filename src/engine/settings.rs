@@ -88,6 +88,9 @@ pub struct SignalSettings {
     /// Which series are published.
     #[serde(default)]
     pub emit: Emit,
+    /// Whether nobody reads the series that are not published: no panel, no workload. The configuration as a whole knows.
+    #[serde(skip)]
+    pub shown_only: bool,
     /// What is expected.
     #[serde(default)]
     pub baseline: baseline::Settings,
@@ -171,6 +174,7 @@ impl SignalSettings {
             range: ValueRange::default(),
             class: Class::default(),
             emit: Emit::default(),
+            shown_only: false,
             baseline: baseline::Settings::default(),
             detectors: None,
             detector_scores: false,

@@ -4,7 +4,7 @@ use crate::{
     engine::{
         catalogue::UnitReport,
         demand::Demand,
-        outcome::{Counts, Outcome},
+        outcome::{Counts, Outcome, SeriesOutcome},
         schedule::Rebuild,
         trail::Trail,
     },
@@ -72,6 +72,15 @@ impl Desk {
         self.tell(|report| {
             report.dropped = matrix.dropped;
             report.warnings.clone_from(&matrix.warnings);
+        });
+    }
+
+    /// The same of a table, which has no warnings.
+    pub(super) fn told(&self, dropped: usize) {
+        self.events.dropped(&self.name, dropped);
+        self.tell(|report| {
+            report.dropped = dropped;
+            report.warnings.clear();
         });
     }
 
@@ -239,13 +248,21 @@ fn silence(outcome: &Outcome, foreign: usize) -> Option<String> {
         return outcome.excluded.clone();
     }
     let mut series = outcome.series.iter();
-    if series.all(|series| series.value.is_nan() && series.score.is_nan()) {
+    let is_empty = |one: &SeriesOutcome| one.value.is_nan() && one.score.is_nan();
+    let nothing = match outcome.sparse {
+        true => counts.valued == 0,
+        false => series.all(is_empty),
+    };
+    if nothing {
         return Some(format!(
             "the newest answer has no usable value for any of the {} series",
             counts.series
         ));
     }
-    let shown = outcome.series.iter().any(|series| series.band.is_known());
+    let shown = match outcome.sparse {
+        true => counts.expected > 0,
+        false => outcome.series.iter().any(|series| series.band.is_known()),
+    };
     (counts.warming == counts.series && !shown).then(|| {
         format!(
             "all {} series are without enough history yet",
@@ -273,5 +290,21 @@ mod tests {
         assert_eq!(elsewhere, "other shards carry all 4 series of the query");
         outcome.counts.series = 1;
         assert_eq!(silence(&outcome, 4).as_deref(), Some(why));
+    }
+
+    #[test]
+    fn that_no_series_is_told_of_is_no_silence_where_only_some_are() {
+        let mut outcome = Outcome {
+            sparse: true,
+            ..Outcome::default()
+        };
+        outcome.counts.series = 9;
+        let why = silence(&outcome, 0).unwrap();
+        assert!(why.contains("no usable value for any of the 9"), "{why}");
+        (outcome.counts.valued, outcome.counts.warming) = (4, 9);
+        let why = silence(&outcome, 0).unwrap();
+        assert!(why.contains("without enough history"), "{why}");
+        outcome.counts.expected = 1;
+        assert_eq!(silence(&outcome, 0), None);
     }
 }

@@ -4,6 +4,7 @@
 //! of tasks is the [`Fleet`], which a reload changes without touching what did not change. What a unit
 //! says about itself goes over its `desk`.
 
+mod ask;
 mod backfill;
 mod desk;
 mod fleet;
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::{
     series::{Grid, Millis},
-    source::Matrix,
+    source::{Known, Matrix, Table},
 };
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -41,6 +42,18 @@ pub trait EvaluateSignal: Send + std::fmt::Debug {
     fn history_start(&self, at: Millis) -> Millis;
     /// Takes in samples; those of grid times that were there before are corrections.
     fn ingest(&mut self, matrix: &Matrix);
+    /// Whether a source that has tables is to be asked for one.
+    fn takes_tables(&self) -> bool {
+        false
+    }
+    /// What it knows of the rows of such tables.
+    fn known(&self) -> Option<Known> {
+        None
+    }
+    /// As `ingest`; `false` where the table is to be asked for again.
+    fn ingest_table(&mut self, _table: &Table) -> bool {
+        false
+    }
     /// Rebuilds the state from what was ingested. Returns the grid time it stands at: the caller
     /// must `advance` from the next one up to `at`.
     fn restart(&mut self, at: Millis) -> Millis;
@@ -75,6 +88,18 @@ impl EvaluateSignal for SignalUnit {
 
     fn ingest(&mut self, matrix: &Matrix) {
         self.ingest(matrix);
+    }
+
+    fn takes_tables(&self) -> bool {
+        self.takes_tables()
+    }
+
+    fn known(&self) -> Option<Known> {
+        self.known()
+    }
+
+    fn ingest_table(&mut self, table: &Table) -> bool {
+        self.ingest_table(table)
     }
 
     fn restart(&mut self, at: Millis) -> Millis {

@@ -10,21 +10,21 @@ use crate::{
         signal::REREAD,
     },
     series::{Millis, Share},
-    source::{Answer, Cause, Matrix, Prints, RangeRequest, Source, SourceError},
+    source::{Cause, Matrix, Prints, Source, SourceError},
 };
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A source has deadlines of its own; this one is for a source that breaks them. Shorter than any
 /// sensible `max_age`, so that the report says why before the series go absent.
-const LIVE_DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const LIVE_DEADLINE: Duration = Duration::from_secs(120);
 /// The same for a piece of history, which may be many requests.
 const BACKFILL_DEADLINE: Duration = Duration::from_secs(600);
 /// Pause after the first failure of a backfill; doubled with each further one. The source itself has
@@ -82,7 +82,7 @@ impl From<Panicked> for End {
     }
 }
 
-type Unit = Box<dyn EvaluateSignal>;
+pub(super) type Unit = Box<dyn EvaluateSignal>;
 
 /// What one turn in the pool gave.
 struct Turn {
@@ -137,7 +137,7 @@ impl SignalTask {
             .outcome
             .borrow()
             .as_ref()
-            .map_or(0, |newest| newest.series.len());
+            .map_or(0, |newest| newest.counts.series);
         let seconds = began.elapsed().as_secs_f64();
         self.desk.events.running(&self.desk.name, series, seconds);
         Ok((unit, schedule))
@@ -154,12 +154,19 @@ impl SignalTask {
         self.desk.backfilled(0.0, self.clock.now());
         loop {
             while let Some((from, to)) = pieces.next(end) {
-                let matrix = self.ask_until_answered(from, to).await;
-                pieces.done(to, matrix.series.len());
-                (unit, ()) = self
-                    .pool
-                    .run(unit, move |unit| unit.ingest(&matrix))
-                    .await?;
+                let told;
+                (unit, told) = self.ask_for_table(unit, from, to).await?;
+                let series = match told {
+                    Some(told) => told.rows,
+                    None => {
+                        let matrix = self.ask_until_answered(from, to).await;
+                        let series = matrix.series.len();
+                        let work = move |unit: &mut Unit| unit.ingest(&matrix);
+                        (unit, ()) = self.pool.run(unit, work).await?;
+                        series
+                    }
+                };
+                pieces.done(to, series);
                 let share = READING * pieces.share(end);
                 self.desk.backfilled(share, self.clock.now());
             }
@@ -176,8 +183,7 @@ impl SignalTask {
     async fn ask_until_answered(&self, from: Millis, to: Millis) -> Matrix {
         let mut failures = 0;
         loop {
-            let asked = self.source.range(self.request(from, to));
-            match self.answer(asked, BACKFILL_DEADLINE).await {
+            match self.ask(from, to, BACKFILL_DEADLINE).await {
                 Ok(matrix) => return matrix,
                 Err(error) => self.desk.failed(&error, self.clock.now()),
             }
@@ -312,19 +318,25 @@ impl SignalTask {
                 .outcome
                 .borrow()
                 .as_ref()
-                .map_or(0, |newest| newest.series.len()),
+                .map_or(0, |newest| newest.counts.series),
         );
         while let Some((first, last)) = pieces.next(to) {
             let start = first - (REREAD as i64 + 1) * step;
-            let mut answer = match self.ask_on(start, last).await {
-                Ok(matrix) => Some(matrix),
-                Err(error) => return Ok((unit, Some(error))),
-            };
-            pieces.done(
-                last,
-                answer.as_ref().map_or(0, |matrix| matrix.series.len()),
-            );
-            let mut took = Duration::ZERO;
+            let told;
+            (unit, told) = self.ask_for_table(unit, start, last).await?;
+            let (mut answer, mut took) = (None, Duration::ZERO);
+            if let Some(told) = told {
+                pieces.done(last, told.rows);
+                self.desk.told(told.dropped);
+                took = told.took;
+            } else {
+                let matrix = match self.ask_on(start, last).await {
+                    Ok(matrix) => matrix,
+                    Err(error) => return Ok((unit, Some(error))),
+                };
+                pieces.done(last, matrix.series.len());
+                answer = Some(matrix);
+            }
             while schedule.reached() < last {
                 let next = schedule.reached() + step;
                 let turn;
@@ -414,55 +426,6 @@ impl SignalTask {
             }
         };
         self.pool.run(unit, work).await
-    }
-
-    fn request(&self, start: Millis, end: Millis) -> RangeRequest {
-        RangeRequest {
-            query: self.query.clone(),
-            start,
-            end,
-            step: self.timing.grid.step(),
-            max_series: self.max_series,
-            share: self.share.clone(),
-        }
-    }
-
-    /// Asks live, where series that are evaluated are to be among those that are kept.
-    async fn ask_on(&self, start: Millis, end: Millis) -> Result<Matrix, SourceError> {
-        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = Arc::clone(&kept());
-        let asked = self.source.range_on(self.request(start, end), known);
-        let matrix = self.answer(asked, LIVE_DEADLINE).await?;
-        // While nothing is left out this takes no time.
-        let over = matrix.series.iter().filter(|_| matrix.dropped > 0);
-        let prints: Prints = over.map(|series| series.labels.fingerprint()).collect();
-        *kept() = Arc::new(prints);
-        Ok(matrix)
-    }
-
-    async fn answer(&self, asked: Answer<'_>, deadline: Duration) -> Result<Matrix, SourceError> {
-        let answer = timeout(deadline, asked).await;
-        let answer = answer.unwrap_or_else(|_| {
-            Err(SourceError {
-                cause: Cause::Timeout,
-                message: format!(
-                    "source {:?} did not answer within {} s",
-                    self.source.name(),
-                    deadline.as_secs()
-                ),
-            })
-        });
-        if let (Ok(matrix), true) = (&answer, self.is_divided()) {
-            self.desk.foreign(matrix.foreign);
-        }
-        answer
-    }
-
-    /// Whether other shards carry series of it, and answers show how many: what comes by itself and is another shard's is
-    /// not even taken in.
-    fn is_divided(&self) -> bool {
-        let step = self.timing.grid.step();
-        self.share != Share::ALL && self.source.arrivals(&self.query, step).is_none()
     }
 
     /// Waits after a failure: longer each time up to `longest`, and not as long as the others do.

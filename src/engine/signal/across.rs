@@ -39,6 +39,11 @@ impl Across {
         }
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.detectors.is_empty()
+    }
+
     pub(super) fn assign(&mut self, shard: usize, slot: Slot, labels: &Labels) {
         let slot = shard * SLOTS + slot;
         self.room = self.room.max(slot + 1);

@@ -3,7 +3,7 @@
 //! A forecaster that fails is left out inside [`crate::forecast::Forecasts`]. The guards here are for what is around the
 //! forecasters: the choice among them, intervals.
 
-use super::{plan::Plan, refit::past_values, shard::Shard};
+use super::{member::Member, plan::Plan, refit::past_values, shard::Shard};
 use crate::{
     engine::guard::guarded,
     forecast::{Forecasts, Interval},
@@ -25,7 +25,7 @@ impl Shard {
         for (&slot, &value) in self.columns.slots.iter().zip(&self.columns.values) {
             if self.members[slot]
                 .as_ref()
-                .is_some_and(|member| member.forecasting)
+                .is_some_and(|member| member.forecast_epoch().is_some())
             {
                 slots.push(slot);
                 values.push(if learns { value } else { f32::NAN });
@@ -64,8 +64,9 @@ impl Shard {
             if guarded(|| forecasts.step(at, &[slot], &[value])).is_none() {
                 self.forecasts_broken[slot] = true;
                 forecasts.evict(slot);
-                if let Some(member) = &mut self.members[slot] {
-                    member.forecasting = false;
+                let member = self.members[slot].as_mut();
+                if let Some(deep) = member.and_then(|member| member.deep.as_mut()) {
+                    deep.forecasting = false;
                 }
             }
         }
@@ -86,8 +87,8 @@ impl Shard {
         let oldest = self.newest - self.plan.forecast_age;
         let is_young = |slot: Slot| {
             let member = self.members[slot].as_ref();
-            let member = member.filter(|member| member.forecasting);
-            member.map(|member| member.forecast_epoch >= oldest)
+            let epoch = member.and_then(Member::forecast_epoch);
+            epoch.map(|epoch| epoch >= oldest)
         };
         let outdated = |slot: &&Slot| is_young(**slot) == Some(false);
         columns.outdated += columns.slots.iter().filter(outdated).count();
@@ -134,22 +135,24 @@ impl Shard {
 
     fn derive_forecasts(&mut self, slot: Slot, end: Millis, index: i64) {
         let plan = Arc::clone(&self.plan);
-        let (Some(forecasts), Some(member)) = (&mut self.forecasts, &mut self.members[slot]) else {
+        let member = self.members[slot].as_mut();
+        let deep = member.and_then(|member| member.deep.as_mut());
+        let (Some(forecasts), Some(deep)) = (&mut self.forecasts, deep) else {
             return;
         };
-        if index < member.forecast_from {
+        if index < deep.forecast_from {
             return;
         }
-        let values = past_values(&plan, member, end);
-        let past = plan.past(end, &values, &member.seasons);
+        let values = past_values(&plan, &deep.window, end);
+        let past = plan.past(end, &values, &deep.seasons);
         let done = guarded(|| forecasts.rebuild(slot, &past)).is_some();
         if !done {
             self.columns.panics.push("forecast");
             forecasts.evict(slot);
         }
         self.forecasts_broken[slot] = !done;
-        member.forecasting = done;
-        member.forecast_epoch = self.plan.grid.index(end) + 1;
+        deep.forecasting = done;
+        deep.forecast_epoch = self.plan.grid.index(end) + 1;
     }
 }
 

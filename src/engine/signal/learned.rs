@@ -2,9 +2,9 @@
 //! by itself.
 
 use super::{
+    columns::Columns,
     plan::Plan,
     restraint::{Restraint, View},
-    shard::Columns,
 };
 use crate::{
     baseline::{Band, Baseline},

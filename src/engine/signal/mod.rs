@@ -4,16 +4,24 @@
 //! `epoch`; what a series' state consists of is `shard`; what readers get is `publish`.
 
 mod across;
+mod columns;
 mod epoch;
 mod exclude;
 mod forecasting;
+mod groups;
 mod learned;
+mod member;
 mod networks;
+mod places;
 mod plan;
 mod publish;
 mod refit;
 mod restraint;
+mod ring;
+mod rows;
 mod shard;
+mod shown;
+mod table;
 
 pub use epoch::{Epochs, REREAD};
 pub use exclude::Exclusions;
@@ -29,13 +37,16 @@ use crate::{
     source::Matrix,
 };
 use across::Across;
+use columns::Columns;
 use networks::Networks;
+use places::{Places, number, place};
 use plan::Plan;
-use publish::{Place, Publisher};
+use publish::Publisher;
 use rayon::prelude::*;
 use refit::Late;
+use rows::Rows;
 use shard::Shard;
-use std::{collections::HashMap, sync::Arc};
+use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
 /// One signal with the state of all its series.
 ///
@@ -49,10 +60,15 @@ pub struct SignalUnit {
     shards: Vec<Shard>,
     across: Across,
     networks: Networks,
-    /// Where each series lives: shard and slot.
-    places: HashMap<Labels, Place>,
+    /// Where each series lives.
+    places: Places,
     /// The shard that took the newest series: those before it had no room then.
     open: usize,
+    /// While samples are taken in: newest sample (grid index) and place of every series, those silent longest first; once
+    /// there was no room for another one.
+    silent: Option<BinaryHeap<Reverse<(i64, u32)>>>,
+    /// Of a source that gives tables.
+    rows: Rows,
     /// Newest grid time evaluated.
     evaluated: Option<Millis>,
     /// Corrections since the last outcome.
@@ -79,8 +95,10 @@ impl SignalUnit {
             shards: Vec::new(),
             across: Across::new(&plan),
             networks: Networks::default(),
-            places: HashMap::new(),
+            places: Places::default(),
             open: 0,
+            silent: None,
+            rows: Rows::default(),
             evaluated: None,
             corrections: 0,
             refused: 0,
@@ -120,8 +138,8 @@ impl SignalUnit {
     pub fn ingest(&mut self, matrix: &Matrix) {
         let mut newcomers = Vec::new();
         for series in &matrix.series {
-            match self.places.get(&series.labels) {
-                Some(&place) => self.put(place, &series.samples),
+            match self.places.get(&series.labels, labels_in(&self.shards)) {
+                Some(known) => self.put(place(known), &series.samples),
                 None => newcomers.push(series),
             }
         }
@@ -135,11 +153,12 @@ impl SignalUnit {
                 None => self.refused += 1,
             }
         }
+        self.silent = None;
     }
 
-    fn put(&mut self, (shard, slot): Place, samples: &[(Millis, f64)]) {
+    fn put(&mut self, (shard, slot): (usize, Slot), samples: &[(Millis, f64)]) {
         let newest = self.newest_for_windows();
-        let (shard, slot) = (&mut self.shards[shard as usize], slot as usize);
+        let shard = &mut self.shards[shard];
         for &(at, value) in samples {
             let value = value as f32;
             if !value.is_finite() {
@@ -177,15 +196,20 @@ impl SignalUnit {
     /// Evaluates grid time `at`, which must be the one after the newest evaluated.
     pub fn advance(&mut self, at: Millis, mode: Mode) -> Outcome {
         let late = self.catch_up(at);
-        self.shards
-            .par_iter_mut()
-            .for_each(|shard| shard.sense(at, mode, late));
-        self.networks
-            .settle(self.plan.grid.index(at), self.plan.grid, &mut self.shards);
         let mut panics = Vec::new();
-        self.across
-            .step(at, &self.plan, &mut self.shards, &mut panics);
-        self.shards.par_iter_mut().for_each(|shard| shard.judge(at));
+        if self.plan.sparse && self.across.is_empty() {
+            self.step_shown(at, mode, late);
+        } else {
+            self.shards
+                .par_iter_mut()
+                .for_each(|shard| shard.sense(at, mode, late));
+            self.networks
+                .settle(self.plan.grid.index(at), self.plan.grid, &mut self.shards);
+            self.across
+                .step(at, &self.plan, &mut self.shards, &mut panics);
+            self.shards.par_iter_mut().for_each(|shard| shard.judge(at));
+            self.keep_shown();
+        }
         self.evaluated = Some(at);
         let own = at > self.started;
         let mut outcome =
@@ -199,6 +223,34 @@ impl SignalUnit {
         }
         self.forget_silent(self.plan.grid.index(at));
         outcome
+    }
+
+    /// A step in which each shard is done with at once: what was worked out of series that are not shown is gone before the
+    /// next one begins.
+    fn step_shown(&mut self, at: Millis, mode: Mode, late: Late) {
+        let Some(groups) = &mut self.publisher.groups else {
+            return;
+        };
+        groups.reset();
+        let groups = &*groups;
+        let shards = self.shards.par_iter_mut().enumerate();
+        shards.for_each_init(Columns::default, |room, (number, shard)| {
+            shard.columns = std::mem::take(room);
+            shard.sense(at, mode, late);
+            shard.judge(at);
+            *room = shard.keep_shown(groups.tally(number));
+        });
+    }
+
+    /// Lets go of what was worked out of series that are not shown, where only those are told of that are.
+    fn keep_shown(&mut self) {
+        let Some(groups) = &mut self.publisher.groups else {
+            return;
+        };
+        groups.reset();
+        let groups = &*groups;
+        let shards = self.shards.par_iter_mut().enumerate();
+        shards.for_each(|(number, shard)| drop(shard.keep_shown(groups.tally(number))));
     }
 
     /// Does a piece of what is to be in force at a later grid time, some milliseconds on every thread, so that the
@@ -246,29 +298,34 @@ impl SignalUnit {
     /// Bytes of state, labels and windows included.
     pub fn state_bytes(&self) -> usize {
         let shards: usize = self.shards.iter().map(Shard::state_bytes).sum();
-        let places = self.places.capacity() * size_of::<(Labels, Place)>();
+        let shards = shards + size_of_val(&*self.shards);
+        let places = self.places.heap_bytes() + self.rows.heap_bytes();
         shards + places + self.across.heap_bytes() + self.publisher.heap_bytes()
     }
 
     /// The newest sample that a window takes in without dropping one that is yet to be evaluated.
     fn newest_for_windows(&self) -> Millis {
-        let steps = self.plan.window() as i64 / 2;
         self.evaluated
             .filter(|_| !self.plan.deep)
-            .map_or(Millis::MAX, |at| at + steps * self.plan.grid.step())
+            .map_or(Millis::MAX, |at| at + ring::AHEAD * self.plan.grid.step())
     }
 
-    /// Gives a newcomer a place, where there is one.
-    fn place(&mut self, labels: &Labels, first: Millis) -> Option<Place> {
+    fn place(&mut self, labels: &Labels, first: Millis) -> Option<(usize, Slot)> {
+        let known = self.places.get(labels, labels_in(&self.shards));
+        known.map(place).or_else(|| self.begin(labels, first))
+    }
+
+    /// Gives a series that is not known a place.
+    fn begin(&mut self, labels: &Labels, first: Millis) -> Option<(usize, Slot)> {
         if self.places.len() >= self.plan.max_series && !self.make_room(first) {
             return None;
         }
         let (shard, slot) = self.admit(labels, self.plan.grid.index(first))?;
-        let place = (shard as u32, slot as u32);
-        self.places.insert(labels.clone(), place);
+        let place = number(shard, slot);
+        self.places.insert(labels, place, labels_in(&self.shards));
         self.across.assign(shard, slot, labels);
-        self.publisher.admit(place);
-        Some(place)
+        self.publisher.admit((shard as u32, slot as u32), labels);
+        Some((shard, slot))
     }
 
     /// Forgets the series that has been silent longest, for one whose first sample is at `first`;
@@ -276,22 +333,48 @@ impl SignalUnit {
     /// while nobody else needs the place.
     fn make_room(&mut self, first: Millis) -> bool {
         let index = self.plan.grid.index(first);
-        let shards = self.shards.iter().enumerate();
-        let silent = shards.filter_map(|(shard, own)| {
-            let (newest, slot) = own.silent_longest()?;
-            (newest < index).then_some((newest, shard, slot))
-        });
-        let Some((_, shard, slot)) = silent.min() else {
-            return false;
+        let shards = &self.shards;
+        let all = || {
+            let shards = shards.iter().enumerate();
+            let all = shards.flat_map(|(shard, own)| {
+                let newest = own.newest_samples();
+                newest.map(move |(newest, slot)| Reverse((newest, number(shard, slot))))
+            });
+            all.collect()
         };
-        self.evict(shard, slot);
-        true
+        let silent = self.silent.get_or_insert_with(all);
+        while let Some(&Reverse((known, oldest))) = silent.peek() {
+            if known >= index {
+                return false;
+            }
+            silent.pop();
+            let (shard, slot) = place(oldest);
+            let member = shards
+                .get(shard)
+                .and_then(|own| own.members.get(slot)?.as_ref());
+            match member.map(|member| member.newest) {
+                // It had a sample meanwhile.
+                Some(newest) if newest != known => silent.push(Reverse((newest, oldest))),
+                Some(_) => {
+                    self.evict(shard, slot);
+                    return true;
+                }
+                None => {}
+            }
+        }
+        false
     }
 
     fn evict(&mut self, shard: usize, slot: Slot) {
-        if let Some(labels) = self.shards[shard].evict(slot) {
-            self.places.remove(&labels);
+        let member = self.shards[shard]
+            .members
+            .get(slot)
+            .and_then(Option::as_ref);
+        if let Some(labels) = member.map(|member| member.labels.clone()) {
+            self.places.remove(&labels, labels_in(&self.shards));
+            self.rows.evict(number(shard, slot), labels);
         }
+        self.shards[shard].evict(slot);
         self.open = self.open.min(shard);
         self.across.evict(shard, slot);
         self.publisher.evict((shard as u32, slot as u32));
@@ -323,6 +406,15 @@ impl SignalUnit {
                 self.evict(shard, slot);
             }
         }
+    }
+}
+
+/// Gives the labels of places.
+fn labels_in<'s>(shards: &'s [Shard]) -> impl Fn(u32) -> Option<&'s Labels> {
+    move |own| {
+        let (shard, slot) = place(own);
+        let member = shards.get(shard)?.members.get(slot)?.as_ref()?;
+        Some(&member.labels)
     }
 }
 

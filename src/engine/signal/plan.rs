@@ -18,8 +18,6 @@ use std::{borrow::Cow, sync::Arc};
 /// Up to so many series `class: auto` keeps the whole history of each (about 2 GB at three weeks of
 /// one minute); above, constant-size state.
 pub const DEEP_SERIES: usize = 10_000;
-/// Values a wide series keeps: just enough to correct the grid times that are read again.
-const WIDE_WINDOW: usize = 6;
 
 const DAY: Millis = 86_400_000;
 /// The score of a value outside the configured range: the last warning before critical.
@@ -52,6 +50,8 @@ pub(super) struct Plan {
     pub(super) epochs: Epochs,
     pub(super) deep: bool,
     pub(super) emit: Emit,
+    /// Whether outcomes have only the series that are shown.
+    pub(super) sparse: bool,
     pub(super) max_series: usize,
     /// See [`UnitOptions::late_work`].
     pub(super) late_work: Option<usize>,
@@ -157,6 +157,7 @@ impl Plan {
             forecast_age: max_age.unwrap_or(epochs.forecast_age()) as i64,
             deep,
             emit: settings.emit,
+            sparse: !deep && settings.emit == Emit::Anomalous && settings.shown_only,
             max_series: settings.max_series,
             horizons: if deep { horizons } else { Arc::new([]) },
             windows,
@@ -188,15 +189,6 @@ impl Plan {
         };
         plan.forecasts()?;
         Ok(plan)
-    }
-
-    /// Values a window keeps.
-    pub(super) fn window(&self) -> usize {
-        if self.deep {
-            self.epochs.history
-        } else {
-            WIDE_WINDOW
-        }
     }
 
     pub(super) fn baseline(&self) -> Box<dyn Baseline> {

@@ -2,12 +2,18 @@
 //! `/metrics`.
 
 mod forecasts;
+mod rows;
+mod sets;
 
 use super::{
     across::{self, Across},
+    columns::Columns,
+    groups::Groups,
     networks::Networks,
+    places::{self, Place},
     plan::Plan,
-    shard::{Columns, SLOTS, Shard},
+    shard::{SLOTS, Shard},
+    shown::Seen,
 };
 use crate::{
     engine::{
@@ -16,59 +22,41 @@ use crate::{
         reason::{Around, Reason},
         settings::Emit,
     },
-    expo::{Chunk, RenderedLabels},
-    forecast::{Interval, Trust},
+    expo::Chunk,
+    forecast::Trust,
     series::{Labels, Millis, Slot},
     stats,
 };
 use forecasts::{count_failure, models_in_force};
+use rows::{Row, counted, seen};
+use sets::Sets;
 use std::{collections::BTreeSet, sync::Arc};
-
-/// Where a series lives: shard and slot.
-pub(super) type Place = (u32, u32);
 
 /// Turns columns into outcomes; owns the rendered labels of every series that is shown.
 #[derive(Debug)]
 pub(super) struct Publisher {
     plan: Arc<Plan>,
-    /// Sorted by labels, as soon as somebody asks.
+    /// Where only some series are told of: the groups that all are counted in.
+    pub(super) groups: Option<Groups>,
+    /// Series with state.
+    series: usize,
+    /// Sorted by labels, as soon as somebody asks; empty where only some series are told of.
     order: Vec<Place>,
     /// Whether series came since it was sorted, and which went.
     came: bool,
     went: BTreeSet<Place>,
-    /// By shard and slot, of the series that are shown: of a million few are.
+    /// By shard and slot, of the series that are shown; nothing of a shard that shows none.
     rendered: Vec<Vec<Option<Box<Sets>>>>,
     /// Verdicts begun since the start, below and above what was expected.
     pub(super) begun: [u64; 2],
 }
 
-/// The label sets one series is published with.
-#[derive(Debug)]
-struct Sets {
-    /// With `signal`.
-    scored: Arc<RenderedLabels>,
-    /// With `horizon`: `0s` first, then the configured ones.
-    predicted: Vec<Arc<RenderedLabels>>,
-    /// The same of windows.
-    maxima: Vec<Arc<RenderedLabels>>,
-    /// With `signal` and `detector`; empty unless asked for.
-    detectors: Vec<Arc<RenderedLabels>>,
-}
-
-/// One series of the current outcome, and where its columns are.
-struct Row<'a> {
-    labels: &'a Labels,
-    /// Where it is shown.
-    sets: Option<&'a Sets>,
-    columns: &'a Columns,
-    position: usize,
-    place: Place,
-}
-
 impl Publisher {
     pub(super) fn new(plan: &Arc<Plan>) -> Self {
         Self {
+            groups: plan.sparse.then(|| Groups::new(&plan.group_by)),
             plan: Arc::clone(plan),
+            series: 0,
             order: Vec::new(),
             came: false,
             went: BTreeSet::new(),
@@ -77,9 +65,14 @@ impl Publisher {
         }
     }
 
-    pub(super) fn admit(&mut self, place: Place) {
+    pub(super) fn admit(&mut self, place: Place, labels: &Labels) {
         while self.rendered.len() <= place.0 as usize {
-            self.rendered.push((0..SLOTS).map(|_| None).collect());
+            self.rendered.push(Vec::new());
+        }
+        self.series += 1;
+        if let Some(groups) = &mut self.groups {
+            groups.admit(places::number(place.0 as usize, place.1 as usize), labels);
+            return;
         }
         // Where another one was until now, the place is in the order already.
         if !self.went.remove(&place) {
@@ -89,7 +82,14 @@ impl Publisher {
     }
 
     pub(super) fn evict(&mut self, place: Place) {
-        self.rendered[place.0 as usize][place.1 as usize] = None;
+        if let Some(own) = self.rendered[place.0 as usize].get_mut(place.1 as usize) {
+            *own = None;
+        }
+        self.series -= 1;
+        if let Some(groups) = &mut self.groups {
+            groups.evict(places::number(place.0 as usize, place.1 as usize));
+            return;
+        }
         self.went.insert(place);
     }
 
@@ -123,11 +123,17 @@ impl Publisher {
         if mode == Mode::Publish {
             self.render(shards);
         }
+        // Taken out of itself, as the rows borrow what is rendered.
+        let mut by_number = self.groups.take();
         let rows = self.rows(shards);
+        let seen = match self.plan.sparse {
+            true => Seen::of(shards),
+            false => seen(&rows),
+        };
         let judged = !self.plan.exclusions.not_judged(at);
-        let warming = rows.iter().filter(|row| judged && row.score().is_nan());
-        counts.warming = warming.count();
-        counts.active = rows.iter().filter(|row| row.verdict().active).count();
+        counts.warming = if judged { seen.unscored } else { 0 };
+        counts.active = seen.active;
+        (counts.valued, counts.expected) = (seen.valued, seen.expected);
         let forecasts = match mode {
             Mode::Replay => Vec::new(),
             Mode::Study | Mode::Publish => {
@@ -154,9 +160,11 @@ impl Publisher {
             Mode::Publish => drift(&rows, shards),
             Mode::Replay | Mode::Study => None,
         };
-        let groups = match mode {
-            Mode::Publish if !self.plan.torn_groups => self.groups(&rows),
-            _ => Vec::new(),
+        let groups = match (mode, &mut by_number) {
+            _ if self.plan.torn_groups => Vec::new(),
+            (Mode::Publish, None) => self.groups(&rows),
+            (Mode::Publish, Some(groups)) => counted(groups, &rows),
+            (Mode::Replay | Mode::Study, _) => Vec::new(),
         };
         let served = match mode {
             Mode::Publish => self.served(&rows, &forecasts, shards),
@@ -177,13 +185,16 @@ impl Publisher {
             }
             Mode::Replay | Mode::Study => Vec::new(),
         };
+        let series = rows.iter();
+        let series = series.map(|row| self.series(row, at, mode, shards, across));
+        let series = series.collect();
+        drop(rows);
+        self.groups = by_number;
         Outcome {
             unit: Arc::clone(&self.plan.name),
             at,
-            series: rows
-                .iter()
-                .map(|row| self.series(row, at, mode, shards, across))
-                .collect(),
+            series,
+            sparse: self.plan.sparse,
             group_by: Arc::clone(&self.plan.group_by),
             torn_groups: self.plan.torn_groups,
             groups,
@@ -244,9 +255,11 @@ impl Publisher {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let all = self.rendered.iter().flatten();
-        let shown = all.clone().flatten();
-        all.count() * size_of::<Option<Box<Sets>>>()
+        let all = self.rendered.iter();
+        let room: usize = all.clone().map(Vec::capacity).sum();
+        let shown = all.flatten().flatten();
+        room * size_of::<Option<Box<Sets>>>()
+            + self.groups.as_ref().map_or(0, Groups::heap_bytes)
             + self.order.capacity() * size_of::<Place>()
             + shown.map(|sets| sets.heap_bytes()).sum::<usize>()
     }
@@ -260,6 +273,12 @@ impl Publisher {
                 verdicts,
                 ..
             } = &shard.columns;
+            let any = |verdict: &crate::detect::Verdict| verdict.active;
+            if self.plan.emit != Emit::All && !verdicts.iter().any(any) {
+                *rendered = Vec::new();
+                continue;
+            }
+            rendered.resize_with(SLOTS, || None);
             for (position, &slot) in slots.iter().enumerate() {
                 let own = &mut rendered[slot];
                 if self.plan.emit != Emit::All && !verdicts[position].active {
@@ -276,7 +295,7 @@ impl Publisher {
 
     fn counts(&self, shards: &[Shard]) -> Counts {
         let mut counts = Counts {
-            series: self.order.len(),
+            series: self.series,
             ..Counts::default()
         };
         for shard in shards {
@@ -299,30 +318,6 @@ impl Publisher {
             }
         }
         counts
-    }
-
-    /// The series that have a value now, sorted by labels.
-    fn rows<'a>(&'a self, shards: &'a [Shard]) -> Vec<Row<'a>> {
-        let positions: Vec<Vec<usize>> = shards
-            .iter()
-            .map(|shard| positions(&shard.columns))
-            .collect();
-        let row = |&place: &Place| {
-            let (shard, slot) = (place.0 as usize, place.1 as usize);
-            let columns = &shards.get(shard)?.columns;
-            let position = *positions[shard]
-                .get(slot)
-                .filter(|&&position| position != usize::MAX)?;
-            let labels = labels_of(shards, place)?;
-            columns.values[position].is_finite().then_some(Row {
-                labels,
-                sets: self.rendered[shard][slot].as_deref(),
-                columns,
-                position,
-                place,
-            })
-        };
-        self.order.iter().filter_map(row).collect()
     }
 
     /// Per horizon the median over the series.
@@ -422,7 +417,10 @@ impl Publisher {
         if self.plan.budget().is_some() {
             let judged = rows.iter().filter(|row| row.score().is_finite());
             let over = judged.map(|row| row.columns.lenient[row.position].factor > 1.0);
-            chunks.push(families::budget_exceeded(name, replica, over));
+            // The bounds of wide series are never wider.
+            let others = self.plan.sparse && groups.iter().any(|group| group.judged > 0);
+            let others = others.then_some(false);
+            chunks.push(families::budget_exceeded(name, replica, over.chain(others)));
         }
         chunks.extend(families::trust(name, replica, &self.plan.horizons, trust));
         chunks
@@ -442,15 +440,6 @@ pub(super) fn count_panic(panics: &mut Vec<(&'static str, u64)>, kind: &'static 
     }
 }
 
-/// Entry `slot`: the position of that slot in the columns, `usize::MAX` where it has none.
-fn positions(columns: &Columns) -> Vec<usize> {
-    let mut positions = vec![usize::MAX; SLOTS];
-    for (position, &slot) in columns.slots.iter().enumerate() {
-        positions[slot] = position;
-    }
-    positions
-}
-
 /// The median over the series of how far they have drifted.
 fn drift(rows: &[Row<'_>], shards: &[Shard]) -> Option<f32> {
     let of = |row: &Row<'_>| {
@@ -462,73 +451,9 @@ fn drift(rows: &[Row<'_>], shards: &[Shard]) -> Option<f32> {
     (!known.is_empty()).then(|| stats::robust::median_of(&mut known))
 }
 
-impl Row<'_> {
-    fn score(&self) -> f32 {
-        self.columns.news[self.position]
-    }
-
-    fn verdict(&self) -> &crate::detect::Verdict {
-        &self.columns.verdicts[self.position]
-    }
-
-    /// What is expected now, clipped to what can be.
-    fn baseline(&self, plan: &Plan) -> Interval {
-        let band = &self.columns.bands[self.position];
-        Interval {
-            expected: plan.clip(band.expected),
-            lower: plan.clip(band.lower),
-            upper: plan.clip(band.upper),
-        }
-    }
-}
-
 /// The labels of a slot of the unit.
 fn labels(shards: &[Shard], slot: Slot) -> Option<&Labels> {
     let (shard, slot) = across::place(slot);
     let member = shards.get(shard)?.members.get(slot)?.as_ref()?;
     Some(&member.labels)
-}
-
-impl Sets {
-    fn new(plan: &Plan, labels: &Labels) -> Self {
-        let published = plan.published(labels);
-        let render = |added: &[(&str, &str)]| {
-            let own = published
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()));
-            Arc::new(RenderedLabels::new(own.chain(added.iter().copied())))
-        };
-        let spans = plan.horizons.iter().map(|horizon| horizon.span.to_string());
-        let horizons = std::iter::once("0s".to_owned()).chain(spans);
-        let kinds: Vec<&str> = match plan.detector_scores {
-            true => plan
-                .detectors
-                .iter()
-                .map(|detector| detector.kind())
-                .collect(),
-            false => Vec::new(),
-        };
-        Self {
-            scored: render(&[("signal", &plan.name)]),
-            predicted: horizons
-                .map(|horizon| render(&[("horizon", &horizon)]))
-                .collect(),
-            maxima: (plan.windows.iter().zip(&plan.shown_windows))
-                .filter(|(_, shown)| **shown)
-                .map(|(window, _)| render(&[("horizon", &window.span.to_string())]))
-                .collect(),
-            detectors: kinds
-                .iter()
-                .map(|kind| render(&[("signal", &plan.name), ("detector", kind)]))
-                .collect(),
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        let rendered = self.predicted.iter().chain(&self.maxima);
-        let rendered = rendered.chain(&self.detectors);
-        size_of::<Self>()
-            + self.scored.heap_bytes()
-            + rendered.map(|labels| labels.heap_bytes()).sum::<usize>()
-    }
 }

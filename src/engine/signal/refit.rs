@@ -12,15 +12,10 @@
 //! costs as much as some 10,000 steps, so a shard repairs one series a step at most; where samples are late all
 //! the time, the signal's `offset` is too short.
 
-use super::{
-    Epochs,
-    epoch::REREAD,
-    plan::Plan,
-    shard::{Member, Shard},
-};
+use super::{Epochs, epoch::REREAD, plan::Plan, shard::Shard};
 use crate::{
     engine::guard::guarded,
-    series::{Millis, Slot},
+    series::{Millis, Slot, Window},
 };
 use std::{borrow::Cow, sync::Arc};
 
@@ -106,7 +101,7 @@ impl Shard {
             let Some(member) = &self.members[slot] else {
                 continue;
             };
-            let (offset, first) = (i64::from(member.offset), member.first);
+            let (offset, first) = member.cycle();
             let installs = plan.epochs.installs(index, offset, first);
             match (installs, late) {
                 (Some(epoch), Late::Finish) => {
@@ -202,8 +197,7 @@ impl Shard {
             return None;
         }
         let slot = self.repairs.pop_front()?;
-        let member = self.members[slot].as_ref()?;
-        let (offset, first) = (i64::from(member.offset), member.first);
+        let (offset, first) = self.members[slot].as_ref()?.cycle();
         // Where an epoch is about to be installed, that repairs it too.
         let epoch = self.plan.epochs.in_force(self.newest + 1, offset, first);
         let epoch = epoch.filter(|_| self.refits.iter().all(|refit| refit.slot != slot))?;
@@ -235,7 +229,7 @@ impl Shard {
             let Some(member) = &self.members[slot] else {
                 continue;
             };
-            let (offset, first) = (i64::from(member.offset), member.first);
+            let (offset, first) = member.cycle();
             let newest = self.plan.epochs.newest_final(index, offset, first);
             if let Some(newest) = newest.filter(|&newest| newest > epoch) {
                 self.wants_refit(slot, newest);
@@ -300,11 +294,14 @@ impl Shard {
     /// Does the next piece; its cost in walks of [`PIECE`] steps.
     fn go_on(&mut self, refit: &mut Refit) -> usize {
         let plan = Arc::clone(&self.plan);
-        let Some(member) = &self.members[refit.slot] else {
+        let Some((member, deep)) = self.members[refit.slot]
+            .as_ref()
+            .and_then(|member| Some((member, member.deep.as_ref()?)))
+        else {
             return 0;
         };
         let end = (refit.epoch - 1) * plan.grid.step();
-        let values = past_values(&plan, member, end);
+        let values = past_values(&plan, &deep.window, end);
         let whole = 1 + values.len() / PIECE;
         let cost = match refit.next {
             Piece::Fit => whole,
@@ -336,7 +333,7 @@ impl Shard {
             Piece::Forecast => {
                 let past = plan.past(end, &values, &refit.seasons);
                 if let Some(forecasts) = &mut self.forecasts
-                    && refit.epoch >= member.forecast_from
+                    && refit.epoch >= deep.forecast_from
                 {
                     let done = guarded(|| forecasts.rebuild(refit.spare, &past)).is_some();
                     refit.forecasts = Some(match done {
@@ -384,11 +381,12 @@ impl Shard {
             // Verdicts are of scores that were said, and derived anew at epochs only, here as everywhere.
             self.verdicts.rederive(slot);
         }
-        if let Some(member) = &mut self.members[slot] {
-            member.seasons = std::mem::take(&mut refit.seasons).into();
+        let member = self.members[slot].as_mut();
+        if let Some(deep) = member.and_then(|member| member.deep.as_mut()) {
+            deep.seasons = std::mem::take(&mut refit.seasons).into();
             if let (Some(outcome), Some(forecasts)) = (refit.forecasts, &mut self.forecasts) {
-                member.forecasting = outcome == Outcome::Derived;
-                member.forecast_epoch = refit.epoch;
+                deep.forecasting = outcome == Outcome::Derived;
+                deep.forecast_epoch = refit.epoch;
                 self.forecasts_broken[slot] = outcome == Outcome::Panicked;
                 forecasts.swap(slot, spare);
             }
@@ -399,11 +397,12 @@ impl Shard {
     /// Steps what was derived over the values since its epoch, those before grid slot `to`.
     fn follow(&mut self, refit: &mut Refit, to: i64) {
         let plan = Arc::clone(&self.plan);
-        let Some(member) = &self.members[refit.slot] else {
+        let member = self.members[refit.slot].as_ref();
+        let Some(deep) = member.and_then(|member| member.deep.as_ref()) else {
             return;
         };
         let step = plan.grid.step();
-        let values = member.window.until(plan.grid, (to - 1) * step);
+        let values = deep.window.until(plan.grid, (to - 1) * step);
         let since = usize::try_from(to - refit.since).unwrap_or(0);
         let values = &values[values.len().saturating_sub(since)..];
         let begin = (to - values.len() as i64) * step;
@@ -451,9 +450,9 @@ impl Shard {
 
 /// The values a series is derived from: at most `memory` up to `end`, none from before a gap of
 /// `forget` steps, `NaN` where nothing is to be learned, beginning with something to learn.
-pub(super) fn past_values<'m>(plan: &Plan, member: &'m Member, end: Millis) -> Cow<'m, [f32]> {
+pub(super) fn past_values<'m>(plan: &Plan, window: &'m Window, end: Millis) -> Cow<'m, [f32]> {
     let Epochs { memory, forget, .. } = plan.epochs;
-    let all = member.window.until(plan.grid, end);
+    let all = window.until(plan.grid, end);
     let all = &all[all.len().saturating_sub(memory)..];
     // Gaps are those of the source: what is excluded, however long, does not make a series a new one.
     let (mut gap, mut from) = (0, 0);

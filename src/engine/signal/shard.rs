@@ -1,16 +1,19 @@
 //! Up to [`SLOTS`] series of one signal with all their state, worked on by one thread at a time.
 
 use super::{
+    columns::Columns,
     learned::Learned,
+    member::{Deep, Member},
     plan::Plan,
     refit::{Late, Refit, past_values},
-    restraint::Leniency,
+    ring::Ring,
+    shown::Seen,
 };
 use crate::{
     baseline::Band,
     detect::{Batch, Onsets, Verdict, Verdicts},
     engine::outcome::Mode,
-    forecast::{FailureReason, Forecasts, Interval},
+    forecast::Forecasts,
     series::{Labels, Millis, Slot, Window},
 };
 use std::{
@@ -22,63 +25,22 @@ use std::{
 /// virtual call per component and tick costs nothing.
 pub(super) const SLOTS: usize = 256;
 
-/// One series of a shard.
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) labels: Labels,
-    pub(super) window: Window,
-    /// Grid index of its first sample (since the last long gap).
-    pub(super) first: i64,
-    /// Grid index of its newest sample.
-    pub(super) newest: i64,
-    /// Its place in the cycle of epochs.
-    pub(super) offset: u32,
-    /// Season lengths found at its last epoch, in steps.
-    pub(super) seasons: Box<[usize]>,
-    /// Grid index from which forecasts are kept up; those of earlier epochs nobody will see.
-    pub(super) forecast_from: i64,
-    /// Whether forecasts were derived at an epoch.
-    pub(super) forecasting: bool,
-    /// Grid index of that epoch.
-    pub(super) forecast_epoch: i64,
-}
-
-/// What one step produced, in columns: entry `i` is about the series `slots[i]`.
-#[derive(Debug, Default)]
-pub(super) struct Columns {
-    pub(super) slots: Vec<Slot>,
-    pub(super) values: Vec<f32>,
-    pub(super) bands: Vec<Band>,
-    /// One column per configured detector, in the order of the configuration.
-    pub(super) scores: Vec<Vec<f32>>,
-    pub(super) lenient: Vec<Leniency>,
-    pub(super) combined: Vec<f32>,
-    /// The combined score as it is published, see [`Onsets`].
-    pub(super) news: Vec<f32>,
-    pub(super) verdicts: Vec<Verdict>,
-    /// Horizons inner; empty unless the mode asks for forecasts.
-    pub(super) intervals: Vec<Interval>,
-    /// The same of the greatest values within windows, windows inner.
-    pub(super) maxima: Vec<Interval>,
-    /// Quantiles of those, windows and then levels inner.
-    pub(super) tails: Vec<f32>,
-    /// Panics caught in this step, by component.
-    pub(super) panics: Vec<&'static str>,
-    /// Forecasters that failed since the step before, by reason, with how often; also those that never did.
-    pub(super) failures: Vec<(&'static str, FailureReason, u64)>,
-    /// Pieces of derivations that should have been done before this step and were done in it.
-    pub(super) late_pieces: usize,
-    /// Derivations that were to be installed in this step and were not done.
-    pub(super) late_refits: usize,
-    /// Series whose forecasts are too old to be published.
-    pub(super) outdated: usize,
-}
-
 /// Up to [`SLOTS`] series with all their state.
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) plan: Arc<Plan>,
     pub(super) members: Vec<Option<Member>>,
+    /// Members that are none.
+    pub(super) vacant: usize,
+    /// The newest values, of a wide shard.
+    ring: Ring,
+    /// No member's newest sample is older than this grid index.
+    oldest: i64,
+    label_bytes: usize,
+    /// Grid index at which a verdict was on last, of the series that are shown: where only those are.
+    pub(super) lately: BTreeMap<Slot, i64>,
+    /// How many there were of which kind in the newest step, where only some are shown.
+    pub(super) seen: Seen,
     pub(super) learned: Learned,
     pub(super) verdicts: Verdicts,
     onsets: Onsets,
@@ -111,6 +73,12 @@ impl Shard {
         let forecasts = plan.forecasts()?;
         Ok(Self {
             members: Vec::new(),
+            vacant: 0,
+            ring: Ring::default(),
+            oldest: i64::MAX,
+            label_bytes: 0,
+            lately: BTreeMap::new(),
+            seen: Seen::default(),
             learned: Learned::new(&plan),
             verdicts: plan.verdicts(),
             onsets: plan.onsets(),
@@ -136,23 +104,36 @@ impl Shard {
             None => return None,
         };
         self.learned.assign(slot, &labels);
-        let offset = self.plan.epochs.offset(labels.fingerprint()) as u32;
+        self.label_bytes += labels.heap_bytes();
+        self.oldest = self.oldest.min(first);
+        self.vacant -= 1;
+        let deep = self.plan.deep.then(|| {
+            Box::new(Deep {
+                window: Window::new(self.plan.epochs.history),
+                offset: self.plan.epochs.offset(labels.fingerprint()) as u32,
+                seasons: Box::default(),
+                forecast_from: i64::MIN,
+                forecasting: false,
+                forecast_epoch: first,
+            })
+        });
+        if deep.is_none() {
+            self.ring.begin(slot);
+        }
         self.members[slot] = Some(Member {
             labels,
-            window: Window::new(self.plan.window()),
             first,
             newest: first,
-            offset,
-            seasons: Box::default(),
-            forecast_from: i64::MIN,
-            forecasting: false,
-            forecast_epoch: first,
+            deep,
         });
         Some(slot)
     }
 
     /// The first slot that holds nothing.
     pub(super) fn free_slot(&self) -> Option<Slot> {
+        if self.vacant == 0 {
+            return None;
+        }
         let mut slots = 0..self.members.len();
         slots.find(|&slot| self.members[slot].is_none() && !self.is_spare(slot))
     }
@@ -160,6 +141,7 @@ impl Shard {
     pub(super) fn extend_by_one(&mut self) -> Slot {
         let slots = self.members.len() + 1;
         self.members.push(None);
+        self.vacant += 1;
         self.forecasts_broken.push(false);
         self.learned.grow(slots);
         self.verdicts.grow(slots);
@@ -181,28 +163,35 @@ impl Shard {
         for samples in self.ahead.values_mut() {
             samples.retain(|(own, _)| *own != slot);
         }
+        self.vacant += 1;
+        self.label_bytes -= member.labels.heap_bytes();
+        self.ring.clear(slot);
+        self.lately.remove(&slot);
         self.forget_state(slot);
         Some(member.labels)
     }
 
     /// The series that have had no sample for so long that they are to be forgotten at grid slot
     /// `index`.
-    pub(super) fn silent_since(&self, index: i64) -> Vec<Slot> {
+    pub(super) fn silent_since(&mut self, index: i64) -> Vec<Slot> {
         let forget = self.plan.epochs.forget as i64;
-        let silent = |member: &Member| index - member.newest >= forget;
-        let members = self.members.iter().enumerate();
-        members
-            .filter(|(_, member)| member.as_ref().is_some_and(silent))
-            .map(|(slot, _)| slot)
-            .collect()
+        if index.saturating_sub(self.oldest) < forget {
+            return Vec::new();
+        }
+        self.oldest = self
+            .newest_samples()
+            .map(|(newest, _)| newest)
+            .min()
+            .unwrap_or(i64::MAX);
+        let silent = |&(newest, _): &(i64, Slot)| index - newest >= forget;
+        let silent = self.newest_samples().filter(silent);
+        silent.map(|(_, slot)| slot).collect()
     }
 
-    /// Newest sample (grid slot) and slot of the series that has been silent longest.
-    pub(super) fn silent_longest(&self) -> Option<(i64, Slot)> {
+    /// Newest sample (grid slot) of every series, and its slot.
+    pub(super) fn newest_samples(&self) -> impl Iterator<Item = (i64, Slot)> {
         let members = self.members.iter().enumerate();
-        members
-            .filter_map(|(slot, member)| Some((member.as_ref()?.newest, slot)))
-            .min()
+        members.filter_map(|(slot, member)| Some((member.as_ref()?.newest, slot)))
     }
 
     /// Derives every series as it was in grid slot `from`, for a process that starts in slot `now`.
@@ -214,10 +203,13 @@ impl Shard {
             let Some(member) = &mut self.members[slot] else {
                 continue;
             };
-            let (offset, first) = (i64::from(member.offset), member.first);
+            let (offset, first) = member.cycle();
             let in_force = plan.epochs.in_force(now, offset, first);
-            member.forecast_from = in_force.unwrap_or(i64::MIN);
-            if plan.deep && first <= from {
+            let Some(deep) = &mut member.deep else {
+                continue;
+            };
+            deep.forecast_from = in_force.unwrap_or(i64::MIN);
+            if first <= from {
                 self.derive_as_of(slot, from);
             }
         }
@@ -231,20 +223,24 @@ impl Shard {
         let Some(member) = &mut self.members[slot] else {
             return;
         };
-        if member.window.end().is_none_or(|end| end < at) {
+        let (offset, first) = member.cycle();
+        let Some(deep) = &mut member.deep else {
+            return;
+        };
+        if deep.window.end().is_none_or(|end| end < at) {
             // Silent since before: the window must reach as far as the time.
-            member.window.push(plan.grid, at, f32::NAN);
+            deep.window.push(plan.grid, at, f32::NAN);
         }
-        let (offset, first) = (i64::from(member.offset), member.first);
         let epoch = plan.epochs.in_force(index + 1, offset, first);
         match epoch {
             Some(epoch) => self.derive(slot, (epoch - 1) * plan.grid.step()),
             None => self.learned.evict(slot),
         }
-        let Some(member) = &self.members[slot] else {
+        let member = self.members[slot].as_ref();
+        let Some(deep) = member.and_then(|member| member.deep.as_ref()) else {
             return;
         };
-        let values = member.window.until(plan.grid, at);
+        let values = deep.window.until(plan.grid, at);
         let steps = usize::try_from(index - epoch.unwrap_or(first) + 1).unwrap_or(0);
         let values = &values[values.len().saturating_sub(steps)..];
         let begin = (index - values.len() as i64 + 1) * plan.grid.step();
@@ -266,21 +262,41 @@ impl Shard {
 
     /// Puts a sample into the window of a series. `true`: it changed a value that was there before.
     pub(super) fn put(&mut self, slot: Slot, at: Millis, value: f32) -> bool {
+        self.put_at(slot, (self.plan.grid.index(at), at), value)
+    }
+
+    /// As [`Shard::put`], with the grid index of the time.
+    pub(super) fn put_at(&mut self, slot: Slot, (index, at): (i64, Millis), value: f32) -> bool {
+        // Most of what is read again is as it was.
+        if self.ring.at(slot, index).to_bits() == value.to_bits() {
+            return false;
+        }
         let (grid, forget) = (self.plan.grid, self.plan.epochs.forget);
         let Some(member) = &mut self.members[slot] else {
             return false;
         };
-        let index = grid.index(at);
         let long_gap = index - member.newest >= forget as i64;
+        let known_until = member.newest.max(self.newest);
         member.newest = member.newest.max(index);
         if long_gap {
             member.first = index;
         }
-        let pushed = member.window.push(grid, at, value);
-        let changed = !pushed && member.window.correct(grid, at, value);
+        let changed = match &mut member.deep {
+            Some(deep) => {
+                let pushed = deep.window.push(grid, at, value);
+                // What was learned before a gap this long is not what a restart would learn.
+                deep.forecasting &= !long_gap;
+                !pushed && deep.window.correct(grid, at, value)
+            }
+            None => {
+                self.ring.reach(index);
+                let before = self.ring.put(slot, index, value);
+                // What a new series brings of the time before is no correction.
+                let is_late = index <= known_until && !self.ring.is_new(slot);
+                before.is_some_and(|before| is_late || !before.is_nan())
+            }
+        };
         if long_gap {
-            // What was learned before a gap this long is not what a restart would learn.
-            member.forecasting = false;
             self.forget_state(slot);
         } else if changed && index <= self.newest {
             self.wants_repair(slot);
@@ -347,7 +363,7 @@ impl Shard {
         }
         let index = self.plan.grid.index(at);
         let excluded = self.plan.exclusions.not_judged(at);
-        let cold = |member: &Member| index - member.first < self.plan.warm_up(&member.seasons);
+        let cold = |member: &Member| index - member.first < self.plan.warm_up(member.seasons());
         if excluded {
             combined.fill(f32::NAN);
         } else if self.plan.warms_up() {
@@ -386,15 +402,23 @@ impl Shard {
         self.newest = grid.index(at);
         (columns.late_refits, columns.outdated) = (0, 0);
         let index = grid.index(at);
+        if !self.plan.deep {
+            self.ring.settle(index);
+        }
         for (slot, member) in self.members.iter_mut().enumerate() {
             let Some(member) = member.as_mut().filter(|member| member.first <= index) else {
                 continue;
             };
-            if member.window.end().is_none_or(|end| end < at) {
-                member.window.push(grid, at, f32::NAN);
-            }
             columns.slots.push(slot);
-            columns.values.push(member.window.at(grid, at));
+            columns.values.push(match &mut member.deep {
+                Some(deep) => {
+                    if deep.window.end().is_none_or(|end| end < at) {
+                        deep.window.push(grid, at, f32::NAN);
+                    }
+                    deep.window.at(grid, at)
+                }
+                None => self.ring.at(slot, index),
+            });
         }
         let count = columns.slots.len();
         columns.bands.clear();
@@ -409,14 +433,15 @@ impl Shard {
     /// Derives the baseline and the detectors of one series from its past up to `end`.
     pub(super) fn derive(&mut self, slot: Slot, end: Millis) {
         let plan = Arc::clone(&self.plan);
-        let Some(member) = &mut self.members[slot] else {
+        let member = self.members[slot].as_mut();
+        let Some(deep) = member.and_then(|member| member.deep.as_mut()) else {
             return;
         };
-        let values = past_values(&plan, member, end);
+        let values = past_values(&plan, &deep.window, end);
         let seasons = plan.seasons(&values);
         let past = plan.past(end, &values, &seasons);
         self.learned.derive(slot, &past, &mut self.columns.panics);
-        member.seasons = seasons.into();
+        deep.seasons = seasons.into();
     }
 
     /// Baseline and detectors, all series at once; one by one where that panics.
@@ -443,16 +468,18 @@ impl Shard {
 
     /// Bytes of state, labels and windows included; without the columns of the newest step.
     pub(super) fn state_bytes(&self) -> usize {
-        let windows: usize = self
-            .members
-            .iter()
-            .flatten()
-            .map(|member| {
-                let seasons = size_of_val(&*member.seasons);
-                member.window.heap_bytes() + member.labels.heap_bytes() + seasons
-            })
-            .sum();
+        let deep = self.members.iter().flatten();
+        let deep = deep.filter_map(|member| member.deep.as_deref());
+        let windows: usize = match self.plan.deep {
+            true => deep
+                .map(|deep| {
+                    size_of_val(deep) + size_of_val(&*deep.seasons) + deep.window.heap_bytes()
+                })
+                .sum(),
+            false => self.ring.heap_bytes(),
+        };
         windows
+            + self.label_bytes
             + self.members.capacity() * size_of::<Option<Member>>()
             + self.learned.heap_bytes()
             + self.verdicts.heap_bytes()

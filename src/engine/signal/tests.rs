@@ -3,6 +3,7 @@ use crate::{engine::settings::Class, source::SeriesSamples};
 use proptest::prelude::*;
 
 mod capacity;
+mod columns;
 mod crowd;
 mod drift;
 mod networks;

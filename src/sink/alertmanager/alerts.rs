@@ -79,6 +79,11 @@ pub(super) fn is_judged(outcome: &Outcome, subject: &Subject) -> bool {
                 .binary_search_by(|series| series.labels.cmp(&subject.labels));
             found.is_ok_and(|index| has_score(&outcome.series[index]))
         }
+        // Those that are told of are not all that were judged.
+        Kind::Group if outcome.sparse => {
+            let mut judged = outcome.groups.iter().filter(|group| group.judged > 0);
+            judged.any(|group| group.labels == subject.labels)
+        }
         Kind::Group => outcome
             .series
             .iter()
@@ -123,6 +128,11 @@ fn counted(outcome: &Outcome) -> BTreeMap<Labels, Counted> {
         if let Some(counted) = groups.get_mut(&group(series)) {
             counted.all += 1;
             counted.since.extend(series.since.filter(|_| series.active));
+        }
+    }
+    for group in outcome.groups.iter().filter(|_| outcome.sparse) {
+        if let Some(counted) = groups.get_mut(&group.labels) {
+            counted.all = group.judged;
         }
     }
     groups

@@ -14,6 +14,10 @@ fn answer(series: &[(u64, i64, i64)]) -> Matrix {
     }
 }
 
+fn place_of(unit: &SignalUnit, series: u64) -> Option<u32> {
+    unit.places.get(&labels(series), labels_in(&unit.shards))
+}
+
 #[test]
 fn a_newcomer_takes_the_place_of_one_that_is_gone_and_not_of_one_that_comes_behind_it() {
     let limited = SignalSettings {
@@ -27,12 +31,12 @@ fn a_newcomer_takes_the_place_of_one_that_is_gone_and_not_of_one_that_comes_behi
     for index in first..=10 {
         unit.advance(index * STEP, Mode::Replay);
     }
-    let before = [7, 8].map(|series| unit.places.get(&labels(series)).copied());
+    let before = [7, 8].map(|series| place_of(&unit, series));
     // Sorted by labels: those that are new come first. The last one is gone.
     unit.ingest(&answer(&[(1, 11, 11), (2, 11, 11), (7, 6, 11), (8, 6, 11)]));
     let outcome = unit.advance(11 * STEP, Mode::Publish);
     assert_eq!(outcome.counts.refused, 1, "there was room for one of two");
-    let after = [7, 8].map(|series| unit.places.get(&labels(series)).copied());
+    let after = [7, 8].map(|series| place_of(&unit, series));
     assert_eq!(before, after);
-    assert!(unit.places.contains_key(&labels(1)));
+    assert!(place_of(&unit, 1).is_some());
 }

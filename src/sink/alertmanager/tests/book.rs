@@ -269,6 +269,50 @@ fn a_group_is_an_alert_since_too_many_of_it_are_anomalous() {
     assert_eq!(ended, [Some(SERIES_ALERT), Some(GROUP_ALERT)]);
 }
 
+/// What is said of an outcome that has only the series that are shown is what is said of one that has all.
+#[test]
+fn of_a_group_of_which_only_some_are_told_the_share_is_that_of_all() {
+    let terms = Terms {
+        group_threshold: 0.5,
+        ..Terms::default()
+    };
+    let shown = |at: Millis, judged: [usize; 2]| {
+        let mut outcome = namespaces(at);
+        outcome.series.retain(|one| one.active);
+        let group = |(namespace, judged): (&str, usize)| Group {
+            labels: labels(&[("namespace", namespace)]),
+            judged,
+            active: 0,
+            top: Vec::new(),
+        };
+        let groups = ["bank", "shop"].into_iter().zip(judged);
+        Outcome {
+            sparse: true,
+            groups: groups.map(group).collect(),
+            ..outcome
+        }
+    };
+    let at = START + 3 * MINUTE;
+    let mut told = Told::new(terms.clone());
+    let texts = |found: &[Notice]| -> Vec<String> {
+        let texts = found
+            .iter()
+            .map(|one| one.annotations["description"].clone());
+        texts.collect()
+    };
+    let whole = Told::new(terms).at(at, &reading(namespaces(at)));
+    let found = told.at(at, &reading(shown(at, [2, 4])));
+    assert_eq!(texts(&found), texts(&whole));
+    assert_eq!(found.len(), 4 + 1);
+
+    // More of them are judged now, so three are no longer most of them; of the other nothing is known.
+    let later = at + MINUTE;
+    let sent = told.at(later, &reading(shown(later, [0, 40])));
+    let ended = sent.iter().filter(|notice| notice.ends_at == later);
+    let ended: Vec<_> = ended.map(|one| one.key.1.get("alertname")).collect();
+    assert_eq!(ended, [Some(GROUP_ALERT)]);
+}
+
 #[test]
 fn of_a_group_that_other_processes_have_series_of_nothing_is_said() {
     let terms = Terms {

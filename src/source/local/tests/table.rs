@@ -204,6 +204,49 @@ fn what_is_no_range_of_the_grid_is_not_answered_in_columns() {
 }
 
 #[test]
+fn of_what_is_divided_the_own_share_is_given_and_no_less() {
+    let part = |index| Share::of(Cut::Series, Shard::new(index, 3).unwrap());
+    let subscribe = |share: Share| {
+        let hub = Arc::<Hub>::default();
+        let shape = Subscription {
+            share,
+            max_series: 100,
+            ..subscription("load")
+        };
+        hub.subscribe(shape, None);
+        for n in 0..30 {
+            take(&hub, "load", &pod(&n.to_string()), START, f64::from(n));
+        }
+        hub
+    };
+    let request = |share: Share| RangeRequest {
+        share,
+        ..range("load", START, START, 100)
+    };
+    let mut all = 0;
+    for index in 0..3 {
+        let (hub, range) = (subscribe(part(index)), request(part(index)));
+        let mut asker = Asker::default();
+        let table = asker.ask(&hub, &range);
+        let source = LocalSource::new("pushed", Arc::clone(&hub));
+        assert_eq!(
+            asker.series(&table),
+            by_labels(source.answer(&range).unwrap())
+        );
+        all += table.rows;
+    }
+    assert_eq!(all, 30);
+    // Two signals that select the same may carry different parts of it.
+    let (hub, range) = (subscribe(Share::ALL), request(part(0)));
+    let mut asker = Asker::default();
+    let table = asker.ask(&hub, &range);
+    let source = LocalSource::new("pushed", Arc::clone(&hub));
+    let listed = source.answer(&range).unwrap();
+    assert_eq!((table.rows, table.foreign), (30, listed.foreign));
+    assert_eq!(asker.series(&table), by_labels(listed));
+}
+
+#[test]
 fn another_recorder_of_the_same_selection_has_other_rows() {
     let hub = hub(&["load"]);
     take(&hub, "load", &pod("a"), START, 1.0);
