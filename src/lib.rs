@@ -5,7 +5,7 @@
 //!
 //! * The core: [`series`] (labels, grid, window), [`stats`], [`baseline`], [`detect`], [`features`] and
 //!   [`contract`] (what trained models see, and what they promise), [`forecast`], [`train`], [`promql`] (rules over
-//!   current series), [`decide`] (from forecasts to sizes), [`intake`] (from samples that come by themselves to values on a grid), [`expo`] (text formats and protobuf).
+//!   current series), [`decide`] (from forecasts to sizes), [`intake`] (from samples that come by themselves to values on a grid), [`quality`] (whether values can be believed), [`expo`] (text formats and protobuf).
 //! * [`engine`]: units (a signal, a panel), their outcomes, the catalogue readers see, and the loop that
 //!   drives them. Start reading at [`engine::SignalUnit::advance`].
 //! * Adapters: [`source`], [`sink`], [`web`], [`keda`] (what its operator asks), [`tls`], [`manifests`] (Kubernetes objects for a workload), [`registry`] (models on disk), and [`store`] (events, overrides, decisions). [`telemetry`] is what they count and log with.
@@ -56,6 +56,7 @@ pub mod intake;
 pub mod keda;
 pub mod manifests;
 pub mod promql;
+pub mod quality;
 pub mod registry;
 pub mod series;
 pub mod simulate;

@@ -13,6 +13,7 @@ use crate::{
         scaling::{Ledger, WorkloadPlan},
     },
     promql::Expression,
+    quality::Bounds,
     series::{Millis, Span},
     source::Source,
     telemetry::Telemetry,
@@ -115,6 +116,10 @@ impl Scaler {
                 max_series: signal.max_series,
                 source: place_of(source, &mut used),
                 asked: place_of(asked, &mut used),
+                bounds: match settings.demand.query {
+                    Some(_) => Bounds::default(),
+                    None => signal.bounds(),
+                },
             });
         }
         let review = |plan: &WorkloadPlan| plan.settings.review();

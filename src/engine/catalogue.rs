@@ -178,6 +178,19 @@ impl UnitHandle {
     }
 }
 
+/// Series whose newest value is not believed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct InvalidReport {
+    /// As the label `reason`.
+    pub reason: &'static str,
+    /// How many there are.
+    pub series: usize,
+    /// The first of them by its labels.
+    pub example: String,
+    /// What it means and what to do.
+    pub why: &'static str,
+}
+
 /// What a unit is doing, for `/api/v1/status`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct UnitReport {
@@ -210,6 +223,8 @@ pub struct UnitReport {
     pub refused: usize,
     /// Share of the history read, 0 to 1, while backfilling.
     pub backfilled: Option<f64>,
+    /// Series whose newest value is not believed, by reason.
+    pub invalid: Vec<InvalidReport>,
     /// Bytes of state.
     pub state_bytes: usize,
     /// What the source warned about last.
@@ -222,6 +237,7 @@ mod tests {
     use crate::{
         engine::SeriesOutcome,
         engine::scaling::{Records, ScalingUnit, WorkloadPlan},
+        quality::Bounds,
         series::Labels,
     };
 
@@ -241,6 +257,7 @@ mod tests {
             max_series: 10,
             source: 0,
             asked: 0,
+            bounds: Bounds::default(),
         };
         let mut unit = ScalingUnit::new(&[plan], Vec::new(), None);
         let newest = unit.decide(NOW, vec![None], &[], &Records::default());

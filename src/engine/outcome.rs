@@ -5,6 +5,7 @@ use crate::{
     baseline::Band,
     expo::Chunk,
     forecast::{Contest, FailureReason, Interval, Link, Trust},
+    quality::Finding,
     series::{Labels, Millis, Span},
 };
 use std::sync::Arc;
@@ -149,13 +150,40 @@ pub struct Outcome {
     pub contests: Vec<Contest>,
     /// Why nothing was judged at this time and until when, where it is left out of scoring.
     pub excluded: Option<String>,
+    /// The series whose newest value is not believed, sorted by labels; nothing was learned from those.
+    pub doubts: Vec<Doubt>,
     /// What `/metrics` shows of this unit.
     pub chunks: Vec<Chunk>,
     /// Counts, for status and self-metrics.
     pub counts: Counts,
 }
 
+/// A value that is not believed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Doubt {
+    /// The series.
+    pub labels: Labels,
+    /// Why.
+    pub finding: Finding,
+    /// The value, in the unit of the signal.
+    pub value: f32,
+}
+
 impl Outcome {
+    /// Why the newest value of a series is not believed, if so.
+    pub fn doubt(&self, labels: &Labels) -> Option<Finding> {
+        let place = self.doubts.binary_search_by(|one| one.labels.cmp(labels));
+        Some(self.doubts[place.ok()?].finding)
+    }
+
+    /// How many series each finding is about, in the order of [`Finding::ALL`].
+    pub fn doubted(&self) -> [usize; Finding::ALL.len()] {
+        Finding::ALL.map(|finding| {
+            let doubts = self.doubts.iter();
+            doubts.filter(|one| one.finding == finding).count()
+        })
+    }
+
     /// How good its recent forecasts were, at each horizon in turn.
     pub fn accuracy(&self) -> impl Iterator<Item = Accuracy<'_>> {
         let known = |value: f32| Some(value).filter(|value| value.is_finite());

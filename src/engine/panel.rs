@@ -166,7 +166,10 @@ impl PanelUnit {
                     .iter()
                     .filter(|series| series.band.is_known())
                     .map(|series| {
-                        let distance = match excluded {
+                        // Nor is a value learned from that is not believed.
+                        let doubted =
+                            input.is_some_and(|input| input.doubt(&series.labels).is_some());
+                        let distance = match excluded || doubted {
                             true => f32::NAN,
                             false => (series.value - series.band.expected) / series.band.scale,
                         };

@@ -15,6 +15,7 @@ use super::signal::{DEEP_SERIES, Epochs};
 use crate::{
     baseline, detect, forecast,
     intake::{Aggregate, Reading},
+    quality,
     series::{Grid, Span},
 };
 use serde::{
@@ -82,6 +83,9 @@ pub struct SignalSettings {
     /// Values that can be.
     #[serde(default)]
     pub range: ValueRange,
+    /// What values are held against beside that, before anything is learned from them.
+    #[serde(default, rename = "validate")]
+    pub quality: quality::Settings,
     /// Size class.
     #[serde(default)]
     pub class: Class,
@@ -172,6 +176,7 @@ impl SignalSettings {
             holidays: Vec::new(),
             exclude: Vec::new(),
             range: ValueRange::default(),
+            quality: quality::Settings::default(),
             class: Class::default(),
             emit: Emit::default(),
             shown_only: false,

@@ -1,6 +1,7 @@
 //! PromQL without a server: is a configured query sound, and what does a rule give over the newest values?
 //!
 //! * [`check_query`] is for queries that a server will answer: PromQL with an instant vector as its result.
+//! * [`bare_counter`] says whether such a query gives a counter as it is.
 //! * [`Expression`] is for rules that we answer ourselves, over *current* series: what is newest of every signal and
 //!   of everything that is published. There is no past, so all that needs a range is refused, with its position.
 //!
@@ -14,6 +15,7 @@ mod aggregate;
 mod binary;
 mod calendar;
 mod compile;
+mod counters;
 mod evaluate;
 mod expression;
 mod functions;
@@ -28,6 +30,7 @@ mod typed;
 #[cfg(test)]
 mod tests;
 
+pub use counters::bare_counter;
 pub use evaluate::{Element, EvaluationError, MAX_WORK, Value};
 pub use expression::{Expression, Selector};
 pub(crate) use matchers::whole as whole_value;

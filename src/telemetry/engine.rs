@@ -1,7 +1,11 @@
 //! What the engine counts and logs.
 
-use super::unit_labels::{
-    Unit, UnitCause, UnitDirection, UnitKind, UnitModel, caused, directed, failing, kind, of, touch,
+use super::{
+    invalid::InvalidEvents,
+    unit_labels::{
+        Unit, UnitCause, UnitDirection, UnitKind, UnitModel, caused, directed, failing, kind, of,
+        touch,
+    },
 };
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -64,6 +68,7 @@ pub struct EngineEvents {
     clock_steps: Family<UnitDirection, Counter>,
     restarts: Family<UnitCause, Counter>,
     late_inputs: Family<Unit, Counter>,
+    invalid: InvalidEvents,
     kinds: Mutex<BTreeMap<String, BTreeSet<String>>>,
 }
 
@@ -85,6 +90,7 @@ impl EngineEvents {
         events.register_work(registry);
         events.register_state(registry);
         events.register_faults(registry);
+        events.invalid.register(registry);
         events
     }
 
@@ -238,6 +244,7 @@ impl EngineEvents {
         touch(&self.outdated, &of(unit));
         touch(&self.series, &of(unit));
         touch(&self.backfill, &of(unit));
+        self.invalid.begin(unit);
     }
 
     /// A unit is gone: its metrics disappear.
@@ -278,7 +285,13 @@ impl EngineEvents {
         for direction in VERDICT_DIRECTIONS {
             self.begun.remove(&directed(unit, direction));
         }
+        self.invalid.forget(unit);
         tracing::info!(signal = unit, "stopped");
+    }
+
+    /// What is counted and logged of values that are not believed.
+    pub fn invalid(&self) -> &InvalidEvents {
+        &self.invalid
     }
 
     /// So much of the history was read and replayed, 0 to 1.
@@ -485,6 +498,7 @@ impl fmt::Debug for EngineEvents {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quality::Finding;
     use prometheus_client::encoding::text;
 
     fn shown(registry: &Registry) -> String {
@@ -506,6 +520,7 @@ mod tests {
         events.dropped(unit, 1);
         events.missed(unit, 4);
         events.verdicts(unit, [0, 1]);
+        events.invalid().now(unit, Finding::Frozen, 2);
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub(super) struct UnitModel {
     reason: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct UnitReason {
+    signal: String,
+    reason: String,
+}
+
 /// Makes the metric of a label set appear, at zero.
 pub(super) fn touch<S, M>(family: &Family<S, M>, labels: &S)
 where
@@ -74,6 +80,13 @@ pub(super) fn failing(unit: &str, model: &str, reason: &str) -> UnitModel {
     UnitModel {
         signal: unit.to_owned(),
         model: model.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+pub(super) fn reasoned(unit: &str, reason: &str) -> UnitReason {
+    UnitReason {
+        signal: unit.to_owned(),
         reason: reason.to_owned(),
     }
 }

@@ -17,6 +17,7 @@ use crate::{
         Outcome, ScalingHandle, SeriesOutcome, UnitHandle, UnitReport,
         trail::{Trail, TrailPoint},
     },
+    quality::Finding,
     series::{Labels, Millis},
 };
 use contest::{ContestOfModel, contests};
@@ -175,6 +176,8 @@ struct Series {
     /// While active: since when, and a sentence why.
     since: Option<Millis>,
     reason: Option<String>,
+    /// Why nothing is learned from its newest value, where that is so.
+    not_believed: Option<String>,
     evidence: Option<Evidence>,
     points: Vec<Point>,
     forecasts: Vec<Forecast>,
@@ -281,7 +284,8 @@ fn of_outcome(outcome: &Outcome, trail: &Trail, wanted: Wanted) -> Vec<Series> {
     let mut order: Vec<usize> = (0..outcome.series.len()).collect();
     order.sort_by_key(|&index| {
         let series = &outcome.series[index];
-        (!series.active, Reverse(series.severity))
+        let believed = outcome.doubt(&series.labels).is_none();
+        (!series.active, believed, Reverse(series.severity))
     });
     order.truncate(wanted.limit);
     order
@@ -296,12 +300,17 @@ fn of_outcome(outcome: &Outcome, trail: &Trail, wanted: Wanted) -> Vec<Series> {
                 score: known(series.score),
                 since: series.since,
                 reason: series.reason.as_ref().map(|reason| reason.sentence(series)),
+                not_believed: outcome.doubt(&series.labels).map(sentence),
                 evidence: series.reason.as_deref().map(evidence),
                 points: points(trail, series, outcome.at, wanted.since),
                 forecasts: forecasts(outcome, index),
             }
         })
         .collect()
+}
+
+fn sentence(finding: Finding) -> String {
+    format!("{}: {}", finding.reason(), finding.advice())
 }
 
 /// Only the past: without a fresh outcome there is no verdict and no forecast to tell.
@@ -319,6 +328,7 @@ fn of_trail(trail: &Trail, wanted: Wanted) -> Vec<Series> {
             score: None,
             since: None,
             reason: None,
+            not_believed: None,
             evidence: None,
             forecasts: Vec::new(),
         })

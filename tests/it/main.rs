@@ -54,3 +54,4 @@ mod store;
 mod support;
 mod tidy;
 mod train;
+mod validation;

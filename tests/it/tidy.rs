@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The pure core (invariant 1).
 const CORE: &[&str] = &[
     "series", "stats", "baseline", "contract", "detect", "features", "forecast", "train", "decide",
-    "promql", "expo", "intake",
+    "promql", "expo", "intake", "quality",
 ];
 
 /// Everything but the core.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{engine::outcome::Doubt, quality::Finding};
 
 const STEP: Millis = 60_000;
 
@@ -246,6 +247,30 @@ fn a_verdict_ends_while_the_signals_are_excluded() {
         if step == 39 || step == 47 {
             assert_eq!(node.active, step == 39);
         }
+    }
+}
+
+#[test]
+fn a_value_that_is_not_believed_is_missing() {
+    let mut panel = panel(None);
+    for step in 0..60 {
+        let mut inputs = inputs(step);
+        let doubted = (45..50).contains(&step);
+        for input in inputs.iter_mut().filter(|_| doubted) {
+            let input = Arc::get_mut(input).unwrap();
+            input.doubts.push(Doubt {
+                labels: input.series[4].labels.clone(),
+                finding: Finding::OutOfRange,
+                value: 60.0,
+            });
+        }
+        let outcome = panel.advance(step * STEP, &inputs, Mode::Replay);
+        let scored = outcome.series[4].score.is_finite();
+        // How soon one that was missing is judged again is the affair of its detector.
+        if (40..50).contains(&step) || step == 59 {
+            assert_eq!(scored, !doubted, "{step}");
+        }
+        assert!(step < 40 || outcome.series[5].score.is_finite(), "{step}");
     }
 }
 

@@ -149,6 +149,7 @@ impl Desk {
             state_bytes: counts.state_bytes,
         };
         self.events.evaluated(&self.name, evaluated);
+        self.tell_doubts(&newest);
         self.tell(|report| {
             "running".clone_into(&mut report.phase);
             report.silent_because = silence(&newest, report.foreign);
@@ -169,6 +170,7 @@ impl Desk {
     pub(super) fn happened(&self, outcome: &Outcome) {
         let counts = &outcome.counts;
         self.say_anomalies(outcome);
+        self.count_doubts(outcome);
         self.events.counted(&self.name);
         self.events.corrected(&self.name, counts.corrections);
         self.events.refits_late(&self.name, counts.late_refits);

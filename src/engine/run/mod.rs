@@ -7,6 +7,7 @@
 mod ask;
 mod backfill;
 mod desk;
+mod doubts;
 mod fleet;
 mod join;
 mod panel;

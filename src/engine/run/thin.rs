@@ -50,7 +50,10 @@ impl Thinner {
             self.labels = known().map(|one| one.labels.clone()).collect();
         }
         let of = |one: &SeriesOutcome| Known {
-            value: one.value,
+            value: match outcome.doubt(&one.labels) {
+                Some(_) => f32::NAN,
+                None => one.value,
+            },
             expected: one.band.expected,
             scale: one.band.scale,
         };
@@ -121,7 +124,11 @@ impl Thin {
 mod tests {
     use super::*;
     use crate::{
-        engine::{PanelSettings, PanelUnit, UnitOptions, outcome::Mode},
+        engine::{
+            PanelSettings, PanelUnit, UnitOptions,
+            outcome::{Doubt, Mode},
+        },
+        quality::Finding,
         series::Grid,
     };
 
@@ -130,42 +137,52 @@ mod tests {
 
     /// Hosts that leave what was expected of them by less than a scale, some by more in the end.
     fn outcome(unit: &str, step: i64) -> Outcome {
-        let series = (0..HOSTS).map(|host| {
-            let wobble = ((host * 7 + step * 3 + unit.len() as i64) % 11) as f32 / 5.0;
-            let news = if step > 180 && host % 20 == 0 {
-                70.0
-            } else {
-                0.0
-            };
-            let expected = if host == 7 && step < 50 {
-                f32::NAN
-            } else {
-                host as f32
-            };
-            SeriesOutcome {
-                labels: Labels::new([("instance", format!("host-{host:03}"))]).unwrap(),
-                value: expected + wobble + news,
-                band: Band {
-                    expected,
-                    lower: expected - 6.0,
-                    upper: expected + 6.0,
-                    scale: 2.0,
-                },
-                score: 0.3,
-                active: false,
-                severity: 0,
-                direction: 0,
-                began: false,
-                since: None,
-                worst: 0,
-                reason: None,
-            }
+        let series: Vec<SeriesOutcome> = (0..HOSTS)
+            .map(|host| {
+                let wobble = ((host * 7 + step * 3 + unit.len() as i64) % 11) as f32 / 5.0;
+                let news = if step > 180 && host % 20 == 0 {
+                    70.0
+                } else {
+                    0.0
+                };
+                let expected = if host == 7 && step < 50 {
+                    f32::NAN
+                } else {
+                    host as f32
+                };
+                SeriesOutcome {
+                    labels: Labels::new([("instance", format!("host-{host:03}"))]).unwrap(),
+                    value: expected + wobble + news,
+                    band: Band {
+                        expected,
+                        lower: expected - 6.0,
+                        upper: expected + 6.0,
+                        scale: 2.0,
+                    },
+                    score: 0.3,
+                    active: false,
+                    severity: 0,
+                    direction: 0,
+                    began: false,
+                    since: None,
+                    worst: 0,
+                    reason: None,
+                }
+            })
+            .collect();
+        // Series are sorted by labels, and so are these.
+        let doubts = series.iter().filter(|_| step == 110).map(|one| Doubt {
+            labels: one.labels.clone(),
+            finding: Finding::Frozen,
+            value: one.value,
         });
+        let doubts = doubts.collect();
         Outcome {
             unit: unit.into(),
             at: step * STEP,
-            series: series.collect(),
+            series,
             excluded: (step == 100).then(|| "excluded".to_owned()),
+            doubts,
             ..Outcome::default()
         }
     }

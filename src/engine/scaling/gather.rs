@@ -77,6 +77,8 @@ struct Wants {
     complete: Option<usize>,
     /// The newest demand that was measured as a whole.
     whole: Option<Reading>,
+    /// The newest that could be.
+    believed: Option<Reading>,
     ready: Option<usize>,
     wanted: Option<usize>,
     utilisation: Option<usize>,
@@ -177,6 +179,7 @@ impl Wants {
             demand_match,
             complete: one(complete.map(|complete| complete.query.as_str())),
             whole: None,
+            believed: None,
             ready: one(replicas.map(|replicas| replicas.query.as_str())),
             wanted: one(replicas.and_then(|replicas| replicas.wanted.as_deref())),
             utilisation: one(settings.utilisation().map(|(_, query)| query)),
@@ -217,6 +220,7 @@ impl Wants {
                 }
             }
         };
+        let measured = self.believable(measured, notes);
         let mut one = |what: &str, place: Option<usize>| {
             let answer = answers[place?].as_ref()?;
             if answer.matrix.series.len() > 1 {
@@ -252,6 +256,25 @@ impl Wants {
             host,
             ..Inputs::default()
         }
+    }
+
+    /// What was measured, or where that cannot be the newest that could, until it is too old: what nobody believes must not
+    /// make a workload smaller.
+    fn believable(
+        &mut self,
+        measured: Option<Reading>,
+        notes: &mut Vec<String>,
+    ) -> Option<Reading> {
+        let reading = measured?;
+        if self.plan.bounds.allow(reading.value as f32) {
+            self.believed = measured;
+            return measured;
+        }
+        notes.push(format!(
+            "the demand of now, {}, cannot be by range or validate.unit of the signal {}",
+            reading.value, self.plan.settings.demand.signal
+        ));
+        self.believed
     }
 
     /// The newest demand that was measured as a whole, and why that is not what was measured now. As with an answer that
@@ -342,6 +365,17 @@ impl Wants {
         let skill = trust.map(|trust| f64::from(trust.skill_ratio));
         about.skill = skill.filter(|skill| skill.is_finite());
         let one = &series[place];
+        // What is not believed says nothing against the forecast, which has not learned from it.
+        let doubt = outcome.doubt(&one.labels);
+        if let Some(finding) = doubt {
+            about.notes.push(format!(
+                "the series of the demand in the signal {} is not believed ({}): {}",
+                outcome.unit,
+                finding.reason(),
+                finding.advice()
+            ));
+        }
+        let is_active = one.active && doubt.is_none();
         Some(Arc::new(DemandForecast {
             generated: outcome.at,
             step: self.plan.step.as_millis(),
@@ -349,7 +383,7 @@ impl Wants {
             maxima,
             coverage: about.coverage,
             skill: about.skill,
-            anomaly: if one.active { one.direction } else { 0 },
+            anomaly: if is_active { one.direction } else { 0 },
             // Of a signal of one series the median over its series is that of this one.
             drift: outcome.drift.map(f64::from).filter(|_| series.len() == 1),
         }))

@@ -37,6 +37,7 @@ use crate::{
     engine::{guard::guarded, outcome::Outcome},
     expo::Chunk,
     promql::Expression,
+    quality::Bounds,
     series::{Millis, Span},
 };
 use gather::Gatherer;
@@ -62,6 +63,8 @@ pub struct WorkloadPlan {
     /// Which of the sources is asked what the workload asks itself: another one where that of its signal answers no
     /// queries.
     pub asked: usize,
+    /// The values that the demand of now can have: those of the signal where its query is asked.
+    pub bounds: Bounds,
 }
 
 /// What one evaluation of all workloads produced. Immutable; every reader reads it.

@@ -1,8 +1,9 @@
 use super::*;
 use crate::{
     decide::{Closed, Order, Override},
-    engine::outcome::{Horizon, SeriesOutcome},
+    engine::outcome::{Doubt, Horizon, SeriesOutcome},
     forecast::{Interval, Trust},
+    quality::{Finding, Unit},
     series::Labels,
     source::{Matrix, SeriesSamples},
 };
@@ -38,6 +39,7 @@ fn plan(settings: Settings) -> WorkloadPlan {
         max_series: 100,
         source: 0,
         asked: 0,
+        bounds: Bounds::default(),
     }
 }
 
@@ -162,6 +164,92 @@ fn a_demand_that_is_lost_is_believed_for_its_age_and_then_nothing_is_recommended
     let named = |name: &str| late.chunks.iter().any(|chunk| chunk.name() == name);
     assert!(!named("predicted_replicas") && !named("predicted_demand"));
     assert!(named("predicted_mode_info"));
+}
+
+/// Decides on the demand of a signal whose values are 0 to 100, of whose series this was found.
+fn validated(unit: &mut ScalingUnit, minutes: i64, demand: f64, found: Option<Finding>) -> Decided {
+    let at = NOW + minutes * MINUTE;
+    let made = Arc::into_inner(outcome(at - MINUTE, unit, 78.0)).unwrap();
+    let doubts = found.map(|finding| Doubt {
+        labels: labels("shop"),
+        finding,
+        value: demand as f32,
+    });
+    let mut series = made.series.clone();
+    // So it would be, were it believed.
+    (series[1].active, series[1].direction) = (found.is_some(), -1);
+    let made = Arc::new(Outcome {
+        doubts: doubts.into_iter().collect(),
+        series,
+        ..made
+    });
+    let answers = answer(at, &[("shop", demand)]);
+    let mut scaling = unit.decide(at, answers, &[made], &Records::default());
+    scaling.decisions.remove(0)
+}
+
+fn validating() -> ScalingUnit {
+    let mut plan = plan(settings("limits: {min: 1, max: 50}"));
+    plan.bounds = Bounds::new(None, None, Some(Unit::Percent));
+    ScalingUnit::new(&[plan], Vec::new(), None)
+}
+
+#[test]
+fn a_demand_that_cannot_be_makes_nothing_smaller() {
+    let found = Some(Finding::OutOfRange);
+    let mut unit = validating();
+    assert_eq!(
+        validated(&mut unit, 0, 42.0, None).decision.replicas,
+        Some(8)
+    );
+    for demand in [-3.0, 1e6] {
+        let one = validated(&mut unit, 1, demand, found);
+        assert_eq!(one.decision.replicas, Some(8), "{one:?}");
+        assert_eq!(one.decision.demand, Some(42.0));
+        assert!(
+            one.notes[0].contains("cannot be by range"),
+            "{:?}",
+            one.notes
+        );
+    }
+    // Older than it may be: nothing is said, and autoscalers stay where they are.
+    let late = validated(&mut unit, 6, -3.0, found);
+    assert_eq!((late.decision.replicas, late.decision.demand), (None, None));
+    let back = validated(&mut unit, 7, 42.0, None);
+    assert_eq!(back.decision.replicas, Some(8));
+}
+
+#[test]
+fn a_demand_that_is_frozen_leaves_the_forecast_in_force() {
+    let mut unit = validating();
+    assert_eq!(
+        validated(&mut unit, 0, 12.0, None).decision.replicas,
+        Some(8)
+    );
+    for minute in 1..30 {
+        let one = validated(&mut unit, minute, 12.0, Some(Finding::Frozen));
+        assert_eq!(one.decision.replicas, Some(8), "{minute}: {one:?}");
+        assert_eq!(one.decision.gate, Gate::Open);
+        assert!(
+            one.notes[0].contains("is not believed (frozen)"),
+            "{:?}",
+            one.notes
+        );
+    }
+    // Were it believed, its verdict would shut the gate, and what is forecast would not count.
+    let mut unit = validating();
+    let mut judged = validated(&mut unit, 0, 12.0, None);
+    for minute in 1..30 {
+        let at = NOW + minute * MINUTE;
+        let made = Arc::into_inner(outcome(at - MINUTE, &unit, 78.0)).unwrap();
+        let mut series = made.series.clone();
+        (series[1].active, series[1].direction) = (true, -1);
+        let made = Arc::new(Outcome { series, ..made });
+        let answers = answer(at, &[("shop", 12.0)]);
+        let mut scaling = unit.decide(at, answers, &[made], &Records::default());
+        judged = scaling.decisions.remove(0);
+    }
+    assert_ne!(judged.decision.gate, Gate::Open);
 }
 
 #[test]

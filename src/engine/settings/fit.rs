@@ -7,6 +7,7 @@ use crate::{
     detect::AlertingSettings,
     engine::signal::Epochs,
     forecast,
+    quality::Bounds,
     series::{Grid, Span},
 };
 
@@ -29,6 +30,11 @@ impl SignalSettings {
         };
         let usual = || self.grid().map_or(USUAL_HISTORY, fitted);
         self.history.length.unwrap_or_else(usual)
+    }
+
+    /// Values that can be: those of `range`, and where that says nothing those of `validate.unit`.
+    pub fn bounds(&self) -> Bounds {
+        Bounds::new(self.range.min, self.range.max, self.quality.unit)
     }
 
     /// `max_age`, or its default: five steps and the offset, at least five minutes.

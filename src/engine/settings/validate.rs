@@ -9,6 +9,7 @@ use crate::{
     detect,
     engine::{panel::verdict_memory, signal::Epochs},
     forecast::Models,
+    quality::{self, Memory},
     series::{Grid, Span, Zone},
 };
 
@@ -54,6 +55,7 @@ impl SignalSettings {
             add(&mut found, "timezone", problem);
         }
         self.range.check(&mut found);
+        self.check_unit(&mut found);
         for (index, exclude) in self.exclude.iter().enumerate() {
             exclude.check(&format!("exclude[{index}]"), &mut found);
         }
@@ -75,6 +77,7 @@ impl SignalSettings {
         if let (true, Some(grid)) = (history_is_sound, self.grid()) {
             self.check_forecast_age(grid, &mut found);
             self.check_least_past(grid, &mut found);
+            self.check_frozen_after(grid, &mut found);
             let refit = Epochs::new(self.history().as_millis(), grid).refit;
             let why = "a 21st of the history, or 16 steps";
             check_memory(
@@ -229,6 +232,41 @@ impl SignalSettings {
             let text =
                 "nothing of this signal is forecast, so there is nothing to train; leave it out";
             add(found, "forecast.train", text);
+        }
+    }
+
+    /// A range that a person wrote may go beyond its unit, but something must be left.
+    fn check_unit(&self, found: &mut Problems) {
+        let ends = [self.range.min, self.range.max];
+        let asked = self.quality.unit.is_some() && ends.iter().any(Option::is_none);
+        if !asked || self.bounds().is_possible() || ends.iter().flatten().any(|end| end.is_nan()) {
+            return;
+        }
+        let text = "leaves no value together with range; correct range, or leave the unit out";
+        add(found, "validate.unit", text);
+    }
+
+    fn check_frozen_after(&self, grid: Grid, found: &mut Problems) {
+        let Some(span) = self.quality.frozen_after else {
+            return;
+        };
+        if self.size_class() == SizeClass::Wide {
+            if span.as_millis() > 0 {
+                let text = "is for the class deep: wide series keep nothing of their past";
+                add(found, "validate.frozen_after", text);
+            }
+            return;
+        }
+        let longest = quality::Settings::longest(Memory {
+            steps: Epochs::new(self.history().as_millis(), grid).memory,
+            step: grid.step(),
+        });
+        if span > longest {
+            let text = format!(
+                "{span} is too long for a history of {}, which must still show that a series moved; at most {longest}, or 0s for never",
+                self.history()
+            );
+            add(found, "validate.frozen_after", text);
         }
     }
 

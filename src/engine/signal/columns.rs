@@ -5,6 +5,7 @@ use crate::{
     baseline::Band,
     detect::Verdict,
     forecast::{FailureReason, Interval},
+    quality::Finding,
     series::Slot,
 };
 
@@ -17,6 +18,8 @@ pub(super) struct Columns {
     /// One column per configured detector, in the order of the configuration.
     pub(super) scores: Vec<Vec<f32>>,
     pub(super) lenient: Vec<Leniency>,
+    /// Why a value is not believed.
+    pub(super) doubts: Vec<Option<Finding>>,
     pub(super) combined: Vec<f32>,
     /// The combined score as it is published, see [`Onsets`].
     pub(super) news: Vec<f32>,

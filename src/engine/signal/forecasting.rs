@@ -22,13 +22,16 @@ impl Shard {
         }
         let learns = !self.plan.exclusions.not_learned(at);
         let (mut slots, mut values) = (Vec::new(), Vec::new());
-        for (&slot, &value) in self.columns.slots.iter().zip(&self.columns.values) {
+        let columns = &self.columns;
+        let read = columns.slots.iter().zip(&columns.values);
+        for ((&slot, &value), doubt) in read.zip(&columns.doubts) {
             if self.members[slot]
                 .as_ref()
                 .is_some_and(|member| member.forecast_epoch().is_some())
             {
                 slots.push(slot);
-                values.push(if learns { value } else { f32::NAN });
+                let learned = learns && doubt.is_none();
+                values.push(if learned { value } else { f32::NAN });
             }
         }
         let Some(forecasts) = &mut self.forecasts else {
@@ -144,6 +147,7 @@ impl Shard {
             return;
         }
         let values = past_values(&plan, &deep.window, end);
+        let values = plan.checks.believed(&values);
         let past = plan.past(end, &values, &deep.seasons);
         let done = guarded(|| forecasts.rebuild(slot, &past)).is_some();
         if !done {

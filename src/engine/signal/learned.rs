@@ -10,9 +10,10 @@ use crate::{
     baseline::{Band, Baseline},
     detect::{Batch, Detector, KINDS, Scope},
     engine::guard::guarded,
+    quality::{Finding, Validator},
     series::{Labels, Millis, Past, Slot},
 };
-use std::{cell::Cell, sync::Arc};
+use std::{borrow::Cow, cell::Cell, sync::Arc};
 
 /// Baseline and detectors of one shard.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Learned {
     /// With each its position in the configured list.
     detectors: Vec<(usize, Component<Box<dyn Detector>>)>,
     restraint: Restraint,
+    validator: Validator,
 }
 
 /// Something that may panic, and the slots for which it did. Those are left out until their next epoch.
@@ -64,6 +66,7 @@ impl Learned {
             baseline: Component::new(plan.baseline(), "baseline"),
             detectors: detectors.collect(),
             restraint: Restraint::new(plan),
+            validator: Validator::new(plan.checks.clone()),
             plan: Arc::clone(plan),
         }
     }
@@ -72,6 +75,7 @@ impl Learned {
         self.baseline.inner.grow(slots);
         self.baseline.broken.resize(slots, false);
         self.restraint.grow(slots);
+        self.validator.grow(slots);
         for (_, detector) in &mut self.detectors {
             detector.inner.grow(slots);
             detector.broken.resize(slots, false);
@@ -82,6 +86,7 @@ impl Learned {
         self.baseline.broken[slot] = false;
         self.baseline.inner.evict(slot);
         self.restraint.evict(slot);
+        self.validator.evict(slot);
         for (_, detector) in &mut self.detectors {
             detector.broken[slot] = false;
             detector.inner.reset(slot);
@@ -100,6 +105,7 @@ impl Learned {
         self.baseline.inner.swap(one, other);
         self.baseline.broken.swap(one, other);
         self.restraint.swap(one, other);
+        self.validator.swap(one, other);
         for (_, detector) in &mut self.detectors {
             detector.inner.swap(one, other);
             detector.broken.swap(one, other);
@@ -125,37 +131,50 @@ impl Learned {
     /// to walk the past.
     pub(super) fn fit(&mut self, slot: Slot, past: &Past<'_>, panics: &mut Vec<&'static str>) {
         self.baseline.broken[slot] = false;
+        let believed = self.plan.checks.believed(past.values);
+        let past = Past {
+            values: &believed,
+            ..*past
+        };
         self.baseline
-            .run(slot, panics, |baseline| baseline.fit(slot, past));
+            .run(slot, panics, |baseline| baseline.fit(slot, &past));
         self.restraint.evict(slot);
+        self.validator.evict(slot);
         for (_, detector) in &mut self.detectors {
             detector.broken[slot] = false;
             detector.run(slot, panics, |detector| detector.reset(slot));
         }
     }
 
-    /// Steps one series over `values`, the first of them at grid time `from`.
+    /// Steps one series over `values`, the first of them at grid time `from`; gives those that were believed, the others as
+    /// `NaN`.
     pub(super) fn walk(
         &mut self,
         slot: Slot,
         from: Millis,
         values: &[f32],
         panics: &mut Vec<&'static str>,
-    ) {
+    ) -> Vec<f32> {
         let step = self.plan.grid.step();
+        let mut believed = values.to_vec();
         let mut one = Columns {
             slots: vec![slot],
             values: vec![f32::NAN],
             bands: vec![Band::UNKNOWN],
             scores: vec![vec![f32::NAN]; self.plan.detectors.len()],
+            doubts: vec![None],
             ..Columns::default()
         };
         for (index, &value) in values.iter().enumerate() {
             let at = from + index as i64 * step;
             one.values[0] = value;
             self.step_one(at, 0, self.plan.exclusions.not_judged(at), &mut one);
+            if one.doubts[0].is_some() {
+                believed[index] = f32::NAN;
+            }
         }
         panics.append(&mut one.panics);
+        believed
     }
 
     /// Steps all series of `columns` at once. `false`: something panicked, and the state of all must
@@ -181,11 +200,15 @@ impl Learned {
             values,
             bands,
             scores,
+            doubts,
             panics,
             ..
         } = columns;
-        let learns = self.plan.learnable(at, values);
+        self.doubt(at, slots, values, doubts);
+        let seen = without(values, doubts, Finding::is_impossible);
+        let learns = self.plan.learnable(at, &seen);
         let ordinary = self.restraint.ordinary(slots, &learns);
+        let ordinary = without(&ordinary, doubts, |_| true);
         // What runs is read after a panic, so it lives outside the closure.
         let running = Cell::new(self.baseline.kind);
         let done = guarded(|| {
@@ -193,7 +216,7 @@ impl Learned {
             let batch = Batch {
                 at,
                 slots,
-                values,
+                values: &seen,
                 bands,
             };
             for (position, detector) in &mut self.detectors {
@@ -225,6 +248,8 @@ impl Learned {
         self.restraint
             .leniencies(&columns.slots, &mut columns.lenient);
         let blind = self.plan.exclusions.any(at);
+        columns.doubts.clear();
+        columns.doubts.resize(columns.slots.len(), None);
         for index in 0..columns.slots.len() {
             self.step_one(at, index, blind, columns);
         }
@@ -237,21 +262,28 @@ impl Learned {
             values,
             bands,
             scores,
+            doubts,
             panics,
             ..
         } = columns;
         let one = index..index + 1;
         let (slot, slots) = (slots[index], &slots[one.clone()]);
         let (values, bands) = (&values[one.clone()], &mut bands[one.clone()]);
-        let learns = self.plan.learnable(at, values);
+        let learned = !self.plan.exclusions.not_learned(at);
+        let grid_index = self.plan.grid.index(at);
+        doubts[index] = self.validator.step(slot, grid_index, values[0], learned);
+        let doubt = &doubts[one.clone()];
+        let seen = without(values, doubt, Finding::is_impossible);
+        let learns = self.plan.learnable(at, &seen);
         let ordinary = self.restraint.ordinary(slots, &learns);
+        let ordinary = without(&ordinary, doubt, |_| true);
         bands.fill(Band::UNKNOWN);
         self.baseline
             .run(slot, panics, |baseline| baseline.expect(at, slots, bands));
         let batch = Batch {
             at,
             slots,
-            values,
+            values: &seen,
             bands,
         };
         for (position, detector) in &mut self.detectors {
@@ -283,13 +315,47 @@ impl Learned {
         });
     }
 
+    /// Which of these values are not believed, and why.
+    fn doubt(
+        &mut self,
+        at: Millis,
+        slots: &[Slot],
+        values: &[f32],
+        doubts: &mut Vec<Option<Finding>>,
+    ) {
+        let index = self.plan.grid.index(at);
+        let learned = !self.plan.exclusions.not_learned(at);
+        doubts.clear();
+        let looked = slots.iter().zip(values);
+        doubts
+            .extend(looked.map(|(&slot, &value)| self.validator.step(slot, index, value, learned)));
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         let detectors = self
             .detectors
             .iter()
             .map(|(_, detector)| detector.inner.heap_bytes());
-        self.baseline.inner.heap_bytes() + self.restraint.heap_bytes() + detectors.sum::<usize>()
+        self.baseline.inner.heap_bytes()
+            + self.restraint.heap_bytes()
+            + self.validator.heap_bytes()
+            + detectors.sum::<usize>()
     }
+}
+
+/// The values without those of which something is found that `hides` them: `NaN` in their place.
+fn without<'v>(
+    values: &'v [f32],
+    doubts: &[Option<Finding>],
+    hides: fn(Finding) -> bool,
+) -> Cow<'v, [f32]> {
+    let mut left = Cow::Borrowed(values);
+    for (index, doubt) in doubts.iter().enumerate() {
+        if doubt.is_some_and(hides) {
+            left.to_mut()[index] = f32::NAN;
+        }
+    }
+    left
 }
 
 /// Scores the values of `batch`; the detector goes on as if they had been `learns`.

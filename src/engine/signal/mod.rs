@@ -5,6 +5,7 @@
 
 mod across;
 mod columns;
+mod doubts;
 mod epoch;
 mod exclude;
 mod forecasting;
@@ -218,6 +219,7 @@ impl SignalUnit {
         outcome.counts.corrections = std::mem::take(&mut self.corrections);
         outcome.counts.refused = std::mem::take(&mut self.refused);
         outcome.counts.state_bytes = self.state_bytes();
+        outcome.doubts = self.doubts();
         for kind in panics {
             publish::count_panic(&mut outcome.counts.panics, kind);
         }

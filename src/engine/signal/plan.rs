@@ -10,6 +10,8 @@ use crate::{
     },
     expo,
     forecast::{Forecasts, Kept, ModelFiles, Occasions},
+    promql::bare_counter,
+    quality::{Checks, Memory},
     series::{Grid, Labels, LocalTime, Millis, Past, Span, Zone},
     stats,
 };
@@ -82,8 +84,8 @@ pub(super) struct Plan {
     zone: Zone,
     /// The same with holidays.
     local: LocalTime,
-    least: f32,
-    greatest: f32,
+    /// What values are held against before they are learned from.
+    pub(super) checks: Checks,
 }
 
 impl Plan {
@@ -178,14 +180,7 @@ impl Plan {
             seasons,
             zone,
             local,
-            least: settings
-                .range
-                .min
-                .map_or(f32::NEG_INFINITY, |value| value as f32),
-            greatest: settings
-                .range
-                .max
-                .map_or(f32::INFINITY, |value| value as f32),
+            checks: checks(settings, deep.then_some(epochs), grid),
         };
         plan.forecasts()?;
         Ok(plan)
@@ -259,7 +254,7 @@ impl Plan {
             *score = lenient[index].apply(*score, values[index], &bands[index]);
         }
         for (score, &value) in out.iter_mut().zip(values) {
-            if value.is_finite() && !self.possible(value) {
+            if value.is_finite() && !self.checks.bounds.allow(value) {
                 *score = score.max(IMPOSSIBLE_SCORE);
             }
         }
@@ -325,18 +320,9 @@ impl Plan {
         Cow::Borrowed(values)
     }
 
-    /// Whether a value is one that can be.
-    fn possible(&self, value: f32) -> bool {
-        value >= self.least && value <= self.greatest
-    }
-
     /// The nearest value that can be; `NaN` stays.
     pub(super) fn clip(&self, value: f32) -> f32 {
-        if value.is_nan() {
-            value
-        } else {
-            value.clamp(self.least, self.greatest)
-        }
+        self.checks.bounds.clip(value)
     }
 
     /// The labels published for a series: its own, renamed where they look like ours, and the replica.
@@ -355,4 +341,14 @@ impl Plan {
         }
         pairs
     }
+}
+
+/// `epochs`: `None` of the class `wide`, which has no past.
+fn checks(settings: &SignalSettings, epochs: Option<Epochs>, grid: Grid) -> Checks {
+    let memory = epochs.map(|epochs| Memory {
+        steps: epochs.memory,
+        step: grid.step(),
+    });
+    let is_counter = bare_counter(&settings.query).is_some();
+    Checks::new(&settings.quality, settings.bounds(), memory, is_counter)
 }

@@ -211,6 +211,7 @@ impl Publisher {
             drift,
             contests,
             excluded: self.plan.exclusions.why(at),
+            doubts: Vec::new(),
             chunks,
             counts,
         }

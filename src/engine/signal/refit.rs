@@ -310,7 +310,7 @@ impl Shard {
         };
         match refit.next {
             Piece::Fit => {
-                refit.seasons = plan.seasons(&values);
+                refit.seasons = plan.seasons(&plan.checks.believed(&values));
                 let past = plan.past(end, &values, &refit.seasons);
                 self.learned.assign(refit.spare, &member.labels);
                 self.learned.fit(refit.spare, &past, &mut self.refit_panics);
@@ -331,6 +331,7 @@ impl Shard {
                 };
             }
             Piece::Forecast => {
+                let values = plan.checks.believed(&values);
                 let past = plan.past(end, &values, &refit.seasons);
                 if let Some(forecasts) = &mut self.forecasts
                     && refit.epoch >= deep.forecast_from
@@ -408,7 +409,8 @@ impl Shard {
         let begin = (to - values.len() as i64) * step;
         let values = plan.exclusions.learnable(begin, step, values);
         refit.since = to;
-        self.learned
+        let values = self
+            .learned
             .walk(refit.spare, begin, &values, &mut self.refit_panics);
         let (Some(Outcome::Derived), Some(forecasts)) = (refit.forecasts, &mut self.forecasts)
         else {

@@ -438,7 +438,7 @@ impl Shard {
             return;
         };
         let values = past_values(&plan, &deep.window, end);
-        let seasons = plan.seasons(&values);
+        let seasons = plan.seasons(&plan.checks.believed(&values));
         let past = plan.past(end, &values, &seasons);
         self.learned.derive(slot, &past, &mut self.columns.panics);
         deep.seasons = seasons.into();

@@ -9,6 +9,7 @@ mod drift;
 mod networks;
 mod refit;
 mod torn;
+mod validation;
 mod wide;
 
 const STEP: Millis = 300_000;

@@ -374,8 +374,10 @@ class Card {
     this.root.dataset.active = String(series.active);
     this.badge.dataset.severity = series.severity;
     setText(this.badge, verdictText(series));
-    setText(this.reason, series.reason ? `Since ${when(series.since)}: ${series.reason}.` : "");
-    this.reason.hidden = !series.reason;
+    const reason = series.reason ? `Since ${when(series.since)}: ${series.reason}.` : "";
+    const doubt = series.not_believed ? `Nothing is learned from its newest value. ${series.not_believed}.` : "";
+    setText(this.reason, [reason, doubt].filter(Boolean).join(" "));
+    this.reason.hidden = !reason && !doubt;
     this.draw();
     this.tabulate();
   }

@@ -307,13 +307,13 @@ fn the_page_gets_what_it_draws() {
         let want = json!([
             {
                 "labels": {"pod": "c"}, "active": true, "severity": "critical", "direction": 1, "score": 2.5,
-                "since": NOW, "reason": null, "evidence": null,
+                "since": NOW, "reason": null, "not_believed": null, "evidence": null,
                 "points": [[at, 2.0, 1.0, 0.5, null, 2.5, 1]],
                 "forecasts": [{"horizon": "15m", "at": at + 900_000, "expected": 3.0, "lower": 2.5, "upper": 3.5, "link": "ensemble"}],
             },
             {
                 "labels": {"pod": "a"}, "active": false, "severity": "none", "direction": 0, "score": 0.5,
-                "since": null, "reason": null, "evidence": null,
+                "since": null, "reason": null, "not_believed": null, "evidence": null,
                 "points": [[at, 2.0, 1.0, 0.5, null, 0.5, 0]],
                 "forecasts": [{"horizon": "15m", "at": at + 900_000, "expected": 3.0, "lower": 2.5, "upper": 3.5, "link": "ensemble"}],
             },

@@ -7,6 +7,7 @@ use crate::{
         ScalingHandle, ScalingUnit,
         scaling::{Records, WorkloadPlan},
     },
+    quality::Bounds,
 };
 
 /// Decisions on these workloads, of which nothing is known.
@@ -26,6 +27,7 @@ fn decided(workloads: &[(&str, Mode)]) -> ScalingHandle {
         max_series: 1,
         source: 0,
         asked: 0,
+        bounds: Bounds::default(),
     };
     let plans: Vec<WorkloadPlan> = workloads.iter().map(plan).collect();
     let mut unit = ScalingUnit::new(&plans, Vec::new(), None);

@@ -11,6 +11,7 @@ use crate::{
         pool::Pool,
         scaling::{Ledger, Records, SavedState, States, WorkloadPlan},
     },
+    quality::Bounds,
     series::Span,
     source::Source,
 };
@@ -68,6 +69,7 @@ fn make(name: &'static str) -> MakeScaling {
             max_series: 1,
             source: 0,
             asked: 0,
+            bounds: Bounds::default(),
         };
         ScalingUnit::new(&[plan], Vec::new(), None)
     })
