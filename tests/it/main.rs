@@ -42,6 +42,7 @@ mod records;
 mod remote_write;
 mod replicas;
 mod retrain;
+mod scale;
 mod scaling;
 mod scrape;
 mod servers;

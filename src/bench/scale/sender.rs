@@ -16,10 +16,14 @@ use std::{
     net::{SocketAddr, TcpStream},
     ops::Range,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// Series of one request, as Prometheus sends them.
 const PER_REQUEST: usize = 2_000;
+/// After so long without a request a connection is made anew.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// The process, until dropped.
 pub(super) struct Sender {
@@ -145,16 +149,17 @@ struct Pusher {
     writer: Writer,
     packer: Packer,
     body: Vec<u8>,
+    /// When the connection was used last.
+    used: Instant,
 }
 
 impl Pusher {
     fn new(series: usize, address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
         Ok(Self {
             series,
             address,
-            connection: BufReader::new(stream),
+            connection: connect(address)?,
+            used: Instant::now(),
             writer: Writer::new(Version::V1),
             packer: Packer::new(),
             body: Vec::new(),
@@ -182,7 +187,17 @@ impl Pusher {
         Ok(sent)
     }
 
+    /// A server closes what is idle for long.
+    fn renew(&mut self) -> io::Result<()> {
+        if self.used.elapsed() >= IDLE {
+            self.connection = connect(self.address)?;
+        }
+        self.used = Instant::now();
+        Ok(())
+    }
+
     fn send(&mut self) -> io::Result<usize> {
+        self.renew()?;
         let packed = self.packer.pack(&self.body).map_err(io::Error::other)?;
         let head = format!(
             "POST /api/v1/write HTTP/1.1\r\nHost: {}\r\nContent-Encoding: snappy\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n",
@@ -204,6 +219,7 @@ impl Pusher {
     }
 
     fn scrape(&mut self) -> io::Result<usize> {
+        self.renew()?;
         let head = format!(
             "GET /metrics HTTP/1.1\r\nHost: {}\r\nAccept-Encoding: gzip\r\n\r\n",
             self.address
@@ -240,4 +256,10 @@ impl Pusher {
         let status = status.ok_or_else(|| io::Error::other("an answer without a status"))?;
         Ok((status, body))
     }
+}
+
+fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    Ok(BufReader::new(stream))
 }
