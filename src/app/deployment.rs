@@ -14,6 +14,8 @@ use super::{
     retrain::{PreparedModels, Retrainer},
     scaling::{PreparedScaling, Scaler},
     scrapers::{PreparedScrapers, Scrapers},
+    topic_writers::{PreparedTopicWriters, TopicWriters},
+    topics::{PreparedTopics, Topics},
     wiring::{self, Sources},
     writers::{PreparedWriters, Writers},
 };
@@ -40,6 +42,8 @@ pub(super) struct Parts {
     pub(super) writers: Writers,
     pub(super) hubs: Hubs,
     pub(super) scrapers: Scrapers,
+    pub(super) topics: Topics,
+    pub(super) topic_writers: TopicWriters,
     pub(super) retrainer: Retrainer,
     pub(super) follower: Follower,
     pub(super) scaler: Scaler,
@@ -55,6 +59,8 @@ pub(super) struct Deployment {
     pushers: Pushers,
     writers: Writers,
     scrapers: Scrapers,
+    topics: Topics,
+    topic_writers: TopicWriters,
     follower: Follower,
     retrainer: Retrainer,
     scaler: Scaler,
@@ -80,6 +86,8 @@ pub(super) struct Built {
     pushers: PreparedPushers,
     writers: PreparedWriters,
     scrapers: PreparedScrapers,
+    topics: PreparedTopics,
+    topic_writers: PreparedTopicWriters,
     follower: PreparedFollower,
     trained: PreparedModels,
     scaling: PreparedScaling,
@@ -110,6 +118,8 @@ impl Deployment {
             pushers: parts.pushers,
             writers: parts.writers,
             scrapers: parts.scrapers,
+            topics: parts.topics,
+            topic_writers: parts.topic_writers,
             retrainer: parts.retrainer,
             follower: parts.follower,
             scaler: parts.scaler,
@@ -209,6 +219,12 @@ impl Deployment {
             prepared,
             scrapers,
             receivers,
+            topics: self
+                .topics
+                .prepare(&loaded.config, &hubs, options, telemetry)?,
+            topic_writers: self
+                .topic_writers
+                .prepare(&loaded.config, options, telemetry)?,
             hubs,
             pushers: self
                 .pushers
@@ -239,6 +255,8 @@ impl Deployment {
             pushers,
             writers,
             scrapers,
+            topics,
+            topic_writers,
             follower,
             trained,
             scaling,
@@ -261,6 +279,9 @@ impl Deployment {
             .commit(hubs, &loaded.config, &self.options, &self.telemetry);
         self.receivers.store(Arc::new(receivers));
         self.scrapers.commit(scrapers, &self.telemetry);
+        self.topics.commit(topics, &self.telemetry);
+        self.topic_writers
+            .commit(topic_writers, &self.fleet.catalogue(), &self.telemetry);
         self.records.commit(records, &self.telemetry);
         self.follower
             .commit(follower, &self.options, &self.telemetry);

@@ -2,12 +2,16 @@
 
 use super::options::AppOptions;
 use crate::{
-    config::Config,
+    config::{Config, SourceKind, SourceSettings},
     engine::{Clock, SignalSettings},
     series::{Millis, Share},
-    source::local::{
-        Hub, LocalSource, Subscription,
-        disk::{Past, Shelf},
+    source::{
+        Source,
+        kafka::{Progress, TopicSource},
+        local::{
+            Hub, LocalSource, Subscription,
+            disk::{Past, Shelf},
+        },
     },
     telemetry::{IntakeEvents, Telemetry},
 };
@@ -35,7 +39,9 @@ pub(super) struct Hubs {
 #[derive(Debug, Clone)]
 struct Home {
     hub: Arc<Hub>,
-    source: Arc<LocalSource>,
+    source: Arc<dyn Source>,
+    /// How far its topic was read, where it has one.
+    progress: Arc<Progress>,
     shelf: Option<Arc<Shelf>>,
 }
 
@@ -57,8 +63,13 @@ impl PreparedHubs {
     }
 
     /// The source itself.
-    pub(super) fn source(&self, source: &str) -> Option<&Arc<LocalSource>> {
+    pub(super) fn source(&self, source: &str) -> Option<&Arc<dyn Source>> {
         self.homes.get(source).map(|home| &home.source)
+    }
+
+    /// How far its topic was read.
+    pub(super) fn progress(&self, source: &str) -> Option<&Arc<Progress>> {
+        self.homes.get(source).map(|home| &home.progress)
     }
 }
 
@@ -103,7 +114,7 @@ impl Hubs {
             let home = match self.running.get(name) {
                 Some((home, _)) => home.clone(),
                 None => {
-                    let (home, past) = new_home(name, max_series, options, telemetry).await?;
+                    let (home, past) = new_home(source, max_series, options, telemetry).await?;
                     prepared.pasts.insert(name.clone(), past);
                     home
                 }
@@ -190,14 +201,13 @@ impl PreparedHubs {
 }
 
 async fn new_home(
-    name: &str,
+    settings: &SourceSettings,
     max_series: usize,
     options: &AppOptions,
     telemetry: &Telemetry,
 ) -> Result<(Home, Past), String> {
-    let events = Arc::clone(&telemetry.intake);
+    let (name, events) = (settings.name.as_str(), Arc::clone(&telemetry.intake));
     let hub = Arc::new(Hub::new(name, max_series, Arc::clone(&events)));
-    let source = Arc::new(LocalSource::new(name, Arc::clone(&hub)));
     let (mut shelf, mut past) = (None, Past::default());
     if let Some(folder) = options.storage.clone() {
         let own = name.to_owned();
@@ -215,7 +225,19 @@ async fn new_home(
         }
         shelf = Some(Arc::new(opened));
     }
-    Ok((Home { hub, source, shelf }, past))
+    let progress = Arc::new(Progress::new(past.newest));
+    let local = LocalSource::new(name, Arc::clone(&hub));
+    let source: Arc<dyn Source> = match settings.kind {
+        SourceKind::Kafka(_) => Arc::new(TopicSource::new(local, Arc::clone(&progress))),
+        _ => Arc::new(local),
+    };
+    let home = Home {
+        hub,
+        source,
+        progress,
+        shelf,
+    };
+    Ok((home, past))
 }
 
 /// Says how long before now nothing is known.
@@ -292,6 +314,7 @@ mod tests {
             name: "pushed".to_owned(),
             home: Home {
                 source: Arc::new(LocalSource::new("pushed", Arc::clone(&hub))),
+                progress: Arc::new(Progress::new(None)),
                 shelf: Some(Arc::clone(&shelf)),
                 hub,
             },

@@ -19,6 +19,8 @@
 //! | `hubs.rs` | where samples that come by themselves meet the signals that select them, and their files |
 //! | `receivers.rs` | the sources in force that are pushed to |
 //! | `scrapers.rs` | the sources in force that scrape |
+//! | `topics.rs` | the topics in force that are read |
+//! | `topic_writers.rs` | the topics in force that are written to |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
 //! | `retrain.rs` | trained models kept up to date |
@@ -47,6 +49,8 @@ mod scrapers;
 pub mod signals;
 #[cfg(test)]
 mod tests;
+mod topic_writers;
+mod topics;
 pub(crate) mod training;
 mod wiring;
 mod writers;
@@ -90,6 +94,8 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use topic_writers::TopicWriters;
+use topics::Topics;
 use writers::Writers;
 
 /// The process is ready after this long even where a unit has no outcome yet: one dead source must
@@ -142,6 +148,8 @@ impl App {
         let writers = Writers::new(tracker.clone(), stop.clone());
         let hubs = Hubs::new(tracker.clone(), stop.clone());
         let scrapers = Scrapers::new(tracker.clone(), stop.clone());
+        let topics = Topics::new(tracker.clone(), stop.clone());
+        let topic_writers = TopicWriters::new(tracker.clone(), stop.clone());
         let retrainer = Retrainer::new(tracker.clone(), stop.clone());
         let records = Records::new(tracker.clone(), stop.clone());
         let scaler = Scaler::new(
@@ -159,6 +167,8 @@ impl App {
             writers,
             hubs,
             scrapers,
+            topics,
+            topic_writers,
             retrainer,
             follower: Follower::new(tracker.clone(), stop.clone()),
             records,

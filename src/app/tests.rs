@@ -238,6 +238,8 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
     let writers = crate::app::Writers::new(parts.tracker.clone(), parts.stop.clone());
     let scrapers = crate::app::Scrapers::new(parts.tracker.clone(), parts.stop.clone());
     let hubs = crate::app::Hubs::new(parts.tracker.clone(), parts.stop.clone());
+    let topics = crate::app::Topics::new(parts.tracker.clone(), parts.stop.clone());
+    let topic_writers = crate::app::TopicWriters::new(parts.tracker.clone(), parts.stop.clone());
     let retrainer = Retrainer::new(parts.tracker.clone(), parts.stop.clone());
     let follower = crate::app::Follower::new(parts.tracker.clone(), parts.stop.clone());
     let (tracker, stop) = (parts.tracker.clone(), parts.stop.clone());
@@ -251,6 +253,8 @@ async fn deployment(options: &AppOptions) -> (Deployment, Built, Telemetry) {
         writers,
         hubs,
         scrapers,
+        topics,
+        topic_writers,
         retrainer,
         follower,
         scaler,

@@ -13,7 +13,7 @@ use crate::{
         run::{FleetPlan, PanelPlan, SignalPlan},
     },
     series::{Grid, Share, Span},
-    source::{Source, local::LocalSource, prometheus::PrometheusSource},
+    source::{Source, prometheus::PrometheusSource},
     telemetry::Telemetry,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -120,7 +120,7 @@ fn sources(
                     Arc::new(built.map_err(|problem| format!("source {name:?}: {problem}"))?)
                 }
             },
-            (_, Some(local)) => Arc::<LocalSource>::clone(local),
+            (_, Some(local)) => Arc::clone(local),
             (_, None) => return Err(format!("source {name:?}: nobody takes its samples")),
         };
         sources.insert(name.clone(), (settings.clone(), source));

@@ -9,11 +9,12 @@ use crate::{
     engine::{Clock, SignalSettings, SignalUnit, UnitOptions},
     series::{Millis, Shard, Span},
     sink::{
+        self,
         alertmanager::{Pusher, Surroundings},
         remote_write,
     },
     source::{
-        Cause,
+        Cause, kafka,
         local::Hub,
         prometheus::{Probe, PrometheusSource},
         remote_write::Receiver,
@@ -175,6 +176,16 @@ fn build(loaded: &Loaded, slow: Vec<String>) -> Result<Sources<'_>, Vec<String>>
                 };
                 Scraper::build(name, settings, around).map(drop)
             }
+            SourceKind::Kafka(settings) => {
+                let around = kafka::Surroundings {
+                    hub: Arc::default(),
+                    progress: Arc::new(kafka::Progress::new(None)),
+                    events: Telemetry::default().kafka,
+                    intake: Telemetry::default().intake,
+                    clock: Clock::System,
+                };
+                kafka::Reader::build(name, settings, around).map(drop)
+            }
         };
         wrong.extend(
             built
@@ -202,6 +213,16 @@ fn build(loaded: &Loaded, slow: Vec<String>) -> Result<Sources<'_>, Vec<String>>
         };
         if let Err(problem) = remote_write::Writer::build(settings, around) {
             wrong.push(format!("remote_write {}: {problem}", settings.name()));
+        }
+    }
+    for settings in &loaded.config.kafka {
+        let around = sink::kafka::Surroundings {
+            clock: Clock::System,
+            events: Telemetry::default().kafka,
+            external_labels: BTreeMap::new(),
+        };
+        if let Err(problem) = sink::kafka::Writer::build(settings, around) {
+            wrong.push(format!("kafka {}: {problem}", settings.name()));
         }
     }
     let unit_options = UnitOptions {
@@ -241,6 +262,9 @@ fn summary(config: &Config) -> String {
     }
     if !config.remote_write.is_empty() {
         parts.push(count(config.remote_write.len(), "remote write receiver"));
+    }
+    if !config.kafka.is_empty() {
+        parts.push(count(config.kafka.len(), "topic"));
     }
     format!("{}: no problem found", parts.join(", "))
 }

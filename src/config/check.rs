@@ -5,7 +5,7 @@ use crate::{
     engine::{Divisions, PanelSettings, SignalSettings, settings::is_label_name},
     expo, promql,
     series::Span,
-    sink::{alertmanager, remote_write},
+    sink::{alertmanager, kafka, remote_write},
     store,
 };
 use serde_yaml::Value;
@@ -63,6 +63,7 @@ pub(super) fn file_with(file: &ConfigFile, names: &Names, report: Report<'_>) {
     check_sources(&file.sources, report);
     check_alertmanagers(&file.alertmanagers, report);
     check_remote_write(&file.remote_write, report);
+    check_kafka(&file.kafka, report);
     check_calendars(file, report);
     models::check(file, report);
     for (path, text) in file.store.iter().flat_map(store::Settings::validate) {
@@ -135,7 +136,7 @@ fn check_sources(sources: &[SourceFile], report: Report<'_>) {
         }
         match source.kinds().as_slice() {
             [] => {
-                let text = "one of the keys prometheus, remote_write and scrape is required: it says what the source is";
+                let text = "one of the keys prometheus, remote_write, scrape and kafka is required: it says what the source is";
                 report(at.key("prometheus"), text.to_owned());
             }
             [first, second, ..] => {
@@ -150,7 +151,9 @@ fn check_sources(sources: &[SourceFile], report: Report<'_>) {
         let pushed = source.remote_write.iter().flat_map(|own| own.validate());
         let pushed = pushed.map(|(path, text)| (at.key("remote_write"), path, text));
         let scraped = scraped.map(|(path, text)| (at.key("scrape"), path, text));
-        for (at, path, text) in queried.chain(pushed).chain(scraped) {
+        let read = source.kafka.iter().flat_map(|own| own.validate());
+        let read = read.map(|(path, text)| (at.key("kafka"), path, text));
+        for (at, path, text) in queried.chain(pushed).chain(scraped).chain(read) {
             report(at.join(&Path::parse(&path)), text);
         }
     }
@@ -186,6 +189,23 @@ fn check_remote_write(receivers: &[remote_write::Settings], report: Report<'_>) 
         if let Some(first) = before.position(|other| other.name() == name) {
             let key = settings.name.as_ref().map_or("url", |_| "name");
             let text = format!("{name:?} is already the name of remote_write[{first}]");
+            report(at.key(key), text);
+        }
+    }
+}
+
+fn check_kafka(topics: &[kafka::Settings], report: Report<'_>) {
+    let list = Path::default().key("kafka");
+    for (index, settings) in topics.iter().enumerate() {
+        let at = list.index(index);
+        for (path, text) in settings.validate() {
+            report(at.join(&Path::parse(&path)), text);
+        }
+        let name = settings.name();
+        let mut before = topics.iter().take(index);
+        if let Some(first) = before.position(|other| other.name() == name) {
+            let key = settings.name.as_ref().map_or("topic", |_| "name");
+            let text = format!("{name:?} is already the name of kafka[{first}]");
             report(at.key(key), text);
         }
     }

@@ -24,6 +24,9 @@ pub(super) fn check(file: &ConfigFile, unreadable: FileCheck<'_>, report: Report
         for (key, name) in source.scrape.iter().flat_map(|one| one.files()) {
             look(at.key("scrape").join(&Path::parse(&key)), &name);
         }
+        for (key, name) in source.kafka.iter().flat_map(|one| one.files()) {
+            look(at.key("kafka").join(&Path::parse(key)), &name);
+        }
     }
     for (index, alertmanager) in file.alertmanagers.iter().enumerate() {
         let at = Path::default().key("alertmanagers").index(index);
@@ -34,6 +37,12 @@ pub(super) fn check(file: &ConfigFile, unreadable: FileCheck<'_>, report: Report
     for (index, receiver) in file.remote_write.iter().enumerate() {
         let at = Path::default().key("remote_write").index(index);
         for (key, name) in receiver.files() {
+            look(at.join(&Path::parse(key)), &name);
+        }
+    }
+    for (index, topic) in file.kafka.iter().enumerate() {
+        let at = Path::default().key("kafka").index(index);
+        for (key, name) in topic.files() {
             look(at.join(&Path::parse(key)), &name);
         }
     }

@@ -33,8 +33,8 @@ use crate::{
     engine::{Divisions, PanelSettings, SignalSettings},
     registry,
     series::{Span, calendar::CalendarSettings},
-    sink::{alertmanager, remote_write},
-    source::{self, prometheus, scrape},
+    sink::{self, alertmanager, remote_write},
+    source::{self, kafka, prometheus, scrape},
     store,
 };
 use serde::Deserialize;
@@ -62,6 +62,8 @@ pub struct Config {
     pub alertmanagers: Vec<alertmanager::Settings>,
     /// Where what is published is written to; nowhere where Prometheus scrapes it.
     pub remote_write: Vec<remote_write::Settings>,
+    /// Topics that what is published is written to.
+    pub kafka: Vec<sink::kafka::Settings>,
     /// Times that signals leave out, by name.
     pub calendars: Vec<CalendarSettings>,
     /// Where trained models are, and which are taken.
@@ -112,6 +114,8 @@ pub enum SourceKind {
     RemoteWrite(source::remote_write::Settings),
     /// Targets that are scraped by ourselves.
     Scrape(scrape::Settings),
+    /// A topic that is read.
+    Kafka(kafka::Settings),
 }
 
 impl SourceKind {
@@ -119,7 +123,7 @@ impl SourceKind {
     pub fn as_prometheus(&self) -> Option<&prometheus::Settings> {
         match self {
             Self::Prometheus(settings) => Some(settings),
-            Self::RemoteWrite(_) | Self::Scrape(_) => None,
+            Self::RemoteWrite(_) | Self::Scrape(_) | Self::Kafka(_) => None,
         }
     }
 
@@ -129,6 +133,7 @@ impl SourceKind {
             Self::Prometheus(_) => None,
             Self::RemoteWrite(settings) => Some(settings.max_series),
             Self::Scrape(_) => Some(source::local::Hub::MOST_SERIES),
+            Self::Kafka(settings) => Some(settings.max_series),
         }
     }
 }
@@ -146,11 +151,13 @@ impl Config {
                 prometheus: Some(prometheus::Settings::new(url)),
                 remote_write: None,
                 scrape: None,
+                kafka: None,
             }],
             signals: vec![SignalSettings::new(name, query)],
             panels: Vec::new(),
             alertmanagers: Vec::new(),
             remote_write: Vec::new(),
+            kafka: Vec::new(),
             calendars: Vec::new(),
             models: registry::Settings::default(),
             workloads: Vec::new(),
@@ -198,6 +205,7 @@ impl Config {
                 SourceKind::Prometheus(settings) => settings.set_directory(directory),
                 SourceKind::RemoteWrite(settings) => settings.set_directory(directory),
                 SourceKind::Scrape(settings) => settings.set_directory(directory),
+                SourceKind::Kafka(settings) => settings.set_directory(directory),
             }
         }
         for alertmanager in &mut self.alertmanagers {
@@ -205,6 +213,9 @@ impl Config {
         }
         for receiver in &mut self.remote_write {
             receiver.set_directory(directory);
+        }
+        for topic in &mut self.kafka {
+            topic.set_directory(directory);
         }
         for signal in &mut self.signals {
             signal.set_directory(directory);
@@ -238,6 +249,8 @@ struct ConfigFile {
     #[serde(default)]
     remote_write: Vec<remote_write::Settings>,
     #[serde(default)]
+    kafka: Vec<sink::kafka::Settings>,
+    #[serde(default)]
     calendars: Vec<CalendarSettings>,
     #[serde(default)]
     models: registry::Settings,
@@ -259,6 +272,8 @@ struct SourceFile {
     remote_write: Option<source::remote_write::Settings>,
     #[serde(default)]
     scrape: Option<scrape::Settings>,
+    #[serde(default)]
+    kafka: Option<kafka::Settings>,
 }
 
 impl SourceFile {
@@ -268,6 +283,7 @@ impl SourceFile {
             ("prometheus", self.prometheus.is_some()),
             ("remote_write", self.remote_write.is_some()),
             ("scrape", self.scrape.is_some()),
+            ("kafka", self.kafka.is_some()),
         ];
         let given = given.into_iter().filter(|(_, is_given)| *is_given);
         given.map(|(kind, _)| kind).collect()
@@ -277,9 +293,10 @@ impl SourceFile {
         let queried = self.prometheus.map(SourceKind::Prometheus);
         let pushed = self.remote_write.map(SourceKind::RemoteWrite);
         let scraped = self.scrape.map(SourceKind::Scrape);
+        let read = self.kafka.map(SourceKind::Kafka);
         Some(SourceSettings {
             name: self.name,
-            kind: queried.or(pushed).or(scraped)?,
+            kind: queried.or(pushed).or(scraped).or(read)?,
         })
     }
 }
@@ -331,6 +348,7 @@ impl ConfigFile {
             panels: self.panels,
             alertmanagers: self.alertmanagers,
             remote_write: self.remote_write,
+            kafka: self.kafka,
             calendars: self.calendars,
             models: self.models,
             workloads,

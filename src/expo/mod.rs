@@ -1,4 +1,4 @@
-//! The Prometheus text formats: escaping, encoding, content negotiation, [parsing](parse); and the [protobuf ones](wire).
+//! The Prometheus text formats: escaping, encoding, content negotiation, [parsing](parse); the [protobuf ones](wire); and [JSON](messages).
 //! Pure (invariant 1).
 //!
 //! The way of a value: a unit gives [`Chunk`]s, one per family. A chunk encodes its sample lines once
@@ -12,6 +12,7 @@ mod escape;
 mod format;
 mod gzip;
 mod labels;
+pub mod messages;
 pub mod names;
 pub mod parse;
 #[cfg(test)]

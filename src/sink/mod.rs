@@ -2,4 +2,5 @@
 //! every reader does, from the catalogue. Nothing here can hold up an evaluation.
 
 pub mod alertmanager;
+pub mod kafka;
 pub mod remote_write;

@@ -1,6 +1,7 @@
 //! Where samples come from. An adapter: it does IO, and knows nothing of what is done with the samples.
 
 pub mod file;
+pub mod kafka;
 #[cfg(feature = "kube")]
 pub(crate) mod kubernetes;
 pub mod local;

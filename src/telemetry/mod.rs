@@ -7,6 +7,7 @@ mod engine;
 mod external;
 mod intake;
 mod invalid;
+mod kafka;
 pub mod log;
 mod process;
 mod reload;
@@ -27,6 +28,7 @@ pub use engine::{EngineEvents, Evaluated};
 pub use external::ExternalEvents;
 pub use intake::IntakeEvents;
 pub use invalid::InvalidEvents;
+pub use kafka::{KafkaEvents, MessageResult};
 pub use remote_write::RemoteWriteEvents;
 pub use scaler::ScalerEvents;
 pub use scaling::ScalingEvents;
@@ -52,6 +54,8 @@ pub struct Telemetry {
     pub external: Arc<ExternalEvents>,
     /// What is counted of samples that come by themselves.
     pub intake: Arc<IntakeEvents>,
+    /// What is counted of topics.
+    pub kafka: Arc<KafkaEvents>,
     /// What is counted of what is sent by remote write.
     pub remote_write: Arc<RemoteWriteEvents>,
     /// What is counted of what autoscalers ask.
@@ -82,6 +86,7 @@ impl Default for Telemetry {
         let engine = Arc::new(EngineEvents::register(&mut registry));
         let external = Arc::new(ExternalEvents::register(&mut registry));
         let intake = Arc::new(IntakeEvents::register(&mut registry));
+        let kafka = Arc::new(KafkaEvents::register(&mut registry));
         let remote_write = Arc::new(RemoteWriteEvents::register(&mut registry));
         let scaler = Arc::new(ScalerEvents::register(&mut registry));
         let scaling = Arc::new(ScalingEvents::register(&mut registry));
@@ -98,6 +103,7 @@ impl Default for Telemetry {
             engine,
             external,
             intake,
+            kafka,
             remote_write,
             scaler,
             scaling,

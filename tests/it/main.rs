@@ -24,6 +24,8 @@ mod external;
 mod faults;
 mod fuzz;
 mod intake;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod keda;
 mod kills;
 mod live;

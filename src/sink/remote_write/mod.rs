@@ -11,6 +11,7 @@
 //! 2.0 they are read and written anew, so what waits is small and has one form.
 
 mod book;
+mod feed;
 mod log;
 mod queue;
 mod reached;
@@ -21,5 +22,6 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::sink) use feed::{Feed, Sample};
 pub use run::{Handover, Surroundings, Writer};
 pub use settings::{BufferSettings, Protocol, QueueSettings, Settings};

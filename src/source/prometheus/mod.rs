@@ -34,6 +34,8 @@ pub(crate) use get::{Getter, Wanted};
 pub use post::{Delivered, Document, Posted, Poster};
 pub use probe::Probe;
 pub use settings::{Address, Authorization, BasicAuth, BreakerSettings, Settings, TlsSettings};
+#[cfg(feature = "kafka")]
+pub(crate) use tls::read_client_config;
 
 use self::{
     breaker::Breaker,

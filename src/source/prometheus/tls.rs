@@ -49,6 +49,15 @@ fn file(key: &str, path: &Option<PathBuf>) -> Result<Option<Vec<u8>>, String> {
         .map_err(|error| format!("{key} {}: {error}", path.display()))
 }
 
+/// The client side of TLS, for what is no HTTP. Reads the files that are named; blocks.
+///
+/// # Errors
+/// A file that cannot be used, with its key.
+#[cfg(feature = "kafka")]
+pub(crate) fn read_client_config(settings: &TlsSettings) -> Result<ClientConfig, String> {
+    client_config(settings, &TlsFiles::read(settings)?)
+}
+
 /// The client side of TLS.
 ///
 /// # Errors
