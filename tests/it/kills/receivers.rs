@@ -144,6 +144,11 @@ impl Witness {
     pub(crate) fn address(&self) -> String {
         self.server.address()
     }
+
+    /// How many series it has seen.
+    pub(crate) fn series(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
 }
 
 impl Written {
