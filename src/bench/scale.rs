@@ -251,13 +251,26 @@ impl Bench<'_> {
 
 /// What this process needs for `work`, whichever of its threads does it.
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Stage) {
-    let (wall, cpu) = (Instant::now(), cpu_seconds());
+    let (wall, cpu, allocated) = (Instant::now(), cpu_seconds(), allocations());
     let done = work();
     let stage = Stage {
         cpu_seconds: cpu_seconds() - cpu,
         wall_seconds: wall.elapsed().as_secs_f64(),
+        allocations: (allocations() - allocated) as f64,
     };
     (done, stage)
+}
+
+/// How often this process asked for memory, for more or for less of it; 0 in a build that does not count.
+#[cfg(feature = "count-allocations")]
+fn allocations() -> usize {
+    let stats = stats_alloc::INSTRUMENTED_SYSTEM.stats();
+    stats.allocations + stats.reallocations
+}
+
+#[cfg(not(feature = "count-allocations"))]
+fn allocations() -> usize {
+    0
 }
 
 #[cfg(test)]

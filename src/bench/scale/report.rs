@@ -10,18 +10,22 @@ pub struct Stage {
     pub cpu_seconds: f64,
     /// Seconds on the wall, the one who pushes or scrapes included.
     pub wall_seconds: f64,
+    /// How often memory was asked for; only a build with the feature `count-allocations` counts.
+    pub allocations: f64,
 }
 
 impl Stage {
     pub(super) fn add(&mut self, other: Self) {
         self.cpu_seconds += other.cpu_seconds;
         self.wall_seconds += other.wall_seconds;
+        self.allocations += other.allocations;
     }
 
     pub(super) fn per(self, times: f64) -> Self {
         Self {
             cpu_seconds: self.cpu_seconds / times,
             wall_seconds: self.wall_seconds / times,
+            allocations: self.allocations / times,
         }
     }
 }
@@ -87,17 +91,21 @@ impl fmt::Display for ScaleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:>9}  {:<15} {:>9} {:>9} {:>10}",
-            "series", "stage", "cpu s", "wall s", "us/series"
+            "{:>9}  {:<15} {:>9} {:>9} {:>10} {:>13}",
+            "series", "stage", "cpu s", "wall s", "us/series", "allocs/series"
         )?;
         for row in &self.rows {
             for (name, stage) in row.stages() {
                 let each = stage.cpu_seconds * 1e6 / row.series as f64;
-                writeln!(
+                write!(
                     f,
-                    "{:>9}  {name:<15} {:>9.4} {:>9.4} {each:>10.3}",
+                    "{:>9}  {name:<15} {:>9.4} {:>9.4} {each:>10.3} ",
                     row.series, stage.cpu_seconds, stage.wall_seconds
                 )?;
+                match cfg!(feature = "count-allocations") {
+                    true => writeln!(f, "{:>13.4}", stage.allocations / row.series as f64)?,
+                    false => writeln!(f, "{:>13}", "not counted")?,
+                }
             }
         }
         writeln!(

@@ -19,7 +19,8 @@ Examples:
 
 A second process pushes every series by remote write and scrapes over loopback sockets; the figures are
 those of the one that takes them in, evaluates and serves them. The clock is set on from one grid
-time to the next, so nothing waits for the interval. Fails where the anomalies that were sent are not found.";
+time to the next, so nothing waits for the interval. Fails where the anomalies that were sent are not found.
+How often memory is asked for is told by a build with `--features count-allocations`.";
 
 /// Arguments of `bench scale`.
 #[derive(Debug, clap::Args)]
