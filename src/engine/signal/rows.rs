@@ -49,10 +49,14 @@ impl Rows {
         self.assign(self.places.len() - 1, place);
     }
 
-    /// Appends the next row, whose series has no place.
-    pub(super) fn push_without(&mut self, labels: Labels) {
-        self.without.insert(self.places.len() as u32, labels);
+    /// Appends the next row, whose series has no place. It gets one, or its labels are [kept](Self::keep).
+    pub(super) fn push_nowhere(&mut self) {
         self.places.push(NOWHERE);
+    }
+
+    /// Remembers the labels of a row without a place.
+    pub(super) fn keep(&mut self, row: usize, labels: Labels) {
+        self.without.insert(row as u32, labels);
     }
 
     /// The labels of a row without a place.

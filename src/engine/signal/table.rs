@@ -5,7 +5,7 @@ use super::{
     places::{number, place},
 };
 use crate::{
-    series::Millis,
+    series::{Labels, Millis},
     source::{Known, Table},
 };
 
@@ -42,6 +42,7 @@ impl SignalUnit {
                 None => others.push(row),
             }
         }
+        let mut newcomers = Vec::new();
         for (row, labels) in (table.first_label..table.rows).zip(&table.labels) {
             match self.places.get(labels, super::labels_in(&self.shards)) {
                 Some(place) => {
@@ -49,31 +50,44 @@ impl SignalUnit {
                     self.put_row(row, place, &columns, newest);
                 }
                 None => {
-                    self.rows.push_without(labels.clone());
-                    others.push(row);
+                    self.rows.push_nowhere();
+                    newcomers.push((row, labels));
                 }
             }
         }
         for row in others {
-            self.begin_row(row, &columns, newest);
+            if let Some(labels) = self.rows.labels(row) {
+                self.begin_row(row, &labels, &columns, newest);
+            }
+        }
+        for (row, labels) in newcomers {
+            if !self.begin_row(row, labels, &columns, newest) {
+                self.rows.keep(row, labels.clone());
+            }
         }
         self.silent = None;
         true
     }
 
-    /// Gives the series of a row a place as soon as it has a value.
-    fn begin_row(&mut self, row: usize, columns: &[Column<'_>], newest: Millis) {
-        let Some((first, labels)) = first(row, columns).zip(self.rows.labels(row)) else {
-            return;
+    /// Gives the series of a row a place as soon as it has a value; whether it has one.
+    fn begin_row(
+        &mut self,
+        row: usize,
+        labels: &Labels,
+        columns: &[Column<'_>],
+        newest: Millis,
+    ) -> bool {
+        let Some(first) = first(row, columns) else {
+            return false;
         };
-        match self.place(&labels, first) {
-            Some((shard, slot)) => {
-                let place = number(shard, slot);
-                self.rows.assign(row, place);
-                self.put_row(row, place, columns, newest);
-            }
-            None => self.refused += 1,
-        }
+        let Some((shard, slot)) = self.place(labels, first) else {
+            self.refused += 1;
+            return false;
+        };
+        let place = number(shard, slot);
+        self.rows.assign(row, place);
+        self.put_row(row, place, columns, newest);
+        true
     }
 
     fn put_row(&mut self, row: usize, own: u32, columns: &[Column<'_>], newest: Millis) {
