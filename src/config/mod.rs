@@ -329,7 +329,10 @@ impl ConfigFile {
         for signal in &mut signals {
             let panels = self.panels.iter().flat_map(|panel| &panel.signals);
             let workloads = self.workloads.iter().map(|one| &one.demand.signal);
-            signal.shown_only = !panels.chain(workloads).any(|read| *read == signal.name);
+            // A rule may read any signal, and would take what it is not told of for not there.
+            let ruled = self.workloads.iter().any(|one| !one.rules.is_empty());
+            let is_read = panels.chain(workloads).any(|read| *read == signal.name);
+            signal.shown_only = !is_read && !ruled;
         }
         let mut workloads = self.workloads;
         for workload in &mut workloads {

@@ -118,6 +118,9 @@ workloads: [{name: checkout, demand: {signal: requests}, capacity_per_replica: 9
     let config = parse(text, &|_| None).unwrap();
     let shown_only = config.signals.iter().map(|one| one.shown_only);
     assert_eq!(shown_only.collect::<Vec<_>>(), [false, true, false]);
+    let rule = "limits: {max: 9}, rules: [{when: 'count(load) > 5', scale: 2}]";
+    let ruled = parse(&text.replace("limits: {max: 9}", rule), &|_| None).unwrap();
+    assert!(ruled.signals.iter().all(|one| !one.shown_only));
 }
 
 #[test]
