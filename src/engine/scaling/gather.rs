@@ -258,8 +258,8 @@ impl Wants {
         }
     }
 
-    /// What was measured, or where that cannot be the newest that could, until it is too old: what nobody believes must not
-    /// make a workload smaller.
+    /// What was measured, or where that is less than can be the newest that could, until it is too old: what nobody believes
+    /// must not make a workload smaller. More than can be is what was measured: whoever scales without us goes by it too.
     fn believable(
         &mut self,
         measured: Option<Reading>,
@@ -274,7 +274,8 @@ impl Wants {
             "the demand of now, {}, cannot be by range or validate.unit of the signal {}",
             reading.value, self.plan.settings.demand.signal
         ));
-        self.believed
+        let is_more = f64::from(self.plan.bounds.clip(reading.value as f32)) < reading.value;
+        if is_more { measured } else { self.believed }
     }
 
     /// The newest demand that was measured as a whole, and why that is not what was measured now. As with an answer that

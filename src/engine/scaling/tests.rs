@@ -202,16 +202,20 @@ fn a_demand_that_cannot_be_makes_nothing_smaller() {
         validated(&mut unit, 0, 42.0, None).decision.replicas,
         Some(8)
     );
-    for demand in [-3.0, 1e6] {
+    // Less than can be is what it was before; more is more, as the bounds may be what is wrong.
+    for (demand, taken, replicas) in [(-3.0, 42.0, 8), (130.0, 130.0, 13), (1e6, 1e6, 50)] {
         let one = validated(&mut unit, 1, demand, found);
-        assert_eq!(one.decision.replicas, Some(8), "{one:?}");
-        assert_eq!(one.decision.demand, Some(42.0));
+        assert_eq!(one.decision.replicas, Some(replicas), "{one:?}");
+        assert_eq!(one.decision.demand, Some(taken));
         assert!(
             one.notes[0].contains("cannot be by range"),
             "{:?}",
             one.notes
         );
     }
+    let mut young = validating();
+    let first = validated(&mut young, 0, 130.0, found);
+    assert_eq!(first.decision.replicas, Some(13));
     // Older than it may be: nothing is said, and autoscalers stay where they are.
     let late = validated(&mut unit, 6, -3.0, found);
     assert_eq!((late.decision.replicas, late.decision.demand), (None, None));
