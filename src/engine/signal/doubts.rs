@@ -10,15 +10,19 @@ impl SignalUnit {
         for shard in &self.shards {
             let columns = &shard.columns;
             let values = columns.slots.iter().zip(&columns.values);
-            for ((&slot, &value), doubt) in values.zip(&columns.doubts) {
-                if let (Some(finding), Some(member)) = (doubt, &shard.members[slot]) {
-                    doubts.push(Doubt {
-                        labels: member.labels.clone(),
-                        finding: *finding,
-                        value,
-                    });
-                }
-            }
+            let all = values
+                .zip(&columns.doubts)
+                .filter_map(|((&slot, &value), doubt)| Some((slot, value, (*doubt)?)));
+            // Where only those that are shown are left in the columns, they were looked at before.
+            let own = all.chain(shard.doubted.iter().copied());
+            doubts.extend(own.filter_map(|(slot, value, finding)| {
+                let member = shard.members[slot].as_ref()?;
+                Some(Doubt {
+                    labels: member.labels.clone(),
+                    finding,
+                    value,
+                })
+            }));
         }
         doubts.sort_by(|one, other| one.labels.cmp(&other.labels));
         doubts

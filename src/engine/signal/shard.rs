@@ -14,6 +14,7 @@ use crate::{
     detect::{Batch, Onsets, Verdict, Verdicts},
     engine::outcome::Mode,
     forecast::Forecasts,
+    quality::Finding,
     series::{Labels, Millis, Slot, Window},
 };
 use std::{
@@ -41,6 +42,8 @@ pub(super) struct Shard {
     pub(super) lately: BTreeMap<Slot, i64>,
     /// How many there were of which kind in the newest step, where only some are shown.
     pub(super) seen: Seen,
+    /// Series whose newest value is not believed, with it, where the columns have only those that are shown.
+    pub(super) doubted: Vec<(Slot, f32, Finding)>,
     pub(super) learned: Learned,
     pub(super) verdicts: Verdicts,
     onsets: Onsets,
@@ -79,6 +82,7 @@ impl Shard {
             label_bytes: 0,
             lately: BTreeMap::new(),
             seen: Seen::default(),
+            doubted: Vec::new(),
             learned: Learned::new(&plan),
             verdicts: plan.verdicts(),
             onsets: plan.onsets(),

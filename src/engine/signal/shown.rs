@@ -58,6 +58,10 @@ impl Shard {
         }
         tally.end();
         self.seen = seen;
+        let looked = columns.slots.iter().zip(&columns.values);
+        let doubted = looked.zip(&columns.doubts);
+        let doubted = doubted.filter_map(|((&slot, &value), doubt)| Some((slot, value, (*doubt)?)));
+        self.doubted = doubted.collect();
         let newest = self.newest;
         self.lately.retain(|_, last| newest - *last <= LATELY);
         let slots = &columns.slots;

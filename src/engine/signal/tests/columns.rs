@@ -12,7 +12,7 @@ fn wide(shown_only: bool, more: &str) -> SignalUnit {
     let text = format!(
         r#"{{"name": "load", "query": "up", "step": "1m", "history": "3h", "class": "wide", "emit": "anomalous",
              "group_by": ["app"], "max_series": 400, "detectors": [{{"envelope": {{"warm_up": "10m"}}}}, {{"zscore": {{}}}}{more}],
-             "alerting": {{"for": "2m", "recover_for": "3m"}}}}"#
+             "range": {{"max": 450}}, "alerting": {{"for": "2m", "recover_for": "3m"}}}}"#
     );
     let mut settings: SignalSettings = serde_json::from_str(&text).unwrap();
     settings.shown_only = shown_only;
@@ -174,7 +174,7 @@ fn those_that_are_shown_are_told_of_as_all_are() {
     for more in ["", r#", {"dbscan": {"by": ["app"]}}"#] {
         let mut world = World::new(9);
         let (mut whole, mut sparse) = (wide(false, more), wide(true, more));
-        let (mut active, mut fewer) = (0, 0);
+        let (mut active, mut fewer, mut doubted) = (0, 0, 0);
         for index in 0..300 {
             world.step(index);
             let matrix = world.matrix((index - ASKED + 1).max(0), index);
@@ -195,6 +195,8 @@ fn those_that_are_shown_are_told_of_as_all_are() {
             );
             let on = |outcome: &Outcome| outcome.series.iter().filter(|one| one.active).count();
             assert_eq!(on(&all), on(&few));
+            assert_eq!(all.doubts, few.doubts, "minute {index}");
+            doubted += all.doubts.len();
             let count = |outcome: &Outcome| {
                 let mut counts = outcome.counts.clone();
                 counts.state_bytes = 0;
@@ -223,6 +225,7 @@ fn those_that_are_shown_are_told_of_as_all_are() {
             fewer += usize::from(few.series.len() < all.series.len());
         }
         assert!(active > 100 && fewer > 100, "{active} {fewer}");
+        assert!(doubted > 10, "{doubted}");
     }
 }
 
