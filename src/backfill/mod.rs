@@ -100,7 +100,8 @@ async fn write_within(
         };
         let crew = Crew::new(group, options, input).map_err(named)?;
         let mut take = |outcome: &Outcome| {
-            is_empty &= outcome.series.is_empty();
+            // Of a wide signal nothing may be told of series that are as ever.
+            is_empty &= outcome.series.is_empty() && outcome.counts.valued == 0;
             pages.take(outcome)
         };
         let more = crew.run(&mut take, progress).await;

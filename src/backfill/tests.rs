@@ -4,7 +4,10 @@ mod import;
 
 use super::*;
 use crate::{
-    engine::{Mode, PanelUnit, SignalUnit, UnitOptions},
+    engine::{
+        Mode, PanelUnit, SignalUnit, UnitOptions,
+        settings::{Class, Emit},
+    },
     expo::{Chunk, Escaping},
     series::{Grid, Labels},
     source::{Matrix, SeriesSamples},
@@ -269,4 +272,17 @@ fn spans_without_anything_are_refused_and_short_pasts_are_told() {
         "{:?}",
         done.notes
     );
+}
+
+#[test]
+fn a_wide_signal_that_tells_of_what_is_anomalous_alone_may_be_quiet() {
+    let mut quiet = options();
+    quiet.panels.clear();
+    quiet.signals.truncate(1);
+    let own = &mut quiet.signals[0];
+    (own.class, own.emit, own.shown_only) = (Class::Wide, Emit::Anomalous, true);
+    own.forecast = Default::default();
+    quiet.end = (FIRST + 10) * STEP;
+    let (text, _) = written(&quiet, 1_000).unwrap();
+    assert!(text.contains("anomaly_"), "{text}");
 }
