@@ -52,9 +52,11 @@ impl Settings {
         })
     }
 
-    /// The longest `frozen_after` that a series with this memory can be held against.
-    pub fn longest(memory: Memory) -> Span {
+    /// The longest `frozen_after` that a series with this memory can be held against; `None` where the memory is too short for
+    /// any.
+    pub fn longest(memory: Memory) -> Option<Span> {
         let steps = memory.steps / ACCEPTED_SHARE / 2;
-        Span::millis(memory.step.saturating_mul(steps as i64))
+        let longest = Span::millis(memory.step.saturating_mul(steps as i64));
+        (steps >= LEAST_SAMPLES).then_some(longest)
     }
 }

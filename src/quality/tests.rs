@@ -190,7 +190,14 @@ fn the_default_is_never_too_long_and_nothing_is_said_of_short_pasts() {
     assert_eq!(patience("{}", 14_400, 3_600_000).unwrap().after, 12);
     assert_eq!(patience("{}", 100, 60_000), None);
     assert_eq!(patience("{frozen_after: 0s}", 14_400, 60_000), None);
-    assert_eq!(Settings::longest(MEMORY), Span::minutes(2_400));
+    assert_eq!(Settings::longest(MEMORY), Some(Span::minutes(2_400)));
+    let short = |steps| {
+        Settings::longest(Memory {
+            steps,
+            step: 60_000,
+        })
+    };
+    assert_eq!((short(71), short(72)), (None, Some(Span::minutes(12))));
 }
 
 #[test]

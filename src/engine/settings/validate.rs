@@ -261,13 +261,18 @@ impl SignalSettings {
             steps: Epochs::new(self.history().as_millis(), grid).memory,
             step: grid.step(),
         });
-        if span > longest {
-            let text = format!(
-                "{span} is too long for a history of {}, which must still show that a series moved; at most {longest}, or 0s for never",
-                self.history()
-            );
-            add(found, "validate.frozen_after", text);
-        }
+        let history = self.history();
+        let text = match longest {
+            _ if span.as_millis() <= 0 => return,
+            Some(longest) if span <= longest => return,
+            Some(longest) => format!(
+                "{span} is too long for a history of {history}, which must still show that a series moved; at most {longest}, or 0s for never"
+            ),
+            None => format!(
+                "a history of {history} has too few steps to show that a series moved; make it longer, or write 0s for never"
+            ),
+        };
+        add(found, "validate.frozen_after", text);
     }
 
     /// The kinds of the detectors, for `combine`.
