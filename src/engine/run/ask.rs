@@ -40,7 +40,12 @@ impl SignalTask {
         start: Millis,
         end: Millis,
     ) -> Result<(Unit, Option<Told>), Panicked> {
-        if !unit.takes_tables() {
+        // Who has to be asked has no tables, and a turn in the pool would be for nothing.
+        let has_tables = self
+            .source
+            .arrivals(&self.query, self.timing.grid.step())
+            .is_some();
+        if !unit.takes_tables() || !has_tables {
             return Ok((unit, None));
         }
         let (source, range) = (Arc::clone(&self.source), self.range(start, end));

@@ -39,7 +39,8 @@ impl SignalUnit {
         for row in 0..table.first_label.min(table.rows) {
             match self.rows.place(row) {
                 Some(place) => self.put_row(row, place, &columns, newest),
-                None => others.push(row),
+                None if first(row, &columns).is_some() => others.push(row),
+                None => {}
             }
         }
         let mut newcomers = Vec::new();
