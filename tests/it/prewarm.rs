@@ -1,8 +1,7 @@
 //! A process that is killed in the middle of a pre-warm and started again goes on with it.
 
 use crate::support::{
-    eventually, http, live::Job, now, program::Program, servers::prometheus, throughout,
-    undisturbed,
+    eventually, http, now, program::Program, servers::prometheus, throughout, undisturbed,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -18,7 +17,6 @@ signals:
   - name: pulse
     query: pulse_requests_per_second{{job="pulse"}}
     step: 2s
-    # The history that Prometheus is given ends when the run begins, which may be ten minutes ago.
     history: 45m
     offset: 1s
     max_age: 20s
@@ -83,7 +81,6 @@ fn at(decision: &Value) -> i64 {
 #[test]
 fn a_restart_in_the_middle_of_a_pre_warm_goes_on_with_it() {
     let _alone = undisturbed();
-    let _job = Job::start("pulse");
     let folder = tempfile::tempdir().unwrap();
     let configuration = configuration(&folder.path().join("pulse.db"));
     let mut program = Program::ready(&configuration, &[]);

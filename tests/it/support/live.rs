@@ -5,7 +5,7 @@ use super::{
     eventually, now,
     program::Program,
     server::Target,
-    servers::{PASTS, Past, Scrape, prometheus},
+    servers::{PASTS, Past, Prometheus, Scrape, prometheus},
 };
 use std::{
     collections::BTreeMap,
@@ -22,6 +22,11 @@ pub(crate) struct Job {
 impl Job {
     /// Exposes the series of `job` as its history goes on, and has Prometheus scrape them.
     pub(crate) fn start(job: &'static str) -> Self {
+        Self::start_for(prometheus(), job)
+    }
+
+    /// The same for this Prometheus.
+    pub(crate) fn start_for(prometheus: &Prometheus, job: &'static str) -> Self {
         let factors: Arc<Mutex<BTreeMap<String, f64>>> = Arc::default();
         let shown = Arc::clone(&factors);
         let target = Target::start(move || {
@@ -31,7 +36,7 @@ impl Job {
             let lines = pasts(job).iter();
             lines.map(|past| past.line(seconds, factor(past))).collect()
         });
-        let scrape = prometheus().scrape(job, job, &target.address());
+        let scrape = prometheus.scrape(job, job, &target.address());
         Self {
             factors,
             _target: target,

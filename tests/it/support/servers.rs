@@ -2,7 +2,8 @@
 //! the whole run, on loopback; their data goes with them.
 
 use super::{
-    eventually, files, guard, guard::Guarded, guard::free_port, guard::run, http, now, read, root,
+    eventually, files, guard, guard::Guarded, guard::free_port, guard::run, http, live::Job, now,
+    read, root,
 };
 use serde_json::Value;
 use std::{
@@ -46,6 +47,9 @@ pub(crate) const fn past(metric: &'static str, path: &'static str, level: f64) -
     }
 }
 
+/// The job that goes on from the start of the run to its end, whoever looks: for who must find no hole in it.
+const ALWAYS: &str = "pulse";
+
 /// The series with a past, by the job that goes on exposing them.
 pub(crate) const PASTS: &[(&str, &[Past])] = &[
     (
@@ -83,7 +87,7 @@ pub(crate) const PASTS: &[(&str, &[Past])] = &[
     ),
     // Goes up and down fast enough for a test to see all of it.
     (
-        "pulse",
+        ALWAYS,
         &[Past {
             swing: 0.5,
             season: 60.0,
@@ -122,6 +126,7 @@ pub(crate) struct Prometheus {
     server: Guarded,
     address: String,
     jobs: AtomicUsize,
+    always: OnceLock<Job>,
 }
 
 /// Prometheus, shared by the run. It scrapes what [`Prometheus::scrape`] adds, evaluates the shipped alerts
@@ -146,11 +151,15 @@ impl Prometheus {
         eventually("Prometheus is ready", 60, || {
             http::get(&address, "/-/ready")
         });
-        Self {
+        let prometheus = Self {
             server,
             address,
             jobs: AtomicUsize::new(0),
-        }
+            always: OnceLock::new(),
+        };
+        let job = Job::start_for(&prometheus, ALWAYS);
+        prometheus.always.get_or_init(|| job);
+        prometheus
     }
 
     /// `host:port`.
