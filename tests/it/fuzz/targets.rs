@@ -5,11 +5,12 @@ use forethought::{
     config,
     contract::Manifest,
     expo::{
+        messages,
         parse::{Dialect, Event, Limits, Parser},
         wire::{
             Unpacker,
             families::Families,
-            write::{self, Item, Reader, Version},
+            write::{self, Item, Reader, Version, Writer},
         },
     },
     intake::{Reading, Selection},
@@ -25,12 +26,13 @@ use forethought::{
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 10] = [
+pub(crate) const TARGETS: [Target; 11] = [
     ("config", config),
     ("exposition", exposition),
     ("families", families),
     ("hub", hub),
     ("manifest", manifest),
+    ("messages", topic),
     ("openmetrics", openmetrics),
     ("rule", rule),
     ("snapshot", snapshot),
@@ -194,6 +196,21 @@ fn hub(bytes: &[u8]) {
 fn manifest(bytes: &[u8]) {
     if let Ok(manifest) = Manifest::read(bytes) {
         assert!(manifest.to_json().is_ok());
+    }
+}
+
+/// Messages of a topic, one a line; what was made of them is read as what is pushed is.
+fn topic(bytes: &[u8]) {
+    for version in [Version::V1, Version::V2] {
+        let mut request = Writer::new(version);
+        for message in bytes.split(|byte| *byte == b'\n') {
+            if let Err(error) = messages::read(message, &mut request) {
+                assert!(!error.is_empty());
+            }
+        }
+        let mut body = Vec::new();
+        request.append_to(&mut body);
+        read(&body, version);
     }
 }
 
