@@ -11,6 +11,7 @@ pub use settings::{AlertingSettings, Budget, Flapping, PerSide, SeverityThreshol
 
 use super::Batch;
 use crate::series::{Grid, Millis, Slot, Span, swap_rows};
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// What is said of one series at one grid time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,7 +51,10 @@ pub struct Verdicts {
     severities: SeverityThresholds,
     limits: Limits,
     memory: usize,
-    states: Vec<State>,
+    /// Of the series that are not idle: of very many series few are.
+    states: BTreeMap<u32, State>,
+    /// Steps in a row without a score, of each slot.
+    missing: Vec<u16>,
     /// Per slot; empty unless [`AlertingSettings::within`] asks for it.
     newest: Vec<Newest>,
     /// `memory` codes per slot; a ring whose next place is in `places` (of no memory, none).
@@ -114,7 +118,7 @@ struct Place {
     held: u32,
 }
 
-/// One series.
+/// One series; one without an alert, now or lately, has the default one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct State {
     now: Now,
@@ -142,17 +146,14 @@ impl Default for Recent {
 }
 
 impl Recent {
-    fn step(&mut self, code: Code, newest: &mut Newest) {
+    fn step(&mut self, code: Code) {
         for age in &mut self.begun {
             *age = age.saturating_add(1);
         }
         if code == MISSING {
             return;
         }
-        let side = if code.abs() > NEAR { code.signum() } else { 0 };
-        for (steps, own) in newest.iter_mut().zip([1, -1]) {
-            *steps = *steps << 1 | u64::from(side == own);
-        }
+        let side = side(code);
         let goes_on = side != 0 && side == self.leaning;
         self.run = if goes_on { self.run } else { 0 }.saturating_add(u32::from(side != 0));
         self.leaning = side;
@@ -179,6 +180,12 @@ impl Recent {
         seen >= limits.hold
     }
 
+    /// Whether nothing of it counts any more.
+    fn is_idle(&self, limits: Limits) -> bool {
+        let FlappingLimits { begins, within, .. } = limits.flapping;
+        self.run == 0 && (begins == 0 || self.begun.iter().all(|&age| u32::from(age) >= within))
+    }
+
     fn flapping(&self, limits: Limits) -> bool {
         let oldest = limits.flapping.begins.checked_sub(1);
         oldest.is_some_and(|oldest| u32::from(self.begun[oldest]) < limits.flapping.within)
@@ -190,8 +197,6 @@ impl Recent {
 struct Now {
     /// Ordinary steps in a row, while active.
     run: u32,
-    /// Steps in a row without a score.
-    missing: u16,
     /// Steps in a row at a lower severity than the published one, while active.
     lower_run: u16,
     /// Steps left in which only a severer verdict may begin.
@@ -218,7 +223,8 @@ impl Verdicts {
             settings: settings.clone(),
             severities: severities.clone(),
             memory: memory_steps,
-            states: Vec::new(),
+            states: BTreeMap::new(),
+            missing: Vec::new(),
             newest: Vec::new(),
             codes: Vec::new(),
             places: Vec::new(),
@@ -227,10 +233,10 @@ impl Verdicts {
 
     /// Makes room for `slots` series in all; new ones are idle.
     pub fn grow(&mut self, slots: usize) {
-        if slots <= self.states.len() {
+        if slots <= self.missing.len() {
             return;
         }
-        self.states.resize(slots, State::default());
+        self.missing.resize(slots, 0);
         if self.limits.within.is_some() {
             self.newest.resize(slots, [0; 2]);
         }
@@ -242,7 +248,8 @@ impl Verdicts {
 
     /// Forgets one series.
     pub fn evict(&mut self, slot: Slot) {
-        self.states[slot] = State::default();
+        self.states.remove(&key(slot));
+        self.missing[slot] = 0;
         *of(&mut self.newest, slot, &mut [0; 2]) = [0; 2];
         if let Some(place) = self.places.get_mut(slot) {
             *place = Place::default();
@@ -251,7 +258,11 @@ impl Verdicts {
 
     /// Exchanges all that is known of two slots.
     pub fn swap(&mut self, one: Slot, other: Slot) {
-        self.states.swap(one, other);
+        let states = [one, other].map(|slot| self.states.remove(&key(slot)));
+        for (state, slot) in states.into_iter().zip([other, one]) {
+            self.states.extend(state.map(|state| (key(slot), state)));
+        }
+        self.missing.swap(one, other);
         if !self.newest.is_empty() {
             self.newest.swap(one, other);
         }
@@ -268,9 +279,7 @@ impl Verdicts {
                 batch.bands[index].expected,
             );
             self.remember(slot, code);
-            let mut none = [0; 2];
-            let newest = of(&mut self.newest, slot, &mut none);
-            out[index] = self.states[slot].step(code, newest, self.limits);
+            out[index] = self.advance(slot, code);
         }
     }
 
@@ -280,24 +289,55 @@ impl Verdicts {
         let Some(&place) = self.places.get(slot) else {
             return;
         };
-        let ring = &self.codes[slot * self.memory..(slot + 1) * self.memory];
-        let mut state = State::default();
-        let mut newest = [0; 2];
+        self.states.remove(&key(slot));
+        self.missing[slot] = 0;
+        *of(&mut self.newest, slot, &mut [0; 2]) = [0; 2];
         let oldest = (place.next as usize + self.memory - place.held as usize) % self.memory;
         for index in 0..place.held as usize {
-            let code = ring[(oldest + index) % self.memory];
-            state.step(code, &mut newest, self.limits);
+            let code = self.codes[slot * self.memory + (oldest + index) % self.memory];
+            self.advance(slot, code);
         }
-        self.states[slot] = state;
-        *of(&mut self.newest, slot, &mut [0; 2]) = newest;
     }
 
     /// Bytes of state, all series together.
     pub fn heap_bytes(&self) -> usize {
-        self.states.capacity() * size_of::<State>()
+        self.states.len() * size_of::<(u32, State)>()
+            + self.missing.capacity() * size_of::<u16>()
             + self.newest.capacity() * size_of::<Newest>()
             + self.places.capacity() * size_of::<Place>()
             + self.codes.capacity()
+    }
+
+    /// The verdict of one series at its next step.
+    fn advance(&mut self, slot: Slot, code: Code) -> Verdict {
+        let limits = self.limits;
+        let missing = &mut self.missing[slot];
+        *missing = match code {
+            MISSING => missing.saturating_add(1),
+            _ => 0,
+        };
+        let is_gone = u32::from(*missing) >= limits.missing;
+        let mut none = [0; 2];
+        let newest = of(&mut self.newest, slot, &mut none);
+        note(newest, code, is_gone);
+        match self.states.entry(key(slot)) {
+            Entry::Vacant(_) if code == MISSING || severity(code) == 0 => Verdict::default(),
+            Entry::Vacant(place) => {
+                let mut state = State::default();
+                let verdict = state.step(code, newest, is_gone, limits);
+                if !state.is_idle(limits) {
+                    place.insert(state);
+                }
+                verdict
+            }
+            Entry::Occupied(mut place) => {
+                let verdict = place.get_mut().step(code, newest, is_gone, limits);
+                if place.get().is_idle(limits) {
+                    place.remove();
+                }
+                verdict
+            }
+        }
     }
 
     fn remember(&mut self, slot: Slot, code: Code) {
@@ -338,18 +378,48 @@ fn of<'a>(column: &'a mut [Newest], slot: Slot, none: &'a mut Newest) -> &'a mut
     column.get_mut(slot).unwrap_or(none)
 }
 
+fn key(slot: Slot) -> u32 {
+    slot as u32
+}
+
+/// 0: none that a verdict may begin with.
+fn severity(code: Code) -> i8 {
+    (code.abs() - NEAR).max(0)
+}
+
+/// 1 above, -1 below, 0 not anomalous.
+fn side(code: Code) -> i8 {
+    if code.abs() > NEAR { code.signum() } else { 0 }
+}
+
+/// Takes in a step; nothing is left of a series that is gone.
+fn note(newest: &mut Newest, code: Code, is_gone: bool) {
+    if is_gone {
+        *newest = [0; 2];
+    } else if code != MISSING {
+        for (steps, own) in newest.iter_mut().zip([1, -1]) {
+            *steps = *steps << 1 | u64::from(side(code) == own);
+        }
+    }
+}
+
 impl State {
-    fn step(&mut self, code: Code, newest: &mut Newest, limits: Limits) -> Verdict {
-        self.recent.step(code, newest);
-        let verdict = self.now.step(code, (&self.recent, newest), limits);
+    /// `is_gone`: it had no score for so long that nothing is claimed any more.
+    fn step(&mut self, code: Code, newest: &Newest, is_gone: bool, limits: Limits) -> Verdict {
+        self.recent.step(code);
+        let verdict = self.now.step(code, (&self.recent, newest), is_gone, limits);
         if verdict.began {
             self.recent.begin();
         }
-        if u32::from(self.now.missing) >= limits.missing {
+        if is_gone {
             self.recent.forget_scores();
-            *newest = [0; 2];
         }
         verdict
+    }
+
+    /// Whether whatever comes is judged as if it were the first.
+    fn is_idle(&self, limits: Limits) -> bool {
+        self.now.severity == 0 && self.now.refractory == 0 && self.recent.is_idle(limits)
     }
 }
 
@@ -358,14 +428,14 @@ impl Now {
         &mut self,
         code: Code,
         (recent, newest): (&Recent, &Newest),
+        is_gone: bool,
         limits: Limits,
     ) -> Verdict {
         self.refractory = self.refractory.saturating_sub(1);
         self.age = self.age.saturating_add(u32::from(self.severity > 0));
-        if code == MISSING {
-            self.miss(limits);
-        } else {
-            self.missing = 0;
+        if is_gone {
+            self.claim_nothing();
+        } else if code != MISSING {
             if self.severity > 0 {
                 self.hold_or_recover(code, recent, limits);
             } else {
@@ -376,25 +446,16 @@ impl Now {
     }
 
     /// Without a score nothing changes for a while; then nothing is claimed any more.
-    fn miss(&mut self, limits: Limits) {
-        self.missing = self.missing.saturating_add(1);
-        if u32::from(self.missing) >= limits.missing {
-            let refractory = if self.severity > 0 {
-                0
-            } else {
-                self.refractory
-            };
-            *self = Self {
-                missing: self.missing,
-                refractory,
-                other_severity: if refractory > 0 {
-                    self.other_severity
-                } else {
-                    0
-                },
+    fn claim_nothing(&mut self) {
+        let is_resting = self.severity == 0 && self.refractory > 0;
+        *self = match is_resting {
+            true => Self {
+                refractory: self.refractory,
+                other_severity: self.other_severity,
                 ..Self::default()
-            };
-        }
+            },
+            false => Self::default(),
+        };
     }
 
     fn rest_or_begin(
@@ -403,7 +464,7 @@ impl Now {
         (recent, newest): (&Recent, &Newest),
         limits: Limits,
     ) -> Verdict {
-        let severity = (code.abs() - NEAR).max(0);
+        let severity = severity(code);
         if severity == 0 {
             return self.verdict(false);
         }
@@ -439,7 +500,7 @@ impl Now {
         }
         self.run = 0;
         self.direction = code.signum();
-        let severity = (code.abs() - NEAR).max(1);
+        let severity = severity(code).max(1);
         if severity >= self.severity {
             self.severity = severity;
             self.worst = self.worst.max(severity);

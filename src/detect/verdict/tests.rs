@@ -56,6 +56,33 @@ fn run(settings: &AlertingSettings, scores: &[f32]) -> String {
 }
 
 #[test]
+fn of_series_without_an_alert_next_to_nothing_is_kept() {
+    let settings: AlertingSettings =
+        serde_json::from_str(r#"{"flapping": {"within": "1h"}}"#).unwrap();
+    let mut verdicts = Verdicts::new(
+        &settings,
+        &SeverityThresholds::default(),
+        Grid::new(60_000).unwrap(),
+        0,
+    );
+    verdicts.grow(1);
+    let quiet = verdicts.heap_bytes();
+    assert!(quiet <= 8, "{quiet}");
+    for score in [0.0, NONE, 0.5] {
+        step(&mut verdicts, 10.0, score);
+        assert_eq!(verdicts.heap_bytes(), quiet);
+    }
+    for _ in 0..10 {
+        step(&mut verdicts, 20.0, 5.0);
+    }
+    assert!(verdicts.heap_bytes() > quiet);
+    for _ in 0..90 {
+        step(&mut verdicts, 10.0, 0.0);
+    }
+    assert_eq!(verdicts.heap_bytes(), quiet);
+}
+
+#[test]
 fn a_verdict_begins_after_for_and_ends_after_recover_for() {
     let settings = AlertingSettings::default();
     assert_eq!(run(&settings, &[2.0, 0.0, 2.0, 0.0]), "....");
@@ -260,7 +287,65 @@ fn a_refractory_period_needs_so_much_memory() {
     assert!(begins_again(8)[1] < rest_ends);
 }
 
+/// As [`Verdicts`], with the state of a series that is idle kept like any other.
+struct Whole {
+    state: State,
+    missing: u16,
+    newest: Newest,
+}
+
+impl Whole {
+    fn step(&mut self, code: Code, limits: Limits) -> Verdict {
+        self.missing = if code == MISSING {
+            self.missing.saturating_add(1)
+        } else {
+            0
+        };
+        let is_gone = u32::from(self.missing) >= limits.missing;
+        note(&mut self.newest, code, is_gone);
+        self.state.step(code, &self.newest, is_gone, limits)
+    }
+}
+
+fn any_settings() -> impl Strategy<Value = AlertingSettings> {
+    let within = prop::option::of(3..9_i64);
+    let spans = (0..5_i64, 1..5_i64, 0..9_i64, within);
+    (spans, 0..4_usize, 2..40_i64).prop_map(|((hold, recover, refractory, within), begins, flapping)| {
+        let text = serde_json::json!({
+            "for": format!("{hold}m"),
+            "recover_for": format!("{recover}m"),
+            "refractory": format!("{refractory}m"),
+            "within": within.map(|within| format!("{}m", within.max(hold))),
+            "flapping": {"begins": begins, "within": format!("{flapping}m"), "recover_for": format!("{}m", recover + 3)},
+        });
+        serde_json::from_value(text).unwrap()
+    })
+}
+
+/// Runs of the same score, most of them quiet.
+fn any_scores() -> impl Strategy<Value = Vec<(f32, f32)>> {
+    let quiet = Just((10.0, 0.0));
+    let run = (prop_oneof![3 => quiet, 2 => any_score()], 1..20_usize);
+    let runs = prop::collection::vec(run, 0..30);
+    runs.prop_map(|runs| {
+        runs.into_iter()
+            .flat_map(|(one, count)| vec![one; count])
+            .collect()
+    })
+}
+
 proptest! {
+    #[test]
+    fn what_is_idle_need_not_be_remembered(settings in any_settings(), scores in any_scores()) {
+        let mut verdicts = minutes(&settings);
+        let limits = verdicts.limits;
+        let mut whole = Whole { state: State::default(), missing: 0, newest: [0; 2] };
+        for (value, score) in scores {
+            let code = verdicts.code(score, value, band().expected);
+            prop_assert_eq!(step(&mut verdicts, value, score), whole.step(code, limits));
+        }
+    }
+
     /// What `rederive` gives is a function of the newest `memory` steps: a machine that saw only those is in
     /// the same state, now and from then on.
     #[test]

@@ -59,7 +59,7 @@ fn pod(index: usize) -> Labels {
 #[test]
 fn a_wide_series_takes_half_a_kilobyte_and_its_labels() {
     let labels = pod(0).heap_bytes();
-    for (daily, most) in [(false, 416), (true, 512)] {
+    for (daily, most) in [(false, 384), (true, 480)] {
         let mut unit = wide(daily);
         go_on(&mut unit, SERIES, (1, 60), 0.0);
         assert_eq!(unit.series(), SERIES);
@@ -88,6 +88,8 @@ fn only_what_is_anomalous_is_shown_and_takes_room_for_that() {
     assert_eq!(shown(&alarm), ["predicted_load", "anomaly_score"]);
     assert!(unit.state_bytes() > bytes);
     let over = go_on(&mut unit, 20, (130, 200), 0.0);
-    assert_eq!(over.counts.active, 0);
-    assert_eq!((shown(&over), unit.state_bytes()), (shown(&calm), bytes));
+    assert_eq!((over.counts.active, shown(&over)), (0, shown(&calm)));
+    assert!(unit.state_bytes() > bytes, "it may be flapping");
+    go_on(&mut unit, 20, (200, 600), 0.0);
+    assert_eq!(unit.state_bytes(), bytes);
 }
