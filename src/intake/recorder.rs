@@ -54,6 +54,11 @@ pub enum Claim {
 }
 
 impl Shape {
+    /// Whether `other` selects the same on the same grid: then both are read from one recorder.
+    pub fn shares_recorder(&self, other: &Self) -> bool {
+        self.selection == other.selection && self.grid == other.grid
+    }
+
     /// Index of the oldest step that is kept at `now`.
     pub fn oldest(&self, now: Millis) -> i64 {
         self.grid.index(now) - self.history as i64
