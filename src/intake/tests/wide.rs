@@ -327,6 +327,34 @@ fn a_series_takes_less_than_a_hundred_bytes_beside_its_labels() {
     assert!(each < 100.0, "{each}");
 }
 
+#[test]
+fn of_a_sender_that_is_always_ahead_no_more_is_kept_than_of_others() {
+    const SECOND: Millis = 1_000;
+    let mut recorder = Recorder::new(Shape {
+        history: 1,
+        grid: Grid::new(SECOND).unwrap(),
+        ..shape("load", Reading::Gauge, None)
+    });
+    for second in 0..600 {
+        let now = START + second * SECOND;
+        let at = now + SECOND;
+        let verdict = take(&mut recorder, "a", at, second as f64, now);
+        assert_eq!(verdict, Verdict::Stored);
+        recorder.tidy(now);
+    }
+    let Body::Wide(own) = &recorder.body else {
+        panic!("it is wide");
+    };
+    let (kept, _) = own.part(0, 1);
+    let samples = kept[0].samples.len();
+    assert!(samples <= 9, "{samples}");
+    drop(kept);
+    let last = START / SECOND + 599;
+    let found = known(&mut recorder, last - 5, last);
+    let values = found[&pod("a")].iter().map(|sample| sample.1);
+    assert!(values.eq((593..599).map(f64::from)), "{found:?}");
+}
+
 /// A sample: series, milliseconds of the clock since the one before, milliseconds that it is late or ahead, value.
 type Sent = (u8, i64, i64, f64);
 
