@@ -11,6 +11,7 @@ use crate::{
         local::{
             Hub, LocalSource, Subscription,
             disk::{Past, Shelf},
+            joined,
         },
     },
     telemetry::{IntakeEvents, Telemetry},
@@ -188,14 +189,15 @@ impl PreparedHubs {
         now: Millis,
         events: &IntakeEvents,
     ) {
-        for subscription in self.subscriptions.get(name).into_iter().flatten() {
-            let restored = past.map(|past| past.of(subscription, now)).transpose();
+        let own = self.subscriptions.get(name).map_or(&[][..], Vec::as_slice);
+        for subscription in joined(own) {
+            let restored = past.map(|past| past.of(&subscription, now)).transpose();
             let restored = restored.unwrap_or_else(|problem| {
                 let problem = format!("{}: {problem}", subscription.selection);
                 events.damaged(name, &problem, None);
                 None
             });
-            home.hub.subscribe(subscription.clone(), restored.flatten());
+            home.hub.subscribe(subscription, restored.flatten());
         }
     }
 }
@@ -304,6 +306,14 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        intake::{Reading, Selection},
+        series::{
+            Grid, Labels,
+            shard::{Cut, Shard},
+        },
+    };
+    use std::path::Path;
 
     #[tokio::test(start_paused = true)]
     async fn a_snapshot_is_written_as_often_as_was_asked_for_and_at_the_end() {
@@ -339,5 +349,78 @@ mod tests {
         tracker.close();
         tracker.wait().await;
         assert!(is_written(), "its last words");
+    }
+
+    const STEP: Millis = 10_000;
+    const NOW: Millis = 1_700_000_000_000;
+
+    fn subscription(history: usize, share: Share) -> Subscription {
+        Subscription {
+            selection: Selection::new("load", Reading::Gauge, None, None).unwrap(),
+            grid: Grid::new(STEP).unwrap(),
+            history,
+            max_series: 10,
+            share,
+        }
+    }
+
+    /// What a process kept of 400 steps of two series.
+    fn past(folder: &Path) -> Past {
+        let hub = Hub::default();
+        hub.subscribe(subscription(500, Share::ALL), None);
+        for at in (NOW - 400 * STEP..=NOW).step_by(STEP as usize) {
+            for pod in ["a", "b"] {
+                let labels = Labels::new([("pod", pod)]).unwrap();
+                let route = hub.route("load", &labels, at);
+                hub.take(&[(route, at, 1.0)], at);
+            }
+        }
+        hub.tidy(NOW);
+        let shelf = Shelf::new(folder, "pushed").unwrap();
+        shelf.write(&hub).unwrap();
+        shelf.read().unwrap()
+    }
+
+    /// Values of each series that is there after a restart.
+    fn restored(subscriptions: Vec<Subscription>, past: &Past) -> Vec<usize> {
+        let hub = Arc::<Hub>::default();
+        let source = Arc::new(LocalSource::new("pushed", Arc::clone(&hub)));
+        let home = Home {
+            source: Arc::clone(&source) as Arc<dyn Source>,
+            progress: Arc::new(Progress::new(None)),
+            shelf: None,
+            hub: Arc::clone(&hub),
+        };
+        let prepared = PreparedHubs {
+            subscriptions: [("pushed".to_owned(), subscriptions)].into(),
+            ..PreparedHubs::default()
+        };
+        prepared.subscribe("pushed", &home, Some(past), NOW, &IntakeEvents::default());
+        let mut found = Vec::new();
+        hub.with("load", (Some(STEP), &Share::ALL), |recorder| {
+            let span = (NOW - 400 * STEP, NOW);
+            recorder.range(span, (10, &Share::ALL), |_, samples| {
+                found.push(samples.len());
+            })
+        });
+        found
+    }
+
+    #[test]
+    fn who_asks_for_little_and_comes_first_costs_another_nothing_of_its_past() {
+        let folder = tempfile::tempdir().unwrap();
+        let past = past(folder.path());
+        let deep = || subscription(500, Share::ALL);
+        assert_eq!(restored(vec![deep()], &past), [401, 401]);
+        let shares = (0..2).map(|index| {
+            let shard = Shard::new(index, 2).unwrap();
+            Share::of(Cut::Labels(["pod".to_owned()].into()), shard)
+        });
+        let few = shares.map(|share| subscription(500, share));
+        let little = few.chain([subscription(1, Share::ALL), subscription(20, Share::ALL)]);
+        for one in little {
+            let both = vec![one.clone(), deep()];
+            assert_eq!(restored(both, &past), [401, 401], "{one:?}");
+        }
     }
 }

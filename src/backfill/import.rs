@@ -14,7 +14,7 @@ use crate::{
     source::{
         file,
         local::{
-            Hub, Taken,
+            Hub, Route, Taken,
             disk::{Hold, Past, Shelf},
         },
     },
@@ -48,18 +48,18 @@ pub struct Imported {
     pub taken: u64,
     /// Samples that were not, by why.
     pub left_out: BTreeMap<LeftOut, u64>,
-    /// By signal, in the order of the configuration.
+    /// By what signals select, in the order of the configuration.
     pub signals: Vec<Received>,
 }
 
-/// What one signal got.
+/// What one signal got, or several that select the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// Its source.
+    /// Their source.
     pub source: String,
-    /// Its name.
-    pub signal: String,
-    /// What became of its past.
+    /// Their names.
+    pub signals: Vec<String>,
+    /// What became of their past, which is kept once: as long as the longest `history` of them.
     pub filled: Filled,
 }
 
@@ -94,7 +94,7 @@ impl LeftOut {
     }
 }
 
-/// Takes in every file. Nothing is changed unless all of them can be read. `progress` is told what is worked at and the share
+/// Takes in every file. Nothing is changed unless all of them can be read, and what is kept of every source. `progress` is told what is worked at and the share
 /// of it that is done, 0 to 1.
 ///
 /// # Errors
@@ -134,8 +134,14 @@ pub fn import(options: &Import, progress: &dyn Fn(&str, f64)) -> Result<Imported
     let hubs: Vec<Hub> = locals.iter().map(hub).collect();
     feed(&hubs, spool, &series, &mut imported, progress)?;
     let _hold = Hold::alone(storage)?;
-    for (local, hub) in locals.iter().zip(&hubs) {
-        keep(local, hub, storage, *now, &mut imported.signals)?;
+    // All before any is written: one of them may be damaged.
+    let mut changed = Vec::new();
+    for (local, hub) in locals.iter().zip(hubs) {
+        changed.extend(fill(local, &hub, storage, *now, &mut imported.signals)?);
+    }
+    for (shelf, past) in &changed {
+        let put = shelf.put(past);
+        put.map_err(|error| format!("{}: {error}; it is as it was", shelf.path().display()))?;
     }
     Ok(imported)
 }
@@ -241,6 +247,8 @@ fn feed(
     let mut sorted = spool.sorted().map_err(wrong)?;
     let mut tidied = Millis::MIN;
     let (mut done, mut newest) = (0_u64, Millis::MIN);
+    // Of each hub by series, asked for once between two times that something is forgotten.
+    let mut routes: Vec<Vec<Option<Route>>> = vec![vec![None; series.len()]; hubs.len()];
     while let Some(record) = sorted.next().map_err(wrong)? {
         let (at, place) = record.order;
         let (name, labels) = &series[place as usize];
@@ -248,10 +256,13 @@ fn feed(
             // What is silent for long is forgotten, as it was when it came.
             hubs.iter().for_each(|hub| hub.tidy(at));
             tidied = at;
+            // A series may have no place any more, and there may be room for another.
+            routes.iter_mut().for_each(|own| own.fill(None));
         }
         let mut taken = Taken::default();
-        for hub in hubs {
-            let route = hub.route(name, labels, at);
+        for (hub, routes) in hubs.iter().zip(&mut routes) {
+            let route = &mut routes[place as usize];
+            let route = *route.get_or_insert_with(|| hub.route(name, labels, at));
             taken.add(&hub.take(&[(route, at, record.value)], at));
         }
         count(&taken, imported);
@@ -261,12 +272,7 @@ fn feed(
             progress("taking in", done as f64 / all);
         }
     }
-    // The step of the newest sample is over with the one after it.
-    for hub in hubs {
-        let steps = hub.each(|recorder| recorder.shape().grid.step());
-        let longest = steps.into_iter().max().unwrap_or(0);
-        hub.tidy(newest.saturating_add(longest));
-    }
+    hubs.iter().for_each(|hub| hub.finish(newest));
     Ok(())
 }
 
@@ -285,47 +291,45 @@ fn count(taken: &Taken, imported: &mut Imported) {
     *imported.left_out.entry(why).or_default() += 1;
 }
 
-/// Fills the gaps of what is kept of a source.
-fn keep(
+/// What is kept of a source, its gaps filled; nothing where there were none.
+fn fill(
     local: &Local,
     hub: &Hub,
     storage: &Path,
     now: Millis,
     received: &mut Vec<Received>,
-) -> Result<(), String> {
+) -> Result<Option<(Shelf, Past)>, String> {
     let shelf = Shelf::at(storage, &local.name);
     let mut past: Past = shelf.read()?;
     let mut changed = false;
-    for (signal, subscription) in &local.signals {
-        let filled = past.fill(hub, subscription, now);
+    for (signals, subscription) in local.joined() {
+        let filled = past.fill(hub, &subscription, now);
         let filled = filled.map_err(|problem| format!("{}: {problem}", shelf.path().display()))?;
         changed |= filled.values > 0 || filled.newer > 0;
         received.push(Received {
             source: local.name.clone(),
-            signal: signal.clone(),
+            signals,
             filled,
         });
     }
-    if changed {
-        let put = shelf.put(&past);
-        put.map_err(|error| format!("{}: {error}; it is as it was", shelf.path().display()))?;
-    }
-    Ok(())
+    Ok(changed.then_some((shelf, past)))
 }
 
 impl std::fmt::Display for Imported {
-    /// As tables are not needed for so few lines: a line for each signal, then why samples were left out.
+    /// As tables are not needed for so few lines: a line for each past, then why samples were left out.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for Received {
             source,
-            signal,
+            signals,
             filled,
         } in &self.signals
         {
             write!(
                 f,
-                "{signal} (source {source}): {} values of {} series filled in",
-                filled.values, filled.series
+                "{} (source {source}): {} values of {} series filled in",
+                signals.join(", "),
+                filled.values,
+                filled.series
             )?;
             if let Some((from, to)) = filled.span {
                 write!(f, ", {} to {}", time(from), time(to))?;

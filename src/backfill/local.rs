@@ -5,7 +5,7 @@ use crate::{
     series::{Millis, Share},
     source::{
         Source,
-        local::{Hub, LocalSource, Subscription, disk::Shelf},
+        local::{Hub, LocalSource, Subscription, disk::Shelf, joined},
     },
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -19,6 +19,19 @@ pub struct Local {
     pub max_series: usize,
     /// The signals over it, each with what it selects.
     pub signals: Vec<(String, Subscription)>,
+}
+
+impl Local {
+    /// What its signals select, each once with as much as any of them asks for, and the names of those that select it.
+    pub(super) fn joined(&self) -> Vec<(Vec<String>, Subscription)> {
+        let all: Vec<Subscription> = self.signals.iter().map(|(_, own)| own.clone()).collect();
+        let of = |one: Subscription| {
+            let signals = self.signals.iter();
+            let signals = signals.filter(|(_, own)| own.shares_recorder(&one));
+            (signals.map(|(name, _)| name.clone()).collect(), one)
+        };
+        joined(&all).into_iter().map(of).collect()
+    }
 }
 
 /// The sources of a configuration whose samples come by themselves.
@@ -64,8 +77,8 @@ pub fn sources(
             ));
         }
         let hub = Hub::new(&local.name, local.max_series, Arc::default());
-        for (_, subscription) in &local.signals {
-            let restored = past.of(subscription, now);
+        for (_, subscription) in local.joined() {
+            let restored = past.of(&subscription, now);
             let restored = restored.map_err(|problem| {
                 format!(
                     "{}: {}: {problem}",
@@ -73,7 +86,7 @@ pub fn sources(
                     subscription.selection.text()
                 )
             })?;
-            hub.subscribe(subscription.clone(), restored);
+            hub.subscribe(subscription, restored);
         }
         let source = LocalSource::new(&local.name, Arc::new(hub));
         sources.insert(local.name.clone(), Arc::new(source));

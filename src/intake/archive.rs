@@ -67,10 +67,11 @@ impl Archive {
         true
     }
 
-    /// What came before all there was; only where nothing of it is compressed.
+    /// What came before all that is not compressed; only where nothing of it is in a piece.
     fn set_before(&mut self, index: i64, value: f32) -> bool {
         let missing = (self.start - index) as usize;
-        if !self.pieces.is_empty() || missing > OPEN {
+        let is_in = |piece: &Piece| piece.start + PIECE as i64 > index;
+        if self.pieces.back().is_some_and(is_in) || missing > OPEN {
             return false;
         }
         if !value.is_nan() {
@@ -274,10 +275,18 @@ mod tests {
         archive.set(5, 1.0);
         archive.set(1_000_000_000_000, 2.0);
         archive.set(1_000_000_000_001, 3.0);
+        // The first sample after it may come late.
+        assert!(archive.set(999_999_999_997, 4.0));
+        assert!(!archive.set(999_999_999_980, 5.0), "too long ago");
         let found: Vec<_> = all(&archive).into_iter().collect();
         assert_eq!(
             found,
-            [(5, 1.0), (1_000_000_000_000, 2.0), (1_000_000_000_001, 3.0)]
+            [
+                (5, 1.0),
+                (999_999_999_997, 4.0),
+                (1_000_000_000_000, 2.0),
+                (1_000_000_000_001, 3.0)
+            ]
         );
         assert!(archive.heap_bytes() < 10_000);
     }

@@ -54,6 +54,11 @@ pub enum Claim {
 }
 
 impl Shape {
+    /// Whether `other` selects the same on the same grid: then both are read from one recorder.
+    pub fn shares_recorder(&self, other: &Self) -> bool {
+        self.selection == other.selection && self.grid == other.grid
+    }
+
     /// Index of the oldest step that is kept at `now`.
     pub fn oldest(&self, now: Millis) -> i64 {
         self.grid.index(now) - self.history as i64
@@ -397,16 +402,19 @@ impl Recorder {
 
     /// The rows: where there may be more than `max_series`, those that are there before those that are gone. Each in the order in
     /// which they came.
-    fn by_seniority(&self, max_series: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.rows()).collect();
-        if order.len() > max_series {
+    fn by_seniority(&self, max_series: usize) -> impl Iterator<Item = usize> + use<> {
+        let rows = self.rows();
+        // There may be a million of them, of which mostly none is left out.
+        let order = (rows > max_series).then(|| {
             let is_live = match &self.body {
                 Body::Deep(deep) => deep.live_rows(),
                 Body::Wide(wide) => wide.live_rows(),
             };
+            let mut order: Vec<usize> = (0..rows).collect();
             order.sort_by_key(|row| !is_live[*row]);
-        }
-        order
+            order
+        });
+        (0..rows).map(move |place| order.as_ref().map_or(place, |order| order[place]))
     }
 
     /// The values at `at`, any time, in the order in which their series came. There is none of what is made of series half of which and more have gone

@@ -182,7 +182,9 @@ impl Wide {
             Put::Stored => {}
             other => return other.into(),
         }
-        raw.forget_before(sample.kept);
+        // No more than a row keeps, or who is always ahead never lets go of much.
+        let oldest = grid.index(sample.now).saturating_sub(SLOTS as i64);
+        raw.forget_before(sample.kept.max(oldest.saturating_mul(grid.step())));
         let row = &mut self.rows[place as usize];
         if is_newest {
             let before = row.ring.newest();

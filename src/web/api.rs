@@ -282,7 +282,7 @@ fn list(unit: &UnitHandle, wanted: Wanted, now: Millis) -> SeriesList {
 /// The series of the newest outcome, active ones first, the most severe first among them.
 fn of_outcome(outcome: &Outcome, trail: &Trail, wanted: Wanted) -> Vec<Series> {
     let mut order: Vec<usize> = (0..outcome.series.len()).collect();
-    order.sort_by_key(|&index| {
+    order.sort_by_cached_key(|&index| {
         let series = &outcome.series[index];
         let believed = outcome.doubt(&series.labels).is_none();
         (!series.active, believed, Reverse(series.severity))

@@ -3,13 +3,17 @@
 use super::super::*;
 use crate::{
     config::{self, Config},
-    series::{Labels, Millis, Share},
+    series::{Grid, Labels, Millis, Share},
     source::{
         RangeRequest,
-        local::{Hub, disk::Shelf},
+        local::{Hub, Subscription, disk::Shelf},
     },
 };
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 const CONFIG: &str = r#"
 global: {evaluation_interval: 10s}
@@ -75,10 +79,14 @@ impl World {
     }
 
     fn import(&self, text: &str) -> Result<Imported, String> {
+        self.import_for(locals(&parsed()), text)
+    }
+
+    fn import_for(&self, locals: Vec<Local>, text: &str) -> Result<Imported, String> {
         let path = self.folder.path().join("past.om");
         fs::write(&path, text).unwrap();
         let options = Import {
-            locals: locals(&parsed()),
+            locals,
             storage: self.storage(),
             files: vec![path],
             now: NOW,
@@ -240,16 +248,22 @@ fn a_folder_that_a_process_holds_is_left_alone() {
     world.import(&past).unwrap();
 }
 
+/// What is in a file now that one bit of it is another.
+fn damaged(path: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, &bytes).unwrap();
+    bytes
+}
+
 #[test]
 fn a_damaged_file_is_left_as_it_is() {
     let world = World::new();
     let past = text(NOW - 100 * SECOND, NOW - SECOND, 1.0);
     world.import(&past).unwrap();
     let path = world.storage().join("pushed.history");
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, &bytes).unwrap();
+    let bytes = damaged(&path);
     let why = world.import(&past).unwrap_err();
     assert!(why.contains("damaged"), "{why}");
     assert_eq!(fs::read(&path).unwrap(), bytes);
@@ -265,4 +279,91 @@ fn a_source_without_a_past_says_where_it_is_looked_for() {
         why.contains("pushed.history") && why.contains("--storage.path"),
         "{why}"
     );
+}
+
+#[test]
+fn a_signal_that_asks_for_little_and_comes_first_costs_another_nothing_of_its_past() {
+    let world = World::new();
+    let from = NOW - 3_000 * SECOND;
+    world.import(&text(from, NOW - 5 * SECOND, 1.0)).unwrap();
+    let mut locals = locals(&parsed());
+    let (_, mut little) = locals[0].signals[0].clone();
+    little.history = 1;
+    let query = little.selection.text().to_owned();
+    locals[0].signals.insert(0, ("now".to_owned(), little));
+    let restored = sources(&locals, &world.storage(), NOW).unwrap();
+    let known = answer(&*restored["pushed"], &query);
+    assert_eq!(known, world.kept("load"));
+    assert!(known.iter().all(|(_, samples)| samples.len() > 290));
+
+    let other = World::new();
+    let past = text(from, NOW - 5 * SECOND, 1.0);
+    let imported = other.import_for(locals, &past).unwrap();
+    assert_eq!(other.kept("load"), known);
+    let both = &imported.signals[0];
+    assert_eq!(both.signals, ["now", "load"]);
+    assert_eq!(both.filled.values, 2 * 300, "{imported}");
+    assert_eq!(imported.signals[1].signals, ["work"]);
+    let said = imported.to_string();
+    assert!(
+        said.starts_with("now, load (source pushed): 600 values of 2 series filled in, "),
+        "{said}"
+    );
+}
+
+#[test]
+fn who_comes_back_after_it_was_forgotten_is_taken_again() {
+    let world = World::new();
+    let line = |pod: &str, ago: Millis| format!("load{{pod=\"{pod}\"}} 1 {}\n", NOW / SECOND - ago);
+    let stays = (1..=400).map(|n| line("a", n * 10));
+    let goes = (1..=400).filter(|n| !(100..=300).contains(n));
+    let lines: String = stays.chain(goes.map(|n| line("b", n * 10))).collect();
+    let imported = world.import(&lines).unwrap();
+    assert_eq!(imported.left_out, [].into());
+    assert_eq!(imported.taken, 400 + 199);
+    let kept = world.kept("load");
+    assert_eq!(kept[0].1.len(), 400, "{:?}", kept[0].0);
+    // For five minutes it is what it was.
+    assert_eq!(kept[1].1.len(), 199 + 29, "{:?}", kept[1].0);
+}
+
+#[test]
+fn a_damaged_file_of_one_source_leaves_those_of_all_as_they_are() {
+    let world = World::new();
+    let mut both = locals(&parsed());
+    both.push(Local {
+        name: "scraped".to_owned(),
+        ..both[0].clone()
+    });
+    let past = text(NOW - 100 * SECOND, NOW - 50 * SECOND, 1.0);
+    world.import_for(both.clone(), &past).unwrap();
+    let sound = world.storage().join("pushed.history");
+    let before = fs::read(&sound).unwrap();
+    damaged(&world.storage().join("scraped.history"));
+    let more = text(NOW - 500 * SECOND, NOW - SECOND, 1.0);
+    let why = world.import_for(both, &more).unwrap_err();
+    assert!(
+        why.contains("scraped.history") && why.contains("damaged"),
+        "{why}"
+    );
+    assert!(fs::read(&sound).unwrap() == before, "nothing is changed");
+}
+
+#[test]
+fn what_is_kept_ends_with_the_newest_sample_however_coarse_another_signal_is() {
+    let world = World::new();
+    let mut locals = locals(&parsed());
+    let (_, fine) = locals[0].signals[0].clone();
+    let hourly = Subscription {
+        grid: Grid::new(3_600 * SECOND).unwrap(),
+        ..fine.clone()
+    };
+    locals[0].signals.push(("hourly".to_owned(), hourly));
+    let newest = NOW - 5 * SECOND;
+    let past = text(NOW - 3_000 * SECOND, newest, 1.0);
+    world.import_for(locals, &past).unwrap();
+    let kept = Shelf::at(&world.storage(), "pushed").read().unwrap();
+    assert_eq!(kept.newest, Some(newest), "what is missing begins here");
+    let restored = kept.of(&fine, NOW).unwrap().unwrap();
+    assert_eq!(restored.members(), 2, "nobody was silent");
 }

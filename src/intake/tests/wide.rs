@@ -327,6 +327,34 @@ fn a_series_takes_less_than_a_hundred_bytes_beside_its_labels() {
     assert!(each < 100.0, "{each}");
 }
 
+#[test]
+fn of_a_sender_that_is_always_ahead_no_more_is_kept_than_of_others() {
+    const SECOND: Millis = 1_000;
+    let mut recorder = Recorder::new(Shape {
+        history: 1,
+        grid: Grid::new(SECOND).unwrap(),
+        ..shape("load", Reading::Gauge, None)
+    });
+    for second in 0..600 {
+        let now = START + second * SECOND;
+        let at = now + SECOND;
+        let verdict = take(&mut recorder, "a", at, second as f64, now);
+        assert_eq!(verdict, Verdict::Stored);
+        recorder.tidy(now);
+    }
+    let Body::Wide(own) = &recorder.body else {
+        panic!("it is wide");
+    };
+    let (kept, _) = own.part(0, 1);
+    let samples = kept[0].samples.len();
+    assert!(samples <= 9, "{samples}");
+    drop(kept);
+    let last = START / SECOND + 599;
+    let found = known(&mut recorder, last - 5, last);
+    let values = found[&pod("a")].iter().map(|sample| sample.1);
+    assert!(values.eq((593..599).map(f64::from)), "{found:?}");
+}
+
 /// A sample: series, milliseconds of the clock since the one before, milliseconds that it is late or ahead, value.
 type Sent = (u8, i64, i64, f64);
 
@@ -346,12 +374,14 @@ proptest! {
 
     #[test]
     fn few_steps_are_those_of_a_long_past(
-        // Of longer ones, that which has a long past loses steps that may still change with the series that is forgotten.
         step in prop::sample::select(vec![10_000, 60_000, 140_000]),
         history in 1..6_usize,
         sent in prop::collection::vec(sent(), 1..120),
         tidy_every in 1..20_usize,
     ) {
+        // Further back, that which has a long past loses steps that may still change with a series that is forgotten: that is ten
+        // minutes after the last step that its last sample says anything of.
+        let history = history.min((600_000 / step - 1) as usize);
         let of = |history| Shape {
             grid: Grid::new(step).unwrap(),
             history,

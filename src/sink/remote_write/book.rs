@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 /// The unit of all workloads: no signal or panel has an empty name.
 const WORKLOADS: &str = "";
@@ -99,8 +99,13 @@ pub(super) fn read(catalogue: &Catalogue, now: Millis) -> Vec<Reading> {
 
 impl Book {
     /// Series have other external labels from now on: those told before end with the next evaluation of their unit.
-    pub(super) fn set_seed(&mut self, seed: u64) {
-        self.seed = seed;
+    pub(super) fn set_external(&mut self, external: &[(String, String)]) {
+        let mut text = Vec::new();
+        for part in external.iter().flat_map(|(name, value)| [name, value]) {
+            text.extend_from_slice(part.as_bytes());
+            text.push(0);
+        }
+        self.seed = xxh3_64(&text);
     }
 
     /// Whether any of it was not told yet.

@@ -7,7 +7,6 @@ use crate::{
     series::Millis,
 };
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// A sample that is to be sent.
 #[derive(Debug, Clone)]
@@ -31,12 +30,7 @@ pub(in crate::sink) struct Feed {
 impl Feed {
     /// Series have these external labels from now on.
     pub(in crate::sink) fn set_external(&mut self, external: &[(String, String)]) {
-        let mut text = Vec::new();
-        for part in external.iter().flat_map(|(name, value)| [name, value]) {
-            text.extend_from_slice(part.as_bytes());
-            text.push(0);
-        }
-        self.book.set_seed(xxh3_64(&text));
+        self.book.set_external(external);
     }
 
     /// What is new in a catalogue at `now`. May take a while: a signal may have a million series.

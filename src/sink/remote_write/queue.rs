@@ -194,11 +194,8 @@ impl Inner {
 
     fn push(&mut self, record: Record, capacity: usize) -> Pushed {
         let mut pushed = Pushed::default();
-        match self.spill(&record) {
-            Some(Ok(dropped)) => {
-                pushed.dropped = dropped;
-                return pushed;
-            }
+        match self.spill(&record, &mut pushed.dropped) {
+            Some(Ok(())) => return pushed,
             Some(Err(error)) => pushed.failure = Some(error),
             None => {}
         }
@@ -213,20 +210,20 @@ impl Inner {
         pushed
     }
 
-    /// Puts what waits in memory, as the disk failed, and then a record behind the log; how many samples were dropped to make
-    /// room. Nothing where there is no log. What is not on disk where that fails still waits in memory, but for the record.
-    fn spill(&mut self, record: &Record) -> Option<io::Result<usize>> {
+    /// Puts what waits in memory, as the disk failed, and then a record behind the log, and adds to `dropped` how many samples
+    /// were dropped to make room. Nothing where there is no log. What is not on disk where that fails still waits in memory,
+    /// but for the record.
+    fn spill(&mut self, record: &Record, dropped: &mut usize) -> Option<io::Result<()>> {
         let log = self.log.as_mut()?;
-        let mut dropped = 0;
         while let Some(oldest) = self.records.front() {
             match log.push(oldest) {
-                Ok(more) => dropped += more,
+                Ok(more) => *dropped += more,
                 Err(error) => return Some(Err(error)),
             }
             self.samples -= oldest.samples;
             self.records.pop_front();
         }
-        Some(log.push(record).map(|more| dropped + more))
+        Some(log.push(record).map(|more| *dropped += more))
     }
 
     fn batch(&mut self, most: usize) -> Batch {
@@ -320,5 +317,29 @@ mod tests {
         assert_eq!(taken(&queue).await, [5], "nobody waits at the end");
         assert_eq!(queue.take(TERMS).await, None);
         assert_eq!(start.elapsed(), TERMS.deadline);
+    }
+
+    #[test]
+    fn what_was_dropped_before_the_disk_failed_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("log");
+        let packed = |newest, samples, bytes| Record {
+            packed: vec![0; bytes].into(),
+            ..record(newest, samples)
+        };
+        let mut log = Log::open(&folder, 800).unwrap();
+        let dropped = (0..13).map(|newest| log.push(&packed(newest, 1, 30)).unwrap());
+        assert_eq!(dropped.sum::<usize>(), 2, "a segment has two of them");
+        let queue = Queue::new(100);
+        // It waits in memory, as the disk failed before.
+        queue.push(packed(13, 3, 200));
+        assert_eq!(queue.attach(log), 11);
+        // A segment that is open takes it; none can be begun.
+        std::fs::remove_dir_all(&folder).unwrap();
+        let pushed = queue.push(packed(14, 4, 30));
+        assert!(pushed.failure.is_some());
+        let left = queue.clear();
+        assert_eq!((left.kept, left.dropped), (10, 4));
+        assert_eq!(pushed.dropped, 11 + 3 + 4 - (10 + 4));
     }
 }

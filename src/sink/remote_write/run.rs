@@ -26,7 +26,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// How often the outcomes are looked at: more often than anything is evaluated, so that none is missed. A look reads one
 /// time per unit, while following every unit would need a task for each, and word of every reload.
@@ -108,7 +107,7 @@ impl Writer {
             // Of one that panicked nothing is known.
             self.book = former.await.unwrap_or_default().book;
         }
-        self.book.set_seed(self.seed());
+        self.book.set_external(&self.external);
         let left = self.attach().await;
         let own: Vec<Shard> = self.queues.iter().map(|queue| self.shard(queue)).collect();
         let former: Vec<Shard> = left.iter().map(|queue| self.shard(queue)).collect();
@@ -154,18 +153,6 @@ impl Writer {
         }
     }
 
-    /// Of the external labels: hashed, as they are a part of every series.
-    fn seed(&self) -> u64 {
-        let text: Vec<u8> = self.external.iter().fold(Vec::new(), |mut text, pair| {
-            for part in [&pair.0, &pair.1] {
-                text.extend_from_slice(part.as_bytes());
-                text.push(0);
-            }
-            text
-        });
-        xxh3_64(&text)
-    }
-
     /// Puts what is new into the queues. Off the threads that serve: a signal may have a million series.
     async fn look(&mut self, readings: Vec<Reading>) {
         if !self.book.has_news(&readings) {
@@ -196,7 +183,7 @@ impl Writer {
         match looked.await {
             Ok(book) => self.book = book,
             Err(error) => {
-                self.book.set_seed(self.seed());
+                self.book.set_external(&self.external);
                 let problem = error.to_string();
                 self.around.events.panicked(&self.name, &problem);
             }

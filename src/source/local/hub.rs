@@ -207,12 +207,13 @@ impl Hub {
 
     /// Gives `subscription` a recorder, or that of another signal that selects the same; with more past or series where it
     /// asks for more. Less is for [`Hub::retain`] to say, which knows all who select it.
-    /// `restored` is what a former process knew of it.
+    /// `restored` is what a former process knew of it; where several select the same, of what they are [`joined`], as the first
+    /// one is taken.
     pub fn subscribe(&self, subscription: Subscription, restored: Option<Recorder>) {
         let mut state = self.state();
         let State { seats, .. } = &mut *state;
         let mut own = seats.iter_mut().flatten();
-        if let Some(seat) = own.find(|seat| same(&seat.recorder, &subscription)) {
+        if let Some(seat) = own.find(|seat| seat.recorder.shape().shares_recorder(&subscription)) {
             let share = seat.recorder.shape().share.clone();
             let widest = wider(subscription, seat.recorder.shape());
             // More than before, so that nothing of it goes.
@@ -232,7 +233,10 @@ impl Hub {
     /// Forgets every recorder that none of `subscriptions` is for; of the others, what none of them asks for.
     pub fn retain(&self, subscriptions: &[Subscription]) {
         let mut state = self.state();
-        let wanted = |recorder: &Recorder| subscriptions.iter().any(|one| same(recorder, one));
+        let wanted = |recorder: &Recorder| {
+            let mut own = subscriptions.iter();
+            own.any(|one| recorder.shape().shares_recorder(one))
+        };
         let (mut gone, mut foreign) = (BTreeSet::new(), BTreeSet::new());
         for (number, seat) in state.seats.iter_mut().enumerate() {
             if seat.as_ref().is_some_and(|seat| !wanted(&seat.recorder)) {
@@ -243,7 +247,8 @@ impl Hub {
         for (number, seat) in state.seats.iter_mut().enumerate() {
             let Some(seat) = seat else { continue };
             let own = subscriptions.iter();
-            let own = own.filter(|one| same(&seat.recorder, one)).cloned();
+            let shape = seat.recorder.shape();
+            let own = own.filter(|one| shape.shares_recorder(one)).cloned();
             if let Some(widest) = own.reduce(|one, other| wider(one, &other)) {
                 let places = seat.recorder.reshape(widest).into_iter();
                 foreign.extend(places.map(|place| (number as u32, place)));
@@ -361,6 +366,15 @@ impl Hub {
         self.events.series(&self.name, routes.len());
     }
 
+    /// Computes every step up to that of `newest`, the time of the newest sample, as nothing more will come; forgets nothing.
+    pub fn finish(&self, newest: Millis) {
+        let mut state = self.state();
+        for seat in state.seats.iter_mut().flatten() {
+            let last = seat.recorder.shape().grid.index(newest);
+            seat.recorder.compute_until(last);
+        }
+    }
+
     /// Series that are wanted.
     pub fn series(&self) -> usize {
         self.state().routes.len()
@@ -451,6 +465,19 @@ fn new_key() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// One subscription for each recorder that `subscriptions` need, with as much as any of those that share it asks for: what a
+/// former process knew is restored once, and has to be enough for all of them.
+pub fn joined(subscriptions: &[Subscription]) -> Vec<Subscription> {
+    let mut joined: Vec<Subscription> = Vec::new();
+    for one in subscriptions {
+        match joined.iter_mut().find(|own| own.shares_recorder(one)) {
+            Some(own) => *own = wider(own.clone(), one),
+            None => joined.push(one.clone()),
+        }
+    }
+    joined
+}
+
 /// One of two that select the same, with as much as either asks for.
 fn wider(one: Subscription, other: &Subscription) -> Subscription {
     Subscription {
@@ -459,9 +486,4 @@ fn wider(one: Subscription, other: &Subscription) -> Subscription {
         share: one.share.wider(&other.share),
         ..one
     }
-}
-
-fn same(recorder: &Recorder, other: &Subscription) -> bool {
-    let own = recorder.shape();
-    own.selection == other.selection && own.grid == other.grid
 }

@@ -9,7 +9,7 @@ mod taken;
 #[cfg(test)]
 mod tests;
 
-pub use hub::{Hub, Subscription};
+pub use hub::{Hub, Subscription, joined};
 pub use routes::{Route, SeriesKey};
 pub use taken::Taken;
 

@@ -155,9 +155,9 @@ fn of_units_with_the_same_series_the_first_has_it_until_it_shows_it_no_more() {
 #[test]
 fn with_other_external_labels_every_series_is_another() {
     let mut book = Book::default();
-    book.set_seed(1);
+    book.set_external(&[("replica".to_owned(), "1".to_owned())]);
     book.look(&[reading("load", STEP, vec![score(&["/a"])])], STEP);
-    book.set_seed(2);
+    book.set_external(&[("replica".to_owned(), "2".to_owned())]);
     let second = [reading("load", 2 * STEP, vec![score(&["/a"])])];
     let due = book.look(&second, 2 * STEP);
     assert_eq!(due.len(), 2);
