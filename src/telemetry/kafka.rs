@@ -77,6 +77,7 @@ struct Source {
     messages: Throttle,
     samples: Throttle,
     skips: Throttle,
+    partitions: Throttle,
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +115,7 @@ impl KafkaEvents {
     fn register_sources(&self, registry: &mut Registry) {
         registry.register(
             "kafka_failures",
-            "Attempts to reach or read a topic that failed, by cause; each is tried again",
+            "Attempts to reach or read a topic or one of its partitions that failed, by cause; each is tried again",
             self.failures.clone(),
         );
         registry.register(
@@ -236,6 +237,21 @@ impl KafkaEvents {
             tracing::debug!(source, cause, %error, "the topic cannot be read");
         } else {
             tracing::warn!(source, cause, %error, "the topic cannot be read; it is tried again and again");
+        }
+    }
+
+    /// A partition could not be read; it is tried again, and the others are read on.
+    pub fn partition_failed(&self, source: &str, partition: i32, error: &SourceError) {
+        let sources = self.sources();
+        let Some(state) = sources.get(source) else {
+            return;
+        };
+        self.failures
+            .get_or_create(&of_cause(source, error.cause))
+            .inc();
+        if state.partitions.may_log() {
+            let cause = error.cause.as_str();
+            tracing::warn!(source, partition, cause, %error, "a partition of the topic cannot be read; it is tried again and again");
         }
     }
 
@@ -475,11 +491,15 @@ mod tests {
             let line = format!("forethought_kafka_{line}");
             assert!(shown.contains(&line), "{line} is not in {shown}");
         }
+        events.partition_failed("here", 3, &error);
+        let shown = telemetry.open_metrics().unwrap();
+        let up = "forethought_kafka_up{source=\"here\"} 1\n";
+        assert!(shown.contains(up), "the others are read on: {shown}");
         events.failed("here", &error);
         let shown = telemetry.open_metrics().unwrap();
         for line in [
             "up{source=\"here\"} 0\n",
-            "failures_total{source=\"here\",cause=\"connect\"} 1\n",
+            "failures_total{source=\"here\",cause=\"connect\"} 2\n",
         ] {
             assert!(
                 shown.contains(&format!("forethought_kafka_{line}")),

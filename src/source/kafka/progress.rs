@@ -28,8 +28,19 @@ struct State {
     of: Option<(Vec<String>, String)>,
     /// By partition: the offset that is read next.
     next: BTreeMap<i32, i64>,
+    /// Where others begin, which were found and not read yet.
+    begins: BTreeMap<i32, Place>,
     /// How often in a row what comes next could not be read.
     stumbles: BTreeMap<i32, u32>,
+}
+
+/// Where a partition is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Position {
+    /// At this offset.
+    At(i64),
+    /// Nothing of it was read.
+    From(Place),
 }
 
 /// Where a partition is read from that was not read before.
@@ -73,14 +84,45 @@ impl Progress {
         }
     }
 
-    /// The offset that is read next of a partition.
-    pub(super) fn next(&self, partition: i32) -> Option<i64> {
-        self.state().next.get(&partition).copied()
+    /// There are these partitions. Where one that is new begins is decided now, as others may be read before it answers.
+    pub(super) fn found(&self, partitions: &[i32], start: Start, now: Millis) {
+        let place = self.place(start, now);
+        let mut state = self.state();
+        for partition in partitions {
+            if !state.next.contains_key(partition) {
+                state.begins.entry(*partition).or_insert(place);
+            }
+        }
+    }
+
+    /// A partition did not answer at `now`. What comes from then on is not lost.
+    pub(super) fn missed(&self, partition: i32, now: Millis) {
+        if let Some(place @ Place::Latest) = self.state().begins.get_mut(&partition) {
+            *place = Place::Since(now);
+        }
+    }
+
+    /// Where a partition is read from.
+    pub(super) fn position(&self, partition: i32) -> Position {
+        let state = self.state();
+        let place = state.begins.get(&partition);
+        match state.next.get(&partition) {
+            Some(offset) => Position::At(*offset),
+            None => Position::From(place.copied().unwrap_or(Place::Earliest)),
+        }
+    }
+
+    /// A partition is read from `offset` on; nothing changes where it was read before.
+    pub(super) fn begin(&self, partition: i32, offset: i64) {
+        let mut state = self.state();
+        state.begins.remove(&partition);
+        state.next.entry(partition).or_insert(offset);
     }
 
     /// Where a partition begins of which nothing was read. One that is new has only what nobody has read.
-    pub(super) fn place(&self, start: Start, now: Millis) -> Place {
-        if !self.state().next.is_empty() {
+    fn place(&self, start: Start, now: Millis) -> Place {
+        let state = self.state();
+        if !state.next.is_empty() || !state.begins.is_empty() {
             return Place::Earliest;
         }
         match (self.known_until, start) {
@@ -94,6 +136,7 @@ impl Progress {
     /// Everything before `offset` was read.
     pub(super) fn advance(&self, partition: i32, offset: i64) {
         let mut state = self.state();
+        state.begins.remove(&partition);
         state.next.insert(partition, offset);
         state.stumbles.remove(&partition);
     }
@@ -167,9 +210,9 @@ mod tests {
         progress.read_on(&topic("t"));
         progress.advance(0, 7);
         progress.read_on(&topic("t"));
-        assert_eq!(progress.next(0), Some(7));
+        assert_eq!(progress.position(0), Position::At(7));
         progress.read_on(&topic("u"));
-        assert_eq!(progress.next(0), None);
+        assert_eq!(progress.position(0), Position::From(Place::Earliest));
     }
 
     #[test]
@@ -179,8 +222,29 @@ mod tests {
         progress.advance(0, 10);
         let skipped: Vec<u64> = (0..6).map(|_| progress.stumble(0)).collect();
         assert_eq!(skipped, [0, 0, 1, 2, 4, 8]);
-        assert_eq!(progress.next(0), Some(25));
+        assert_eq!(progress.position(0), Position::At(25));
         progress.advance(0, 26);
         assert_eq!(progress.stumble(0), 0);
+    }
+
+    #[test]
+    fn a_partition_that_does_not_answer_at_first_begins_where_it_was_told() {
+        let progress = Progress::new(None);
+        progress.read_on(&topic("t"));
+        progress.found(&[0, 1], Start::Latest, 1_000);
+        progress.missed(1, 2_000);
+        progress.begin(0, 7);
+        progress.begin(0, 3);
+        assert_eq!(progress.position(0), Position::At(7));
+        progress.found(&[0, 1, 2], Start::Latest, 3_000);
+        progress.missed(1, 4_000);
+        let since = Position::From(Place::Since(2_000));
+        assert_eq!(
+            progress.position(1),
+            since,
+            "what came meanwhile is not lost"
+        );
+        let new = Position::From(Place::Earliest);
+        assert_eq!(progress.position(2), new, "nobody has read it");
     }
 }

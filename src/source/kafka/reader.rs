@@ -1,10 +1,10 @@
 //! The task that reads a topic.
 
 use super::{
-    Client, Partition, Progress,
+    Client, Progress,
     client::{Fetched, Message},
     merge::Merge,
-    progress::Place,
+    session::{Answer, Came, LEAST_PAUSE, MOST_PAUSE, Session},
     settings::Settings,
     taker::Taker,
 };
@@ -15,17 +15,11 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    task::{JoinSet, spawn_blocking},
+    task::spawn_blocking,
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
-/// The first pause after a failure; it doubles from one to the next.
-const LEAST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest of them.
-const MOST_PAUSE: Duration = Duration::from_secs(30);
-/// How long a broker holds back an answer for messages to come, while nothing else waits to be taken.
-const WAIT: Duration = Duration::from_millis(500);
 /// How often it is looked for partitions that are new.
 const LOOK: Duration = Duration::from_secs(30);
 /// Messages that are taken at a time.
@@ -53,19 +47,6 @@ pub struct Reader {
     settings: Settings,
     taker: Arc<Taker>,
     around: Surroundings,
-}
-
-/// A connection, and what came by it.
-struct Session {
-    client: Client,
-    partitions: BTreeMap<i32, Arc<Partition>>,
-    waiting: Merge,
-    /// By partition: the offset after what was fetched.
-    fetched: BTreeMap<i32, i64>,
-    /// By partition: messages that are there and were not fetched.
-    behind: BTreeMap<i32, i64>,
-    /// By partition: the offset after what was there when it was asked for first.
-    target: BTreeMap<i32, i64>,
 }
 
 impl Reader {
@@ -119,29 +100,26 @@ impl Reader {
         }
     }
 
-    /// Connects and reads until something fails.
+    /// Connects and reads until every partition fails.
     async fn read(&self, pause: &mut Duration) -> Result<std::convert::Infallible, SourceError> {
-        let client = Client::connect(&self.settings.cluster()).await?;
-        let mut session = Session {
-            client,
-            partitions: BTreeMap::new(),
-            waiting: Merge::default(),
-            fetched: BTreeMap::new(),
-            behind: BTreeMap::new(),
-            target: BTreeMap::new(),
-        };
+        let mut session = Session::connect(&self.settings, &self.around.progress).await?;
         let (mut looked, mut reached) = (None::<Instant>, false);
         loop {
             if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
-                self.look(&mut session).await?;
+                let all = session.look().await?;
+                let now = self.around.clock.now();
+                self.around.progress.found(&all, self.settings.start, now);
+                session.add(&all);
                 looked = Some(Instant::now());
             }
-            self.fetch(&mut session).await?;
+            session.ask(Instant::now());
+            while let Some((number, answer)) = session.answer().await {
+                self.answered(&mut session, number, answer)?;
+            }
             self.around.events.connected(&self.name);
             *pause = LEAST_PAUSE;
             self.take(&mut session.waiting).await;
-            let behind = session.behind.values().sum::<i64>();
-            self.around.events.behind(&self.name, behind);
+            self.around.events.behind(&self.name, session.behind());
             // What waits for the order to be known is taken a round later.
             if std::mem::replace(&mut reached, session.has_reached()) {
                 self.around.progress.is_caught_up();
@@ -149,101 +127,51 @@ impl Reader {
         }
     }
 
-    /// Takes up the partitions that are not read yet.
-    async fn look(&self, session: &mut Session) -> Result<(), SourceError> {
-        let (topic, progress) = (&self.settings.topic, &self.around.progress);
-        let all = session.client.partitions(topic).await?;
-        if all.is_empty() {
-            let message = format!(
-                "there is no topic {topic:?} at these brokers, or we may not see it: create it, or allow us to describe and read it"
-            );
-            let cause = Cause::Query;
-            return Err(SourceError { cause, message });
-        }
-        let mut begins = Vec::new();
-        let place = progress.place(self.settings.start, self.around.clock.now());
-        for number in all {
-            if session.partitions.contains_key(&number) {
-                continue;
+    /// Notes what came of a partition, or that it failed: an error only where every other one has, too.
+    fn answered(
+        &self,
+        session: &mut Session,
+        number: i32,
+        answer: Answer,
+    ) -> Result<(), SourceError> {
+        let progress = &self.around.progress;
+        match answer {
+            Ok(Came::Opened(partition, offset)) => {
+                progress.begin(number, offset);
+                session.opened(number, partition, offset);
             }
-            let partition = session.client.partition(topic, number).await?;
-            let offset = match progress.next(number) {
-                Some(offset) => offset,
-                None => {
-                    let offset = begin(&partition, place).await?;
-                    begins.push((number, offset));
-                    offset
+            Ok(Came::Fetched(offset, fetched)) => {
+                self.fetched(number, offset, &fetched);
+                session.came(number, offset, fetched);
+            }
+            Err(error) => {
+                progress.missed(number, self.around.clock.now());
+                if error.cause == Cause::Decode {
+                    self.stumbled(number);
                 }
-            };
-            session.partitions.insert(number, Arc::new(partition));
-            session.fetched.insert(number, offset);
-            session.waiting.add(number);
-        }
-        // All at once, as the first of them must not make the others new ones where something fails between.
-        for (number, offset) in begins {
-            progress.advance(number, offset);
+                let error = session.failed(number, error, Instant::now())?;
+                self.around
+                    .events
+                    .partition_failed(&self.name, number, &error);
+            }
         }
         Ok(())
     }
 
-    /// Fetches what comes next of the partitions of which nothing is left, all at once.
-    async fn fetch(&self, session: &mut Session) -> Result<(), SourceError> {
-        let wait = if session.waiting.is_empty() {
-            WAIT
-        } else {
-            Duration::ZERO
-        };
-        let mut fetches = JoinSet::new();
-        for number in session.waiting.empty() {
-            let (Some(partition), Some(&offset)) = (
-                session.partitions.get(&number),
-                session.fetched.get(&number),
-            ) else {
-                continue;
-            };
-            let partition = Arc::clone(partition);
-            fetches.spawn(async move { (number, offset, partition.fetch(offset, wait).await) });
-        }
-        let mut failure = None;
-        while let Some(done) = fetches.join_next().await {
-            let Ok((number, offset, fetched)) = done else {
-                failure = Some(panicked());
-                continue;
-            };
-            match fetched {
-                Ok(fetched) => self.came(session, number, offset, fetched),
-                Err(error) => {
-                    if error.cause == Cause::Decode {
-                        self.stumbled(number);
-                    }
-                    failure = Some(error);
-                }
-            }
-        }
-        failure.map_or(Ok(()), Err)
-    }
-
-    fn came(&self, session: &mut Session, number: i32, offset: i64, fetched: Fetched) {
-        let next = match &fetched {
-            Fetched::Messages { next, .. } => *next,
-            Fetched::Moved { to } => *to,
-        };
-        session.fetched.insert(number, next);
+    /// Notes how far a partition was read by that.
+    fn fetched(&self, number: i32, offset: i64, fetched: &Fetched) {
+        let progress = &self.around.progress;
         match fetched {
-            Fetched::Messages { messages, end, .. } => {
-                session.behind.insert(number, (end - next).max(0));
-                session.target.entry(number).or_insert(end);
-                let at_end = messages.is_empty() && next == offset;
-                session.waiting.put(number, (messages, at_end));
+            // Of what nobody sees nothing is taken.
+            Fetched::Messages { messages, next, .. } if messages.is_empty() => {
+                progress.advance(number, *next);
             }
+            Fetched::Messages { .. } => {}
             Fetched::Moved { to } => {
                 let lost = u64::try_from(to - offset).unwrap_or(0);
-                self.around.events.skipped(
-                    &self.name,
-                    lost,
-                    "they were deleted before they were read",
-                );
-                self.around.progress.advance(number, to);
+                let why = "they were deleted before they were read";
+                self.around.events.skipped(&self.name, lost, why);
+                progress.advance(number, *to);
             }
         }
     }
@@ -280,32 +208,5 @@ impl Reader {
                 self.around.progress.advance(number, offset);
             }
         }
-    }
-}
-
-impl Session {
-    /// Whether everything was fetched that was there when it began.
-    fn has_reached(&self) -> bool {
-        let mut all = self.fetched.iter();
-        all.all(|(number, offset)| self.target.get(number).is_some_and(|end| offset >= end))
-    }
-}
-
-async fn begin(partition: &Partition, place: Place) -> Result<i64, SourceError> {
-    match place {
-        Place::Earliest => partition.earliest().await,
-        Place::Latest => partition.latest().await,
-        Place::Since(at) => {
-            // First: what comes between the two questions is to be read.
-            let end = partition.latest().await?;
-            Ok(partition.since(at).await?.unwrap_or(end))
-        }
-    }
-}
-
-fn panicked() -> SourceError {
-    SourceError {
-        cause: Cause::Decode,
-        message: "fetching panicked; please report it".to_owned(),
     }
 }
