@@ -72,16 +72,18 @@ impl Progress {
         self.caught_up.send_replace(true);
     }
 
-    /// Reads on in this topic. Where it is another one than before, nothing of it was read.
+    /// Reads on in this topic. Where it is another one than before, nothing of it was read: the name is another, or no broker is
+    /// among those that were named before.
     pub(super) fn read_on(&self, cluster: &Cluster) {
-        let of = Some((cluster.brokers.clone(), cluster.topic.clone()));
         let mut state = self.state();
-        if state.of != of {
-            *state = State {
-                of,
-                ..State::default()
-            };
+        let is_same = state.of.as_ref().is_some_and(|(brokers, topic)| {
+            let is_known = |broker| brokers.contains(broker);
+            *topic == cluster.topic && cluster.brokers.iter().any(is_known)
+        });
+        if !is_same {
+            *state = State::default();
         }
+        state.of = Some((cluster.brokers.clone(), cluster.topic.clone()));
     }
 
     /// There are these partitions. Where one that is new begins is decided now, as others may be read before it answers.
@@ -170,8 +172,12 @@ mod tests {
     use crate::series::Span;
 
     fn topic(name: &str) -> Cluster {
+        topic_at(name, &["a:9092"])
+    }
+
+    fn topic_at(name: &str, brokers: &[&str]) -> Cluster {
         Cluster {
-            brokers: vec!["a:9092".to_owned()],
+            brokers: brokers.iter().map(|&broker| broker.to_owned()).collect(),
             topic: name.to_owned(),
             tls_config: None,
             sasl: None,
@@ -213,6 +219,20 @@ mod tests {
         assert_eq!(progress.position(0), Position::At(7));
         progress.read_on(&topic("u"));
         assert_eq!(progress.position(0), Position::From(Place::Earliest));
+    }
+
+    #[test]
+    fn brokers_may_be_named_one_after_another_without_beginning_anew() {
+        let progress = Progress::new(None);
+        progress.read_on(&topic_at("t", &["a:9092"]));
+        progress.advance(0, 7);
+        for brokers in [&["b:9092", "a:9092"][..], &["c:9092", "b:9092"]] {
+            progress.read_on(&topic_at("t", brokers));
+            assert_eq!(progress.position(0), Position::At(7), "{brokers:?}");
+        }
+        progress.read_on(&topic_at("t", &["a:9092"]));
+        let anew = Position::From(Place::Earliest);
+        assert_eq!(progress.position(0), anew, "another cluster, perhaps");
     }
 
     #[test]
