@@ -15,15 +15,17 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    task::spawn_blocking,
-    time::{Instant, sleep},
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How often it is looked for partitions that are new.
 const LOOK: Duration = Duration::from_secs(30);
 /// Messages that are taken at a time.
 const MOST_MESSAGES: usize = 10_000;
+/// So long a former reader may take to end: it has nothing to do but to take what it began with.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a reader needs beside its settings.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct Reader {
     name: String,
     settings: Settings,
     taker: Arc<Taker>,
+    /// What is being taken, which is not broken off.
+    takes: TaskTracker,
     around: Surroundings,
 }
 
@@ -71,14 +75,19 @@ impl Reader {
         );
         Ok(Self {
             taker: Arc::new(Taker::build(name, settings, hub, events)?),
+            takes: TaskTracker::new(),
             name: name.to_owned(),
             settings: settings.clone(),
             around,
         })
     }
 
-    /// Reads until `stop`. Whatever fails is tried again, later each time.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Reads until `stop`. Whatever fails is tried again, later each time. Begins when `former`, which shares our progress, is done:
+    /// how far it came is known then, and it notes nothing any more.
+    pub async fn run(self, stop: impl Future<Output = ()>, former: Option<JoinHandle<()>>) {
+        if let Some(former) = former {
+            timeout(PATIENCE, former).await.ok();
+        }
         self.around.progress.read_on(&self.settings.cluster());
         let mut pause = LEAST_PAUSE;
         let reads = async {
@@ -95,9 +104,11 @@ impl Reader {
             }
         };
         tokio::select! {
-            () = stop.cancelled() => {}
+            () = stop => {}
             () = reads => {}
         }
+        self.takes.close();
+        self.takes.wait().await;
     }
 
     /// Connects and reads until every partition fails.
@@ -198,15 +209,87 @@ impl Reader {
             if messages.is_empty() {
                 return;
             }
-            let taker = Arc::clone(&self.taker);
-            // Off the threads that serve. What panics is not read again, or it would be for ever.
-            let taken = spawn_blocking(move || taker.take(&messages)).await;
-            if let Err(panic) = taken {
-                self.around.events.panicked(&self.name, &panic.to_string());
-            }
-            for (number, offset) in ends {
-                self.around.progress.advance(number, offset);
-            }
+            let (taker, around) = (Arc::clone(&self.taker), self.around.clone());
+            let name = self.name.clone();
+            // A task of its own, so that who is stopped amid of it notes what was taken.
+            let taken = self.takes.spawn(async move {
+                // Off the threads that serve. What panics is not read again, or it would be for ever.
+                let taken = spawn_blocking(move || taker.take(&messages)).await;
+                if let Err(panic) = taken {
+                    around.events.panicked(&name, &panic.to_string());
+                }
+                for (number, offset) in ends {
+                    around.progress.advance(number, offset);
+                }
+            });
+            taken.await.ok();
         }
+    }
+}
+
+#[cfg(all(test, feature = "kafka"))]
+mod tests {
+    use super::*;
+    use crate::source::kafka::progress::{Place, Position};
+    use tokio_util::sync::CancellationToken;
+
+    /// A reader of this topic, where nobody listens.
+    fn reader(topic: &str, progress: &Arc<Progress>) -> Reader {
+        let text = format!("{{brokers: ['127.0.0.1:1'], topic: {topic}}}");
+        let settings: Settings = serde_yaml::from_str(&text).unwrap();
+        let around = Surroundings {
+            hub: Arc::default(),
+            progress: Arc::clone(progress),
+            events: Arc::default(),
+            intake: Arc::default(),
+            clock: Clock::System,
+        };
+        Reader::build("topic", &settings, around).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_a_former_reader_still_notes_is_not_taken_for_ours() {
+        let progress = Arc::new(Progress::new(None));
+        progress.read_on(&reader("former", &progress).settings.cluster());
+        let notes = Arc::clone(&progress);
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let former = tokio::spawn(async move {
+            sleep(Duration::from_millis(50)).await;
+            notes.advance(0, 7);
+            done.send(()).unwrap();
+        });
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let own = reader("own", &progress);
+        own.run(stop.cancelled(), Some(former)).await;
+        is_done.await.unwrap();
+        let nothing = Position::From(Place::Earliest);
+        assert_eq!(progress.position(0), nothing, "nothing of ours was read");
+    }
+
+    #[tokio::test]
+    async fn who_is_stopped_while_it_takes_messages_notes_them() {
+        let progress = Arc::new(Progress::new(None));
+        let reader = reader("topic", &progress);
+        progress.read_on(&reader.settings.cluster());
+        let mut waiting = Merge::default();
+        let message = |offset| Message {
+            offset,
+            at: 1_000 + offset,
+            value: None,
+        };
+        waiting.put(0, ((0..100).map(message).collect(), true));
+        {
+            let mut takes = std::pin::pin!(reader.take(&mut waiting));
+            // As far as it comes without waiting.
+            let is_done = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(takes.as_mut().poll(context).is_ready())
+            });
+            assert!(!is_done.await);
+        }
+        let stop = CancellationToken::new();
+        stop.cancel();
+        reader.run(stop.cancelled(), None).await;
+        assert_eq!(progress.position(0), Position::At(100));
     }
 }
