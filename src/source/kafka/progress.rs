@@ -143,6 +143,11 @@ impl Progress {
         state.stumbles.remove(&partition);
     }
 
+    /// What comes next could be read, or that there is nothing.
+    pub(super) fn could_be_read(&self, partition: i32) {
+        self.state().stumbles.remove(&partition);
+    }
+
     /// What comes next cannot be read. After some attempts it is skipped, more from one time to the next as nobody knows where
     /// what is sound begins again; tells how many messages.
     pub(super) fn stumble(&self, partition: i32) -> u64 {
@@ -245,6 +250,11 @@ mod tests {
         assert_eq!(progress.position(0), Position::At(25));
         progress.advance(0, 26);
         assert_eq!(progress.stumble(0), 0);
+        for _ in 0..2 * PATIENCE {
+            assert_eq!(progress.stumble(0), 0, "not in a row");
+            progress.could_be_read(0);
+        }
+        assert_eq!(progress.position(0), Position::At(26));
     }
 
     #[test]

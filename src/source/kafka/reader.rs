@@ -157,7 +157,8 @@ impl Reader {
             }
             Err(error) => {
                 progress.missed(number, self.around.clock.now());
-                if error.cause == Cause::Decode {
+                // Who does not come to reading has nothing that cannot be read.
+                if error.cause == Cause::Decode && session.is_open(number) {
                     self.stumbled(number);
                 }
                 let error = session.failed(number, error, Instant::now())?;
@@ -172,6 +173,7 @@ impl Reader {
     /// Notes how far a partition was read by that.
     fn fetched(&self, number: i32, offset: i64, fetched: &Fetched) {
         let progress = &self.around.progress;
+        progress.could_be_read(number);
         match fetched {
             // Of what nobody sees nothing is taken.
             Fetched::Messages { messages, next, .. } if messages.is_empty() => {

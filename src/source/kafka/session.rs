@@ -174,6 +174,12 @@ impl Session {
         state.fetched = offset;
     }
 
+    /// Whether a partition can be fetched, or could when it was asked last.
+    pub(super) fn is_open(&self, number: i32) -> bool {
+        let state = self.partitions.get(&number);
+        state.is_some_and(|state| state.open.is_some())
+    }
+
     /// What `offset` asked for came of a partition.
     pub(super) fn came(&mut self, number: i32, offset: i64, fetched: Fetched) {
         let state = self.partitions.entry(number).or_default();
