@@ -4,6 +4,7 @@ use super::options::AppOptions;
 use crate::{
     config::{Config, SourceKind, SourceSettings},
     engine::{Clock, SignalSettings},
+    intake::Recorder,
     series::{Millis, Share},
     source::{
         Source,
@@ -40,8 +41,8 @@ pub(super) struct Hubs {
 struct Home {
     hub: Arc<Hub>,
     source: Arc<dyn Source>,
-    /// How far its topic was read, where it has one.
-    progress: Arc<Progress>,
+    /// How far its topic was read; nothing where it is no topic.
+    progress: Option<Arc<Progress>>,
     shelf: Option<Arc<Shelf>>,
 }
 
@@ -67,9 +68,9 @@ impl PreparedHubs {
         self.homes.get(source).map(|home| &home.source)
     }
 
-    /// How far its topic was read.
+    /// How far its topic was read; nothing where it is no topic.
     pub(super) fn progress(&self, source: &str) -> Option<&Arc<Progress>> {
-        self.homes.get(source).map(|home| &home.progress)
+        self.homes.get(source)?.progress.as_ref()
     }
 }
 
@@ -112,7 +113,7 @@ impl Hubs {
                 .subscriptions
                 .insert(name.clone(), subscriptions.collect());
             let home = match self.running.get(name) {
-                Some((home, _)) => home.clone(),
+                Some((home, _)) => home.of_kind(source),
                 None => {
                     let (home, past) = new_home(source, max_series, options, telemetry).await?;
                     prepared.pasts.insert(name.clone(), past);
@@ -155,19 +156,23 @@ impl Hubs {
             home.hub.limit(max_series.unwrap_or(Hub::MOST_SERIES));
             home.hub
                 .retain(subscriptions.get(&name).map_or(&[], Vec::as_slice));
-            if self.running.contains_key(&name) {
+            if let Some((running, _)) = self.running.get_mut(&name) {
+                *running = home;
                 continue;
             }
             let events = &telemetry.intake;
             events.announce(&name);
             match &home.shelf {
                 None => events.kept_nowhere(&name),
+                // What came meanwhile is in the topic, and is read.
+                Some(_) if home.progress.is_some() => {}
                 Some(_) => tell_gap(&name, pasts.get(&name), options.clock.now(), events),
             }
             let stop = self.quit.child_token();
             let keeper = Keeper {
                 name: name.clone(),
-                home: home.clone(),
+                hub: Arc::clone(&home.hub),
+                shelf: home.shelf.clone(),
                 clock: options.clock.clone(),
                 every: options.snapshot_interval,
                 events: Arc::clone(events),
@@ -225,19 +230,43 @@ async fn new_home(
         }
         shelf = Some(Arc::new(opened));
     }
-    let progress = Arc::new(Progress::new(past.newest));
-    let local = LocalSource::new(name, Arc::clone(&hub));
-    let source: Arc<dyn Source> = match settings.kind {
-        SourceKind::Kafka(_) => Arc::new(TopicSource::new(local, Arc::clone(&progress))),
-        _ => Arc::new(local),
-    };
-    let home = Home {
-        hub,
-        source,
-        progress,
-        shelf,
-    };
-    Ok((home, past))
+    Ok((Home::new(settings, hub, shelf, past.newest), past))
+}
+
+impl Home {
+    /// Of a source whose hub knows something up to `known_until`.
+    fn new(
+        settings: &SourceSettings,
+        hub: Arc<Hub>,
+        shelf: Option<Arc<Shelf>>,
+        known_until: Option<Millis>,
+    ) -> Self {
+        let local = LocalSource::new(&settings.name, Arc::clone(&hub));
+        let progress = is_topic(settings).then(|| Arc::new(Progress::new(known_until)));
+        let source: Arc<dyn Source> = match &progress {
+            Some(progress) => Arc::new(TopicSource::new(local, Arc::clone(progress))),
+            None => Arc::new(local),
+        };
+        Self {
+            hub,
+            source,
+            progress,
+            shelf,
+        }
+    }
+
+    /// The same, or the same hub behind another source where it becomes a topic that is read or is one no more.
+    fn of_kind(&self, settings: &SourceSettings) -> Self {
+        if is_topic(settings) == self.progress.is_some() {
+            return self.clone();
+        }
+        let newest = self.hub.each(Recorder::newest).into_iter().flatten().max();
+        Self::new(settings, Arc::clone(&self.hub), self.shelf.clone(), newest)
+    }
+}
+
+fn is_topic(settings: &SourceSettings) -> bool {
+    matches!(settings.kind, SourceKind::Kafka(_))
 }
 
 /// Says how long before now nothing is known.
@@ -250,7 +279,8 @@ fn tell_gap(name: &str, past: Option<&Past>, now: Millis, events: &IntakeEvents)
 /// Who keeps one hub.
 struct Keeper {
     name: String,
-    home: Home,
+    hub: Arc<Hub>,
+    shelf: Option<Arc<Shelf>>,
     clock: Clock,
     /// How often it is written.
     every: Duration,
@@ -288,9 +318,9 @@ impl Keeper {
     }
 
     fn keep(&self, write: bool) {
-        self.home.hub.tidy(self.clock.now());
-        if let (true, Some(shelf)) = (write, &self.home.shelf) {
-            match shelf.write(&self.home.hub) {
+        self.hub.tidy(self.clock.now());
+        if let (true, Some(shelf)) = (write, &self.shelf) {
+            match shelf.write(&self.hub) {
                 Ok(bytes) => self.events.written(&self.name, bytes),
                 Err(error) => {
                     let problem = format!("{}: {error}", shelf.path().display());
@@ -304,6 +334,7 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{app::ConfigSource, source};
 
     #[tokio::test(start_paused = true)]
     async fn a_snapshot_is_written_as_often_as_was_asked_for_and_at_the_end() {
@@ -312,12 +343,8 @@ mod tests {
         let hub = Arc::<Hub>::default();
         let keeper = Keeper {
             name: "pushed".to_owned(),
-            home: Home {
-                source: Arc::new(LocalSource::new("pushed", Arc::clone(&hub))),
-                progress: Arc::new(Progress::new(None)),
-                shelf: Some(Arc::clone(&shelf)),
-                hub,
-            },
+            shelf: Some(Arc::clone(&shelf)),
+            hub,
             clock: Clock::System,
             // No whole number of turns.
             every: Duration::from_secs(25),
@@ -339,5 +366,69 @@ mod tests {
         tracker.close();
         tracker.wait().await;
         assert!(is_written(), "its last words");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_becomes_a_topic_or_is_one_no_more_keeps_its_hub_and_is_asked_as_what_it_is()
+     {
+        let (tracker, quit) = (TaskTracker::new(), CancellationToken::new());
+        let mut hubs = Hubs::new(tracker.clone(), quit.clone());
+        let mut config = Config::single("http://x:9090", "load", "node_load1").unwrap();
+        let options = AppOptions::new(ConfigSource::Literal(Box::new(config.clone())));
+        let telemetry = Telemetry::default();
+        let topic =
+            SourceKind::Kafka(serde_yaml::from_str("{brokers: ['a:1'], topic: t}").unwrap());
+        let pushed = SourceKind::RemoteWrite(source::remote_write::Settings::default());
+        let mut before: Option<(Arc<Hub>, Arc<dyn Source>)> = None;
+        for (kind, is_other) in [
+            (pushed.clone(), true),
+            (topic.clone(), true),
+            (topic.clone(), false),
+            (pushed, true),
+        ] {
+            let is_topic = kind == topic;
+            config.sources[0].kind = kind;
+            let prepared = hubs.prepare(&config, &options, &telemetry).await.unwrap();
+            assert_eq!(prepared.progress("main").is_some(), is_topic);
+            let hub = Arc::clone(prepared.hub("main").unwrap());
+            let source = Arc::clone(prepared.source("main").unwrap());
+            if let Some((same, other)) = before {
+                assert!(Arc::ptr_eq(&same, &hub));
+                assert_eq!(!Arc::ptr_eq(&other, &source), is_other);
+            }
+            before = Some((hub, source));
+            hubs.commit(prepared, &config, &options, &telemetry);
+        }
+        quit.cancel();
+        tracker.close();
+        tracker.wait().await;
+    }
+
+    #[tokio::test]
+    async fn of_a_topic_no_gap_is_told_as_it_fills_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let topic =
+            SourceKind::Kafka(serde_yaml::from_str("{brokers: ['a:1'], topic: t}").unwrap());
+        let pushed = SourceKind::RemoteWrite(source::remote_write::Settings::default());
+        let mut config = Config::single("http://x:9090", "load", "node_load1").unwrap();
+        let mut options = AppOptions::new(ConfigSource::Literal(Box::new(config.clone())));
+        options.storage = Some(folder.path().to_owned());
+        let gap = "forethought_intake_gap_seconds{source=\"main\"}";
+        for (kind, is_told) in [(topic, false), (pushed, true)] {
+            config.sources[0].kind = kind;
+            let (tracker, quit) = (TaskTracker::new(), CancellationToken::new());
+            let mut hubs = Hubs::new(tracker.clone(), quit.clone());
+            let telemetry = Telemetry::default();
+            let mut prepared = hubs.prepare(&config, &options, &telemetry).await.unwrap();
+            // As a former process would have left it.
+            let past = prepared.pasts.get_mut("main").unwrap();
+            past.newest = Some(options.clock.now() - 60_000);
+            hubs.commit(prepared, &config, &options, &telemetry);
+            let shown = telemetry.open_metrics().unwrap();
+            assert_eq!(shown.contains(gap), is_told, "{shown}");
+            quit.cancel();
+            tracker.close();
+            tracker.wait().await;
+        }
     }
 }
