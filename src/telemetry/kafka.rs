@@ -39,7 +39,7 @@ struct OfSink {
 }
 
 /// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MessageResult {
     /// It has no value.
     Empty,
@@ -262,12 +262,14 @@ impl KafkaEvents {
         }
     }
 
-    /// A message came.
-    pub fn message(&self, source: &str, result: MessageResult) {
+    /// Messages came, so many of each result.
+    pub fn messages(&self, source: &str, counts: &BTreeMap<MessageResult, u64>) {
         if self.sources().contains_key(source) {
-            self.messages
-                .get_or_create(&of_result(source, result))
-                .inc();
+            for (result, count) in counts {
+                self.messages
+                    .get_or_create(&of_result(source, *result))
+                    .inc_by(*count);
+            }
         }
     }
 
@@ -459,14 +461,14 @@ mod tests {
             cause: Cause::Connect,
             message: "no".to_owned(),
         };
-        events.message("here", MessageResult::Read);
+        events.messages("here", &BTreeMap::from([(MessageResult::Read, 1)]));
         events.sent("there", 1, 1);
         let shown = telemetry.open_metrics().unwrap();
         assert!(!shown.contains("\"here\"") && !shown.contains("\"there\""));
         events.announce("here");
         events.announce_sink("there");
         events.connected("here");
-        events.message("here", MessageResult::Garbled);
+        events.messages("here", &BTreeMap::from([(MessageResult::Garbled, 2)]));
         events.skipped("here", 3, "");
         events.behind("here", 4);
         events.pending("there", 9);
@@ -477,7 +479,7 @@ mod tests {
         let shown = telemetry.open_metrics().unwrap();
         for line in [
             "up{source=\"here\"} 1\n",
-            "messages_total{source=\"here\",result=\"garbled\"} 1\n",
+            "messages_total{source=\"here\",result=\"garbled\"} 2\n",
             "messages_total{source=\"here\",result=\"read\"} 0\n",
             "messages_skipped_total{source=\"here\"} 3\n",
             "messages_behind{source=\"here\"} 4\n",
