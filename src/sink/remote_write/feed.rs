@@ -1,13 +1,12 @@
 //! What units show, told sample by sample: for sinks that are no receivers of remote write.
 
-use super::book::{Book, Due, read};
+use super::book::{Book, Due, External, read};
 use crate::{
     engine::Catalogue,
     expo::{RenderedLabels, wire::write::Point},
     series::Millis,
 };
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// A sample that is to be sent.
 #[derive(Debug, Clone)]
@@ -18,6 +17,8 @@ pub(in crate::sink) struct Sample {
     pub(in crate::sink) name: Arc<str>,
     /// Its labels, without external ones.
     pub(in crate::sink) labels: Arc<RenderedLabels>,
+    /// The external ones.
+    pub(in crate::sink) external: Arc<External>,
     /// Time and value, or that the series has ended.
     pub(in crate::sink) point: Point,
 }
@@ -30,13 +31,8 @@ pub(in crate::sink) struct Feed {
 
 impl Feed {
     /// Series have these external labels from now on.
-    pub(in crate::sink) fn set_external(&mut self, external: &[(String, String)]) {
-        let mut text = Vec::new();
-        for part in external.iter().flat_map(|(name, value)| [name, value]) {
-            text.extend_from_slice(part.as_bytes());
-            text.push(0);
-        }
-        self.book.set_seed(xxh3_64(&text));
+    pub(in crate::sink) fn set_external(&mut self, external: &Arc<External>) {
+        self.book.set_external(external);
     }
 
     /// What is new in a catalogue at `now`. May take a while: a signal may have a million series.
@@ -59,6 +55,7 @@ fn samples(due: Vec<Due>) -> Vec<Sample> {
         key: due.key,
         name: due.series.name,
         labels: due.series.labels,
+        external: due.external,
         point: due.point,
     };
     due.into_iter().map(sample).collect()

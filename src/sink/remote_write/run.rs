@@ -1,7 +1,7 @@
 //! The task that looks for new outcomes, and the shards it fills.
 
 use super::{
-    book::{Book, Due, Reading, read},
+    book::{Book, Due, External, Reading, read},
     log::Log,
     queue::{Queue, Terms},
     reached::Reached,
@@ -26,7 +26,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// How often the outcomes are looked at: more often than anything is evaluated, so that none is missed. A look reads one
 /// time per unit, while following every unit would need a task for each, and word of every reload.
@@ -54,7 +53,7 @@ pub struct Writer {
     settings: Settings,
     poster: Arc<Poster>,
     queues: Vec<Arc<Queue>>,
-    external: Arc<Vec<(String, String)>>,
+    external: Arc<External>,
     book: Book,
     /// Where a buffer is.
     reached: Option<Reached>,
@@ -108,7 +107,7 @@ impl Writer {
             // Of one that panicked nothing is known.
             self.book = former.await.unwrap_or_default().book;
         }
-        self.book.set_seed(self.seed());
+        self.book.set_external(&self.external);
         let left = self.attach().await;
         let own: Vec<Shard> = self.queues.iter().map(|queue| self.shard(queue)).collect();
         let former: Vec<Shard> = left.iter().map(|queue| self.shard(queue)).collect();
@@ -154,18 +153,6 @@ impl Writer {
         }
     }
 
-    /// Of the external labels: hashed, as they are a part of every series.
-    fn seed(&self) -> u64 {
-        let text: Vec<u8> = self.external.iter().fold(Vec::new(), |mut text, pair| {
-            for part in [&pair.0, &pair.1] {
-                text.extend_from_slice(part.as_bytes());
-                text.push(0);
-            }
-            text
-        });
-        xxh3_64(&text)
-    }
-
     /// Puts what is new into the queues. Off the threads that serve: a signal may have a million series.
     async fn look(&mut self, readings: Vec<Reading>) {
         if !self.book.has_news(&readings) {
@@ -173,7 +160,6 @@ impl Writer {
         }
         let now = self.around.clock.now();
         let mut book = std::mem::take(&mut self.book);
-        let external = Arc::clone(&self.external);
         let queues = self.queues.clone();
         let (events, name) = (Arc::clone(&self.around.events), self.name.clone());
         let most = self.settings.queue.max_samples_per_send;
@@ -185,18 +171,13 @@ impl Writer {
             if let Some(Err(error)) = written {
                 events.disk_failed(&name, &error);
             }
-            push(
-                &queues,
-                records(&due, &external, queues.len(), most),
-                &name,
-                &events,
-            );
+            push(&queues, records(&due, queues.len(), most), &name, &events);
             book
         });
         match looked.await {
             Ok(book) => self.book = book,
             Err(error) => {
-                self.book.set_seed(self.seed());
+                self.book.set_external(&self.external);
                 let problem = error.to_string();
                 self.around.events.panicked(&self.name, &problem);
             }
