@@ -4,6 +4,7 @@ use super::options::AppOptions;
 use crate::{
     config::{Config, SourceKind, SourceSettings},
     engine::{Clock, SignalSettings},
+    intake::Recorder,
     series::{Millis, Share},
     source::{
         Source,
@@ -41,8 +42,8 @@ pub(super) struct Hubs {
 struct Home {
     hub: Arc<Hub>,
     source: Arc<dyn Source>,
-    /// How far its topic was read, where it has one.
-    progress: Arc<Progress>,
+    /// How far its topic was read; nothing where it is no topic.
+    progress: Option<Arc<Progress>>,
     shelf: Option<Arc<Shelf>>,
 }
 
@@ -68,9 +69,9 @@ impl PreparedHubs {
         self.homes.get(source).map(|home| &home.source)
     }
 
-    /// How far its topic was read.
+    /// How far its topic was read; nothing where it is no topic.
     pub(super) fn progress(&self, source: &str) -> Option<&Arc<Progress>> {
-        self.homes.get(source).map(|home| &home.progress)
+        self.homes.get(source)?.progress.as_ref()
     }
 }
 
@@ -113,7 +114,7 @@ impl Hubs {
                 .subscriptions
                 .insert(name.clone(), subscriptions.collect());
             let home = match self.running.get(name) {
-                Some((home, _)) => home.clone(),
+                Some((home, _)) => home.of_kind(source),
                 None => {
                     let (home, past) = new_home(source, max_series, options, telemetry).await?;
                     prepared.pasts.insert(name.clone(), past);
@@ -156,19 +157,23 @@ impl Hubs {
             home.hub.limit(max_series.unwrap_or(Hub::MOST_SERIES));
             home.hub
                 .retain(subscriptions.get(&name).map_or(&[], Vec::as_slice));
-            if self.running.contains_key(&name) {
+            if let Some((running, _)) = self.running.get_mut(&name) {
+                *running = home;
                 continue;
             }
             let events = &telemetry.intake;
             events.announce(&name);
             match &home.shelf {
                 None => events.kept_nowhere(&name),
+                // What came meanwhile is in the topic, and is read.
+                Some(_) if home.progress.is_some() => {}
                 Some(_) => tell_gap(&name, pasts.get(&name), options.clock.now(), events),
             }
             let stop = self.quit.child_token();
             let keeper = Keeper {
                 name: name.clone(),
-                home: home.clone(),
+                hub: Arc::clone(&home.hub),
+                shelf: home.shelf.clone(),
                 clock: options.clock.clone(),
                 every: options.snapshot_interval,
                 events: Arc::clone(events),
@@ -227,19 +232,43 @@ async fn new_home(
         }
         shelf = Some(Arc::new(opened));
     }
-    let progress = Arc::new(Progress::new(past.newest));
-    let local = LocalSource::new(name, Arc::clone(&hub));
-    let source: Arc<dyn Source> = match settings.kind {
-        SourceKind::Kafka(_) => Arc::new(TopicSource::new(local, Arc::clone(&progress))),
-        _ => Arc::new(local),
-    };
-    let home = Home {
-        hub,
-        source,
-        progress,
-        shelf,
-    };
-    Ok((home, past))
+    Ok((Home::new(settings, hub, shelf, past.newest), past))
+}
+
+impl Home {
+    /// Of a source whose hub knows something up to `known_until`.
+    fn new(
+        settings: &SourceSettings,
+        hub: Arc<Hub>,
+        shelf: Option<Arc<Shelf>>,
+        known_until: Option<Millis>,
+    ) -> Self {
+        let local = LocalSource::new(&settings.name, Arc::clone(&hub));
+        let progress = is_topic(settings).then(|| Arc::new(Progress::new(known_until)));
+        let source: Arc<dyn Source> = match &progress {
+            Some(progress) => Arc::new(TopicSource::new(local, Arc::clone(progress))),
+            None => Arc::new(local),
+        };
+        Self {
+            hub,
+            source,
+            progress,
+            shelf,
+        }
+    }
+
+    /// The same, or the same hub behind another source where it becomes a topic that is read or is one no more.
+    fn of_kind(&self, settings: &SourceSettings) -> Self {
+        if is_topic(settings) == self.progress.is_some() {
+            return self.clone();
+        }
+        let newest = self.hub.each(Recorder::newest).into_iter().flatten().max();
+        Self::new(settings, Arc::clone(&self.hub), self.shelf.clone(), newest)
+    }
+}
+
+fn is_topic(settings: &SourceSettings) -> bool {
+    matches!(settings.kind, SourceKind::Kafka(_))
 }
 
 /// Says how long before now nothing is known.
@@ -252,7 +281,8 @@ fn tell_gap(name: &str, past: Option<&Past>, now: Millis, events: &IntakeEvents)
 /// Who keeps one hub.
 struct Keeper {
     name: String,
-    home: Home,
+    hub: Arc<Hub>,
+    shelf: Option<Arc<Shelf>>,
     clock: Clock,
     /// How often it is written.
     every: Duration,
@@ -290,9 +320,9 @@ impl Keeper {
     }
 
     fn keep(&self, write: bool) {
-        self.home.hub.tidy(self.clock.now());
-        if let (true, Some(shelf)) = (write, &self.home.shelf) {
-            match shelf.write(&self.home.hub) {
+        self.hub.tidy(self.clock.now());
+        if let (true, Some(shelf)) = (write, &self.shelf) {
+            match shelf.write(&self.hub) {
                 Ok(bytes) => self.events.written(&self.name, bytes),
                 Err(error) => {
                     let problem = format!("{}: {error}", shelf.path().display());
@@ -304,123 +334,4 @@ impl Keeper {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        intake::{Reading, Selection},
-        series::{
-            Grid, Labels,
-            shard::{Cut, Shard},
-        },
-    };
-    use std::path::Path;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_snapshot_is_written_as_often_as_was_asked_for_and_at_the_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let shelf = Arc::new(Shelf::new(folder.path(), "pushed").unwrap());
-        let hub = Arc::<Hub>::default();
-        let keeper = Keeper {
-            name: "pushed".to_owned(),
-            home: Home {
-                source: Arc::new(LocalSource::new("pushed", Arc::clone(&hub))),
-                progress: Arc::new(Progress::new(None)),
-                shelf: Some(Arc::clone(&shelf)),
-                hub,
-            },
-            clock: Clock::System,
-            // No whole number of turns.
-            every: Duration::from_secs(25),
-            events: Arc::default(),
-        };
-        let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        tracker.spawn(keeper.run(stop.clone()));
-        let is_written = || std::fs::remove_file(shelf.path()).is_ok();
-        sleep(Duration::from_secs(24)).await;
-        assert!(!is_written());
-        for _ in 0..3 {
-            sleep(Duration::from_secs(2)).await;
-            assert!(is_written());
-            sleep(Duration::from_secs(22)).await;
-            assert!(!is_written());
-            sleep(Duration::from_secs(1)).await;
-        }
-        stop.cancel();
-        tracker.close();
-        tracker.wait().await;
-        assert!(is_written(), "its last words");
-    }
-
-    const STEP: Millis = 10_000;
-    const NOW: Millis = 1_700_000_000_000;
-
-    fn subscription(history: usize, share: Share) -> Subscription {
-        Subscription {
-            selection: Selection::new("load", Reading::Gauge, None, None).unwrap(),
-            grid: Grid::new(STEP).unwrap(),
-            history,
-            max_series: 10,
-            share,
-        }
-    }
-
-    /// What a process kept of 400 steps of two series.
-    fn past(folder: &Path) -> Past {
-        let hub = Hub::default();
-        hub.subscribe(subscription(500, Share::ALL), None);
-        for at in (NOW - 400 * STEP..=NOW).step_by(STEP as usize) {
-            for pod in ["a", "b"] {
-                let labels = Labels::new([("pod", pod)]).unwrap();
-                let route = hub.route("load", &labels, at);
-                hub.take(&[(route, at, 1.0)], at);
-            }
-        }
-        hub.tidy(NOW);
-        let shelf = Shelf::new(folder, "pushed").unwrap();
-        shelf.write(&hub).unwrap();
-        shelf.read().unwrap()
-    }
-
-    /// Values of each series that is there after a restart.
-    fn restored(subscriptions: Vec<Subscription>, past: &Past) -> Vec<usize> {
-        let hub = Arc::<Hub>::default();
-        let source = Arc::new(LocalSource::new("pushed", Arc::clone(&hub)));
-        let home = Home {
-            source: Arc::clone(&source) as Arc<dyn Source>,
-            progress: Arc::new(Progress::new(None)),
-            shelf: None,
-            hub: Arc::clone(&hub),
-        };
-        let prepared = PreparedHubs {
-            subscriptions: [("pushed".to_owned(), subscriptions)].into(),
-            ..PreparedHubs::default()
-        };
-        prepared.subscribe("pushed", &home, Some(past), NOW, &IntakeEvents::default());
-        let mut found = Vec::new();
-        hub.with("load", (Some(STEP), &Share::ALL), |recorder| {
-            let span = (NOW - 400 * STEP, NOW);
-            recorder.range(span, (10, &Share::ALL), |_, samples| {
-                found.push(samples.len());
-            })
-        });
-        found
-    }
-
-    #[test]
-    fn who_asks_for_little_and_comes_first_costs_another_nothing_of_its_past() {
-        let folder = tempfile::tempdir().unwrap();
-        let past = past(folder.path());
-        let deep = || subscription(500, Share::ALL);
-        assert_eq!(restored(vec![deep()], &past), [401, 401]);
-        let shares = (0..2).map(|index| {
-            let shard = Shard::new(index, 2).unwrap();
-            Share::of(Cut::Labels(["pod".to_owned()].into()), shard)
-        });
-        let few = shares.map(|share| subscription(500, share));
-        let little = few.chain([subscription(1, Share::ALL), subscription(20, Share::ALL)]);
-        for one in little {
-            let both = vec![one.clone(), deep()];
-            assert_eq!(restored(both, &past), [401, 401], "{one:?}");
-        }
-    }
-}
+mod tests;

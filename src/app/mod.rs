@@ -21,6 +21,7 @@
 //! | `scrapers.rs` | the sources in force that scrape |
 //! | `topics.rs` | the topics in force that are read |
 //! | `topic_writers.rs` | the topics in force that are written to |
+//! | `tasks.rs` | tasks by name that outlast a reload, or take the place of one another: those of writers and topics |
 //! | `deployment.rs` | the configuration in force, and how another takes its place |
 //! | `training` | trained models: from the past of a signal to a version in the registry |
 //! | `retrain.rs` | trained models kept up to date |
@@ -47,6 +48,7 @@ mod scaler_service;
 mod scaling;
 mod scrapers;
 pub mod signals;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod topic_writers;

@@ -1,22 +1,21 @@
 //! The topics in force that are written to: each a task of its own, which goes on untouched where its settings stay.
 
-use super::options::AppOptions;
+use super::{
+    options::AppOptions,
+    tasks::{Prepared, Tasks},
+};
 use crate::{
     config::Config,
     engine::Catalogue,
     sink::kafka::{Handover, Settings, Surroundings, Writer},
     telemetry::Telemetry,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
-use tokio::task::JoinHandle;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Everything that is written is made from, but the outcomes: where it is the same, the task stays.
 #[derive(Debug, Clone, PartialEq)]
-struct Terms {
+pub(super) struct Terms {
     settings: Settings,
     external_labels: BTreeMap<String, String>,
 }
@@ -24,38 +23,22 @@ struct Terms {
 /// The topics in force that are written to, by name.
 #[derive(Debug)]
 pub(super) struct TopicWriters {
-    tracker: TaskTracker,
-    stop: CancellationToken,
-    running: BTreeMap<String, Running>,
+    tasks: Tasks<Terms, Handover>,
 }
 
-#[derive(Debug)]
-struct Running {
-    terms: Terms,
-    /// Ends every series.
-    stop: CancellationToken,
-    /// Another goes on with them.
-    replaced: CancellationToken,
-    task: JoinHandle<Handover>,
-}
-
-/// The topics of a configuration, the writers built of those that do not run already.
-#[derive(Debug, Default)]
-pub(super) struct PreparedTopicWriters {
-    all: BTreeSet<String>,
-    new: Vec<(String, Terms, Writer)>,
-}
+/// The topics that are written to of a configuration, the writers built of those that do not run already.
+pub(super) type PreparedTopicWriters = Prepared<Terms, Writer>;
 
 /// As of remote write: several shards say something of a signal as a whole, each of its own series.
 const WITHOUT_REPLICA: &str = "kafka beside --shard needs --replica=NAME, another one in each shard: what each says of a signal as a whole would be written as one series";
+
+// === impl TopicWriters ===
 
 impl TopicWriters {
     /// None yet. `tracker` waits for their tasks, `stop` ends them.
     pub(super) fn new(tracker: TaskTracker, stop: CancellationToken) -> Self {
         Self {
-            tracker,
-            stop,
-            running: BTreeMap::new(),
+            tasks: Tasks::new(tracker, stop),
         }
     }
 
@@ -71,24 +54,21 @@ impl TopicWriters {
             return Err(WITHOUT_REPLICA.to_owned());
         }
         for (index, settings) in config.kafka.iter().enumerate() {
-            let name = settings.name();
             let terms = Terms {
                 settings: settings.clone(),
                 external_labels: config.global.external_labels.clone(),
             };
-            prepared.all.insert(name.clone());
-            let running = self.running.get(&name);
-            if running.is_some_and(|running| running.terms == terms) {
-                continue;
-            }
-            let around = Surroundings {
-                clock: options.clock.clone(),
-                events: Arc::clone(&telemetry.kafka),
-                external_labels: terms.external_labels.clone(),
+            let build = |terms: &Terms| {
+                let around = Surroundings {
+                    clock: options.clock.clone(),
+                    events: Arc::clone(&telemetry.kafka),
+                    external_labels: terms.external_labels.clone(),
+                };
+                let built = Writer::build(settings, around);
+                built.map_err(|problem| format!("kafka[{index}]: {problem}"))
             };
-            let built = Writer::build(settings, around);
-            let writer = built.map_err(|problem| format!("kafka[{index}]: {problem}"))?;
-            prepared.new.push((name, terms, writer));
+            self.tasks
+                .add(&mut prepared, (settings.name(), terms), build)?;
         }
         Ok(prepared)
     }
@@ -100,41 +80,47 @@ impl TopicWriters {
         catalogue: &Arc<Catalogue>,
         telemetry: &Telemetry,
     ) {
-        let PreparedTopicWriters { all, new } = prepared;
-        self.running.retain(|name, running| {
-            let stays = all.contains(name);
-            if !stays {
-                running.stop.cancel();
-                telemetry.kafka.forget_sink(name);
-            }
-            stays
+        let events = &telemetry.kafka;
+        let tell = (
+            |name: &str| events.announce_sink(name),
+            |name: &str| events.forget_sink(name),
+        );
+        self.tasks.commit(prepared, tell, |writer, place| {
+            let catalogue = Arc::clone(catalogue);
+            writer.run(catalogue, place.stop, place.replaced, place.former)
         });
-        for (name, terms, writer) in new {
-            let former = match self.running.remove(&name) {
-                Some(running) => {
-                    running.replaced.cancel();
-                    Some(running.task)
-                }
-                None => {
-                    telemetry.kafka.announce_sink(&name);
-                    None
-                }
-            };
-            let (stop, replaced) = (self.stop.child_token(), CancellationToken::new());
-            let run = writer.run(
-                Arc::clone(catalogue),
-                stop.clone(),
-                replaced.clone(),
-                former,
-            );
-            let task = self.tracker.spawn(run);
-            let running = Running {
-                terms,
-                stop,
-                replaced,
-                task,
-            };
-            self.running.insert(name, running);
-        }
+    }
+}
+
+#[cfg(all(test, feature = "kafka"))]
+mod tests {
+    use super::*;
+    use crate::app::ConfigSource;
+
+    #[tokio::test]
+    async fn a_topic_that_comes_back_waits_for_its_former_writer() {
+        let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+        let mut writers = TopicWriters::new(tracker.clone(), stop.clone());
+        let mut config = Config::single("http://x:9090", "load", "node_load1").unwrap();
+        let telemetry = Telemetry::default();
+        let options = AppOptions::new(ConfigSource::Literal(Box::new(config.clone())));
+        let mut reload = |config: &Config| {
+            let prepared = writers.prepare(config, &options, &telemetry).unwrap();
+            let started = prepared.new.len();
+            writers.commit(prepared, &Arc::new(Catalogue::default()), &telemetry);
+            (started, writers.tasks.leaving.len())
+        };
+        assert_eq!(reload(&config), (0, 0));
+        // Nobody listens there.
+        let settings = "{brokers: ['127.0.0.1:1'], topic: published}";
+        config.kafka = vec![serde_yaml::from_str(settings).unwrap()];
+        assert_eq!(reload(&config), (1, 0));
+        let gone = config.kafka.pop().unwrap();
+        assert_eq!(reload(&config), (0, 1));
+        config.kafka.push(gone);
+        assert_eq!(reload(&config), (1, 0), "it is waited for");
+        stop.cancel();
+        tracker.close();
+        tracker.wait().await;
     }
 }

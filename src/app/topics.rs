@@ -1,6 +1,10 @@
 //! The topics in force that are read: each a task of its own, which goes on untouched where its settings stay.
 
-use super::{hubs::PreparedHubs, options::AppOptions};
+use super::{
+    hubs::PreparedHubs,
+    options::AppOptions,
+    tasks::{Place, Prepared, Tasks},
+};
 use crate::{
     config::{Config, SourceKind},
     source::{
@@ -9,15 +13,12 @@ use crate::{
     },
     telemetry::Telemetry,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What a reader is made from: where it is the same, the task stays.
 #[derive(Debug, Clone)]
-struct Terms {
+pub(super) struct Terms {
     settings: Settings,
     hub: Arc<Hub>,
 }
@@ -31,25 +32,17 @@ impl PartialEq for Terms {
 /// The topics in force that are read, by source.
 #[derive(Debug)]
 pub(super) struct Topics {
-    tracker: TaskTracker,
-    quit: CancellationToken,
-    running: BTreeMap<String, (Terms, CancellationToken)>,
+    tasks: Tasks<Terms, ()>,
 }
 
-/// The topics of a configuration, the readers built of those that do not run already.
-#[derive(Debug, Default)]
-pub(super) struct PreparedTopics {
-    all: BTreeSet<String>,
-    new: Vec<(String, Terms, Reader)>,
-}
+/// The topics that are read of a configuration, the readers built of those that do not run already.
+pub(super) type PreparedTopics = Prepared<Terms, Reader>;
 
 impl Topics {
     /// None yet. `tracker` waits for their tasks, `quit` ends them with the process.
     pub(super) fn new(tracker: TaskTracker, quit: CancellationToken) -> Self {
         Self {
-            tracker,
-            quit,
-            running: BTreeMap::new(),
+            tasks: Tasks::new(tracker, quit),
         }
     }
 
@@ -73,42 +66,43 @@ impl Topics {
                 settings: settings.clone(),
                 hub: Arc::clone(hub),
             };
-            prepared.all.insert(name.clone());
-            if self.running.get(name).is_some_and(|(old, _)| *old == terms) {
-                continue;
-            }
-            let around = Surroundings {
-                hub: Arc::clone(hub),
-                progress: Arc::clone(progress),
-                events: Arc::clone(&telemetry.kafka),
-                intake: Arc::clone(&telemetry.intake),
-                clock: options.clock.clone(),
+            let build = |terms: &Terms| {
+                let around = Surroundings {
+                    hub: Arc::clone(&terms.hub),
+                    progress: Arc::clone(progress),
+                    events: Arc::clone(&telemetry.kafka),
+                    intake: Arc::clone(&telemetry.intake),
+                    clock: options.clock.clone(),
+                };
+                let built = Reader::build(name, settings, around);
+                built.map_err(|problem| format!("source {name:?}: kafka: {problem}"))
             };
-            let built = Reader::build(name, settings, around);
-            let built = built.map_err(|problem| format!("source {name:?}: kafka: {problem}"))?;
-            prepared.new.push((name.clone(), terms, built));
+            self.tasks
+                .add(&mut prepared, (name.clone(), terms), build)?;
         }
         Ok(prepared)
     }
 
     /// Starts what is new or changed, stops what is gone or changed. Another reader of the same topic goes on where the former was.
     pub(super) fn commit(&mut self, prepared: PreparedTopics, telemetry: &Telemetry) {
-        let PreparedTopics { all, new } = prepared;
-        self.running.retain(|name, (_, stop)| {
-            let stays = all.contains(name);
-            if !stays {
-                stop.cancel();
-                telemetry.kafka.forget(name);
-            }
-            stays
+        let events = &telemetry.kafka;
+        let tell = (
+            |name: &str| events.announce(name),
+            |name: &str| events.forget(name),
+        );
+        self.tasks.commit(prepared, tell, |reader, place| {
+            let Place {
+                stop,
+                replaced,
+                former,
+            } = place;
+            let ends = async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = replaced.cancelled() => {}
+                }
+            };
+            reader.run(ends, former)
         });
-        for (name, terms, reader) in new {
-            let stop = self.quit.child_token();
-            match self.running.insert(name.clone(), (terms, stop.clone())) {
-                Some((_, former)) => former.cancel(),
-                None => telemetry.kafka.announce(&name),
-            }
-            drop(self.tracker.spawn(reader.run(stop)));
-        }
     }
 }

@@ -1,22 +1,21 @@
 //! The receivers of remote write in force: each a task of its own, which goes on untouched where its settings stay.
 
-use super::options::AppOptions;
+use super::{
+    options::AppOptions,
+    tasks::{Prepared, Tasks},
+};
 use crate::{
     config::Config,
     engine::Catalogue,
     sink::remote_write::{Handover, Settings, Surroundings, Writer},
     telemetry::Telemetry,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
-use tokio::task::JoinHandle;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Everything that is written is made from, but the outcomes: where it is the same, the task stays.
 #[derive(Debug, Clone, PartialEq)]
-struct Terms {
+pub(super) struct Terms {
     settings: Settings,
     external_labels: BTreeMap<String, String>,
 }
@@ -24,29 +23,11 @@ struct Terms {
 /// The receivers in force, by name.
 #[derive(Debug)]
 pub(super) struct Writers {
-    tracker: TaskTracker,
-    stop: CancellationToken,
-    running: BTreeMap<String, Running>,
-    /// Those that are gone from the configuration, as one that comes back has to begin where they ended.
-    leaving: BTreeMap<String, JoinHandle<Handover>>,
+    tasks: Tasks<Terms, Handover>,
 }
 
-#[derive(Debug)]
-struct Running {
-    terms: Terms,
-    /// Ends every series.
-    stop: CancellationToken,
-    /// Another goes on with them.
-    replaced: CancellationToken,
-    task: JoinHandle<Handover>,
-}
-
-/// The receivers of a configuration, those built that do not run already.
-#[derive(Debug)]
-pub(super) struct PreparedWriters {
-    all: BTreeSet<String>,
-    new: Vec<(String, Terms, Writer)>,
-}
+/// The receivers of a configuration, the writers built of those that do not run already.
+pub(super) type PreparedWriters = Prepared<Terms, Writer>;
 
 /// Several shards say something of a signal as a whole, such as its error, each of its own series.
 const WITHOUT_REPLICA: &str = "remote_write beside --shard needs --replica=NAME, another one in each shard: what each says of a signal as a whole would be written as one series";
@@ -57,10 +38,7 @@ impl Writers {
     /// None yet. `tracker` waits for their tasks, `stop` ends them.
     pub(super) fn new(tracker: TaskTracker, stop: CancellationToken) -> Self {
         Self {
-            tracker,
-            stop,
-            running: BTreeMap::new(),
-            leaving: BTreeMap::new(),
+            tasks: Tasks::new(tracker, stop),
         }
     }
 
@@ -71,33 +49,27 @@ impl Writers {
         options: &AppOptions,
         telemetry: &Telemetry,
     ) -> Result<PreparedWriters, String> {
-        let mut prepared = PreparedWriters {
-            all: BTreeSet::new(),
-            new: Vec::new(),
-        };
+        let mut prepared = PreparedWriters::default();
         if options.shard.is_some() && options.replica.is_none() && !config.remote_write.is_empty() {
             return Err(WITHOUT_REPLICA.to_owned());
         }
         for (index, settings) in config.remote_write.iter().enumerate() {
-            let name = settings.name();
             let terms = Terms {
                 settings: settings.clone(),
                 external_labels: config.global.external_labels.clone(),
             };
-            prepared.all.insert(name.clone());
-            let running = self.running.get(&name);
-            if running.is_some_and(|running| running.terms == terms) {
-                continue;
-            }
-            let around = Surroundings {
-                clock: options.clock.clone(),
-                events: Arc::clone(&telemetry.remote_write),
-                external_labels: terms.external_labels.clone(),
-                storage: options.storage.clone(),
+            let build = |terms: &Terms| {
+                let around = Surroundings {
+                    clock: options.clock.clone(),
+                    events: Arc::clone(&telemetry.remote_write),
+                    external_labels: terms.external_labels.clone(),
+                    storage: options.storage.clone(),
+                };
+                let built = Writer::build(settings, around);
+                built.map_err(|problem| format!("remote_write[{index}]: {problem}"))
             };
-            let built = Writer::build(settings, around);
-            let writer = built.map_err(|problem| format!("remote_write[{index}]: {problem}"))?;
-            prepared.new.push((name, terms, writer));
+            self.tasks
+                .add(&mut prepared, (settings.name(), terms), build)?;
         }
         Ok(prepared)
     }
@@ -109,40 +81,15 @@ impl Writers {
         catalogue: &Arc<Catalogue>,
         telemetry: &Telemetry,
     ) {
-        let PreparedWriters { all, new } = prepared;
-        let is_gone = |name: &String, _: &mut Running| !all.contains(name);
-        for (name, gone) in self.running.extract_if(.., is_gone) {
-            gone.stop.cancel();
-            telemetry.remote_write.forget(&name);
-            self.leaving.insert(name, gone.task);
-        }
-        for (name, terms, writer) in new {
-            let former = match self.running.remove(&name) {
-                Some(running) => {
-                    running.replaced.cancel();
-                    Some(running.task)
-                }
-                None => {
-                    telemetry.remote_write.announce(&name);
-                    self.leaving.remove(&name)
-                }
-            };
-            let (stop, replaced) = (self.stop.child_token(), CancellationToken::new());
-            let run = writer.run(
-                Arc::clone(catalogue),
-                stop.clone(),
-                replaced.clone(),
-                former,
-            );
-            let task = self.tracker.spawn(run);
-            let running = Running {
-                terms,
-                stop,
-                replaced,
-                task,
-            };
-            self.running.insert(name, running);
-        }
+        let events = &telemetry.remote_write;
+        let tell = (
+            |name: &str| events.announce(name),
+            |name: &str| events.forget(name),
+        );
+        self.tasks.commit(prepared, tell, |writer, place| {
+            let catalogue = Arc::clone(catalogue);
+            writer.run(catalogue, place.stop, place.replaced, place.former)
+        });
     }
 }
 
@@ -194,7 +141,7 @@ mod tests {
             config: Config::single("http://x:9090", "load", "node_load1").unwrap(),
             telemetry: Telemetry::default(),
         };
-        let tracker = world.writers.tracker.clone();
+        let tracker = world.writers.tasks.tracker.clone();
         assert_eq!(world.reload(), Ok(0));
         world.config.remote_write = ["http://a/api/v1/write", "http://b/api/v1/write"]
             .map(Settings::new)
@@ -202,7 +149,7 @@ mod tests {
         assert_eq!((world.reload(), world.shown()), (Ok(2), 2));
         assert_eq!(world.reload(), Ok(0), "nothing changed");
         let token = |world: &World, name: &str| {
-            let running = &world.writers.running[&format!("http://{name}/api/v1/write")];
+            let running = &world.writers.tasks.running[&format!("http://{name}/api/v1/write")];
             (running.stop.clone(), running.replaced.clone())
         };
         let (first, second) = (token(&world, "a"), token(&world, "b"));
@@ -229,10 +176,10 @@ mod tests {
         labels.insert("cluster".to_owned(), "eu-1".to_owned());
         assert_eq!((world.reload(), world.shown()), (Ok(1), 1));
         assert!(second.0.is_cancelled());
-        assert_eq!(world.writers.leaving.len(), 1);
+        assert_eq!(world.writers.tasks.leaving.len(), 1);
         world.config.remote_write.push(gone);
         assert_eq!((world.reload(), world.shown()), (Ok(1), 2));
-        assert!(world.writers.leaving.is_empty(), "it is waited for");
+        assert!(world.writers.tasks.leaving.is_empty(), "it is waited for");
 
         // What shards say of a signal as a whole differs.
         let config = ConfigSource::Literal(Box::new(world.config.clone()));

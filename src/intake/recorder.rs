@@ -279,6 +279,11 @@ impl Recorder {
         verdict
     }
 
+    /// Time of the newest sample of all; nothing where none came.
+    pub fn newest(&self) -> Option<Millis> {
+        (self.newest > Millis::MIN).then_some(self.newest)
+    }
+
     /// The newest grid time of which every series that is expected to have a sample has one: what there is to know of it
     /// is known.
     pub fn complete(&self) -> Option<Millis> {

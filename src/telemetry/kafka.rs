@@ -39,7 +39,7 @@ struct OfSink {
 }
 
 /// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MessageResult {
     /// It has no value.
     Empty,
@@ -77,6 +77,7 @@ struct Source {
     messages: Throttle,
     samples: Throttle,
     skips: Throttle,
+    partitions: Throttle,
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +115,7 @@ impl KafkaEvents {
     fn register_sources(&self, registry: &mut Registry) {
         registry.register(
             "kafka_failures",
-            "Attempts to reach or read a topic that failed, by cause; each is tried again",
+            "Attempts to reach or read a topic or one of its partitions that failed, by cause; each is tried again",
             self.failures.clone(),
         );
         registry.register(
@@ -239,6 +240,21 @@ impl KafkaEvents {
         }
     }
 
+    /// A partition could not be read; it is tried again, and the others are read on.
+    pub fn partition_failed(&self, source: &str, partition: i32, error: &SourceError) {
+        let sources = self.sources();
+        let Some(state) = sources.get(source) else {
+            return;
+        };
+        self.failures
+            .get_or_create(&of_cause(source, error.cause))
+            .inc();
+        if state.partitions.may_log() {
+            let cause = error.cause.as_str();
+            tracing::warn!(source, partition, cause, %error, "a partition of the topic cannot be read; it is tried again and again");
+        }
+    }
+
     /// So many messages are there that were not fetched.
     pub fn behind(&self, source: &str, messages: i64) {
         if self.sources().contains_key(source) {
@@ -246,12 +262,14 @@ impl KafkaEvents {
         }
     }
 
-    /// A message came.
-    pub fn message(&self, source: &str, result: MessageResult) {
+    /// Messages came, so many of each result.
+    pub fn messages(&self, source: &str, counts: &BTreeMap<MessageResult, u64>) {
         if self.sources().contains_key(source) {
-            self.messages
-                .get_or_create(&of_result(source, result))
-                .inc();
+            for (result, count) in counts {
+                self.messages
+                    .get_or_create(&of_result(source, *result))
+                    .inc_by(*count);
+            }
         }
     }
 
@@ -443,14 +461,14 @@ mod tests {
             cause: Cause::Connect,
             message: "no".to_owned(),
         };
-        events.message("here", MessageResult::Read);
+        events.messages("here", &BTreeMap::from([(MessageResult::Read, 1)]));
         events.sent("there", 1, 1);
         let shown = telemetry.open_metrics().unwrap();
         assert!(!shown.contains("\"here\"") && !shown.contains("\"there\""));
         events.announce("here");
         events.announce_sink("there");
         events.connected("here");
-        events.message("here", MessageResult::Garbled);
+        events.messages("here", &BTreeMap::from([(MessageResult::Garbled, 2)]));
         events.skipped("here", 3, "");
         events.behind("here", 4);
         events.pending("there", 9);
@@ -461,7 +479,7 @@ mod tests {
         let shown = telemetry.open_metrics().unwrap();
         for line in [
             "up{source=\"here\"} 1\n",
-            "messages_total{source=\"here\",result=\"garbled\"} 1\n",
+            "messages_total{source=\"here\",result=\"garbled\"} 2\n",
             "messages_total{source=\"here\",result=\"read\"} 0\n",
             "messages_skipped_total{source=\"here\"} 3\n",
             "messages_behind{source=\"here\"} 4\n",
@@ -475,11 +493,15 @@ mod tests {
             let line = format!("forethought_kafka_{line}");
             assert!(shown.contains(&line), "{line} is not in {shown}");
         }
+        events.partition_failed("here", 3, &error);
+        let shown = telemetry.open_metrics().unwrap();
+        let up = "forethought_kafka_up{source=\"here\"} 1\n";
+        assert!(shown.contains(up), "the others are read on: {shown}");
         events.failed("here", &error);
         let shown = telemetry.open_metrics().unwrap();
         for line in [
             "up{source=\"here\"} 0\n",
-            "failures_total{source=\"here\",cause=\"connect\"} 1\n",
+            "failures_total{source=\"here\",cause=\"connect\"} 2\n",
         ] {
             assert!(
                 shown.contains(&format!("forethought_kafka_{line}")),

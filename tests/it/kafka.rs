@@ -228,6 +228,55 @@ fn a_broker_may_go_and_come_back_and_nothing_is_lost_or_read_twice() {
     assert!(!program.log().contains("panic"), "{}", program.log());
 }
 
+#[test]
+fn a_partition_that_nobody_leads_holds_back_no_other_and_loses_nothing() {
+    let cluster = Cluster::start();
+    cluster.topic("samples", PODS.len());
+    let tell = |pods: &[usize]| {
+        for &pod in pods {
+            let at = now();
+            let text = sample(pod, at, quiet(pod, at)).to_string();
+            cluster.produce("samples", "none", &[(pod, at, Some(text.as_bytes()))]);
+        }
+    };
+    tell(&[0, 1, 2]);
+    cluster.lead("samples", 1, false);
+    let program = Program::start(&configuration(&cluster.brokers, "earliest"), &[]);
+    let reads = |sent: f64| {
+        eventually("what can be read is read", 60, || {
+            counts(&program, "up", &[], 1.0)?;
+            counts(&program, "messages_total", &["result=\"read\""], sent)
+                .map_err(|why| format!("{why}\n{}", program.log()))
+        });
+    };
+    reads(2.0);
+    program.becomes_ready();
+    let failures = || -> f64 {
+        let shown = program.metrics().unwrap();
+        shown
+            .values("forethought_kafka_failures_total", &[])
+            .iter()
+            .sum()
+    };
+    eventually("it is told", 30, || {
+        (failures() > 0.0).then_some(()).ok_or(program.log())
+    });
+    cluster.lead("samples", 1, true);
+    reads(3.0);
+    cluster.lead("samples", 1, false);
+    let before = failures();
+    eventually("it is told again", 30, || {
+        (failures() > before).then_some(()).ok_or(program.log())
+    });
+    tell(&[0, 2]);
+    reads(5.0);
+    cluster.lead("samples", 1, true);
+    tell(&[1]);
+    reads(6.0);
+    counts(&program, "messages_skipped_total", &[], 0.0).unwrap();
+    assert!(!program.log().contains("panic"), "{}", program.log());
+}
+
 /// A configuration in a hurry, which writes what it publishes to a topic.
 fn writing(source: &str, brokers: &str, packed: &str) -> String {
     format!(

@@ -96,6 +96,7 @@ mod tests {
             key: 0,
             name: "a".into(),
             labels: Arc::clone(&labels),
+            external: Arc::default(),
             point: Point { at, value: 1.0 },
         };
         times.map(sample).collect()

@@ -31,7 +31,6 @@ const MOST_BYTES: usize = 512 << 10;
 pub(super) struct Sender {
     pub(super) name: String,
     pub(super) settings: Settings,
-    pub(super) external: Arc<Vec<(String, String)>>,
     pub(super) queue: Arc<Queue>,
     pub(super) events: Arc<KafkaEvents>,
     pub(super) clock: Clock,
@@ -113,7 +112,7 @@ impl Sender {
                 .push(sample);
         }
         while let Some((number, samples)) = left.pop_first() {
-            let (messages, rest) = self.messages(&samples);
+            let (messages, rest) = Self::messages(&samples);
             let (head, rest) = samples.split_at(samples.len() - rest);
             if let Err(error) = self.produce(session, number, messages, head).await {
                 batch.extend_from_slice(head);
@@ -162,10 +161,10 @@ impl Sender {
     }
 
     /// Key and value of as many samples as may be written at once, and how many are left.
-    fn messages(&self, samples: &[Sample]) -> (Vec<Pair>, usize) {
+    fn messages(samples: &[Sample]) -> (Vec<Pair>, usize) {
         let (mut messages, mut bytes) = (Vec::new(), 0);
         for sample in samples {
-            let message = message(sample, &self.external);
+            let message = message(sample);
             bytes += message.0.len() + message.1.len();
             if bytes > MOST_BYTES && !messages.is_empty() {
                 break;
@@ -178,13 +177,39 @@ impl Sender {
 }
 
 /// Key and value of the message that is a sample. A label of the series goes before an external one of that name.
-fn message(sample: &Sample, external: &[(String, String)]) -> Pair {
+fn message(sample: &Sample) -> Pair {
     let own = sample.labels.pairs();
     let has = |name: &str| own.iter().any(|(own, _)| own == name);
-    let further = external.iter().filter(|(name, _)| !has(name));
+    let further = sample.external.iter().filter(|(name, _)| !has(name));
     let further = further.map(|(name, value)| (name.as_str(), value.as_str()));
     let all = own.iter().map(|(name, value)| (&**name, &**value));
     let value = messages::write(&sample.name, all.chain(further), sample.point);
     let key = format!("{}{{{}}}", sample.name, sample.labels.as_str());
     (key.into_bytes(), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expo::{RenderedLabels, wire::write::Point};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_message_has_the_external_labels_of_its_sample_and_a_key_without_them() {
+        let external = [("cluster", "eu"), ("pod", "never")];
+        let external = external.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let sample = Sample {
+            key: 0,
+            name: "load".into(),
+            labels: Arc::new(RenderedLabels::new([("pod", "a")])),
+            external: Arc::new(external.to_vec()),
+            point: Point::stale(7),
+        };
+        let (key, value) = message(&sample);
+        assert_eq!(key, b"load{pod=\"a\"}");
+        let value: Value = serde_json::from_slice(&value).unwrap();
+        let labels = json!({"cluster": "eu", "pod": "a"});
+        let wanted = json!({"name": "load", "labels": labels, "timestamp": 7, "value": null});
+        assert_eq!(value, wanted);
+    }
 }

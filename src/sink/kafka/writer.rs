@@ -3,7 +3,7 @@
 use super::{queue::Queue, sender::Sender, settings::Settings};
 use crate::{
     engine::{Catalogue, Clock},
-    sink::remote_write::{Feed, Sample},
+    sink::remote_write::{External, Feed, Sample},
     source::kafka::Client,
     telemetry::KafkaEvents,
 };
@@ -35,7 +35,7 @@ pub struct Surroundings {
 pub struct Writer {
     name: String,
     settings: Settings,
-    external: Arc<Vec<(String, String)>>,
+    external: Arc<External>,
     feed: Feed,
     queue: Arc<Queue>,
     around: Surroundings,
@@ -88,7 +88,6 @@ impl Writer {
         let sender = Sender {
             name: self.name.clone(),
             settings: self.settings.clone(),
-            external: Arc::clone(&self.external),
             queue: Arc::clone(&self.queue),
             events: Arc::clone(&self.around.events),
             clock: self.around.clock.clone(),

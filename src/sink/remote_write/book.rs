@@ -42,8 +42,13 @@ pub(super) struct Due {
     /// Of the series: its place among the shards.
     pub(super) key: u128,
     pub(super) series: Series,
+    /// What it is told with beside its own labels.
+    pub(super) external: Arc<External>,
     pub(super) point: Point,
 }
+
+/// Names and values of external labels.
+pub(in crate::sink) type External = Vec<(String, String)>;
 
 /// A series as it is shown, without external labels.
 #[derive(Debug, Clone)]
@@ -55,6 +60,8 @@ pub(super) struct Series {
 /// The series that a receiver was told of.
 #[derive(Debug, Default)]
 pub(super) struct Book {
+    /// Series have these from now on.
+    external: Arc<External>,
     /// Of external labels: with others every series is another.
     seed: u64,
     units: BTreeMap<Arc<str>, Told>,
@@ -71,6 +78,8 @@ struct Told {
     step: Option<Millis>,
     /// When its series ended.
     ended: Option<Millis>,
+    /// External labels that its series were told with, and end with.
+    external: Arc<External>,
     live: BTreeMap<u128, Series>,
 }
 
@@ -98,14 +107,11 @@ pub(super) fn read(catalogue: &Catalogue, now: Millis) -> Vec<Reading> {
 // === impl Book ===
 
 impl Book {
-    /// Series have other external labels from now on: those told before end with the next evaluation of their unit.
-    pub(super) fn set_external(&mut self, external: &[(String, String)]) {
-        let mut text = Vec::new();
-        for part in external.iter().flat_map(|(name, value)| [name, value]) {
-            text.extend_from_slice(part.as_bytes());
-            text.push(0);
-        }
-        self.seed = xxh3_64(&text);
+    /// Series have these external labels from now on: those told before with others end, with those, with the next evaluation of
+    /// their unit.
+    pub(super) fn set_external(&mut self, external: &Arc<External>) {
+        self.external = Arc::clone(external);
+        self.seed = seed(external);
     }
 
     /// Whether any of it was not told yet.
@@ -183,21 +189,36 @@ impl Book {
                 at: reading.at,
                 value,
             };
-            due.push(Due { key, series, point });
+            let external = Arc::clone(&self.external);
+            due.push(Due {
+                key,
+                series,
+                external,
+                point,
+            });
         }
         let told = Told {
             at: reading.at,
             step: reading.step,
             ended: None,
+            external: Arc::clone(&self.external),
             live,
         };
-        let before = self.units.insert(Arc::clone(&reading.unit), told);
+        let Some(before) = self.units.insert(Arc::clone(&reading.unit), told) else {
+            return;
+        };
         let now = self.units.get(&reading.unit).map(|told| &told.live);
-        for (key, series) in before.into_iter().flat_map(|before| before.live) {
+        for (key, series) in before.live {
             if now.is_some_and(|live| !live.contains_key(&key)) {
                 self.owners.remove(&key);
+                let external = Arc::clone(&before.external);
                 let point = Point::stale(reading.at);
-                due.push(Due { key, series, point });
+                due.push(Due {
+                    key,
+                    series,
+                    external,
+                    point,
+                });
             }
         }
     }
@@ -213,8 +234,14 @@ impl Book {
         told.ended = Some(at);
         for (key, series) in std::mem::take(&mut told.live) {
             self.owners.remove(&key);
+            let external = Arc::clone(&told.external);
             let point = Point::stale(at);
-            due.push(Due { key, series, point });
+            due.push(Due {
+                key,
+                series,
+                external,
+                point,
+            });
         }
     }
 }
@@ -226,6 +253,15 @@ impl Reading {
             Shown::Workloads(scaling) => &scaling.chunks,
         }
     }
+}
+
+fn seed(external: &External) -> u64 {
+    let mut text = Vec::new();
+    for part in external.iter().flat_map(|(name, value)| [name, value]) {
+        text.extend_from_slice(part.as_bytes());
+        text.push(0);
+    }
+    xxh3_64(&text)
 }
 
 fn key(seed: u64, name: &str, labels: &RenderedLabels) -> u128 {

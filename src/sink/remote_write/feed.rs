@@ -1,6 +1,6 @@
 //! What units show, told sample by sample: for sinks that are no receivers of remote write.
 
-use super::book::{Book, Due, read};
+use super::book::{Book, Due, External, read};
 use crate::{
     engine::Catalogue,
     expo::{RenderedLabels, wire::write::Point},
@@ -17,6 +17,8 @@ pub(in crate::sink) struct Sample {
     pub(in crate::sink) name: Arc<str>,
     /// Its labels, without external ones.
     pub(in crate::sink) labels: Arc<RenderedLabels>,
+    /// The external ones.
+    pub(in crate::sink) external: Arc<External>,
     /// Time and value, or that the series has ended.
     pub(in crate::sink) point: Point,
 }
@@ -29,7 +31,7 @@ pub(in crate::sink) struct Feed {
 
 impl Feed {
     /// Series have these external labels from now on.
-    pub(in crate::sink) fn set_external(&mut self, external: &[(String, String)]) {
+    pub(in crate::sink) fn set_external(&mut self, external: &Arc<External>) {
         self.book.set_external(external);
     }
 
@@ -53,6 +55,7 @@ fn samples(due: Vec<Due>) -> Vec<Sample> {
         key: due.key,
         name: due.series.name,
         labels: due.series.labels,
+        external: due.external,
         point: due.point,
     };
     due.into_iter().map(sample).collect()

@@ -22,6 +22,7 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::sink) use book::External;
 pub(in crate::sink) use feed::{Feed, Sample};
 pub use run::{Handover, Surroundings, Writer};
 pub use settings::{BufferSettings, Protocol, QueueSettings, Settings};

@@ -34,12 +34,7 @@ pub(super) struct Record {
 }
 
 /// Records of these samples, by shard: each series in one of them, in the order given. At most `most` samples a record.
-pub(super) fn records(
-    due: &[Due],
-    external: &[(String, String)],
-    shards: usize,
-    most: usize,
-) -> Vec<Vec<Record>> {
+pub(super) fn records(due: &[Due], shards: usize, most: usize) -> Vec<Vec<Record>> {
     let mut packer = Packer::new();
     let mut shard = |index: usize| {
         let own = |due: &&Due| (due.key % shards as u128) as usize == index;
@@ -48,7 +43,7 @@ pub(super) fn records(
         let mut newest = Millis::MIN;
         for due in due.iter().filter(own) {
             let labels = due.series.labels.pairs();
-            let labels = with_external(&labels, external);
+            let labels = with_external(&labels, &due.external);
             writer.push(&Outgoing {
                 name: &due.series.name,
                 labels: &labels,

@@ -1,7 +1,7 @@
 //! The task that looks for new outcomes, and the shards it fills.
 
 use super::{
-    book::{Book, Due, Reading, read},
+    book::{Book, Due, External, Reading, read},
     log::Log,
     queue::{Queue, Terms},
     reached::Reached,
@@ -53,7 +53,7 @@ pub struct Writer {
     settings: Settings,
     poster: Arc<Poster>,
     queues: Vec<Arc<Queue>>,
-    external: Arc<Vec<(String, String)>>,
+    external: Arc<External>,
     book: Book,
     /// Where a buffer is.
     reached: Option<Reached>,
@@ -160,7 +160,6 @@ impl Writer {
         }
         let now = self.around.clock.now();
         let mut book = std::mem::take(&mut self.book);
-        let external = Arc::clone(&self.external);
         let queues = self.queues.clone();
         let (events, name) = (Arc::clone(&self.around.events), self.name.clone());
         let most = self.settings.queue.max_samples_per_send;
@@ -172,12 +171,7 @@ impl Writer {
             if let Some(Err(error)) = written {
                 events.disk_failed(&name, &error);
             }
-            push(
-                &queues,
-                records(&due, &external, queues.len(), most),
-                &name,
-                &events,
-            );
+            push(&queues, records(&due, queues.len(), most), &name, &events);
             book
         });
         match looked.await {

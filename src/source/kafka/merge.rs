@@ -43,6 +43,11 @@ impl Merge {
         waiting.messages.extend(messages);
     }
 
+    /// A partition of which nothing is left does not answer: nobody waits for what comes next of it, until something does.
+    pub(super) fn pass(&mut self, partition: i32) {
+        self.partitions.entry(partition).or_default().at_end = true;
+    }
+
     /// The next message of all of them, with its partition; none while it is not known what comes next of one.
     pub(super) fn next(&mut self) -> Option<(i32, Message)> {
         let is_open = |waiting: &Waiting| waiting.messages.is_empty() && !waiting.at_end;
@@ -107,5 +112,21 @@ mod tests {
             [],
             "the end of a transaction is not that of a partition"
         );
+    }
+
+    #[test]
+    fn a_partition_that_does_not_answer_holds_back_no_other() {
+        let mut merge = Merge::default();
+        merge.add(0);
+        merge.add(1);
+        let came = |times: &[i64]| (times.iter().copied().map(message).collect(), false);
+        merge.put(0, came(&[1, 4]));
+        assert_eq!(drain(&mut merge), []);
+        merge.pass(1);
+        assert_eq!(drain(&mut merge), [(0, 1), (0, 4)]);
+        assert_eq!(merge.empty(), [0, 1], "it is asked again");
+        merge.put(0, came(&[5, 6]));
+        merge.put(1, came(&[2]));
+        assert_eq!(drain(&mut merge), [(1, 2)], "it answers, and is waited for");
     }
 }

@@ -1,6 +1,6 @@
 //! Samples that come by way of Kafka: a topic that is read. An optional feature of the build (`kafka`).
 //!
-//! A [`Reader`] belongs to one source. It reads every partition of the topic (`reader`, by way of `client`), and puts what messages say
+//! A [`Reader`] belongs to one source. It reads every partition of the topic (`reader`, with a `session` by way of `client`), and puts what messages say
 //! into the source's hub as what is pushed is (`taker`). How far it has come is in [`Progress`], which outlives it. Signals ask a
 //! [`TopicSource`], which first lets the past come in that the reader was told to begin with.
 //!
@@ -14,6 +14,7 @@ mod cluster;
 mod merge;
 mod progress;
 mod reader;
+mod session;
 mod settings;
 mod source;
 mod taker;

@@ -28,8 +28,19 @@ struct State {
     of: Option<(Vec<String>, String)>,
     /// By partition: the offset that is read next.
     next: BTreeMap<i32, i64>,
+    /// Where others begin, which were found and not read yet.
+    begins: BTreeMap<i32, Place>,
     /// How often in a row what comes next could not be read.
     stumbles: BTreeMap<i32, u32>,
+}
+
+/// Where a partition is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Position {
+    /// At this offset.
+    At(i64),
+    /// Nothing of it was read.
+    From(Place),
 }
 
 /// Where a partition is read from that was not read before.
@@ -61,26 +72,59 @@ impl Progress {
         self.caught_up.send_replace(true);
     }
 
-    /// Reads on in this topic. Where it is another one than before, nothing of it was read.
+    /// Reads on in this topic. Where it is another one than before, nothing of it was read: the name is another, or no broker is
+    /// among those that were named before.
     pub(super) fn read_on(&self, cluster: &Cluster) {
-        let of = Some((cluster.brokers.clone(), cluster.topic.clone()));
         let mut state = self.state();
-        if state.of != of {
-            *state = State {
-                of,
-                ..State::default()
-            };
+        let is_same = state.of.as_ref().is_some_and(|(brokers, topic)| {
+            let is_known = |broker| brokers.contains(broker);
+            *topic == cluster.topic && cluster.brokers.iter().any(is_known)
+        });
+        if !is_same {
+            *state = State::default();
+        }
+        state.of = Some((cluster.brokers.clone(), cluster.topic.clone()));
+    }
+
+    /// There are these partitions. Where one that is new begins is decided now, as others may be read before it answers.
+    pub(super) fn found(&self, partitions: &[i32], start: Start, now: Millis) {
+        let place = self.place(start, now);
+        let mut state = self.state();
+        for partition in partitions {
+            if !state.next.contains_key(partition) {
+                state.begins.entry(*partition).or_insert(place);
+            }
         }
     }
 
-    /// The offset that is read next of a partition.
-    pub(super) fn next(&self, partition: i32) -> Option<i64> {
-        self.state().next.get(&partition).copied()
+    /// A partition did not answer at `now`. What comes from then on is not lost.
+    pub(super) fn missed(&self, partition: i32, now: Millis) {
+        if let Some(place @ Place::Latest) = self.state().begins.get_mut(&partition) {
+            *place = Place::Since(now);
+        }
+    }
+
+    /// Where a partition is read from.
+    pub(super) fn position(&self, partition: i32) -> Position {
+        let state = self.state();
+        let place = state.begins.get(&partition);
+        match state.next.get(&partition) {
+            Some(offset) => Position::At(*offset),
+            None => Position::From(place.copied().unwrap_or(Place::Earliest)),
+        }
+    }
+
+    /// A partition is read from `offset` on; nothing changes where it was read before.
+    pub(super) fn begin(&self, partition: i32, offset: i64) {
+        let mut state = self.state();
+        state.begins.remove(&partition);
+        state.next.entry(partition).or_insert(offset);
     }
 
     /// Where a partition begins of which nothing was read. One that is new has only what nobody has read.
-    pub(super) fn place(&self, start: Start, now: Millis) -> Place {
-        if !self.state().next.is_empty() {
+    fn place(&self, start: Start, now: Millis) -> Place {
+        let state = self.state();
+        if !state.next.is_empty() || !state.begins.is_empty() {
             return Place::Earliest;
         }
         match (self.known_until, start) {
@@ -94,8 +138,14 @@ impl Progress {
     /// Everything before `offset` was read.
     pub(super) fn advance(&self, partition: i32, offset: i64) {
         let mut state = self.state();
+        state.begins.remove(&partition);
         state.next.insert(partition, offset);
         state.stumbles.remove(&partition);
+    }
+
+    /// What comes next could be read, or that there is nothing.
+    pub(super) fn could_be_read(&self, partition: i32) {
+        self.state().stumbles.remove(&partition);
     }
 
     /// What comes next cannot be read. After some attempts it is skipped, more from one time to the next as nobody knows where
@@ -127,8 +177,12 @@ mod tests {
     use crate::series::Span;
 
     fn topic(name: &str) -> Cluster {
+        topic_at(name, &["a:9092"])
+    }
+
+    fn topic_at(name: &str, brokers: &[&str]) -> Cluster {
         Cluster {
-            brokers: vec!["a:9092".to_owned()],
+            brokers: brokers.iter().map(|&broker| broker.to_owned()).collect(),
             topic: name.to_owned(),
             tls_config: None,
             sasl: None,
@@ -167,9 +221,23 @@ mod tests {
         progress.read_on(&topic("t"));
         progress.advance(0, 7);
         progress.read_on(&topic("t"));
-        assert_eq!(progress.next(0), Some(7));
+        assert_eq!(progress.position(0), Position::At(7));
         progress.read_on(&topic("u"));
-        assert_eq!(progress.next(0), None);
+        assert_eq!(progress.position(0), Position::From(Place::Earliest));
+    }
+
+    #[test]
+    fn brokers_may_be_named_one_after_another_without_beginning_anew() {
+        let progress = Progress::new(None);
+        progress.read_on(&topic_at("t", &["a:9092"]));
+        progress.advance(0, 7);
+        for brokers in [&["b:9092", "a:9092"][..], &["c:9092", "b:9092"]] {
+            progress.read_on(&topic_at("t", brokers));
+            assert_eq!(progress.position(0), Position::At(7), "{brokers:?}");
+        }
+        progress.read_on(&topic_at("t", &["a:9092"]));
+        let anew = Position::From(Place::Earliest);
+        assert_eq!(progress.position(0), anew, "another cluster, perhaps");
     }
 
     #[test]
@@ -179,8 +247,34 @@ mod tests {
         progress.advance(0, 10);
         let skipped: Vec<u64> = (0..6).map(|_| progress.stumble(0)).collect();
         assert_eq!(skipped, [0, 0, 1, 2, 4, 8]);
-        assert_eq!(progress.next(0), Some(25));
+        assert_eq!(progress.position(0), Position::At(25));
         progress.advance(0, 26);
         assert_eq!(progress.stumble(0), 0);
+        for _ in 0..2 * PATIENCE {
+            assert_eq!(progress.stumble(0), 0, "not in a row");
+            progress.could_be_read(0);
+        }
+        assert_eq!(progress.position(0), Position::At(26));
+    }
+
+    #[test]
+    fn a_partition_that_does_not_answer_at_first_begins_where_it_was_told() {
+        let progress = Progress::new(None);
+        progress.read_on(&topic("t"));
+        progress.found(&[0, 1], Start::Latest, 1_000);
+        progress.missed(1, 2_000);
+        progress.begin(0, 7);
+        progress.begin(0, 3);
+        assert_eq!(progress.position(0), Position::At(7));
+        progress.found(&[0, 1, 2], Start::Latest, 3_000);
+        progress.missed(1, 4_000);
+        let since = Position::From(Place::Since(2_000));
+        assert_eq!(
+            progress.position(1),
+            since,
+            "what came meanwhile is not lost"
+        );
+        let new = Position::From(Place::Earliest);
+        assert_eq!(progress.position(2), new, "nobody has read it");
     }
 }

@@ -1,10 +1,10 @@
 //! The task that reads a topic.
 
 use super::{
-    Client, Partition, Progress,
+    Client, Progress,
     client::{Fetched, Message},
     merge::Merge,
-    progress::Place,
+    session::{Answer, Came, LEAST_PAUSE, MOST_PAUSE, Session},
     settings::Settings,
     taker::Taker,
 };
@@ -15,21 +15,17 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    task::{JoinSet, spawn_blocking},
-    time::{Instant, sleep},
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// The first pause after a failure; it doubles from one to the next.
-const LEAST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest of them.
-const MOST_PAUSE: Duration = Duration::from_secs(30);
-/// How long a broker holds back an answer for messages to come, while nothing else waits to be taken.
-const WAIT: Duration = Duration::from_millis(500);
 /// How often it is looked for partitions that are new.
 const LOOK: Duration = Duration::from_secs(30);
 /// Messages that are taken at a time.
 const MOST_MESSAGES: usize = 10_000;
+/// So long a former reader may take to end: it has nothing to do but to take what it began with.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a reader needs beside its settings.
 #[derive(Debug, Clone)]
@@ -52,20 +48,9 @@ pub struct Reader {
     name: String,
     settings: Settings,
     taker: Arc<Taker>,
+    /// What is being taken, which is not broken off.
+    takes: TaskTracker,
     around: Surroundings,
-}
-
-/// A connection, and what came by it.
-struct Session {
-    client: Client,
-    partitions: BTreeMap<i32, Arc<Partition>>,
-    waiting: Merge,
-    /// By partition: the offset after what was fetched.
-    fetched: BTreeMap<i32, i64>,
-    /// By partition: messages that are there and were not fetched.
-    behind: BTreeMap<i32, i64>,
-    /// By partition: the offset after what was there when it was asked for first.
-    target: BTreeMap<i32, i64>,
 }
 
 impl Reader {
@@ -90,14 +75,19 @@ impl Reader {
         );
         Ok(Self {
             taker: Arc::new(Taker::build(name, settings, hub, events)?),
+            takes: TaskTracker::new(),
             name: name.to_owned(),
             settings: settings.clone(),
             around,
         })
     }
 
-    /// Reads until `stop`. Whatever fails is tried again, later each time.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Reads until `stop`. Whatever fails is tried again, later each time. Begins when `former`, which shares our progress, is done:
+    /// how far it came is known then, and it notes nothing any more.
+    pub async fn run(self, stop: impl Future<Output = ()>, former: Option<JoinHandle<()>>) {
+        if let Some(former) = former {
+            timeout(PATIENCE, former).await.ok();
+        }
         self.around.progress.read_on(&self.settings.cluster());
         let mut pause = LEAST_PAUSE;
         let reads = async {
@@ -114,34 +104,33 @@ impl Reader {
             }
         };
         tokio::select! {
-            () = stop.cancelled() => {}
+            () = stop => {}
             () = reads => {}
         }
+        self.takes.close();
+        self.takes.wait().await;
     }
 
-    /// Connects and reads until something fails.
+    /// Connects and reads until every partition fails.
     async fn read(&self, pause: &mut Duration) -> Result<std::convert::Infallible, SourceError> {
-        let client = Client::connect(&self.settings.cluster()).await?;
-        let mut session = Session {
-            client,
-            partitions: BTreeMap::new(),
-            waiting: Merge::default(),
-            fetched: BTreeMap::new(),
-            behind: BTreeMap::new(),
-            target: BTreeMap::new(),
-        };
+        let mut session = Session::connect(&self.settings, &self.around.progress).await?;
         let (mut looked, mut reached) = (None::<Instant>, false);
         loop {
             if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
-                self.look(&mut session).await?;
+                let all = session.look().await?;
+                let now = self.around.clock.now();
+                self.around.progress.found(&all, self.settings.start, now);
+                session.add(&all);
                 looked = Some(Instant::now());
             }
-            self.fetch(&mut session).await?;
+            session.ask(Instant::now());
+            while let Some((number, answer)) = session.answer().await {
+                self.answered(&mut session, number, answer)?;
+            }
             self.around.events.connected(&self.name);
             *pause = LEAST_PAUSE;
             self.take(&mut session.waiting).await;
-            let behind = session.behind.values().sum::<i64>();
-            self.around.events.behind(&self.name, behind);
+            self.around.events.behind(&self.name, session.behind());
             // What waits for the order to be known is taken a round later.
             if std::mem::replace(&mut reached, session.has_reached()) {
                 self.around.progress.is_caught_up();
@@ -149,101 +138,53 @@ impl Reader {
         }
     }
 
-    /// Takes up the partitions that are not read yet.
-    async fn look(&self, session: &mut Session) -> Result<(), SourceError> {
-        let (topic, progress) = (&self.settings.topic, &self.around.progress);
-        let all = session.client.partitions(topic).await?;
-        if all.is_empty() {
-            let message = format!(
-                "there is no topic {topic:?} at these brokers, or we may not see it: create it, or allow us to describe and read it"
-            );
-            let cause = Cause::Query;
-            return Err(SourceError { cause, message });
-        }
-        let mut begins = Vec::new();
-        let place = progress.place(self.settings.start, self.around.clock.now());
-        for number in all {
-            if session.partitions.contains_key(&number) {
-                continue;
+    /// Notes what came of a partition, or that it failed: an error only where every other one has, too.
+    fn answered(
+        &self,
+        session: &mut Session,
+        number: i32,
+        answer: Answer,
+    ) -> Result<(), SourceError> {
+        let progress = &self.around.progress;
+        match answer {
+            Ok(Came::Opened(partition, offset)) => {
+                progress.begin(number, offset);
+                session.opened(number, partition, offset);
             }
-            let partition = session.client.partition(topic, number).await?;
-            let offset = match progress.next(number) {
-                Some(offset) => offset,
-                None => {
-                    let offset = begin(&partition, place).await?;
-                    begins.push((number, offset));
-                    offset
+            Ok(Came::Fetched(offset, fetched)) => {
+                self.fetched(number, offset, &fetched);
+                session.came(number, offset, fetched);
+            }
+            Err(error) => {
+                progress.missed(number, self.around.clock.now());
+                // Who does not come to reading has nothing that cannot be read.
+                if error.cause == Cause::Decode && session.is_open(number) {
+                    self.stumbled(number);
                 }
-            };
-            session.partitions.insert(number, Arc::new(partition));
-            session.fetched.insert(number, offset);
-            session.waiting.add(number);
-        }
-        // All at once, as the first of them must not make the others new ones where something fails between.
-        for (number, offset) in begins {
-            progress.advance(number, offset);
+                let error = session.failed(number, error, Instant::now())?;
+                self.around
+                    .events
+                    .partition_failed(&self.name, number, &error);
+            }
         }
         Ok(())
     }
 
-    /// Fetches what comes next of the partitions of which nothing is left, all at once.
-    async fn fetch(&self, session: &mut Session) -> Result<(), SourceError> {
-        let wait = if session.waiting.is_empty() {
-            WAIT
-        } else {
-            Duration::ZERO
-        };
-        let mut fetches = JoinSet::new();
-        for number in session.waiting.empty() {
-            let (Some(partition), Some(&offset)) = (
-                session.partitions.get(&number),
-                session.fetched.get(&number),
-            ) else {
-                continue;
-            };
-            let partition = Arc::clone(partition);
-            fetches.spawn(async move { (number, offset, partition.fetch(offset, wait).await) });
-        }
-        let mut failure = None;
-        while let Some(done) = fetches.join_next().await {
-            let Ok((number, offset, fetched)) = done else {
-                failure = Some(panicked());
-                continue;
-            };
-            match fetched {
-                Ok(fetched) => self.came(session, number, offset, fetched),
-                Err(error) => {
-                    if error.cause == Cause::Decode {
-                        self.stumbled(number);
-                    }
-                    failure = Some(error);
-                }
-            }
-        }
-        failure.map_or(Ok(()), Err)
-    }
-
-    fn came(&self, session: &mut Session, number: i32, offset: i64, fetched: Fetched) {
-        let next = match &fetched {
-            Fetched::Messages { next, .. } => *next,
-            Fetched::Moved { to } => *to,
-        };
-        session.fetched.insert(number, next);
+    /// Notes how far a partition was read by that.
+    fn fetched(&self, number: i32, offset: i64, fetched: &Fetched) {
+        let progress = &self.around.progress;
+        progress.could_be_read(number);
         match fetched {
-            Fetched::Messages { messages, end, .. } => {
-                session.behind.insert(number, (end - next).max(0));
-                session.target.entry(number).or_insert(end);
-                let at_end = messages.is_empty() && next == offset;
-                session.waiting.put(number, (messages, at_end));
+            // Of what nobody sees nothing is taken.
+            Fetched::Messages { messages, next, .. } if messages.is_empty() => {
+                progress.advance(number, *next);
             }
+            Fetched::Messages { .. } => {}
             Fetched::Moved { to } => {
                 let lost = u64::try_from(to - offset).unwrap_or(0);
-                self.around.events.skipped(
-                    &self.name,
-                    lost,
-                    "they were deleted before they were read",
-                );
-                self.around.progress.advance(number, to);
+                let why = "they were deleted before they were read";
+                self.around.events.skipped(&self.name, lost, why);
+                progress.advance(number, *to);
             }
         }
     }
@@ -270,42 +211,87 @@ impl Reader {
             if messages.is_empty() {
                 return;
             }
-            let taker = Arc::clone(&self.taker);
-            // Off the threads that serve. What panics is not read again, or it would be for ever.
-            let taken = spawn_blocking(move || taker.take(&messages)).await;
-            if let Err(panic) = taken {
-                self.around.events.panicked(&self.name, &panic.to_string());
-            }
-            for (number, offset) in ends {
-                self.around.progress.advance(number, offset);
-            }
+            let (taker, around) = (Arc::clone(&self.taker), self.around.clone());
+            let name = self.name.clone();
+            // A task of its own, so that who is stopped amid of it notes what was taken.
+            let taken = self.takes.spawn(async move {
+                // Off the threads that serve. What panics is not read again, or it would be for ever.
+                let taken = spawn_blocking(move || taker.take(&messages)).await;
+                if let Err(panic) = taken {
+                    around.events.panicked(&name, &panic.to_string());
+                }
+                for (number, offset) in ends {
+                    around.progress.advance(number, offset);
+                }
+            });
+            taken.await.ok();
         }
     }
 }
 
-impl Session {
-    /// Whether everything was fetched that was there when it began.
-    fn has_reached(&self) -> bool {
-        let mut all = self.fetched.iter();
-        all.all(|(number, offset)| self.target.get(number).is_some_and(|end| offset >= end))
-    }
-}
+#[cfg(all(test, feature = "kafka"))]
+mod tests {
+    use super::*;
+    use crate::source::kafka::progress::{Place, Position};
+    use tokio_util::sync::CancellationToken;
 
-async fn begin(partition: &Partition, place: Place) -> Result<i64, SourceError> {
-    match place {
-        Place::Earliest => partition.earliest().await,
-        Place::Latest => partition.latest().await,
-        Place::Since(at) => {
-            // First: what comes between the two questions is to be read.
-            let end = partition.latest().await?;
-            Ok(partition.since(at).await?.unwrap_or(end))
+    /// A reader of this topic, where nobody listens.
+    fn reader(topic: &str, progress: &Arc<Progress>) -> Reader {
+        let text = format!("{{brokers: ['127.0.0.1:1'], topic: {topic}}}");
+        let settings: Settings = serde_yaml::from_str(&text).unwrap();
+        let around = Surroundings {
+            hub: Arc::default(),
+            progress: Arc::clone(progress),
+            events: Arc::default(),
+            intake: Arc::default(),
+            clock: Clock::System,
+        };
+        Reader::build("topic", &settings, around).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_a_former_reader_still_notes_is_not_taken_for_ours() {
+        let progress = Arc::new(Progress::new(None));
+        progress.read_on(&reader("former", &progress).settings.cluster());
+        let notes = Arc::clone(&progress);
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let former = tokio::spawn(async move {
+            sleep(Duration::from_millis(50)).await;
+            notes.advance(0, 7);
+            done.send(()).unwrap();
+        });
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let own = reader("own", &progress);
+        own.run(stop.cancelled(), Some(former)).await;
+        is_done.await.unwrap();
+        let nothing = Position::From(Place::Earliest);
+        assert_eq!(progress.position(0), nothing, "nothing of ours was read");
+    }
+
+    #[tokio::test]
+    async fn who_is_stopped_while_it_takes_messages_notes_them() {
+        let progress = Arc::new(Progress::new(None));
+        let reader = reader("topic", &progress);
+        progress.read_on(&reader.settings.cluster());
+        let mut waiting = Merge::default();
+        let message = |offset| Message {
+            offset,
+            at: 1_000 + offset,
+            value: None,
+        };
+        waiting.put(0, ((0..100).map(message).collect(), true));
+        {
+            let mut takes = std::pin::pin!(reader.take(&mut waiting));
+            // As far as it comes without waiting.
+            let is_done = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(takes.as_mut().poll(context).is_ready())
+            });
+            assert!(!is_done.await);
         }
-    }
-}
-
-fn panicked() -> SourceError {
-    SourceError {
-        cause: Cause::Decode,
-        message: "fetching panicked; please report it".to_owned(),
+        let stop = CancellationToken::new();
+        stop.cancel();
+        reader.run(stop.cancelled(), None).await;
+        assert_eq!(progress.position(0), Position::At(100));
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     telemetry::{IntakeEvents, KafkaEvents, MessageResult},
 };
 use hyper::StatusCode;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Samples in JSON are put together to requests of so many bytes.
 const REQUEST_BYTES: usize = 1 << 20;
@@ -61,7 +61,7 @@ impl Taker {
 
     /// Takes what these messages say. One that says nothing sensible is counted, and harms no other.
     pub(super) fn take(&self, messages: &[Message]) {
-        let mut request = Writer::new(Version::V1);
+        let (mut request, mut counts) = (Writer::new(Version::V1), BTreeMap::new());
         for message in messages {
             let result = match (&message.value, self.format.version()) {
                 (None, _) => Err(MessageResult::Empty),
@@ -72,13 +72,14 @@ impl Taker {
                     read.map_err(|problem| self.garbled(&problem))
                 }
             };
-            self.events
-                .message(&self.name, result.err().unwrap_or(MessageResult::Read));
+            let result = result.err().unwrap_or(MessageResult::Read);
+            *counts.entry(result).or_insert(0) += 1;
             if request.bytes() >= REQUEST_BYTES {
                 self.flush(&mut request);
             }
         }
         self.flush(&mut request);
+        self.events.messages(&self.name, &counts);
     }
 
     /// A message that is a request.

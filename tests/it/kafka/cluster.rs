@@ -59,6 +59,13 @@ impl Cluster {
         found.as_array().unwrap().clone()
     }
 
+    /// A partition has a leader, or has none.
+    pub(super) fn lead(&self, topic: &str, partition: usize, is_led: bool) {
+        let broker = if is_led { 1 } else { -1 };
+        let asked = json!({"topic": topic, "partition": partition, "broker": broker});
+        assert_eq!(self.ask("/lead", &asked), 0);
+    }
+
     /// The broker goes away.
     pub(super) fn down(&self) {
         assert_eq!(self.ask("/down", &json!({})), 0);

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        book::{Book, Due, Reading, Shown},
+        book::{Book, Due, External, Reading, Shown},
         record::{Record, records, request},
         settings::Protocol,
     },
@@ -18,6 +18,7 @@ use crate::{
     },
     series::Millis,
 };
+use std::sync::Arc;
 
 const STEP: Millis = 60_000;
 
@@ -152,16 +153,45 @@ fn of_units_with_the_same_series_the_first_has_it_until_it_shows_it_no_more() {
     assert!(said(&due).contains(&again), "{:?}", said(&due));
 }
 
+/// These external labels.
+fn external(labels: &[(&str, &str)]) -> Arc<External> {
+    let labels = labels.iter();
+    let labels = labels.map(|&(name, value)| (name.to_owned(), value.to_owned()));
+    Arc::new(labels.collect())
+}
+
 #[test]
-fn with_other_external_labels_every_series_is_another() {
+fn with_other_external_labels_every_series_is_another_and_ends_as_it_was_told() {
+    let (eu, us) = (
+        external(&[("cluster", "eu")]),
+        external(&[("cluster", "us")]),
+    );
+    let shown = |unit, at| reading(unit, at, vec![score(&[unit])]);
+    let labels = |due: &[Due]| -> Vec<Vec<String>> {
+        let records = records(due, 1, 1);
+        let requests = records[0]
+            .iter()
+            .map(|record| request(std::slice::from_ref(record), Protocol::V1).unwrap());
+        requests
+            .map(|request| series(&request, Protocol::V1))
+            .collect()
+    };
+    let of = |unit: &str, cluster: &str| {
+        vec![format!(
+            "anomaly_score [(\"cluster\", {cluster:?}), (\"path\", {unit:?})]"
+        )]
+    };
     let mut book = Book::default();
-    book.set_external(&[("replica".to_owned(), "1".to_owned())]);
-    book.look(&[reading("load", STEP, vec![score(&["/a"])])], STEP);
-    book.set_external(&[("replica".to_owned(), "2".to_owned())]);
-    let second = [reading("load", 2 * STEP, vec![score(&["/a"])])];
-    let due = book.look(&second, 2 * STEP);
-    assert_eq!(due.len(), 2);
-    assert!(due[1].point.is_stale());
+    book.set_external(&eu);
+    let first = book.look(&[shown("a", STEP), shown("b", STEP)], STEP);
+    assert_eq!(labels(&first), [of("a", "eu"), of("b", "eu")]);
+    book.set_external(&us);
+    let due = book.look(&[shown("a", 2 * STEP), shown("b", STEP)], 2 * STEP);
+    assert_eq!(labels(&due), [of("a", "us"), of("a", "eu")]);
+    assert!(!due[0].point.is_stale() && due[1].point.is_stale());
+    let due = book.look(&[], 2 * STEP + 1);
+    assert_eq!(labels(&due), [of("a", "us"), of("b", "eu")], "b as it was");
+    assert!(due.iter().all(|due| due.point.is_stale()));
 }
 
 /// The series of a request, as text.
@@ -183,12 +213,11 @@ fn series(packed: &[u8], protocol: Protocol) -> Vec<String> {
 fn records_have_every_series_once_each_in_its_shard_and_make_one_request_again() {
     let names: Vec<String> = (0..250).map(|number| format!("/{number}")).collect();
     let paths: Vec<&str> = names.iter().map(String::as_str).collect();
-    let external = [("cluster", "eu"), ("path", "never")];
-    let external = external.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let mut book = Book::default();
+    book.set_external(&external(&[("cluster", "eu"), ("path", "never")]));
     let due = |at| reading("load", at, vec![score(&paths)]);
-    let first = records(&book.look(&[due(STEP)], STEP), &external, 4, 20);
-    let second = records(&book.look(&[due(2 * STEP)], STEP), &external, 4, 20);
+    let first = records(&book.look(&[due(STEP)], STEP), 4, 20);
+    let second = records(&book.look(&[due(2 * STEP)], STEP), 4, 20);
     let mut all = Vec::new();
     for (one, other) in first.iter().zip(&second) {
         let counts = |records: &[Record]| -> Vec<usize> {

@@ -31,6 +31,12 @@ const LONGEST_ANSWER: usize = 128 << 20;
 const FETCH_BYTES: i32 = 1 << 20;
 /// So few that an answer has the first batch and no other.
 const ONE_BATCH: i32 = 2;
+/// How the library begins what it says of a record whose time is no time.
+const OF_RECORDS: [&str; 3] = [
+    "Timestamp overflow",
+    "Not a valid timestamp",
+    "Ambiguous timestamp",
+];
 
 /// A connection to brokers.
 pub(crate) struct Client(client::Client);
@@ -259,9 +265,16 @@ fn failure(error: &Error) -> SourceError {
         } => Cause::Limit,
         Error::ServerError { .. } => Cause::Status,
         Error::Timeout => Cause::Timeout,
-        Error::InvalidResponse(_) => Cause::Decode,
-        Error::Request(RequestError::IO(_) | RequestError::Poisoned(_)) => Cause::Connect,
-        Error::Request(_) => Cause::Decode,
+        Error::InvalidResponse(text) if is_of_records(text) => Cause::Decode,
+        // What brokers say of the cluster does not fit together, as while partitions move or come.
+        Error::InvalidResponse(_) | Error::Request(RequestError::NoVersionMatch { .. }) => {
+            Cause::Status
+        }
+        Error::Request(
+            RequestError::ReadError(_)
+            | RequestError::ReadVersionedError(_)
+            | RequestError::TooMuchData { .. },
+        ) => Cause::Decode,
         _ => Cause::Connect,
     };
     // What the library says is long; the beginning says it.
@@ -269,6 +282,48 @@ fn failure(error: &Error) -> SourceError {
     SourceError { cause, message }
 }
 
+/// Whether it is a record that is not sound. The library says so in words only.
+fn is_of_records(text: &str) -> bool {
+    OF_RECORDS.iter().any(|begin| text.starts_with(begin))
+}
+
 fn time(at: Millis) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(at).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rskafka::client::error::RequestContext;
+    use std::io;
+
+    #[test]
+    fn only_what_cannot_be_taken_apart_leads_to_skipping() {
+        let invalid = |text: &str| Error::InvalidResponse(text.to_owned());
+        let broken = io::Error::from(io::ErrorKind::ConnectionReset);
+        let moved = Error::ServerError {
+            protocol_error: ProtocolError::NotLeaderOrFollower,
+            error_message: None,
+            request: RequestContext::Partition("t".to_owned(), 1),
+            response: None,
+            is_virtual: false,
+        };
+        let cases = [
+            (invalid("Not a valid timestamp (9)"), Cause::Decode),
+            (
+                invalid("Partition leader 3 not found in metadata response"),
+                Cause::Status,
+            ),
+            (
+                invalid("Could not find metadata for partition 1 in topic \"t\""),
+                Cause::Status,
+            ),
+            (Error::Request(RequestError::IO(broken)), Cause::Connect),
+            (moved, Cause::Status),
+            (Error::Timeout, Cause::Timeout),
+        ];
+        for (error, cause) in cases {
+            assert_eq!(failure(&error).cause, cause, "{error}");
+        }
+    }
 }
