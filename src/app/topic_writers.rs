@@ -92,7 +92,8 @@ impl TopicWriters {
     }
 }
 
-#[cfg(all(test, feature = "kafka"))]
+#[cfg(test)]
+#[cfg(feature = "kafka")]
 mod tests {
     use super::*;
     use crate::app::ConfigSource;

@@ -152,10 +152,10 @@ fn what_other_clients_write_is_scored_and_garbage_between_harms_nothing() {
         let quiet = found.iter().all(|score| *score < 1.0);
         quiet.then_some(()).ok_or(format!("{found:?}"))
     });
-    for pod in 0..PODS.len() {
+    for (pod, name) in PODS.iter().enumerate() {
         eventually("a jump is found", 30, || {
             tell(&cluster, Some(pod));
-            let word = format!("pod=\"{}\"", PODS[pod]);
+            let word = format!("pod=\"{name}\"");
             let score = program.metrics()?.value("anomaly_score", &[&word])?;
             (score > 1.0).then_some(()).ok_or(score.to_string())
         });

@@ -229,7 +229,8 @@ impl Reader {
     }
 }
 
-#[cfg(all(test, feature = "kafka"))]
+#[cfg(test)]
+#[cfg(feature = "kafka")]
 mod tests {
     use super::*;
     use crate::source::kafka::progress::{Place, Position};
@@ -255,7 +256,7 @@ mod tests {
         progress.read_on(&reader("former", &progress).settings.cluster());
         let notes = Arc::clone(&progress);
         let (done, is_done) = tokio::sync::oneshot::channel();
-        let former = tokio::spawn(async move {
+        let former = TaskTracker::new().spawn(async move {
             sleep(Duration::from_millis(50)).await;
             notes.advance(0, 7);
             done.send(()).unwrap();
