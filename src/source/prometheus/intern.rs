@@ -10,24 +10,32 @@ use std::{
     fmt,
     hash::{BuildHasherDefault, Hasher},
     sync::{Mutex, PoisonError},
+    time::Instant,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Most bytes of JSON kept; about 400,000 series with a dozen labels.
 const MOST_BYTES: usize = 96 << 20;
-/// A series not seen in so many answers is forgotten when room is needed.
-const KEPT_ANSWERS: u64 = 1_000;
+/// A series not seen for so many seconds is forgotten: series come and go all the time, and one that comes back, or is asked for
+/// less often, is only parsed once more.
+const KEPT: u64 = 600;
+/// Seconds between two times that it is looked for those.
+const SWEEP: u64 = 60;
 
 /// Labels by the JSON of their `metric` object.
-#[derive(Default)]
-pub(super) struct Interner(Mutex<Known>);
+pub(super) struct Interner {
+    begun: Instant,
+    known: Mutex<Known>,
+}
 
 #[derive(Default)]
 struct Known {
     entries: HashMap<Box<str>, Entry, BuildHasherDefault<Hash>>,
     bytes: usize,
-    /// Counts answers.
+    /// Seconds since the beginning.
     now: u64,
+    /// When it was looked for those that are not seen any more.
+    swept: u64,
 }
 
 struct Entry {
@@ -50,6 +58,15 @@ impl Hasher for Hash {
     }
 }
 
+impl Default for Interner {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            known: Mutex::default(),
+        }
+    }
+}
+
 impl fmt::Debug for Interner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Interner").finish_non_exhaustive()
@@ -65,13 +82,20 @@ impl Interner {
         &self,
         metrics: impl Iterator<Item = &'a str>,
     ) -> Result<Vec<Labels>, String> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.now += 1;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.go_on(self.begun.elapsed().as_secs());
         metrics.map(|metric| known.labels(metric)).collect()
     }
 }
 
 impl Known {
+    fn go_on(&mut self, now: u64) {
+        self.now = now;
+        if now >= self.swept + SWEEP {
+            self.forget();
+        }
+    }
+
     fn labels(&mut self, metric: &str) -> Result<Labels, String> {
         let now = self.now;
         if let Some(entry) = self.entries.get_mut(metric) {
@@ -93,13 +117,19 @@ impl Known {
         if self.bytes + bytes <= MOST_BYTES {
             return;
         }
-        let oldest = self.now.saturating_sub(KEPT_ANSWERS);
-        self.entries.retain(|_, entry| entry.seen > oldest);
+        self.forget();
         // Keyed by bytes still in use: only a fresh start makes room.
-        if self.entries.keys().map(|key| key.len()).sum::<usize>() + bytes > MOST_BYTES / 2 {
+        if self.bytes + bytes > MOST_BYTES / 2 {
             self.entries.clear();
+            self.bytes = 0;
         }
+    }
+
+    fn forget(&mut self) {
+        let oldest = self.now.saturating_sub(KEPT);
+        self.entries.retain(|_, entry| entry.seen >= oldest);
         self.bytes = self.entries.keys().map(|key| key.len()).sum();
+        self.swept = self.now;
     }
 }
 
@@ -152,6 +182,26 @@ mod tests {
         ] {
             assert!(interner.resolve([bad].into_iter()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn who_is_gone_is_forgotten_in_time_and_who_stays_is_not() {
+        let mut known = Known::default();
+        let metric = |name: &str| format!("{{\"pod\":\"{name}\"}}");
+        let one = metric("stays");
+        let first = known.labels(&one).unwrap();
+        for minute in 1..=100_u64 {
+            known.go_on(60 * minute);
+            let again = known.labels(&one).unwrap();
+            assert!(std::ptr::eq(
+                first.get("pod").unwrap(),
+                again.get("pod").unwrap()
+            ));
+            known.labels(&metric(&minute.to_string())).unwrap();
+        }
+        assert_eq!(known.entries.len(), 1 + 11, "those of ten minutes");
+        let counted: usize = known.entries.keys().map(|key| key.len()).sum();
+        assert_eq!(counted, known.bytes);
     }
 
     #[test]
