@@ -10,8 +10,8 @@ use std::{
     fmt,
     hash::{BuildHasherDefault, Hasher},
     sync::{Mutex, PoisonError},
-    time::Instant,
 };
+use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Most bytes of JSON kept; about 400,000 series with a dozen labels.
