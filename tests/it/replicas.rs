@@ -2,7 +2,7 @@
 
 use crate::support::{
     eventually,
-    live::{Job, configuration},
+    live::configuration,
     program::{Exposition, Program},
     servers::prometheus,
     throughout,
@@ -45,7 +45,6 @@ fn of_one_evaluation(one: &Program, other: &Program) -> Result<[Exposition; 2], 
 
 #[test]
 fn replicas_agree_and_the_end_of_one_disturbs_nothing() {
-    let _job = Job::start("twins");
     let config = configuration("twins", SIGNAL);
     let old = Program::ready(&config, &["--replica=old"]);
     let scrape_old = prometheus().scrape_forethought(old.address());

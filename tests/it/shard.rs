@@ -5,7 +5,6 @@ use crate::{
     keda::ask,
     support::{
         eventually,
-        live::Job,
         program::{Exposition, Program},
         servers::prometheus,
         throughout,
@@ -217,7 +216,6 @@ fn start(flags: &[&str]) -> Program {
 
 #[test]
 fn three_shards_say_what_one_process_says_and_the_end_of_one_is_nothing_to_the_others() {
-    let _job = Job::start("fleet");
     let flags = ["--shard=0/3", "--shard=1/3", "--shard=2/3"];
     let mut shards = flags.map(|flag| start(&[flag])).into_iter();
     let whole = start(&[]);

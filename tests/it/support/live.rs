@@ -20,12 +20,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Exposes the series of `job` as its history goes on, and has Prometheus scrape them.
-    pub(crate) fn start(job: &'static str) -> Self {
-        Self::start_for(prometheus(), job)
-    }
-
-    /// The same for this Prometheus.
+    /// Exposes the series of `job` as its history goes on, and has this Prometheus scrape them.
     pub(crate) fn start_for(prometheus: &Prometheus, job: &'static str) -> Self {
         let factors: Arc<Mutex<BTreeMap<String, f64>>> = Arc::default();
         let shown = Arc::clone(&factors);
@@ -116,7 +111,7 @@ pub(crate) const SIGNAL: &str = "shop_requests";
 pub(crate) fn live() -> &'static Live {
     static SHARED: OnceLock<Live> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let shop = Job::start("shop");
+        let shop = Job::start_for(prometheus(), "shop");
         let program = Program::ready(&[&configuration("shop", SIGNAL), WORKLOADS].concat(), &[]);
         let scrape = prometheus().scrape_forethought(program.address());
         let query = format!("count(predicted_{SIGNAL}{{job=\"shop\",horizon=\"0s\"}}) == 3");

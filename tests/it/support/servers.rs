@@ -47,8 +47,8 @@ pub(crate) const fn past(metric: &'static str, path: &'static str, level: f64) -
     }
 }
 
-/// The job that goes on from the start of the run to its end, whoever looks: for who must find no hole in it.
-const ALWAYS: &str = "pulse";
+/// Jobs that go on from the start of the run to its end, whoever looks: for who must find no hole in them.
+const ALWAYS: [&str; 3] = ["fleet", "pulse", "twins"];
 
 /// The series with a past, by the job that goes on exposing them.
 pub(crate) const PASTS: &[(&str, &[Past])] = &[
@@ -87,7 +87,7 @@ pub(crate) const PASTS: &[(&str, &[Past])] = &[
     ),
     // Goes up and down fast enough for a test to see all of it.
     (
-        ALWAYS,
+        "pulse",
         &[Past {
             swing: 0.5,
             season: 60.0,
@@ -126,7 +126,7 @@ pub(crate) struct Prometheus {
     server: Guarded,
     address: String,
     jobs: AtomicUsize,
-    always: OnceLock<Job>,
+    always: OnceLock<[Job; 3]>,
 }
 
 /// Prometheus, shared by the run. It scrapes what [`Prometheus::scrape`] adds, evaluates the shipped alerts
@@ -157,8 +157,8 @@ impl Prometheus {
             jobs: AtomicUsize::new(0),
             always: OnceLock::new(),
         };
-        let job = Job::start_for(&prometheus, ALWAYS);
-        prometheus.always.get_or_init(|| job);
+        let always = || ALWAYS.map(|job| Job::start_for(&prometheus, job));
+        prometheus.always.get_or_init(always);
         prometheus
     }
 
