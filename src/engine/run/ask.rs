@@ -41,11 +41,11 @@ impl SignalTask {
         end: Millis,
     ) -> Result<(Unit, Option<Told>), Panicked> {
         // Who has to be asked has no tables, and a turn in the pool would be for nothing.
-        let has_tables = self
-            .source
-            .arrivals(&self.query, self.timing.grid.step())
-            .is_some();
-        if !unit.takes_tables() || !has_tables {
+        let has_tables = || {
+            let step = self.timing.grid.step();
+            self.source.arrivals(&self.query, step).is_some()
+        };
+        if !unit.takes_tables() || !has_tables() {
             return Ok((unit, None));
         }
         let (source, range) = (Arc::clone(&self.source), self.range(start, end));
